@@ -1,0 +1,68 @@
+"""Checkpoints that a kill at any moment cannot spoil."""
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Write a checkpoint under a temporary name, flush it to disk and rename it; read tensors and plain data only."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write `checkpoint` to the local file `path`; at any moment `path` is the old file or the new one."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        with temporary.open("wb") as handle:
+            torch.save(checkpoint, handle)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(target)
+
+    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
+        """Read the local file `path` with `weights_only=True`: a checkpoint cannot run code."""
+        checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+        return checkpoint
+
+
+class LastCheckpoint(Callback):
+    """Keep `last.ckpt`: every `every` steps, at the end of each epoch, and at the end of the run.
+
+    Lightning continues cleanly from the end of a batch that no validation follows and from the end of an epoch;
+    a batch that is followed by a validation is therefore left to the end of its epoch or to the next multiple.
+
+    Args:
+        folder: where `last.ckpt` is written.
+        every: number of optimiser steps between two checkpoints.
+    """
+
+    def __init__(self, folder: Path, every: int) -> None:
+        self.path, self.every = folder / "last.ckpt", every
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save at multiples of `every` steps."""
+        validation_follows = trainer.is_last_batch or (batch_idx + 1) % trainer.val_check_batch == 0
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if stepped and trainer.global_step % self.every == 0 and not validation_follows:
+            trainer.save_checkpoint(self.path)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save after the epoch and its validation."""
+        trainer.save_checkpoint(self.path)
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint of a run's `checkpoints/`, or None.
+
+    A checkpoint is a zip file whose directory stands at its end, so a cut-off one is recognised without reading it.
+    """
+    whole = [path for path in folder.glob("*.ckpt") if zipfile.is_zipfile(path)]
+    return max(whole, key=lambda path: path.stat().st_mtime_ns, default=None)

@@ -1,0 +1,86 @@
+"""What `litcv predict` found, drawn and as one JSON file."""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lit_cv.drawing import draw_boxes, write_png
+from lit_cv.errors import UserError
+from lit_cv.metrics.gather import gather
+
+
+class PredictionWriter(Callback):
+    """Draws each image of `trainer.predict` into `<stem>.png` and lists all detections in `predictions.json`.
+
+    The list has one entry per image, in the order of the input: `file`, `boxes` (xyxy in pixels of the image),
+    `scores` (descending) and `labels` (class names). It is written at the end under a temporary name and
+    renamed, so it is whole or absent. Images that share a stem (a.jpg, a.png) are drawn into `<name>.png`.
+    The class names come from `pl_module.class_names`; `trainer.datamodule.paths[image_id]` is the image's file.
+
+    Args:
+        output_dir: the folder, made when missing; not that of the images.
+        score_threshold: detections with a lower score, in [0, 1], are left out.
+    """
+
+    def __init__(self, output_dir: str | os.PathLike[str], score_threshold: float = 0.3) -> None:
+        self.output_dir = Path(output_dir)
+        self.score_threshold = score_threshold
+        self._rows: list[tuple[int, dict[str, Any]]] = []
+        self._paths: list[Path] = []
+        self._stems: Counter[str] = Counter()
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start anew.
+
+        Raises:
+            UserError: an image lies in `output_dir`, where its drawing could overwrite it.
+        """
+        self._rows = []
+        self._paths = [Path(path) for path in trainer.datamodule.paths]  # type: ignore[attr-defined]
+        self._stems = Counter(path.stem for path in self._paths)
+        if any(path.parent.resolve() == self.output_dir.resolve() for path in self._paths):
+            raise UserError(f"{self.output_dir} holds the images themselves; choose another output folder")
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Draw the images of a batch.
+
+        Args:
+            outputs: what `predict_step` returned: per image `boxes`, `scores`, `labels`.
+            batch: (images, targets).
+        """
+        class_names: tuple[str, ...] = pl_module.class_names  # type: ignore[assignment]
+        for image, target, found in zip(*batch, outputs, strict=True):
+            image_id = int(target["image_id"])
+            path = self._paths[image_id]
+            keep = found["scores"] >= self.score_threshold
+            boxes, scores, labels = (found[name][keep] for name in ("boxes", "scores", "labels"))
+            name = path.stem if self._stems[path.stem] == 1 else path.name
+            write_png(self.output_dir / f"{name}.png", draw_boxes(image, boxes, labels, class_names, scores))
+            row = {
+                "file": str(path),
+                "boxes": boxes.tolist(),
+                "scores": scores.tolist(),
+                "labels": [class_names[label - 1] for label in labels.tolist()],
+            }
+            self._rows.append((image_id, row))
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the list of all ranks."""
+        rows = gather(self._rows, key=lambda row: row[0])
+        if trainer.is_global_zero:
+            self.output_dir.mkdir(parents=True, exist_ok=True)
+            unfinished = self.output_dir / "predictions.json.tmp"
+            unfinished.write_text(json.dumps([row for _, row in rows], indent=1) + "\n")
+            unfinished.replace(self.output_dir / "predictions.json")

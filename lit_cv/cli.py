@@ -1,0 +1,187 @@
+"""The front door: verbs, their help, and one clear sentence for every expected failure.
+
+Nothing heavy is imported here; the verbs that compute import what they need.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lit_cv import __version__
+from lit_cv.errors import UsageError, UserError
+
+TRAINING_VERBS = {
+    "fit": (
+        "train an experiment in a run folder of its own",
+        "litcv fit --config experiments/quickstart/faster_rcnn.yaml --model.optimizer.lr=0.01 [--resume]",
+        "Every setting of the experiment can be overridden with a dotted option. --resume goes on from the last\n"
+        "checkpoint of the same run, and starts it where there is none.\n"
+        "All settings with their values: litcv fit --config FILE --print_config",
+    ),
+    "validate": (
+        "measure a run's best checkpoint on the validation set",
+        "litcv validate runs/quickstart/1f2e3d4c5b [--data.batch_size=8]",
+        "Prints the metrics and writes validate.json into the run's folder.",
+    ),
+    "test": (
+        "measure a run's best checkpoint on the test set",
+        "litcv test runs/quickstart/1f2e3d4c5b",
+        "Prints the metrics and writes test.json into the run's folder.",
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; return 0 on success, 2 on bad usage, 1 otherwise."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if args[:1] and args[0] in TRAINING_VERBS:
+            return _training(args[0], args[1:])
+        options = _parser().parse_args(args)
+        run: Callable[[argparse.Namespace], int] = options.run
+        return run(options)
+    except UserError as error:
+        # an error from a data-loading worker arrives with the worker's traceback before its sentence
+        sentence = str(error).strip().splitlines()[-1].removeprefix("lit_cv.errors.UserError: ")
+        print(f"litcv: error: {sentence}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    except KeyboardInterrupt:
+        print("litcv: interrupted; nothing is lost, the same command goes on.", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "litcv", description="Controlled ablations of computer-vision systems.", epilog="litcv VERB --help says more."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    for verb, (summary, _, _) in TRAINING_VERBS.items():
+        verbs.add_parser(verb, help=summary)  # listed here, parsed by LightningCLI
+    _add_predict(verbs)
+    _add_sweep(verbs)
+    _add_report(verbs)
+    _add_shapes(verbs)
+    return parser
+
+
+def _verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, summary: str, example: str,
+          run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:  # fmt: skip
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = verbs.add_parser(
+        name, help=summary, description=summary, epilog=f"example:\n  {example}", formatter_class=formatter
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _training(verb: str, args: list[str]) -> int:
+    summary, example, more = TRAINING_VERBS[verb]
+    if not args or "--help" in args or "-h" in args:
+        print(f"usage: litcv {verb} ...\n\n{summary}\n\n{more}\n\nexample:\n  {example}")
+        return 0 if args else 2
+    _refuse_missing_config(args)
+    from lit_cv import training
+
+    if verb != "fit":
+        training.evaluate(verb, args)
+    elif "--print_config" in args:
+        training.LitCLI([verb, *args])
+    else:
+        training.fit([verb, *(arg for arg in args if arg != "--resume")], resume="--resume" in args)
+    return 0
+
+
+def _refuse_missing_config(args: Sequence[str]) -> None:
+    from lit_cv.runs import merged_arguments
+
+    merged_arguments(args)
+
+
+def _add_predict(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _verb(verbs, "predict", "draw what a run's network finds on a folder of images",
+                   "litcv predict runs/quickstart/1f2e3d4c5b photos/ --output found/", _predict)  # fmt: skip
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a trained run")
+    parser.add_argument("images", type=Path, metavar="IMAGES", help="folder of images")
+    parser.add_argument("--output", type=Path, help="where pictures and predictions.json go (RUN/predictions)")
+    parser.add_argument("--score-threshold", type=float, default=0.3, help="draw detections from this score on (0.3)")
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from lit_cv import training
+
+    output = options.output or options.run_folder / "predictions"
+    training.predict(options.run_folder, options.images, output, options.score_threshold)
+    return 0
+
+
+def _add_sweep(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _verb(verbs, "sweep", "run every trial of a W&B sweep file; run it again and it finishes what is missing",
+                   "litcv sweep sweeps/quickstart.yaml --workers 2", _sweep)  # fmt: skip
+    parser.add_argument("file", type=Path, metavar="FILE", help="a W&B sweep file")
+    parser.add_argument("--executor", choices=["local"], default="local", help="where the trials run")
+    parser.add_argument("--workers", type=int, help="trials at once (one a GPU, or one without GPUs)")
+    parser.add_argument("--gpus-per-run", type=int, default=1, help="GPUs of each trial (1)")
+    parser.add_argument("--dry-run", action="store_true", help="print the trials and an estimate, start nothing")
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from lit_cv.ablation.launch import run_sweep
+
+    def preflight(trials: Sequence[Sequence[str]], metric: str | None) -> None:
+        from lit_cv.training import check_trials
+
+        check_trials(trials, metric)
+
+    return run_sweep(
+        options.file,
+        executor=options.executor,
+        workers=options.workers,
+        gpus_per_run=options.gpus_per_run,
+        dry_run=options.dry_run,
+        preflight=preflight,
+    )
+
+
+def _add_report(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _verb(verbs, "report", "turn the runs of a sweep into a table and pictures, if they are comparable",
+                   "litcv report runs/quickstart --metric val/map_50", _report)  # fmt: skip
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUNS", help="folder of a sweep's runs")
+    parser.add_argument("--metric", help="metric of the table (the sweep's)")
+    parser.add_argument("--baseline", help='arm that differences are taken to, as "key=value" (the first arm)')
+    parser.add_argument("--published", type=Path, help="CSV of published numbers (sweeps/published/<sweep>.csv)")
+    parser.add_argument("--output", type=Path, help="where the report goes (RUNS/report)")
+    parser.add_argument("--force", action="store_true", help="report runs that are not comparable all the same")
+
+
+def _report(options: argparse.Namespace) -> int:
+    from lit_cv.ablation.report import run_report
+
+    return run_report(
+        options.runs,
+        metric=options.metric,
+        baseline=options.baseline,
+        force=options.force,
+        output=options.output,
+        published=options.published,
+    )
+
+
+def _add_shapes(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _verb(verbs, "shapes", "write a small generated data set in an official layout",
+                   "litcv shapes voc data/shapes --train 400", _shapes)  # fmt: skip
+    parser.add_argument("layout", choices=["voc"], help="layout of the folder")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="where it is written")
+    parser.add_argument("--train", type=int, default=400, help="number of training images (400)")
+    parser.add_argument("--val", type=int, default=100, help="number of validation images (100)")
+    parser.add_argument("--size", type=int, default=128, help="side of an image in pixels (128)")
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (0)")
+
+
+def _shapes(options: argparse.Namespace) -> int:
+    from datamodules.shapes import Shapes, write_voc
+
+    devkit = write_voc(options.folder, Shapes(options.train, options.val, options.size, options.seed))
+    print(f"written: {devkit}")
+    return 0

@@ -1,0 +1,135 @@
+"""What every task shares: the weighted sum of losses, the optimiser, and randomness that a resume cannot change."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import lightning as L
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from lit_cv.errors import UserError
+from lit_cv.tasks.schedules import WarmupMultiStepLR
+
+Targets = Sequence[Mapping[str, Tensor]]
+Batch = tuple[list[Tensor], list[dict[str, Tensor]]]
+
+
+class Task(L.LightningModule):
+    """Optimise `sum(loss_weights[k] * losses[k])` of a network that names its losses.
+
+    Subclasses add the evaluation. Every network has `loss_names`, `num_classes` (background included) and
+    `losses(images, targets) -> dict[str, Tensor]`.
+
+    Args:
+        network: the network, injected by `class_path`.
+        loss_weights: weight of each of the network's losses; those not named weigh 1.
+        optimizer: parameters -> optimiser.
+        scheduler: optimiser -> learning-rate scheduler, stepped after every optimiser step.
+
+    Raises:
+        UserError: a loss weight names no loss of the network, or the loss is not finite.
+    """
+
+    METRICS: ClassVar[tuple[str, ...]] = ()  # what the evaluation logs, as `val/<name>` and `test/<name>`
+    MONITOR: ClassVar[str] = "val/loss"  # the metric (higher is better, unless it is a loss) that picks `best.ckpt`
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss_weights: dict[str, float] | None = None,
+        optimizer: OptimizerCallable = lambda params: torch.optim.SGD(
+            params, lr=0.005, momentum=0.9, weight_decay=0.0005
+        ),
+        scheduler: LRSchedulerCallable = lambda optimizer: WarmupMultiStepLR(
+            optimizer, warmup_steps=500, milestones=[60_000, 80_000]
+        ),
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.loss_names: tuple[str, ...] = tuple(network.loss_names)  # type: ignore[arg-type]
+        unknown = sorted(set(loss_weights or {}) - set(self.loss_names))
+        if unknown:
+            raise UserError(f"loss_weights names {unknown}, but {type(network).__name__} has {list(self.loss_names)}.")
+        self.loss_weights = {name: 1.0 for name in self.loss_names} | (loss_weights or {})
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.class_names: list[str] = []
+        self.mean_losses = nn.ModuleDict({name: MeanMetric() for name in ("loss", *self.loss_names)})
+
+    @classmethod
+    def logged_metrics(cls, loss_names: Sequence[str]) -> set[str]:
+        """Return the names that a run of this task logs, for a network with these losses."""
+        losses = {f"{stage}/{name}" for stage in ("train", "val", "test") for name in ("loss", *loss_names)}
+        return losses | {f"{stage}/{name}" for stage in ("val", "test") for name in cls.METRICS}
+
+    def setup(self, stage: str) -> None:
+        """Take the names of the classes from the DataModule and check that the network has as many outputs."""
+        datamodule = getattr(self.trainer, "datamodule", None)
+        if stage == "predict" or datamodule is None:
+            return
+        self.class_names = list(datamodule.class_names)
+        if self.network.num_classes != len(self.class_names) + 1:
+            raise UserError(
+                f"the data has {len(self.class_names)} classes, so the network needs num_classes: "
+                f"{len(self.class_names) + 1} (with background) instead of {self.network.num_classes}."
+            )
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimiser over the trainable parameters and its per-step schedule."""
+        optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.scheduler(optimizer), "interval": "step"}}
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Make the randomness of a step a function of (seed, step, rank), so that a resumed run repeats it."""
+        self._seed_step(self.trainer.fit_loop.epoch_loop.total_batch_idx, stream=0)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the weighted sum of the losses of a batch `(images, targets)`."""
+        losses = self.network.losses(*batch)  # type: ignore[operator]
+        losses["loss"] = self.total(losses)
+        if not torch.isfinite(losses["loss"]):
+            self._refuse_non_finite(losses, batch[1])
+        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # each call costs a third of a millisecond
+            logged = {f"train/{name}": loss.detach() for name, loss in losses.items()}
+            learning_rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+            self.log_dict(logged | {"train/lr": learning_rate}, batch_size=len(batch[0]))
+        return losses["loss"]
+
+    def total(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """Return `sum(loss_weights[k] * losses[k])`, a scalar."""
+        return torch.stack([self.loss_weights[name] * losses[name].float() for name in self.loss_names]).sum()
+
+    def update_losses(self, batch: Batch, batch_idx: int) -> None:
+        """Add the losses of an evaluation batch to their means over images."""
+        self._seed_step(batch_idx, stream=1)
+        losses = self.network.losses(*batch)  # type: ignore[operator]
+        for name, loss in {**losses, "loss": self.total(losses)}.items():
+            self.mean_losses[name].update(loss, weight=len(batch[0]))  # type: ignore[operator]
+
+    def log_losses(self, stage: str) -> None:
+        """Log the mean losses as `<stage>/<loss>` and start anew."""
+        self.log_dict({f"{stage}/{name}": mean.compute() for name, mean in self.mean_losses.items()})  # type: ignore[operator]
+        for mean in self.mean_losses.values():
+            mean.reset()  # type: ignore[operator]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the names of the classes with the weights."""
+        checkpoint["class_names"] = self.class_names
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore the names of the classes."""
+        self.class_names = list(checkpoint["class_names"])
+
+    def _seed_step(self, step: int, stream: int) -> None:
+        seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        torch.manual_seed((((seed * 2 + stream) * 1_000_003 + self.global_rank) * 1_000_003 + step) % 2**63)
+
+    def _refuse_non_finite(self, losses: Mapping[str, Tensor], targets: Targets) -> None:
+        values = ", ".join(f"{name} {loss.item():.4g}" for name, loss in losses.items())
+        images = [int(target["image_id"]) for target in targets]
+        raise UserError(
+            f"the loss is not finite at step {self.global_step} ({values}) on the images with image_id {images}; "
+            "lower the learning rate, clip the gradient, or look at these images."
+        )

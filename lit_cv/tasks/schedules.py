@@ -1,0 +1,38 @@
+"""Learning-rate schedules, counted in optimiser steps."""
+
+from bisect import bisect_right
+from functools import partial
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+
+class WarmupMultiStepLR(LambdaLR):
+    """Linear warm-up, then a drop by `gamma` at each milestone: the schedule of most detection papers.
+
+    The rate at step t is `lr * min(1, start_factor + (1 - start_factor) * t / warmup_steps) * gamma ** (milestones <= t)`
+    (Goyal et al. 2017, section 2.2, for the warm-up).
+
+    Args:
+        optimizer: the optimiser whose rates are set.
+        warmup_steps: length of the warm-up in steps; 0 for none.
+        milestones: steps at which the rate drops, increasing.
+        gamma: factor of a drop.
+        start_factor: share of the rate at step 0.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        warmup_steps: int = 500,
+        milestones: list[int] | None = None,
+        gamma: float = 0.1,
+        start_factor: float = 0.001,
+    ) -> None:
+        milestones = sorted(milestones or [])
+        super().__init__(optimizer, partial(_factor, warmup_steps, milestones, gamma, start_factor))
+
+
+def _factor(warmup_steps: int, milestones: list[int], gamma: float, start_factor: float, step: int) -> float:
+    warmup = start_factor + (1 - start_factor) * min(1.0, step / warmup_steps) if warmup_steps else 1.0
+    return float(warmup * gamma ** bisect_right(milestones, step))

@@ -1,0 +1,282 @@
+"""Training, evaluation and prediction through LightningCLI: flat YAML files and dotted overrides."""
+
+import os
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+import yaml
+from jsonargparse import ArgumentError
+from lightning.pytorch.callbacks.model_checkpoint import ModelCheckpoint
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger, WandbLogger
+
+from lit_cv.callbacks.checkpoint import AtomicCheckpointIO, LastCheckpoint, newest_checkpoint
+from lit_cv.callbacks.metrics_csv import MetricsCSV
+from lit_cv.callbacks.predictions import PredictionWriter
+from lit_cv.callbacks.provenance import Provenance
+from lit_cv.errors import UsageError, UserError
+from lit_cv.runs import is_finished, lock, read_yaml, run_folder, write_json
+from lit_cv.tasks.base import Task
+
+SUBCOMMANDS = ("fit", "validate", "test", "predict")
+OF_THE_CALL = ("ckpt_path", "weights_only")  # arguments of one call, no part of what a run is
+
+
+@dataclass
+class RunOptions:
+    """Where a run is kept and who is told about it. Nothing here changes its result.
+
+    Args:
+        root: folder of all runs.
+        group: folder below it, the name of the sweep; by default the experiment's.
+        wandb: `auto` is online where there is a key and offline where there is none.
+        project: W&B project.
+        checkpoint_every: optimiser steps between two resumable checkpoints.
+    """
+
+    root: str = "runs"
+    group: str | None = None
+    wandb: Literal["auto", "online", "offline", "disabled"] = "auto"
+    project: str = "lit-cv"
+    checkpoint_every: int = 500
+
+
+class LitCLI(LightningCLI):
+    """LightningCLI in which every run has a folder of its own.
+
+    Args:
+        args: the subcommand and its options.
+        folder: the run's folder; None for an evaluation, which leaves it alone.
+        checkpoint: checkpoint that a fit goes on from.
+        callbacks: further callbacks.
+    """
+
+    def __init__(
+        self,
+        args: Sequence[str],
+        folder: Path | None = None,
+        checkpoint: Path | None = None,
+        callbacks: Sequence[L.Callback] = (),
+    ) -> None:
+        self.folder, self.checkpoint, self.extra_callbacks = folder, checkpoint, list(callbacks)
+        self.given = list(args)
+        super().__init__(
+            save_config_callback=None,
+            trainer_defaults={"use_distributed_sampler": False},
+            seed_everything_default=1,
+            parser_kwargs={"exit_on_error": False, **{name: {"exit_on_error": False} for name in SUBCOMMANDS}},
+            args=list(args),
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the `run` group."""
+        parser.add_class_arguments(RunOptions, "run")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse, turning the parser's report into one sentence."""
+        self.config = parse(parser, args)
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        """Give the trainer the run's folder, loggers and checkpoints."""
+        trainer = dict(self._get(self.config_init, "trainer"))
+        callbacks = [*(trainer["callbacks"] or []), *self.extra_callbacks]
+        kwargs |= {"plugins": [*(trainer["plugins"] or []), AtomicCheckpointIO()]}
+        if self.subcommand == "fit" and self.folder:
+            self.provenance = Provenance(self.folder, self.given, self._get(self.config, "seed_everything"))
+            checkpoints = self.folder / "checkpoints"
+            monitor = self.model.MONITOR
+            best = ModelCheckpoint(
+                checkpoints, "best", monitor, mode="min" if "loss" in monitor else "max", enable_version_counter=False
+            )
+            every = self._get(self.config_init, "run").checkpoint_every
+            callbacks += [self.provenance, best, LastCheckpoint(checkpoints, every)]
+            kwargs |= {"default_root_dir": self.folder, "logger": self._loggers(trainer["logger"])}
+        else:
+            kwargs |= {"logger": False, "enable_checkpointing": False}
+        return super().instantiate_trainer(**kwargs, callbacks=callbacks)
+
+    def _loggers(self, given: Any) -> list[Logger]:
+        assert self.folder is not None
+        run = self._get(self.config_init, "run")
+        loggers: list[Logger] = [MetricsCSV(self.folder)]
+        loggers += given if isinstance(given, list) else [given] if isinstance(given, Logger) else []
+        if run.wandb != "disabled":
+            loggers.append(
+                WandbLogger(
+                    project=run.project,
+                    group=self.folder.parent.name,
+                    id=os.environ.get("WANDB_RUN_ID", self.folder.name),
+                    name=self.folder.name,
+                    save_dir=self.folder,
+                    offline=run.wandb == "offline" or (run.wandb == "auto" and not has_wandb_key()),
+                    resume="allow",
+                    config=self._resolved(),
+                )
+            )
+        return loggers
+
+    def _resolved(self) -> dict[str, Any]:
+        dumped = self.parser.dump(self.config, skip_none=False, format="yaml")
+        config: dict[str, Any] = yaml.safe_load(dumped)["fit"]
+        return {key: value for key, value in config.items() if key not in OF_THE_CALL}
+
+    def before_fit(self) -> None:
+        """Write the resolved configuration into the run's folder."""
+        if self.folder and self.trainer.is_global_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            temporary = self.folder / f".config.yaml.{os.getpid()}"
+            temporary.write_text(yaml.safe_dump(self._resolved(), sort_keys=False))
+            temporary.replace(self.folder / "config.yaml")
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        kwargs = super()._prepare_subcommand_kwargs(subcommand)
+        if subcommand == "fit" and self.checkpoint:
+            kwargs["ckpt_path"] = self.checkpoint
+        return kwargs | {"weights_only": True}
+
+    def after_fit(self) -> None:
+        """End every run with a validation of its final weights and a result."""
+        if self.folder is None or self.trainer.fast_dev_run:
+            return
+        self.provenance.stop_clock()
+        steps = self.trainer.global_step
+        if self.provenance.validated_step != steps:
+            self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
+        self.provenance.write_result(self.trainer, self.model)
+        if self.trainer.is_global_zero:
+            print(f"result: {self.folder / 'result.json'}")
+
+
+def parse(parser: LightningArgumentParser, args: ArgsType) -> Any:
+    """Parse `args`.
+
+    Raises:
+        UsageError: with the parser's reason as one sentence.
+    """
+    try:
+        return parser.parse_args(args)
+    except ArgumentError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise UsageError(" ".join(lines)[:600]) from None
+
+
+def has_wandb_key() -> bool:
+    """Tell whether W&B would log in without asking."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").partition("://")[2].partition(":")[0]
+    return netrc.is_file() and host in netrc.read_text()
+
+
+def is_first_process() -> bool:
+    """Tell whether this process is the one that prepares the run's folder (Lightning starts the others)."""
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "SLURM_PROCID", "NODE_RANK", "RANK"))
+
+
+def fit(args: Sequence[str], resume: bool) -> None:
+    """Train the run that `args` (`["fit", "--config", ...]`) define, in its own folder.
+
+    Raises:
+        UserError: the folder already holds a run and `resume` is off, or another process works in it.
+    """
+    folder = run_folder(args)
+    if not is_first_process():
+        LitCLI(args, folder, newest_checkpoint(folder / "checkpoints"))
+        return
+    if is_finished(folder):
+        if not resume:
+            raise UserError(f"{folder}: this run is already finished; delete the folder to do it again.")
+        print(f"already finished: {folder / 'result.json'}")
+        return
+    if (folder / "run.json").exists() and not resume:
+        raise UserError(f"{folder}: this run was begun; add --resume to go on, or delete the folder to start anew.")
+    with lock(folder / ".lock", f"{folder}: another process is working on this run; wait for it or stop it."):
+        LitCLI(args, folder, newest_checkpoint(folder / "checkpoints"))
+
+
+def evaluate(verb: str, args: Sequence[str]) -> None:
+    """Run `validate` or `test` on a finished run's folder (best checkpoint) or on LightningCLI's own options."""
+    if args[:1] and not args[0].startswith("-"):
+        folder = Path(args[0])
+        cli = LitCLI([verb, *_of_run(folder), *args[1:]])
+        metrics = {name: float(value) for name, value in cli.trainer.callback_metrics.items()}
+        if cli.trainer.is_global_zero:
+            write_json(folder / f"{verb}.json", metrics)
+    else:
+        LitCLI([verb, *args])
+
+
+def predict(run: Path, images: Path, output: Path, score_threshold: float) -> None:
+    """Draw what the network of a run finds on a folder of images.
+
+    Writes one PNG an image and `predictions.json` into `output`.
+    """
+    config = read_yaml(run / "config.yaml")
+    config["data"] = {"class_path": "datamodules.ImageFolderDataModule", "init_args": {"root": str(images)}}
+    writer = PredictionWriter(output, score_threshold=score_threshold)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config.yaml"
+        path.write_text(yaml.safe_dump(config))
+        checkpoint = ["--ckpt_path", str(_best_checkpoint(run)), "--return_predictions=false"]
+        LitCLI(["predict", "--config", str(path), *checkpoint], callbacks=[writer])
+    print(f"predictions: {output}")
+
+
+def check_trials(trials: Sequence[Sequence[str]], metric: str | None) -> None:
+    """Parse the arguments of every trial of a sweep with the real parser, and check that its metric will be logged.
+
+    Raises:
+        UserError: an argument that the experiment does not have or take, or a metric that its task does not log.
+    """
+
+    class ParseOnly(LitCLI):
+        """Stop after parsing."""
+
+        def _set_seed(self) -> None: ...
+        def instantiate_classes(self) -> None: ...
+        def _run_subcommand(self, subcommand: str) -> None: ...
+
+    parser = None
+    for args in trials:
+        try:
+            if parser is None:
+                cli = ParseOnly(args)
+                parser, config = cli.parser, cli.config
+            else:
+                config = parse(parser, list(args))
+        except UsageError as error:
+            raise UserError(f"`{' '.join(args)}`: {error}") from None
+        model = config.fit.model
+        task = _class(model.class_path)
+        if not issubclass(task, Task):
+            raise UserError(f"{model.class_path} is no lit_cv.tasks.Task; name one in the experiment's `model`.")
+        known = task.logged_metrics(_class(model.init_args.network.class_path).loss_names)
+        if metric is not None and metric not in known:
+            raise UserError(f"the sweep's metric {metric!r} is not logged by {task.__name__}; use {sorted(known)}.")
+
+
+def _class(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)
+
+
+def _of_run(folder: Path) -> list[str]:
+    return ["--config", str(folder / "config.yaml"), "--ckpt_path", str(_best_checkpoint(folder))]
+
+
+def _best_checkpoint(folder: Path) -> Path:
+    for name in ("best.ckpt", "last.ckpt"):
+        if (folder / "checkpoints" / name).is_file():
+            return folder / "checkpoints" / name
+    raise UserError(f"{folder}: no checkpoint in it; give the folder of a run (runs/<group>/<id>) that has trained.")
+
+

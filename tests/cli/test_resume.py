@@ -1,0 +1,101 @@
+"""A run killed at random moments ends with the very weights of a run that nobody touched."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+import torch
+
+KILLS = int(os.environ.get("LITCV_TEST_KILLS", "3"))
+OPTIONS = [
+    "--config=experiments/quickstart/faster_rcnn.yaml",
+    "--data.shapes.train=96",
+    "--data.shapes.val=24",
+    "--data.batch_size=4",
+    "--data.num_workers=1",
+    "--trainer.max_steps=null",
+    "--trainer.max_epochs=4",
+    "--trainer.check_val_every_n_epoch=1",
+    "--trainer.val_check_interval=1.0",
+    "--trainer.log_every_n_steps=1",
+    "--run.checkpoint_every=5",
+    "--run.wandb=disabled",
+    "--run.group=test",
+]
+
+
+def command(root: Path) -> list[str]:
+    own = [f"--run.root={root / 'runs'}", f"--data.root={root.parent / 'shapes'}", "--resume"]
+    return [sys.executable, "-m", "lit_cv", "fit", *OPTIONS, *own]
+
+
+def run(root: Path, kill_after: float | None = None) -> bool:
+    """Start or resume the run; return whether it ended by itself, before the kill."""
+    root.mkdir(exist_ok=True)
+    with (root / "log.txt").open("a") as log:
+        process = subprocess.Popen(command(root), stdout=log, stderr=log, start_new_session=True)
+        if kill_after is None:
+            assert process.wait(timeout=300) == 0, (root / "log.txt").read_text()[-3000:]
+            return True
+        before = csv_size(root)
+        while csv_size(root) == before and process.poll() is None:  # wait for its first step
+            time.sleep(0.01)
+        time.sleep(kill_after)
+        ended = process.poll() is not None
+        os.killpg(process.pid, signal.SIGKILL) if not ended else None
+        process.wait()
+        return ended
+
+
+def csv_size(root: Path) -> int:
+    return sum(path.stat().st_size for path in root.glob("runs/test/*/metrics.csv"))
+
+
+def final(root: Path) -> dict:
+    (checkpoint,) = root.glob("runs/test/*/checkpoints/last.ckpt")
+    return torch.load(checkpoint, weights_only=True)
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_runs_end_bit_identical(tmp_path: Path) -> None:
+    run(tmp_path / "calm")
+    draw = random.Random(0)
+    killed, seconds = 0, 2.5
+    for _ in range(3 * KILLS):
+        if killed == KILLS or run(tmp_path / "killed", kill_after=draw.uniform(0.0, seconds)):
+            break
+        killed += 1
+    assert killed >= min(KILLS, 3)
+    run(tmp_path / "killed")
+
+    calm, shaken = final(tmp_path / "calm"), final(tmp_path / "killed")
+    assert calm["global_step"] == shaken["global_step"]
+    for name, value in calm["state_dict"].items():
+        assert torch.equal(value, shaken["state_dict"][name]), name
+    results = [orjson.loads(next(tmp_path.glob(f"{name}/runs/test/*/result.json")).read_bytes()) for name in ("calm", "killed")]
+    for name, value in results[0]["metrics"].items():
+        assert results[1]["metrics"][name] == pytest.approx(value, nan_ok=True, abs=0), name
+    assert not list(tmp_path.glob("killed/runs/test/*/checkpoints/.*")) or killed
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:
+    root = tmp_path / "once"
+    folder = root / "runs" / "test"
+    from lit_cv.runs import run_id
+
+    finished = folder / run_id(["fit", *command(root)[4:]])
+    finished.mkdir(parents=True)
+    (finished / "result.json").write_text("{}")
+    again = subprocess.run(command(root), capture_output=True, text=True, timeout=120, check=False)
+    assert again.returncode == 0
+    assert "already finished" in again.stdout
+    without = subprocess.run(command(root)[:-1], capture_output=True, text=True, timeout=120, check=False)
+    assert without.returncode == 1
+    assert "already finished" in without.stderr

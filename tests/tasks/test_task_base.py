@@ -1,0 +1,97 @@
+import lightning as L
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from lit_cv.errors import UserError
+from lit_cv.tasks import DetectionTask, Task, WarmupMultiStepLR
+
+
+class TwoLosses(nn.Module):
+    """A network of one weight with two losses, w and 3 w."""
+
+    loss_names = ("near", "far")
+    num_classes = 3
+
+    def __init__(self, start: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(start))
+        self.draws: list[float] = []
+
+    def losses(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        self.draws.append(torch.rand(()).item())
+        return {"near": self.weight, "far": 3 * self.weight}
+
+
+class Data(L.LightningDataModule):
+    class_names = ("a", "b")
+
+    def train_dataloader(self) -> DataLoader:
+        images = [torch.zeros(3, 4, 4)] * 2
+        batches = [(images, [{"image_id": torch.tensor(i)}, {"image_id": torch.tensor(i + 1)}]) for i in (0, 2, 4)]
+        return DataLoader(batches, batch_size=None)
+
+
+def trainer(**options: object) -> L.Trainer:
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    return L.Trainer(accelerator="cpu", **{**quiet, **options})
+
+
+def test_the_total_is_the_weighted_sum() -> None:
+    task = Task(TwoLosses(2.0), loss_weights={"far": 10.0})
+    assert task.total(task.network.losses([], [])).item() == 2.0 + 10.0 * 6.0
+
+
+def test_a_weight_for_an_unknown_loss_is_refused() -> None:
+    with pytest.raises(UserError, match=r"\['fra'\].*\['near', 'far'\]"):
+        Task(TwoLosses(), loss_weights={"fra": 1.0})
+
+
+def test_gradients_follow_the_weights() -> None:
+    task = Task(TwoLosses(), {"far": 2.0}, lambda params: torch.optim.SGD(params, lr=1.0), lambda o: WarmupMultiStepLR(o, 0))
+    trainer(max_steps=1).fit(task, Data())
+    assert task.network.weight.item() == pytest.approx(1.0 - (1.0 + 2.0 * 3.0))
+
+
+def test_a_loss_that_is_not_finite_names_the_images() -> None:
+    with pytest.raises(UserError, match=r"not finite at step 0 \(near inf.*image_id \[0, 1\]"):
+        trainer(max_steps=2).fit(Task(TwoLosses(float("inf"))), Data())
+
+
+def test_a_network_with_too_few_outputs_is_refused() -> None:
+    network = TwoLosses()
+    network.num_classes = 21
+    with pytest.raises(UserError, match="num_classes: 3 .* instead of 21"):
+        trainer(max_steps=1).fit(Task(network), Data())
+
+
+def test_the_randomness_of_a_step_depends_on_seed_and_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def draws(seed: int) -> list[float]:
+        monkeypatch.setenv("PL_GLOBAL_SEED", str(seed))
+        torch.manual_seed(int(torch.randint(0, 1000, ()).item()))  # whatever was drawn before
+        network = TwoLosses()
+        trainer(max_epochs=2).fit(Task(network), Data())
+        return network.draws
+
+    first = draws(1)
+    assert first == draws(1)
+    assert len(set(first)) == 6
+    assert not set(first) & set(draws(2))
+
+
+def test_warmup_and_steps() -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(()))], lr=1.0)
+    schedule = WarmupMultiStepLR(optimizer, warmup_steps=4, milestones=[6, 8], gamma=0.1, start_factor=0.2)
+    rates = []
+    for _ in range(10):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_logged_metrics_name_losses_and_measures() -> None:
+    names = DetectionTask.logged_metrics(("class", "box"))
+    assert {"val/map_50", "test/voc_map_11point", "train/class", "val/loss"} <= names
+    assert "train/map_50" not in names
