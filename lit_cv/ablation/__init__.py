@@ -1,0 +1,1 @@
+"""Sweeps and their tables. Knows command lines and result files only."""

@@ -1,0 +1,182 @@
+"""`litcv sweep FILE`: plan the runs of a sweep, leave out what is finished, hand the rest to an executor."""
+
+import shlex
+import shutil
+import statistics
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from lit_cv.ablation.results import read_json
+from lit_cv.ablation.sweep import SEED, Sweep, Trial, load_sweep
+from lit_cv.ablation.values import canonical, duration, short_names, show
+from lit_cv.errors import UserError
+from lit_cv.runs import is_finished, lock, run_folder, write_json
+
+Preflight = Callable[[list[list[str]], str | None], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to be done: the trial, its folder and how a person calls it."""
+
+    trial: Trial
+    folder: Path
+    label: str
+
+    @property
+    def command(self) -> list[str]:
+        """The whole command line; `--resume` continues a run that was interrupted and starts one that is new."""
+        return [*self.trial.program, *self.trial.args, "--resume"]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has written its result."""
+        return is_finished(self.folder)
+
+
+class Executor(Protocol):
+    """Where runs are carried out. A new place (Slurm, W&B agents) is one class with these two members."""
+
+    workers: int
+
+    def execute(self, jobs: Sequence[Job]) -> list[Job]:
+        """Run the jobs, report progress, and return those that failed. One failure does not stop the others."""
+        ...
+
+
+def run_sweep(
+    path: Path,
+    *,
+    executor: str = "local",
+    workers: int | None = None,
+    gpus_per_run: int = 1,
+    dry_run: bool = False,
+    preflight: Preflight,
+) -> int:
+    """Carry out a sweep file.
+
+    Args:
+        path: a W&B sweep file.
+        executor: where to run; `local`.
+        workers: runs at once; by default one per `gpus_per_run` visible GPUs, or one on a machine without a GPU.
+        gpus_per_run: GPUs that each run sees.
+        dry_run: only print what would be run.
+        preflight: called before the first run starts, with the arguments of every run to be done and the metric's name;
+            raises UserError for a parameter or metric that the experiment does not have.
+
+    Returns:
+        0 when every run of the sweep is finished, else 1.
+
+    Raises:
+        UserError: a bad sweep file, an unknown executor, or another runner at work on the same sweep.
+    """
+    sweep = load_sweep(path)
+    return launch(sweep, make_executor(executor, workers, gpus_per_run), dry_run=dry_run, preflight=preflight)
+
+
+def make_executor(name: str, workers: int | None, gpus_per_run: int) -> Executor:
+    """The executor of this name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name != "local":
+        raise UserError(f"--executor {name}: there is no such executor; write --executor local.")
+    from lit_cv.ablation.local import LocalExecutor
+
+    return LocalExecutor(workers, gpus_per_run)
+
+
+def launch(sweep: Sweep, executor: Executor, *, dry_run: bool, preflight: Preflight) -> int:
+    """Run what is missing of a sweep. Run again after a crash, it finishes the rest; see `run_sweep`."""
+    jobs = plan(sweep)
+    group = jobs[0].folder.parent
+    busy = f"{sweep.path}: another `litcv sweep` is working in {group}; wait for it or stop it."
+    with nullcontext() if dry_run else lock(group / ".sweep.lock", busy):
+        missing = [job for job in jobs if not job.finished]
+        print(overview(sweep, jobs, missing, executor.workers), flush=True)
+        if dry_run:
+            print("\n".join(shlex.join(job.command) for job in missing))
+            return 0
+        if missing:
+            preflight([job.trial.args for job in missing], sweep.metric.name if sweep.metric else None)
+        _tell_of_former_plan(jobs, group)
+        save_plan(sweep, jobs, group)
+        try:
+            failed = executor.execute(missing) if missing else []
+        except KeyboardInterrupt:
+            print("Stopped. The same command continues where this one ended.", flush=True)
+            return 1
+        print(f"{len(jobs) - len(failed)} of {len(jobs)} runs finished. Table: litcv report {group}", flush=True)
+        return 1 if failed else 0
+
+
+def plan(sweep: Sweep) -> list[Job]:
+    """One job per trial, in the sweep's order.
+
+    Raises:
+        UserError: two trials are the same run, or the trials belong to different groups.
+    """
+    names = short_names(sweep.swept())
+    jobs = [Job(trial, run_folder(trial.args), label(trial.values, names)) for trial in sweep.trials()]
+    groups = sorted({str(job.folder.parent) for job in jobs})
+    if len(groups) > 1:
+        raise UserError(
+            f"{sweep.path}: its runs go to {len(groups)} folders ({', '.join(groups)}); give one --run.group."
+        )
+    if len({job.folder for job in jobs}) < len(jobs):
+        raise UserError(f"{sweep.path}: several trials are the same run; does the command contain ${{args}}?")
+    return jobs
+
+
+def label(values: dict[str, Any], names: dict[str, str]) -> str:
+    """A trial in words: `anchor_scales=128 256, seed 1`. `names` are the short names of the swept keys."""
+    words = [f"{short}={show(values[key])}" for key, short in names.items()]
+    return ", ".join(words + ([f"seed {values[SEED]}"] if SEED in values else []))
+
+
+def overview(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], workers: int) -> str:
+    """What the sweep amounts to: arms, seeds, runs, how many are done, and the time that the rest may take."""
+    seeds = len({job.trial.seed for job in jobs})
+    line = (
+        f"{sweep.name}: {len(jobs) // seeds} arms × {seeds} seeds = {len(jobs)} runs, {len(jobs) - len(missing)} done"
+    )
+    seconds = [read_json(file)["fit_seconds"] for file in jobs[0].folder.parent.glob("*/result.json")]
+    if not missing or not seconds:
+        return line
+    typical = statistics.median(seconds)
+    total = duration(typical * -(-len(missing) // workers))
+    basis = f"{workers} at once, {duration(typical)} each as in {len(seconds)} earlier runs"
+    return f"{line}; the rest takes about {total} ({basis})"
+
+
+def _tell_of_former_plan(jobs: Sequence[Job], group: Path) -> None:
+    file = group / "sweep.json"
+    former = [run["id"] for arm in read_json(file)["arms"] for run in arm["runs"]] if file.exists() else []
+    outside = set(former) - {job.folder.name for job in jobs}
+    if outside:
+        print(f"The sweep has changed: {len(outside)} runs of its former version stay in {group}, outside the report.")
+
+
+def save_plan(sweep: Sweep, jobs: Sequence[Job], group: Path) -> None:
+    """Write `sweep.yaml` (a copy) and `sweep.json` (metric, swept keys, arms and their run ids) for the report."""
+    temporary = group / ".sweep.yaml.part"
+    shutil.copyfile(sweep.path, temporary)
+    temporary.replace(group / "sweep.yaml")
+    arms: dict[str, dict[str, Any]] = {}
+    for job in jobs:
+        values = {key: value for key, value in job.trial.values.items() if key != SEED}
+        arm = arms.setdefault(canonical(values), {"values": values, "runs": []})
+        arm["runs"].append({"seed": job.trial.seed, "id": job.folder.name})
+    content = {
+        "name": sweep.name,
+        "description": sweep.description,
+        "file": str(sweep.path.resolve()),
+        "metric": {"name": sweep.metric.name, "goal": sweep.metric.goal} if sweep.metric else None,
+        "swept": sweep.swept(),
+        "arms": list(arms.values()),
+    }
+    write_json(group / "sweep.json", content)

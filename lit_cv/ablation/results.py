@@ -1,0 +1,242 @@
+"""Finished runs, read back from their folders and grouped into the arms of an ablation."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+
+from lit_cv.ablation.sweep import SEED, Metric
+from lit_cv.ablation.values import canonical, distinct, flatten, short_names, show
+from lit_cv.errors import UserError
+from lit_cv.runs import split_arguments
+
+GROUP = "group"
+NOT_FACTORS = ("config", "resume", SEED)
+YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader is ten times faster
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run.
+
+    Attributes:
+        folder: the run folder.
+        result: the content of `result.json`.
+        seed: None if the run was not seeded.
+    """
+
+    folder: Path
+    result: dict[str, Any]
+    seed: int | None
+
+    @property
+    def name(self) -> str:
+        """`group/id`, as findings name it."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The final value of every logged metric."""
+        return self.result["metrics"]  # type: ignore[no-any-return]
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The resolved config, dotted and flat; the run's id is written `*`, so that paths in run folders agree."""
+        file = self.folder / "config.yaml"
+        try:
+            text = file.read_text(encoding="utf-8")
+        except OSError:
+            raise UserError(
+                f"{file}: missing, so the run cannot be compared; delete the run folder and run it again."
+            ) from None
+        try:
+            flat = flatten(yaml.load(text, YamlLoader) or {})
+        except yaml.YAMLError as error:
+            raise UserError(f"{file}: not valid YAML ({' '.join(str(error).split())}); run it again.") from None
+        places = (f"{self.folder.parent.name}/{self.folder.name}", self.folder.name)
+        return {key: _without(value, places) for key, value in flat.items()}
+
+    def curve(self, metric: str) -> dict[int, float]:
+        """step -> value from `metrics.csv`; where a step occurs twice (after a resume), the last one counts."""
+        file = self.folder / "metrics.csv"
+        if not file.exists():
+            return {}
+        with file.open(newline="", encoding="utf-8") as lines:
+            return {int(row["step"]): float(row["value"]) for row in csv.DictReader(lines) if row["name"] == metric}
+
+
+@dataclass
+class Arm:
+    """The runs that share all swept values and differ in the seed alone."""
+
+    values: dict[str, Any]
+    runs: dict[int | None, Run] = field(default_factory=dict)
+    label: str = ""
+
+    def scores(self, metric: str) -> dict[int | None, float]:
+        """seed -> final value of the metric."""
+        return {seed: run.metrics[metric] for seed, run in self.runs.items() if metric in run.metrics}
+
+
+@dataclass
+class Study:
+    """All that one report compares.
+
+    Attributes:
+        title: the sweep's description or name.
+        folders: the group folders.
+        sweep_file: the sweep file of the first group, if it came from one.
+        metric: the sweep's metric, if it names one.
+        swept: dotted keys of the factors; `group` is the first when several groups are compared.
+        arms: in the order of the sweep.
+        seeds: the seeds that every arm should have.
+        problems: one sentence for each run that is unfinished or cannot be placed.
+    """
+
+    title: str
+    folders: list[Path]
+    sweep_file: Path | None
+    metric: Metric | None
+    swept: list[str]
+    arms: list[Arm]
+    seeds: list[int | None]
+    problems: list[str]
+
+    @property
+    def runs(self) -> list[tuple[Arm, Run]]:
+        """Every run with its arm."""
+        return [(arm, run) for arm in self.arms for run in arm.runs.values()]
+
+
+def _without(value: Any, places: Sequence[str]) -> Any:
+    if isinstance(value, list):
+        return [_without(item, places) for item in value]
+    if isinstance(value, dict):
+        return {key: _without(item, places) for key, item in value.items()}
+    for place in places if isinstance(value, str) else ():
+        value = value.replace(place, "*")
+    return value
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        UserError: the file is missing or is not a JSON object.
+    """
+    try:
+        content = orjson.loads(file.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise UserError(f"{file}: cannot be read ({error}); delete its run folder and run it again.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: holds no JSON object; delete its run folder and run it again.")
+    return content
+
+
+def load_study(folders: Sequence[Path]) -> Study:
+    """Read group folders (`runs/<group>`) into arms.
+
+    A group that `litcv sweep` made is read by its `sweep.json`; any other by the overrides in which its runs differ.
+
+    Raises:
+        UserError: a folder is missing or holds no finished run.
+    """
+    studies = [_load_group(folder) for folder in folders]
+    study = studies[0] if len(studies) == 1 else _merge(studies)
+    names = short_names(study.swept)
+    for arm in study.arms:
+        arm.label = ", ".join(f"{short}={show(arm.values[key])}" for key, short in names.items()) or study.title
+    return study
+
+
+def _load_group(folder: Path) -> Study:
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such folder; name a group of runs such as runs/quickstart.")
+    study = _load_sweep_group(folder) if (folder / "sweep.json").exists() else _load_plain_group(folder)
+    if not study.runs:
+        raise UserError(f"{folder}: holds no finished run (no */result.json); run the sweep first.")
+    return study
+
+
+def _load_run(folder: Path) -> Run:
+    result = read_json(folder / "result.json")
+    if result.get("status") != "finished" or not isinstance(result.get("metrics"), dict):
+        raise UserError(
+            f"{folder / 'result.json'}: is no finished result with metrics; delete the run folder and run it again."
+        )
+    return Run(folder, result, result.get("seed"))
+
+
+def _load_sweep_group(folder: Path) -> Study:
+    plan = read_json(folder / "sweep.json")
+    arms, problems = [], []
+    for planned in plan["arms"]:
+        arm = Arm({key: planned["values"].get(key) for key in plan["swept"]})
+        for entry in planned["runs"]:
+            place = folder / entry["id"]
+            if (place / "result.json").exists():
+                arm.runs[entry["seed"]] = _load_run(place)
+            else:
+                state = "is unfinished" if place.exists() else "was never started"
+                problems.append(f"{folder.name}/{entry['id']} ({_values(arm)}, seed {entry['seed']}) {state}.")
+        arms.append(arm)
+    return Study(
+        title=plan["description"].splitlines()[0] if plan["description"] else plan["name"],
+        folders=[folder],
+        sweep_file=Path(plan["file"]),
+        metric=Metric(**plan["metric"]) if plan["metric"] else None,
+        swept=plan["swept"],
+        arms=[arm for arm in arms if arm.runs],
+        seeds=distinct(entry["seed"] for planned in plan["arms"] for entry in planned["runs"]),
+        problems=problems,
+    )
+
+
+def _load_plain_group(folder: Path) -> Study:
+    runs = [_load_run(file.parent) for file in sorted(folder.glob("*/result.json"))]
+    begun = sorted(file.parent for file in folder.glob("*/run.json") if not (file.parent / "result.json").exists())
+    problems = [f"{folder.name}/{place.name} is unfinished." for place in begun]
+    overridden = distinct(key for run in runs for key, _ in split_arguments(run.result["command"]))
+    factors = [key for key in overridden if key not in NOT_FACTORS and not key.startswith("run.")]
+    swept = [key for key in factors if len(distinct(run.config.get(key) for run in runs)) > 1]
+    arms: dict[str, Arm] = {}
+    for run in runs:
+        values = {key: run.config.get(key) for key in swept}
+        arm = arms.setdefault(canonical(values), Arm(values))
+        if run.seed in arm.runs:
+            problems.append(
+                f"{run.name} repeats seed {run.seed} of {arm.runs[run.seed].name} with the same swept values."
+            )
+        arm.runs.setdefault(run.seed, run)
+    seeds = sorted({run.seed for run in runs}, key=str)
+    return Study(folder.name, [folder], None, None, swept, list(arms.values()), seeds, problems)
+
+
+def _merge(studies: Sequence[Study]) -> Study:
+    """Several groups as one study, with the group as its first factor."""
+    swept = distinct(key for study in studies for key in study.swept)
+    arms = []
+    for study in studies:
+        for arm in study.arms:
+            config = next(iter(arm.runs.values())).config
+            values = {key: arm.values.get(key, config.get(key)) for key in swept}
+            arms.append(Arm({GROUP: study.folders[0].name} | values, arm.runs))
+    return Study(
+        title=" and ".join(study.folders[0].name for study in studies),
+        folders=[folder for study in studies for folder in study.folders],
+        sweep_file=studies[0].sweep_file,
+        metric=studies[0].metric,
+        swept=[GROUP, *swept],
+        arms=arms,
+        seeds=distinct(seed for study in studies for seed in study.seeds),
+        problems=[problem for study in studies for problem in study.problems],
+    )
+
+
+def _values(arm: Arm) -> str:
+    return ", ".join(f"{short}={show(arm.values[key])}" for key, short in short_names(list(arm.values)).items())

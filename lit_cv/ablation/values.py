@@ -1,0 +1,70 @@
+"""Swept values: one canonical text for comparing them, one short text for showing them."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+
+def canonical(value: Any) -> str:
+    """A text that two values share if and only if they mean the same as arguments (1 and 1.0 do, 1 and true do not)."""
+    return json.dumps(_plain(value), sort_keys=True, default=str)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys as one writes them on the command line: `init_args` is left out, lists are leaves.
+
+    Example: `{"model": {"init_args": {"lr": 1}}}` becomes `{"model.lr": 1}`.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        name = prefix if key == "init_args" else f"{prefix}{key}."
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, name)
+        else:
+            flat[name.removesuffix(".")] = value
+    return flat
+
+
+def show(value: Any) -> str:
+    """A value as a table shows it: `[128, 256]` is `128 256`, nested lists are JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value and not any(isinstance(item, list | dict) for item in value):
+        return " ".join(show(item) for item in value)
+    return json.dumps(_plain(value), default=str)
+
+
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """The shortest ending of each dotted key that no other key shares: `model.network.backbone` is `backbone`."""
+    return {key: next(end for end in _endings(key) if _is_unique(end, keys)) for key in keys}
+
+
+def _endings(key: str) -> Iterator[str]:
+    parts = key.split(".")
+    return (".".join(parts[start:]) for start in range(len(parts) - 1, -1, -1))
+
+
+def _is_unique(ending: str, keys: Sequence[str]) -> bool:
+    return sum(key == ending or key.endswith(f".{ending}") for key in keys) == 1 or ending in keys
+
+
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """The values without repetition, in order of first appearance."""
+    return list({canonical(value): value for value in reversed(list(values))}.values())[::-1]
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: `45 s`, `12 min`, `3.5 h`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

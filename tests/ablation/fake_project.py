@@ -1,0 +1,65 @@
+"""A project of the tests' own: `python fake_project.py fit --config C ...` writes a run folder as a training run would.
+
+The config may hold `sleep` (seconds), `fail` (bool) and `child` (start a child process that would live for a minute).
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+from lit_cv.runs import is_finished, merged_arguments, run_folder, write_json
+
+
+def write_run(folder: Path, *, seed=1, config=None, score=0.5, command=("fit",), **changes):
+    """Write a finished run; `changes` replace fields of its result."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump({"seed_everything": seed, **(config or {})}))
+    curve = [f"{step},{step // 50},val/map_50,{score * step / 200}" for step in (50, 100, 150, 200)]
+    (folder / "metrics.csv").write_text("\n".join(["step,epoch,name,value", *curve, "200,4,train/loss,0.25"]) + "\n")
+    result = {
+        "id": folder.name,
+        "group": folder.parent.name,
+        "status": "finished",
+        "command": list(command),
+        "seed": seed,
+        "metrics": {"val/map_50": score, "val/map": score / 2, "train/loss": 0.25},
+        "best": {"metric": "val/map_50", "mode": "max", "value": score, "step": 200},
+        "steps": 200,
+        "epochs": 4,
+        "params": 1_234_567,
+        "gflops": 3.21,
+        "seconds_per_image": 0.012,
+        "fit_seconds": 60.0,
+        "peak_memory_gb": 0.9,
+        "git": {"commit": "1a2b3c4d5e6f", "dirty": False},
+        "versions": {"python": "3.11.7", "torch": "2.15.0"},
+        "hardware": {"device": "a CPU", "devices": 1, "threads": 2},
+        "data": {"fingerprint": "9f8e7d6c", "counts": {"images": 10}},
+    }
+    write_json(folder / "result.json", result | changes)
+
+
+def main(args):
+    folder, settings = run_folder(args), merged_arguments(args)
+    if is_finished(folder):
+        return 0
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "starts.txt").open("a") as starts:
+        starts.write("start\n")
+    print("training with", args, flush=True)
+    if settings.get("child"):
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", settings["marker"]])
+    time.sleep(settings.get("sleep", 0))
+    if settings.get("fail"):
+        print("ValueError: the learning rate is cursed", file=sys.stderr)
+        return 3
+    config = {key: value for key, value in settings.items() if key.startswith(("model", "data", "trainer"))}
+    write_run(folder, seed=settings["seed_everything"], config=config, score=settings["model.lr"], command=args)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
