@@ -1,0 +1,126 @@
+"""What all detection DataModules share: loaders, sharding over ranks, seeds, and what a run records of its data."""
+
+import hashlib
+import os
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import albumentations as A
+from lightning.pytorch import LightningDataModule
+
+from datamodules.dataset import DetectionDataset
+from datamodules.loader import Loader
+from datamodules.packed import PackedAnnotations
+from datamodules.sampling import EvalBatches, TrainBatches, derangement
+from datamodules.transforms import Preset, make_augmentation
+from lit_cv.errors import UserError
+
+
+class DetectionDataModule(LightningDataModule, ABC):
+    """Base of the detection data sets: a subclass says where the annotations come from.
+
+    It overrides ``class_names``, :meth:`fetch` and :meth:`open_split`. Use the Trainer with
+    ``use_distributed_sampler=False``: the loaders shard themselves by rank.
+
+    Args:
+        root: Folder that holds the official layout.
+        batch_size: Images of a global batch; each of W processes takes ``batch_size / W`` of them.
+        num_workers: Loading processes of each loader; 0 loads in the training process.
+        augmentation: ``none``, ``flip``, ``ssd`` or a list of albumentations transforms; see :func:`make_augmentation`.
+        difficult: Whether to train on objects flagged as difficult. Evaluation always keeps and flags them.
+        shuffle_targets: A control without any signal: each training image gets the target of another one.
+        seed: Seed of order and augmentation; null takes the run's (``seed_everything``).
+    """
+
+    def __init__(
+        self,
+        root: str,
+        batch_size: int = 8,
+        num_workers: int = 0,
+        augmentation: Preset | list[A.BasicTransform] = "flip",
+        difficult: bool = False,
+        shuffle_targets: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.root = Path(root)
+        self.batch_size, self.num_workers = batch_size, num_workers
+        self.augmentation, self.difficult, self.shuffle_targets = augmentation, difficult, shuffle_targets
+        self._seed = seed
+        self.splits: dict[str, PackedAnnotations] = {}
+        # A process without validation images is no mistake here: nothing is padded.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
+
+    @property
+    @abstractmethod
+    def class_names(self) -> tuple[str, ...]:
+        """Names of labels 1..C, without the background."""
+
+    def fetch(self) -> None:
+        """Bring the data set's files into ``root`` if its source asks for it; runs once per machine."""
+
+    @abstractmethod
+    def open_split(self, split: str) -> PackedAnnotations | None:
+        """The annotations of ``train``, ``val`` or ``test``, packed on the first call; None if it has none."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of order and augmentation."""
+        return int(os.environ.get("PL_GLOBAL_SEED", 0)) if self._seed is None else self._seed
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits over names, order and annotations of all splits; equal data, equal fingerprint."""
+        content = "".join(f"{name} {split.fingerprint}\n" for name, split in sorted(self.splits.items()))
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """``<split>/<what>``: images, boxes, difficult boxes, and boxes that were clipped or dropped."""
+        return {f"{name}/{key}": n for name, split in self.splits.items() for key, n in split.counts.items()}
+
+    def prepare_data(self) -> None:
+        """Fetch the files and pack the annotations, which checks them; runs once per machine."""
+        self.fetch()
+        for split in ("train", "val", "test"):
+            self.open_split(split)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the annotations of all splits, so that the fingerprint is the same in every stage."""
+        if not self.splits:
+            opened = {split: self.open_split(split) for split in ("train", "val", "test")}
+            self.splits = {split: packed for split, packed in opened.items() if packed is not None}
+
+    def train_dataloader(self) -> Loader:
+        """Shuffled, augmented global batches, of which this process takes its share."""
+        annotations = self._split("train")
+        partners = derangement(len(annotations), self.seed) if self.shuffle_targets else None
+        augmentation = make_augmentation(self.augmentation)
+        data = DetectionDataset(self.root, annotations, augmentation, self.seed, self.difficult, partners)
+        rank, world_size = self._ranks()
+        batches = TrainBatches(len(data), self.batch_size, self.seed, rank, world_size)
+        return Loader(data, batches, self.num_workers, self._pin_memory())
+
+    def val_dataloader(self) -> Loader:
+        """The validation images in order, sharded by rank, nothing padded."""
+        return self._eval_loader("val")
+
+    def test_dataloader(self) -> Loader:
+        """The test images in order, sharded by rank, nothing padded."""
+        return self._eval_loader("test")
+
+    def _eval_loader(self, split: str) -> Loader:
+        data = DetectionDataset(self.root, self._split(split))
+        batches = EvalBatches(len(data), self.batch_size, *self._ranks())
+        return Loader(data, batches, self.num_workers, self._pin_memory())
+
+    def _split(self, split: str) -> PackedAnnotations:
+        if split not in self.splits:
+            raise UserError(f"No {split} data is configured: set {split}_sets.")
+        return self.splits[split]
+
+    def _ranks(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def _pin_memory(self) -> bool:
+        return bool(self.trainer and self.trainer.strategy.root_device.type != "cpu")

@@ -1,0 +1,89 @@
+"""Reading images: OpenCV, uint8 RGB, and never half a picture."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lit_cv.errors import UserError
+
+_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+_PNG_START, _PNG_END = b"\x89PNG", b"IEND\xaeB`\x82"
+
+
+def read_image(path: Path, upright: bool = False) -> NDArray[np.uint8]:
+    """Decode an image file; grey and CMYK images become RGB.
+
+    Args:
+        path: The file: JPEG, PNG or anything else that OpenCV reads.
+        upright: Turn the image as its EXIF orientation says. Annotations refer to the pixels as stored: leave it off
+            wherever there are any.
+
+    Returns:
+        uint8 (H, W, 3), RGB.
+
+    Raises:
+        UserError: If the file is missing, is no image or is truncated (OpenCV itself fills the rest with grey).
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): restore the file or its permissions.") from None
+    if is_truncated(data):
+        raise UserError(f"{path} is truncated: its end is missing; fetch the file again.")
+    flags = cv2.IMREAD_COLOR_RGB if upright else cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise UserError(f"{path} is not an image that can be decoded: replace or remove the file.")
+    return np.asarray(image, dtype=np.uint8)
+
+
+def is_truncated(data: bytes) -> bool:
+    """Whether a JPEG or PNG file lacks its end marker (other formats: False).
+
+    An end marker before the last start of scan belongs to an embedded thumbnail.
+    """
+    if data.startswith(_JPEG_START):
+        return not data.endswith(_JPEG_END) and data.rfind(_JPEG_END) <= data.rfind(_JPEG_SCAN)
+    return data.startswith(_PNG_START) and _PNG_END not in data[-4096:]
+
+
+def check_image(path: Path, size: tuple[int, int], source: Path) -> None:
+    """Check an image file without decoding it.
+
+    Args:
+        path: The image.
+        size: Its expected width and height in pixels.
+        source: The annotation file that says so.
+
+    Raises:
+        UserError: If the file is missing, truncated, no image, or of another size.
+    """
+    try:
+        if is_truncated(path.read_bytes()):
+            raise UserError(f"{path} is truncated: its end is missing; fetch the file again.")
+        with Image.open(path) as image:
+            found = image.size
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing, though {source} describes it: restore the image.") from None
+    except OSError as error:
+        raise UserError(f"{path} is not a readable image ({error}): replace the file.") from None
+    check_size(path, found, size)
+
+
+def check_size(path: Path, found: tuple[int, int], expected: tuple[int, int]) -> None:
+    """Compare an image's (width, height) with its annotation's.
+
+    Raises:
+        UserError: If they differ.
+    """
+    if found != expected:
+        raise UserError(
+            f"{path} is {found[0]}x{found[1]} pixels but its annotation says {expected[0]}x{expected[1]}: "
+            "restore the original image or mend the annotation."
+        )

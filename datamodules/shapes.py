@@ -1,0 +1,209 @@
+"""Generated scenes of shapes in the official layout of Pascal VOC, for tests and the quick start."""
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from lit_cv.errors import UserError
+
+CLASS_NAMES = ("circle", "square", "triangle")
+_VOID = 255
+_VERSION = 1  # raise it when the same settings give other scenes
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """What to generate.
+
+    Attributes:
+        train: Number of training images.
+        val: Number of validation images.
+        size: Width and height of an image in pixels, >= 32.
+        seed: Seed of the scenes: same settings, same bytes. Independent of a run's seed, so that runs share their data.
+    """
+
+    train: int = 400
+    val: int = 100
+    size: int = 128
+    seed: int = 0
+
+
+@dataclass
+class _Scene:
+    image: NDArray[np.uint8]  # (S, S, 3) RGB
+    objects: NDArray[np.uint8]  # (S, S), 0 background, k for object k, 255 void
+    labels: list[int]
+    boxes: NDArray[np.int64]  # (N, 4) as VOC counts: from 1, both ends included
+    difficult: list[bool]
+
+
+def write_voc(root: Path | str, settings: Shapes = Shapes()) -> Path:
+    """Write ``VOCdevkit/VOC2012`` with images, XML, lists and segmentations, unless it is there already.
+
+    It is written under a temporary name and renamed, so a broken run leaves no half data set.
+
+    Args:
+        root: Folder that is to hold VOCdevkit; created if missing.
+        settings: What to generate.
+
+    Returns:
+        The VOCdevkit folder.
+
+    Raises:
+        UserError: If another VOCdevkit is there, or a setting is out of range.
+    """
+    devkit = Path(root) / "VOCdevkit"
+    described = json.dumps({"version": _VERSION, **asdict(settings)}, indent=2) + "\n"
+    if devkit.exists():
+        _check_present(devkit, described)
+        return devkit
+    if settings.size < 32 or settings.train < 1 or settings.val < 1 or settings.seed < 0:
+        raise UserError(f"{settings}: size must be at least 32, train and val at least 1, and seed at least 0.")
+    Path(root).mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".VOCdevkit-", dir=root))
+    try:
+        _write_devkit(temporary, settings)
+        (temporary / "shapes.json").write_text(described)
+        temporary.chmod(0o755)  # mkdtemp's folders are for their owner alone
+        os.rename(temporary, devkit)
+    except OSError:
+        if not devkit.exists():
+            raise
+        _check_present(devkit, described)  # another process was faster
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return devkit
+
+
+def _check_present(devkit: Path, described: str) -> None:
+    marker = devkit / "shapes.json"
+    if not marker.exists():
+        raise UserError(f"{devkit} is not a generated data set: choose another root, or set source to local.")
+    if marker.read_text() != described:
+        raise UserError(f"{devkit} was generated with other settings ({marker}): choose another root or delete it.")
+
+
+def _write_devkit(devkit: Path, settings: Shapes) -> None:
+    year = devkit / "VOC2012"
+    for folder in ("JPEGImages", "Annotations", "SegmentationClass", "SegmentationObject"):
+        (year / folder).mkdir(parents=True)
+    palette = _palette()
+    names = [f"shape_{i:06d}" for i in range(settings.train + settings.val)]
+    for index, name in enumerate(tqdm(names, desc="Drawing shapes", unit="image", delay=2)):
+        scene = _draw_scene(np.random.default_rng((settings.seed, index)), settings.size)
+        bgr = cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(year / "JPEGImages" / f"{name}.jpg"), bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])
+        (year / "Annotations" / f"{name}.xml").write_text(_xml(name, scene))
+        classes = np.array([0, *scene.labels] + [0] * (255 - len(scene.labels)), dtype=np.uint8)
+        classes[_VOID] = _VOID
+        _write_mask(year / "SegmentationObject" / f"{name}.png", scene.objects, palette)
+        _write_mask(year / "SegmentationClass" / f"{name}.png", classes[scene.objects], palette)
+    lists = {"train": names[: settings.train], "val": names[settings.train :], "trainval": names}
+    for task in ("Main", "Segmentation"):
+        (year / "ImageSets" / task).mkdir(parents=True)
+        for split, members in lists.items():
+            (year / "ImageSets" / task / f"{split}.txt").write_text("\n".join(members) + "\n")
+    (devkit / "classes.txt").write_text("\n".join(CLASS_NAMES) + "\n")
+
+
+def _draw_scene(rng: np.random.Generator, size: int) -> _Scene:
+    image = _background(rng, size)
+    owner = np.zeros((size, size), dtype=np.uint8)
+    labels, shapes = [], []
+    for number in range(1, int(rng.integers(1, 5)) + 1):
+        label = int(rng.integers(len(CLASS_NAMES))) + 1
+        shape = _draw_shape(rng, label, size)
+        image[shape] = _contrasting(rng, image[shape])
+        owner[shape] = number
+        labels.append(label)
+        shapes.append(shape)
+    noisy = np.clip(image + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
+    visible = np.array([np.count_nonzero(owner == k + 1) / np.count_nonzero(shape) for k, shape in enumerate(shapes)])
+    seen = np.flatnonzero(visible > 0.1)  # what is all but covered is not annotated
+    renumber = np.zeros(256, dtype=np.uint8)
+    renumber[seen + 1] = np.arange(1, len(seen) + 1)
+    boxes = np.array([cv2.boundingRect((owner == k + 1).astype(np.uint8)) for k in seen]).reshape(-1, 4)
+    boxes = np.concatenate([boxes[:, :2] + 1, boxes[:, :2] + boxes[:, 2:]], axis=1)
+    flags = (visible[seen] < 0.4).tolist()
+    return _Scene(noisy, _with_border(renumber[owner]), [labels[k] for k in seen], boxes, flags)
+
+
+def _background(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
+    """A colour gradient in a random direction: float64 (size, size, 3) in [0, 255]."""
+    angle = rng.uniform(0, 2 * np.pi)
+    y, x = np.mgrid[:size, :size] / size - 0.5
+    ramp = (np.cos(angle) * x + np.sin(angle) * y + 0.7) / 1.4
+    first, last = rng.uniform(60, 190, (2, 3))
+    gradient: NDArray[np.float64] = first + ramp[..., None] * (last - first)
+    return gradient
+
+
+def _draw_shape(rng: np.random.Generator, label: int, size: int) -> NDArray[np.bool_]:
+    """The pixels of one shape: bool (size, size)."""
+    low, high = (0.25, 0.6) if rng.random() < 0.7 else (0.12, 0.25)
+    radius = rng.uniform(low, high) * size / 2
+    centre = rng.uniform(0.8 * radius, size - 0.8 * radius, 2)  # some reach over the edge
+    canvas = np.zeros((size, size), dtype=np.uint8)
+    if CLASS_NAMES[label - 1] == "circle":
+        cv2.circle(canvas, np.round(centre).astype(int).tolist(), round(radius), 1, cv2.FILLED)
+    else:
+        corners, upright = (4, np.pi / 4) if CLASS_NAMES[label - 1] == "square" else (3, np.pi / 6)
+        angles = upright + rng.uniform(-0.2, 0.2) + 2 * np.pi / corners * np.arange(corners)
+        points = centre + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        cv2.fillPoly(canvas, [np.round(points).astype(np.int32)], 1)
+    return canvas.astype(bool)
+
+
+def _contrasting(rng: np.random.Generator, behind: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A colour far from the mean of the pixels behind: each channel moves to the farther end of the range."""
+    mean = behind.mean(axis=0)
+    colour: NDArray[np.float64] = np.where(mean < 128, 255, 0) + rng.uniform(0, 60, 3) * np.where(mean < 128, -1, 1)
+    return colour
+
+
+def _with_border(owner: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Void pixels along the outlines, as the official masks have them."""
+    edge = cv2.morphologyEx(owner, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+    bordered = owner.copy()
+    bordered[edge] = _VOID
+    return bordered
+
+
+def _write_mask(path: Path, mask: NDArray[np.uint8], palette: list[int]) -> None:
+    image = Image.fromarray(mask, mode="P")
+    image.putpalette(palette)
+    image.save(path, compress_level=1)
+
+
+def _palette() -> list[int]:
+    """The development kit's colour map (``VOClabelcolormap``): 256 RGB triples, flat."""
+    index = np.arange(256)
+    bits = np.arange(8)
+    channels = [((index[:, None] >> (3 * bits + channel)) & 1) << (7 - bits) for channel in range(3)]
+    return [int(value) for value in np.stack([c.sum(axis=1) for c in channels], axis=1).reshape(-1)]
+
+
+def _xml(name: str, scene: _Scene) -> str:
+    height, width, depth = scene.image.shape
+    objects = "".join(
+        f"  <object>\n    <name>{escape(CLASS_NAMES[label - 1])}</name>\n    <pose>Unspecified</pose>\n"
+        f"    <truncated>{int(min(x1, y1) == 1 or x2 == width or y2 == height)}</truncated>\n"
+        f"    <difficult>{int(flag)}</difficult>\n    <bndbox>\n      <xmin>{x1}</xmin>\n      <ymin>{y1}</ymin>\n"
+        f"      <xmax>{x2}</xmax>\n      <ymax>{y2}</ymax>\n    </bndbox>\n  </object>\n"
+        for label, (x1, y1, x2, y2), flag in zip(scene.labels, scene.boxes.tolist(), scene.difficult, strict=True)
+    )
+    return (
+        f"<annotation>\n  <folder>VOC2012</folder>\n  <filename>{name}.jpg</filename>\n"
+        f"  <size>\n    <width>{width}</width>\n    <height>{height}</height>\n    <depth>{depth}</depth>\n  </size>\n"
+        f"  <segmented>1</segmented>\n{objects}</annotation>\n"
+    )

@@ -1,0 +1,215 @@
+"""Augmentation of uint8 images with boxes by albumentations, each sample from a random stream of its own."""
+
+import random
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import albumentations as A
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lit_cv.errors import UserError
+
+Preset = Literal["none", "flip", "ssd"]
+Image = NDArray[np.uint8]
+Boxes = NDArray[np.float32]
+
+
+class Augmentation:
+    """A chain of albumentations transforms.
+
+    Args:
+        transforms: Applied in order.
+    """
+
+    def __init__(self, transforms: Sequence[A.BasicTransform]) -> None:
+        self.compose = A.Compose(list(transforms), bbox_params=A.BboxParams("albumentations", label_fields=["rows"]))
+
+    def __call__(self, image: Image, boxes: Boxes, seed: int) -> tuple[Image, Boxes, NDArray[np.int64]]:
+        """Augment one sample.
+
+        Args:
+            image: uint8 (H, W, 3).
+            boxes: float32 (N, 4), xyxy in pixels.
+            seed: Seed of this sample's random stream, in [0, 2**32).
+
+        Returns:
+            The image, uint8 (H', W', 3); the boxes that are left, float32 (M, 4), inside the image and with an area;
+            and for each of them its row in ``boxes``, int64 (M,).
+        """
+        # Not set_random_seed(), which starts every transform of the chain from the same seed: their draws would be
+        # equal and, say, exactly the flipped images would be the darkened ones.
+        self.compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        height, width = image.shape[:2]
+        relative = np.empty((len(boxes), 5), dtype=np.float32)
+        relative[:, :4] = boxes / np.array([width, height, width, height])
+        relative[:, 4] = np.arange(len(boxes))
+        # Transform by transform: the checks of Compose.__call__ cost more time than the transforms of a preset.
+        data: dict[str, Any] = {"image": image, "bboxes": _inside(relative)}
+        for transform in self.compose.transforms:
+            data = transform(**data)
+            data["bboxes"] = _inside(np.asarray(data["bboxes"], dtype=np.float32).reshape(-1, 5))
+        image, relative = data["image"], data["bboxes"]
+        height, width = image.shape[:2]
+        left = relative[:, :4] * np.array([width, height, width, height], dtype=np.float32)
+        return image, left, relative[:, 4].astype(np.int64)
+
+
+def _inside(boxes: Boxes) -> Boxes:
+    """Clip relative boxes (N, 5) to the image and drop those without an area."""
+    boxes[:, :4] = boxes[:, :4].clip(0, 1)
+    return boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
+
+
+def make_augmentation(choice: Preset | Sequence[A.BasicTransform]) -> Augmentation | None:
+    """The augmentation of a preset or of a list of transforms; None for none.
+
+    ``flip`` mirrors every second image; ``ssd`` is the photometric distortion, patch sampling and mirroring of Liu et
+    al. 2016 §2.2 (without their later zoom-out).
+    """
+    if choice == "none":
+        return None
+    if choice == "flip":
+        return Augmentation([A.HorizontalFlip(p=0.5)])
+    if choice == "ssd":
+        # The crop first: the distortion of a pixel does not depend on the others, and a patch has fewer of them.
+        return Augmentation([IoUCrop(p=1.0), PhotometricDistortion(p=1.0), A.HorizontalFlip(p=0.5)])
+    if isinstance(choice, str):
+        raise UserError(f"augmentation={choice!r} is neither none, flip, ssd nor a list of albumentations transforms.")
+    return Augmentation(choice)
+
+
+class PhotometricDistortion(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Random brightness, contrast, saturation and hue, each in every second image (Liu et al. 2016 §2.2; Howard 2013).
+
+    Contrast comes before or after the step in HSV space. All steps are 256-entry tables on uint8.
+
+    Args:
+        brightness: Largest shift, in grey levels of 255.
+        contrast: Factors are drawn from [1 - contrast, 1 + contrast].
+        saturation: Factors are drawn from [1 - saturation, 1 + saturation].
+        hue: Largest turn of the colour circle, in degrees.
+        p: Probability of the whole.
+    """
+
+    def __init__(
+        self, brightness: float = 32, contrast: float = 0.5, saturation: float = 0.5, hue: float = 18, p: float = 1.0
+    ) -> None:
+        super().__init__(p=p)
+        self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw shift, factors and turn; those not applied are neutral."""
+        apply = self.random_generator.random(5) < 0.5
+        draw = self.random_generator.uniform(-1, 1, 4) * apply[:4]
+        return {
+            "shift": draw[0] * self.brightness,
+            "contrast": 1 + draw[1] * self.contrast,
+            "saturation": 1 + draw[2] * self.saturation,
+            "turn": draw[3] * self.hue / 2,  # OpenCV's uint8 hue counts half degrees
+            "contrast_last": bool(apply[4]),
+        }
+
+    def apply(
+        self,
+        img: Image,
+        shift: float,
+        contrast: float,
+        saturation: float,
+        turn: float,
+        contrast_last: bool,
+        **params: Any,
+    ) -> Image:
+        """Distort an RGB image, uint8 (H, W, 3)."""
+        grey = np.arange(256, dtype=np.float32)
+        colours = saturation != 1 or turn != 0
+        first, last = (1.0, contrast) if contrast_last and colours else (contrast, 1.0)
+        img = _look_up(img, (grey + shift) * first)
+        if colours:
+            table = np.stack([np.round(grey + turn) % 180, np.clip(grey * saturation, 0, 255), grey], axis=-1)
+            hsv = cv2.LUT(cv2.cvtColor(img, cv2.COLOR_RGB2HSV), table.astype(np.uint8)[None])
+            img = np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), dtype=np.uint8)
+        return _look_up(img, grey * last)
+
+
+def _look_up(image: Image, table: NDArray[np.float32]) -> Image:
+    rounded = np.clip(np.round(table), 0, 255).astype(np.uint8)
+    if rounded[0] == 0 and rounded[255] == 255 and rounded[128] == 128:  # the identity: neutral draws are common
+        return image
+    return np.asarray(cv2.LUT(image, rounded), dtype=np.uint8)
+
+
+class IoUCrop(A.DualTransform):  # type: ignore[misc]
+    """Sample a patch that overlaps an object by at least a drawn IoU (Liu et al. 2016 §2.2).
+
+    One of these is drawn, each with equal probability, and drawn again if no trial satisfies it: the whole image; a
+    patch whose best IoU with an object is at least 0.1, 0.3, 0.5, 0.7 or 0.9; any patch. A patch measures 0.3 to 1 of
+    each side with an aspect ratio between 1/2 and 2, and holds the centre of at least one object. Objects whose centre
+    lies outside are dropped, the others clipped. An image without objects stays whole.
+
+    Args:
+        trials: Patches tried.
+        p: Probability of the whole.
+    """
+
+    _targets = A.HorizontalFlip._targets
+    _minimum = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 2.0)  # an IoU that no patch reaches stands for the whole image
+
+    def __init__(self, trials: int = 50, p: float = 1.0) -> None:
+        super().__init__(p=p)
+        self.trials = trials
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """Choose the patch, (x1, y1, x2, y2) in whole pixels."""
+        height, width = params["shape"][:2]
+        whole = (0, 0, width, height)
+        boxes = np.asarray(data.get("bboxes", ()), dtype=np.float64)
+        if not len(boxes):
+            return {"patch": whole}
+        size = np.array([width, height, width, height])
+        scale = self.random_generator.uniform(0.3, 1, (self.trials, 2))
+        corner = self.random_generator.random((self.trials, 2)) * (1 - scale)
+        patches = np.round(np.concatenate([corner, corner + scale], axis=1) * size)
+        allowed, overlap = _judge(patches, boxes[:, :4] * size)
+        for minimum in self.random_generator.permutation(self._minimum):
+            fits = allowed & (overlap >= minimum)
+            if minimum > 1 or fits.any():
+                break
+        return {"patch": whole if minimum > 1 else tuple(patches[fits.argmax()].astype(int).tolist())}
+
+    def apply(self, img: Image, patch: tuple[int, int, int, int], **params: Any) -> Image:
+        """Cut the patch out."""
+        return img[patch[1] : patch[3], patch[0] : patch[2]]
+
+    def apply_to_bboxes(
+        self, bboxes: NDArray[np.float32], patch: tuple[int, int, int, int], **params: Any
+    ) -> NDArray[np.float32]:
+        """Keep the boxes (relative coordinates, further columns behind) whose centre lies in the patch."""
+        height, width = params["shape"][:2]
+        x1, y1, x2, y2 = patch
+        boxes = bboxes.copy()
+        boxes[:, 0:4:2] = (boxes[:, 0:4:2] * width - x1) / (x2 - x1)
+        boxes[:, 1:4:2] = (boxes[:, 1:4:2] * height - y1) / (y2 - y1)
+        centre = (boxes[:, :2] + boxes[:, 2:4]) / 2
+        boxes = boxes[((centre > 0) & (centre < 1)).all(axis=1)]
+        boxes[:, :4] = boxes[:, :4].clip(0, 1)
+        return boxes
+
+
+def _judge(patches: NDArray[np.float64], boxes: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Judge patches (T, 4) against boxes (N, 4), N >= 1, all xyxy in pixels.
+
+    Returns:
+        Whether a patch has an allowed aspect ratio and holds the centre of a box, bool (T,); and its best IoU with a
+        box, float64 (T,).
+    """
+    sides = patches[:, 2:] - patches[:, :2]
+    upper = np.minimum(patches[:, None, 2:], boxes[:, 2:])
+    lower = np.maximum(patches[:, None, :2], boxes[:, :2])
+    inter = (upper - lower).clip(0).prod(axis=2)
+    union = sides.prod(axis=1)[:, None] + (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) - inter
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    inside = np.all((centre > patches[:, None, :2]) & (centre < patches[:, None, 2:]), axis=2)
+    shaped = (sides[:, 0] <= 2 * sides[:, 1]) & (sides[:, 1] <= 2 * sides[:, 0])
+    return shaped & inside.any(axis=1), (inter / union).max(axis=1)

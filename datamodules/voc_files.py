@@ -1,0 +1,105 @@
+"""The files of a VOCdevkit: image lists and XML annotations."""
+
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError
+
+import defusedxml.ElementTree as ElementTree
+from defusedxml import DefusedXmlException
+
+from datamodules.decode import check_image
+from datamodules.packed import ImageRecord
+from lit_cv.errors import UserError
+
+CLASS_NAMES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+
+
+def read_list(devkit: Path, name: str) -> list[tuple[str, str]]:
+    """Read an official image list.
+
+    Args:
+        devkit: The VOCdevkit folder.
+        name: ``<year>_<list>``, for instance ``2007_trainval``.
+
+    Returns:
+        (``VOC<year>``, image id) in the list's order.
+
+    Raises:
+        UserError: If the name is malformed, or the list missing or empty.
+    """
+    year, _, split = name.partition("_")
+    if not (year.isdigit() and split):
+        raise UserError(f"The set {name!r} is not of the form <year>_<list>: write, for instance, 2007_trainval.")
+    file = devkit / f"VOC{year}" / "ImageSets" / "Main" / f"{split}.txt"
+    if not file.is_file():
+        there = ", ".join(sorted(f"{f.parts[-4][3:]}_{f.stem}" for f in devkit.glob("VOC*/ImageSets/Main/*.txt"))[:20])
+        raise UserError(f"The image list {file} is missing: choose another set ({there or 'none there'}).")
+    images = [(f"VOC{year}", line.split()[0]) for line in file.read_text().splitlines() if line.strip()]
+    if not images:
+        raise UserError(f"The image list {file} is empty: restore it or choose another set.")
+    return images
+
+
+def read_image_record(root: Path, year: str, image: str, class_names: tuple[str, ...]) -> ImageRecord:
+    """Read the annotation of one image and check that the image is there, whole and of the annotated size.
+
+    Args:
+        root: Folder that holds VOCdevkit.
+        year: ``VOC<year>``.
+        image: Image id.
+        class_names: Names of labels 1..C.
+
+    Returns:
+        The record, its name relative to ``root``.
+
+    Raises:
+        UserError: Naming the file and what is wrong with it.
+    """
+    folder = root / "VOCdevkit" / year
+    annotation, picture = folder / "Annotations" / f"{image}.xml", folder / "JPEGImages" / f"{image}.jpg"
+    tree = _parse(annotation)
+    objects = tree.findall("object")
+    try:
+        size = (int(_text(tree, "size/width")), int(_text(tree, "size/height")))
+        boxes = [_box(item) for item in objects]
+        names = [_text(item, "name") for item in objects]
+        difficult = [bool(int(item.findtext("difficult") or 0)) for item in objects]
+    except ValueError as error:
+        raise UserError(f"{annotation} is no VOC annotation: {error}; restore the file.") from None
+    for name in names:
+        if name not in class_names:
+            raise UserError(
+                f"{annotation} has the unknown class {name!r}: mend it or list it in VOCdevkit/classes.txt."
+            )
+    check_image(picture, size, annotation)
+    labels = [class_names.index(name) + 1 for name in names]
+    return ImageRecord(picture.relative_to(root).as_posix(), size, boxes, labels, difficult)
+
+
+def _parse(path: Path) -> Element:
+    try:
+        root = ElementTree.parse(path).getroot()
+    except ParseError as error:
+        raise UserError(f"{path} is not valid XML ({error}): restore the file.") from None
+    except DefusedXmlException as error:
+        raise UserError(f"{path} is hostile XML ({type(error).__name__}): do not use this copy of the data.") from None
+    except (OSError, UnicodeError) as error:
+        raise UserError(f"{path} cannot be read ({error}): restore the file.") from None
+    assert root is not None  # a parsed document has a root
+    return root
+
+
+def _text(element: Element, path: str) -> str:
+    text = (element.findtext(path) or "").strip()
+    if not text:
+        raise ValueError(f"<{path}> is missing in <{element.tag}>")
+    return text
+
+
+def _box(item: Element) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = (float(_text(item, f"bndbox/{corner}")) for corner in ("xmin", "ymin", "xmax", "ymax"))
+    if not abs(x1 + y1 + x2 + y2) < 1e9:
+        raise ValueError(f"a box ({x1}, {y1}, {x2}, {y2}) is not finite")
+    return x1 - 1, y1 - 1, x2, y2

@@ -1,0 +1,44 @@
+"""Small generated data sets in the official layout, and a cache of their own."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from datamodules import Shapes, VOCDetectionDataModule
+from datamodules.shapes import write_voc
+
+SETTINGS = Shapes(train=10, val=5, size=64, seed=1)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LITCV_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root with a generated VOCdevkit: 10 training and 5 validation images of 64 px. Do not change it."""
+    root = tmp_path_factory.mktemp("generated")
+    write_voc(root, SETTINGS)
+    return root
+
+
+@pytest.fixture
+def voc_root(generated: Path, tmp_path: Path) -> Path:
+    """A copy of the generated root, to be broken."""
+    return shutil.copytree(generated, tmp_path / "root")
+
+
+@pytest.fixture
+def open_data() -> Callable[..., VOCDetectionDataModule]:
+    """Makes a DataModule and prepares it."""
+
+    def opened(root: Path, **options: object) -> VOCDetectionDataModule:
+        data = VOCDetectionDataModule(str(root), **options)  # type: ignore[arg-type]
+        data.prepare_data()
+        data.setup()
+        return data
+
+    return opened

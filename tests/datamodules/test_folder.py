@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from lightning.pytorch import LightningModule, Trainer
+
+from datamodules import ImageFolderDataModule
+from lit_cv.errors import UserError
+
+
+def write_images(folder: Path) -> None:
+    for number, name in enumerate(["b.png", "a.jpg", "c.JPG"]):
+        cv2.imwrite(str(folder / name), np.full((10, 10 + number, 3), 50 * number, np.uint8))
+    (folder / "notes.txt").write_text("not an image")
+
+
+class Sizes(LightningModule):
+    def predict_step(self, batch: tuple, batch_idx: int) -> list[tuple[int, int, set[str]]]:
+        images, targets = batch
+        return [(int(t["image_id"]), i.shape[2], set(t)) for i, t in zip(images, targets, strict=True)]
+
+
+def predict(data: ImageFolderDataModule) -> list:
+    trainer = Trainer(
+        accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False, barebones=False,
+        enable_model_summary=False, use_distributed_sampler=False,
+    )  # fmt: skip
+    return trainer.predict(Sizes(), datamodule=data)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_images_come_sorted_with_their_ids(tmp_path: Path, num_workers: int) -> None:
+    write_images(tmp_path)
+    data = ImageFolderDataModule(str(tmp_path), batch_size=2, num_workers=num_workers)
+    batches = predict(data)
+    assert [path.name for path in data.paths] == ["a.jpg", "b.png", "c.JPG"]
+    assert batches == [[(0, 11, {"image_id"}), (1, 10, {"image_id"})], [(2, 12, {"image_id"})]]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_broken_image_is_one_sentence(tmp_path: Path, num_workers: int) -> None:
+    write_images(tmp_path)
+    (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:40])
+    with pytest.raises(UserError) as raised:
+        predict(ImageFolderDataModule(str(tmp_path), num_workers=num_workers))
+    assert str(raised.value) == f"{tmp_path / 'b.png'} is truncated: its end is missing; fetch the file again."
+
+
+def test_folder_without_images_or_missing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no image"):
+        ImageFolderDataModule(str(tmp_path)).setup()
+    with pytest.raises(UserError, match="is not a folder"):
+        ImageFolderDataModule(str(tmp_path / "nowhere")).setup()
