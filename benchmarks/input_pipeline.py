@@ -1,0 +1,253 @@
+"""Input pipeline: JPEG to augmented batch with boxes, against torchvision v2; and the memory of loading workers.
+
+Speed: one core, the same files and the same augmentation (brightness, contrast, saturation and hue each in every second
+image, IoU-constrained crop, mirror), interleaved rounds, medians, CPU time. The peer decodes with PIL and runs v2
+transforms on PIL images or on tensors, the colours after the crop (as ours) or before it (as torchvision's reference
+does); all four are measured, the ratio is to the fastest.
+
+Transfer: batches of 16 from one worker to the training process, ours and a list of dicts of tensors.
+
+Memory: one epoch over 100,000 annotated images with 1 and 4 workers, ours and a Python list of dicts; private dirty
+memory is what a worker shares with nobody.
+
+Example: python benchmarks/input_pipeline.py --root data --output benchmarks/results/input_pipeline.json
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+import torchvision
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from datamodules import Shapes, VOCDetectionDataModule
+from datamodules.dataset import DetectionDataset
+from datamodules.loader import Loader, collate
+from datamodules.packed import ImageRecord, open_packed
+from datamodules.sampling import TrainBatches
+from datamodules.shapes import CLASS_NAMES, write_voc
+
+BATCH = 16
+
+
+class Peer(Dataset):
+    """PIL decoding and torchvision v2 transforms, ``on`` PIL images or tensors, colours before or after the crop."""
+
+    def __init__(self, ours: DetectionDataset, on: str, colours: str) -> None:
+        table = ours.annotations
+        self.paths = [ours.root / table.name(index) for index in range(len(table))]
+        self.boxes = [torch.from_numpy(table.boxes[table.rows(index)].copy()) for index in range(len(table))]
+        self.labels = [torch.from_numpy(table.labels[table.rows(index)].copy()) for index in range(len(table))]
+        jitter = ({"brightness": 32 / 255}, {"contrast": 0.5}, {"saturation": 0.5}, {"hue": 18 / 360})
+        distortion = [v2.RandomApply([v2.ColorJitter(**amount)], p=0.5) for amount in jitter]
+        crop = [v2.RandomIoUCrop(), v2.SanitizeBoundingBoxes()]
+        steps = [*(crop + distortion if colours == "last" else distortion + crop), v2.RandomHorizontalFlip(0.5)]
+        self.transform = v2.Compose([v2.ToImage(), *steps] if on == "tensors" else [*steps, v2.ToImage()])
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        _, index = key
+        image = Image.open(self.paths[index]).convert("RGB")
+        boxes = tv_tensors.BoundingBoxes(self.boxes[index], format="XYXY", canvas_size=image.size[::-1])
+        return self.transform(image, {"boxes": boxes, "labels": self.labels[index]})
+
+
+def rate(dataset: Dataset, keys: list[tuple[int, int]]) -> float:
+    """Images per second of batches made in this process."""
+    start = time.process_time()  # not the wall's: other processes may share the core
+    for first in range(0, len(keys), BATCH):
+        collate([dataset[key] for key in keys[first : first + BATCH]])
+    return len(keys) / (time.process_time() - start)
+
+
+def speed(data: VOCDetectionDataModule, rounds: int) -> dict[str, Any]:
+    ours = data.train_dataloader().dataset
+    peers = {
+        f"v2 on {on}, colours {colours}": Peer(ours, on, colours)
+        for on in ("PIL", "tensors")
+        for colours in ("last", "first")
+    }
+    datasets = {"ours": ours, **peers}
+    count = min(len(ours), 2 * BATCH)
+    rates: dict[str, list[float]] = {name: [] for name in datasets}
+    for epoch in range(rounds + 1):
+        keys = [(epoch, (epoch * count + i) % len(ours)) for i in range(count)]
+        for name, dataset in datasets.items():
+            measured = rate(dataset, keys)
+            if epoch:  # the first round warms up
+                rates[name].append(measured)
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    peer = max((name for name in medians if name != "ours"), key=medians.__getitem__)
+    ratios = [mine / other for mine, other in zip(rates["ours"], rates[peer], strict=True)]
+    return {
+        "images_per_second": {name: round(value, 1) for name, value in medians.items()},
+        "fastest_peer": peer,
+        "ratio": round(statistics.median(ratios), 2),
+        "ratio_range": [round(min(ratios), 2), round(max(ratios), 2)],
+        "rounds": rounds,
+        "images_per_round": count,
+    }
+
+
+class Ready(Dataset):
+    """Samples that cost nothing, to time their way from a worker to the training process."""
+
+    def __init__(self, ours: DetectionDataset) -> None:
+        self.samples = [ours[0, index] for index in range(BATCH)]
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        return self.samples[key[1] % BATCH]
+
+
+def transfer(data: VOCDetectionDataModule, rounds: int = 5) -> dict[str, Any]:
+    """Milliseconds in which a batch comes from one worker: all of it, and CPU of the training process alone."""
+    ready = Ready(data.train_dataloader().dataset)
+    batches = TrainBatches(40 * BATCH, BATCH, seed=0)
+    loaders = {
+        "ours": lambda: Loader(ready, batches, num_workers=1, pin_memory=False),
+        "list of dicts of tensors": lambda: DataLoader(ready, batch_sampler=batches, num_workers=1, collate_fn=collate),
+    }
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in loaders}
+    for _ in range(rounds):
+        for name, make in loaders.items():
+            iterator = iter(make())
+            next(iterator)
+            start = time.perf_counter(), time.process_time()
+            count = sum(1 for _ in iterator)
+            times[name].append(
+                (1e3 * (time.perf_counter() - start[0]) / count, 1e3 * (time.process_time() - start[1]) / count)
+            )
+    return {
+        name: {
+            "ms_per_batch": round(statistics.median(wall for wall, _ in values), 2),
+            "cpu_ms_of_training_process": round(statistics.median(cpu for _, cpu in values), 2),
+        }
+        for name, values in times.items()
+    }
+
+
+class ListDataset(Dataset):
+    """The usual way: a Python list of dicts."""
+
+    def __init__(self, ours: DetectionDataset) -> None:
+        table = ours.annotations
+        self.ours = ours
+        self.items = [
+            {"boxes": table.boxes[table.rows(i)].tolist(), "labels": table.labels[table.rows(i)].tolist()}
+            for i in range(len(table))
+        ]
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        item = self.items[key[1]]
+        image, _ = self.ours[0, key[1] % 8]
+        return image, {"boxes": torch.tensor(item["boxes"]), "labels": torch.tensor(item["labels"])}
+
+
+def records(names: list[str], size: int, images: int) -> Iterator[ImageRecord]:
+    for index in range(images):
+        boxes = [(i, i, i + 10.0, i + 10.0) for i in range(1 + index % 13)]
+        yield ImageRecord(
+            names[index % 8], (size, size), boxes, [1 + i % 3 for i in range(len(boxes))], [False] * len(boxes)
+        )
+
+
+def resident(pids: list[int]) -> dict[str, float]:
+    """Mean private dirty and summed proportional memory of processes, MiB."""
+    totals = {"Private_Dirty": 0, "Pss": 0}
+    for pid in pids:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name in totals:
+                totals[name] += int(value.split()[0])
+    return {
+        "private_dirty_per_worker": round(totals["Private_Dirty"] / len(pids) / 1024, 1),
+        "pss_of_all_workers": round(totals["Pss"] / 1024, 1),
+    }
+
+
+def one_epoch(make: Callable[[], Dataset], images: int, workers: int) -> dict[str, Any]:
+    loader: DataLoader = Loader(make(), TrainBatches(images, 50, seed=0), workers, pin_memory=False)
+    for number, _ in enumerate(loader):
+        if number == 4 * workers:
+            begin = resident([worker.pid for worker in loader._iterator._workers])
+    end = resident([worker.pid for worker in loader._iterator._workers])
+    return {"begin": begin, "end": end}
+
+
+def memory(images: int) -> dict[str, Any]:
+    """MiB of the workers at the beginning and the end of an epoch, by data set, number of images and workers."""
+    results: dict[str, Any] = {"images": images, "unit": "MiB"}
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        write_voc(root, Shapes(train=8, val=1, size=32))
+        names = [f"VOCdevkit/VOC2012/JPEGImages/{path.name}" for path in sorted(root.rglob("*.jpg"))][:8]
+        for count in (1000, images):
+            packing = multiprocessing.Process(
+                target=lambda: open_packed(root, f"{count}", lambda: records(names, 32, count), CLASS_NAMES)  # noqa: B023
+            )
+            packing.start()  # on its own: what packing leaves on the heap is not the workers'
+            packing.join()
+            data = DetectionDataset(root, open_packed(root, f"{count}", list, CLASS_NAMES))
+            for workers in (1, 4):
+                results[f"ours, {count} images, {workers} workers"] = one_epoch(lambda data=data: data, count, workers)
+        results[f"list of dicts, {images} images, 4 workers"] = one_epoch(lambda: ListDataset(data), images, 4)
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", help="folder that holds VOCdevkit/VOC2012; generated images if left out")
+    parser.add_argument("--rounds", type=int, default=25, help="measured rounds (default %(default)s)")
+    parser.add_argument("--images", type=int, default=100_000, help="images of the memory test (default %(default)s)")
+    parser.add_argument("--skip-memory", action="store_true", help="measure speed and transfer only")
+    parser.add_argument("--output", type=Path, help="JSON file to write, besides printing it")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    with tempfile.TemporaryDirectory() as folder:
+        source = "local" if args.root else "shapes"
+        shapes = Shapes(train=200, val=1, size=430)  # as many pixels as 500x375
+        data = VOCDetectionDataModule(
+            args.root or folder, source=source, batch_size=BATCH, augmentation="ssd", seed=0, shapes=shapes
+        )
+        data.prepare_data()
+        data.setup()
+        result: dict[str, Any] = {
+            "benchmark": "input_pipeline",
+            "machine": {"cpu": cpu_name(), "cores_used": 1, "system": platform.platform()},
+            "versions": {"python": platform.python_version(), "torch": torch.__version__, "opencv": cv2.__version__,
+                         "torchvision": torchvision.__version__},
+            "data": {"source": source, "counts": data.counts, "fingerprint": data.fingerprint},
+            "speed": speed(data, args.rounds),
+        }  # fmt: skip
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+        result["transfer"] = transfer(data)
+    if not args.skip_memory:
+        result["memory"] = memory(args.images)
+    text = json.dumps(result, indent=2)
+    print(text)
+    if args.output:
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        args.output.write_text(text + "\n")
+
+
+def cpu_name() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+if __name__ == "__main__":
+    main()
