@@ -132,6 +132,8 @@ def _value(text: str) -> Any:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         return text
+    if value == "None":  # as W&B writes null
+        return None
     try:
         return float(value) if isinstance(value, str) else value  # YAML reads 1e-4 as text
     except ValueError:

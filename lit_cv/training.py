@@ -5,13 +5,14 @@ import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
 import yaml
-from jsonargparse import ArgumentError
+from jsonargparse import ArgumentError, Namespace
 from lightning.pytorch.callbacks.model_checkpoint import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger, WandbLogger
@@ -161,11 +162,28 @@ def parse(parser: LightningArgumentParser, args: ArgsType) -> Any:
     Raises:
         UsageError: with the parser's reason as one sentence.
     """
+    given = args if isinstance(args, list) else []
+    nulls = [arg for arg in given if arg.startswith("--model.") and arg.endswith(("=null", "=None"))]
     try:
-        return parser.parse_args(args)
+        config = parser.parse_args([arg for arg in given if arg not in nulls])
+        for arg in nulls:
+            _set_null(config[config.subcommand], arg[2:-5])
+        parser.validate(config)
     except ArgumentError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise UsageError(" ".join(lines)[:600]) from None
+    return config
+
+
+def _set_null(config: Any, key: str) -> None:
+    """Set one nested setting to None; jsonargparse itself would hand it on to a nested class as the text "None"."""
+    *parents, name = key.split(".")
+    for parent in parents:
+        config = config.get(parent) or Namespace()
+        config = config.get("init_args", config)
+    if name not in config:
+        raise UsageError(f"--{key}: the experiment has no such setting; see --print_config.")
+    config[name] = None
 
 
 def has_wandb_key() -> bool:
@@ -231,31 +249,34 @@ def predict(run: Path, images: Path, output: Path, score_threshold: float) -> No
     print(f"predictions: {output}")
 
 
+def parsed(args: Sequence[str]) -> Any:
+    """Parse the arguments of a run with the real parser, without building anything; see `parse`."""
+    return parse(_parser(), list(args))
+
+
+@cache
+def _parser() -> LightningArgumentParser:
+    class ParserOnly(LitCLI):
+        def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+            self.config = Namespace(subcommand=None)
+
+        def _set_seed(self) -> None: ...
+        def instantiate_classes(self) -> None: ...
+
+    return ParserOnly([]).parser
+
+
 def check_trials(trials: Sequence[Sequence[str]], metric: str | None) -> None:
     """Parse the arguments of every trial of a sweep with the real parser, and check that its metric will be logged.
 
     Raises:
         UserError: an argument that the experiment does not have or take, or a metric that its task does not log.
     """
-
-    class ParseOnly(LitCLI):
-        """Stop after parsing."""
-
-        def _set_seed(self) -> None: ...
-        def instantiate_classes(self) -> None: ...
-        def _run_subcommand(self, subcommand: str) -> None: ...
-
-    parser = None
     for args in trials:
         try:
-            if parser is None:
-                cli = ParseOnly(args)
-                parser, config = cli.parser, cli.config
-            else:
-                config = parse(parser, list(args))
+            model = parsed(args).fit.model
         except UsageError as error:
             raise UserError(f"`{' '.join(args)}`: {error}") from None
-        model = config.fit.model
         task = _class(model.class_path)
         if not issubclass(task, Task):
             raise UserError(f"{model.class_path} is no lit_cv.tasks.Task; name one in the experiment's `model`.")

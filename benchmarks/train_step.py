@@ -1,0 +1,149 @@
+"""Time one training step (forward, backward, optimiser) of FasterRCNN against torchvision's own model.
+
+Both have the same weights and see the same batch, in turns; the peer gets float images, as its reference scripts give
+them, ours uint8. Prints and writes medians and their ratio (ours / torchvision's; below 1 is faster).
+
+    python benchmarks/train_step.py --device cpu --backbone mobilenet_v3_large --batch 2 --channels-last
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torchvision.models.detection import faster_rcnn as peer
+
+from lit_cv.models import FasterRCNN
+
+CLASSES = 91
+RESULTS = Path(__file__).parent / "results"
+SIZES = {"mobilenet_v3_large": (320, 640), "resnet50": (800, 1333)}
+
+
+def build(backbone: str, channels_last: bool) -> tuple[FasterRCNN, peer.FasterRCNN]:
+    """Return our network and torchvision's, with frozen batch norm and one state dict."""
+    frozen = {"weights": None, "norm_layer": torchvision.ops.FrozenBatchNorm2d}
+    low, high = SIZES[backbone]
+    ours = {"min_size": low, "max_size": high, "channels_last": channels_last}
+    if backbone == "resnet50":
+        body = peer._resnet_fpn_extractor(peer.resnet50(**frozen), 3)
+        theirs = peer.FasterRCNN(body, CLASSES, min_size=low, max_size=high)
+        network = FasterRCNN(CLASSES, backbone, trainable_layers=3, **ours)
+    else:
+        body = peer._mobilenet_extractor(peer.mobilenet_v3_large(**frozen), True, 6)
+        scales = [[32, 64, 128, 256, 512]] * 3
+        anchors = peer.AnchorGenerator(tuple(map(tuple, scales)), ((0.5, 1.0, 2.0),) * 3)
+        theirs = peer.FasterRCNN(body, CLASSES, low, high, rpn_anchor_generator=anchors, rpn_score_thresh=0.05)
+        network = FasterRCNN(CLASSES, backbone, anchor_scales=scales, rpn_score_threshold=0.05, **ours)
+    network.load_state_dict(theirs.state_dict())
+    return network, theirs
+
+
+def make_batch(size: int) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+    """Return images of COCO's usual shapes with seven objects each, COCO's average."""
+    images, targets = [], []
+    for index in range(size):
+        height, width = [(480, 640), (640, 480), (427, 640)][index % 3]
+        images.append(torch.randint(0, 256, (3, height, width), dtype=torch.uint8))
+        corners = torch.rand(7, 2, 2).sort(dim=1).values * torch.tensor([width - 4, height - 4])
+        corners[:, 1] += 4
+        targets.append({"boxes": corners.flatten(1), "labels": torch.randint(1, CLASSES, (7,))})
+    return images, targets
+
+
+def make_step(
+    network: nn.Module, losses: Callable[[], dict[str, Tensor]], device: str, bf16: bool
+) -> Callable[[], float]:
+    """Return a function that trains one step and returns its seconds."""
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(parameters, lr=1e-6, momentum=0.9)
+
+    def step() -> float:
+        synchronise(device)
+        start = time.perf_counter()
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            total = sum(losses().values())
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        synchronise(device)
+        return time.perf_counter() - start
+
+    return step
+
+
+def synchronise(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def measure(arguments: argparse.Namespace, batch: int) -> dict[str, object]:
+    """Time both networks in turns on one batch."""
+    device = arguments.device
+    torch.manual_seed(0)
+    ours, theirs = (network.to(device).train() for network in build(arguments.backbone, arguments.channels_last))
+    images, targets = make_batch(batch)
+    floats = [image / 255 for image in images]
+
+    def their_losses() -> dict[str, Tensor]:
+        moved = [{key: value.to(device) for key, value in target.items()} for target in targets]
+        return theirs([image.to(device) for image in floats], moved)
+
+    bf16 = arguments.precision == "bf16"
+    steps = {
+        "ours": make_step(ours, lambda: ours.losses(images, targets), device, bf16),
+        "torchvision": make_step(theirs, their_losses, device, bf16),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for turn in range(arguments.warmup + arguments.steps):
+        for name, step in steps.items():
+            taken = step()
+            if turn >= arguments.warmup:
+                seconds[name].append(taken)
+    medians = {name: statistics.median(taken) for name, taken in seconds.items()}
+    return {
+        "batch": batch,
+        "seconds": medians,
+        "images_per_second": {name: batch / median for name, median in medians.items()},
+        "ratio": medians["ours"] / medians["torchvision"],
+    }
+
+
+def processor_name() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--precision", choices=("float32", "bf16"), default="float32")
+    parser.add_argument("--backbone", choices=tuple(SIZES), default="mobilenet_v3_large")
+    parser.add_argument("--batch", type=int, nargs="+", default=[2])
+    parser.add_argument("--channels-last", action="store_true", help="of our network alone; recommended")
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--warmup", type=int, default=2)
+    arguments = parser.parse_args()
+    result = {
+        "setting": {**vars(arguments), "threads": torch.get_num_threads()},
+        "hardware": torch.cuda.get_device_name() if arguments.device == "cuda" else processor_name(),
+        "versions": {"torch": torch.__version__, "torchvision": torchvision.__version__},
+        "results": [measure(arguments, batch) for batch in arguments.batch],
+    }
+    memory = "channels_last" if arguments.channels_last else "plain"
+    RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / f"train_step-{arguments.device}-{arguments.precision}-{arguments.backbone}-{memory}.json"
+    file.write_text(json.dumps(result, indent=2) + "\n")
+    for row in result["results"]:
+        print(f"batch {row['batch']}: {row['seconds']} s, ratio {row['ratio']:.3f}")
+    print(file)
+
+
+if __name__ == "__main__":
+    main()

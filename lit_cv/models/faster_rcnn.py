@@ -1,0 +1,164 @@
+"""Faster R-CNN (Ren et al. 2015): region proposals and a region classifier on shared features."""
+
+import math
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+
+from lit_cv.errors import UserError
+from lit_cv.models.backbones import Norm, build_trunk, feature_pyramid, single_map
+from lit_cv.models.detector import Detection, Detector, Target
+from lit_cv.models.images import ImageBatch, batch_images, batch_objects, fit_size
+from lit_cv.models.region_heads import Head, backbone_head, mlp_head
+from lit_cv.models.two_stage import ProposalCount, RegionProposalNetwork, RoIHead
+from lit_cv.ops.roi import RoIOp, as_rois
+
+
+class FasterRCNN(Detector):
+    """Faster R-CNN on any backbone, with one feature map or a pyramid.
+
+    With the same settings the parameters, losses and detections are those of torchvision's ``FasterRCNN``, whose
+    published state dicts load with ``load_state_dict``.
+
+    Args:
+        num_classes: Number of classes with the background.
+        backbone: A name of ``lit_cv.models.backbones.NAMES`` or ``timm/<name>``.
+        weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
+        neck: ``fpn`` builds a feature pyramid; ``c4`` takes the one map at stride 16, as in the paper.
+        roi_op: ``align`` or ``pool``.
+        anchor_scales: Square roots of the anchors' areas, in pixels of the resized image. With ``c4`` a list, all on
+            the one map (default 128, 256, 512). With ``fpn`` one a level, finest first, or one list a level (default
+            32, doubled from level to level).
+        anchor_ratios: Heights of the anchors over their widths, the same on every level.
+        min_size: Pixels of the shorter side of the resized image.
+        max_size: Limit of its longer side.
+        trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
+        norm: ``frozen`` or ``train``, see ``build_trunk``.
+        channels_last: Memory format of the network; faster on CPU and with bfloat16.
+        score_threshold: Detections with a lower probability go.
+        nms_threshold: IoU above which the less likely detection of the same class goes.
+        detections_per_image: The best so many are kept.
+        rpn_pre_nms_train: Proposals of each level before NMS, for ``losses``.
+        rpn_pre_nms_test: The same for ``predict``.
+        rpn_post_nms_train: Proposals of each image after NMS, for ``losses``.
+        rpn_post_nms_test: The same for ``predict``.
+        rpn_nms_threshold: IoU above which the less likely proposal goes.
+        rpn_score_threshold: Proposals with a lower probability go.
+        rpn_batch: Anchors sampled for the loss in each image.
+        roi_batch: Regions sampled for the loss in each image.
+        head: On each region: ``mlp`` is two new layers; ``backbone``, with ``c4`` only, the end of the classification
+            network with its weights (fc6 and fc7 of VGG, as in the paper), see ``backbone_head``.
+        head_features: Width of the two layers of ``mlp``.
+    """
+
+    loss_names: ClassVar[tuple[str, ...]] = ("rpn_objectness", "rpn_box", "roi_class", "roi_box")
+
+    def __init__(
+        self,
+        num_classes: int,
+        backbone: str = "resnet50",
+        weights: str | None = None,
+        neck: Literal["fpn", "c4"] = "fpn",
+        roi_op: RoIOp = "align",
+        anchor_scales: list[float] | list[list[float]] | None = None,
+        anchor_ratios: list[float] | None = None,
+        min_size: int = 800,
+        max_size: int = 1333,
+        trainable_layers: int | None = None,
+        norm: Norm = "frozen",
+        channels_last: bool = False,
+        score_threshold: float = 0.05,
+        nms_threshold: float = 0.5,
+        detections_per_image: int = 100,
+        rpn_pre_nms_train: int = 2000,
+        rpn_pre_nms_test: int = 1000,
+        rpn_post_nms_train: int = 2000,
+        rpn_post_nms_test: int = 1000,
+        rpn_nms_threshold: float = 0.7,
+        rpn_score_threshold: float = 0.0,
+        rpn_batch: int = 256,
+        roi_batch: int = 512,
+        head: Head = "mlp",
+        head_features: int = 1024,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.min_size, self.max_size = min_size, max_size
+        self.channels_last = channels_last
+        self.keep_train = ProposalCount(rpn_pre_nms_train, rpn_post_nms_train)
+        self.keep_test = ProposalCount(rpn_pre_nms_test, rpn_post_nms_test)
+        trunk = build_trunk(backbone, weights, norm)
+        build_neck = feature_pyramid if neck == "fpn" else single_map
+        self.backbone, channels, levels = build_neck(trunk, trainable_layers)
+        anchors = AnchorGenerator(*_anchor_shapes(anchor_scales, anchor_ratios or [0.5, 1.0, 2.0], levels))
+        self.rpn = RegionProposalNetwork(channels, anchors, rpn_batch, rpn_nms_threshold, rpn_score_threshold)
+        if head == "backbone" and neck != "c4":
+            raise UserError(f"head: backbone continues the one map of neck: c4, not neck: {neck}; choose head: mlp.")
+        box_head, features = (
+            backbone_head(backbone, weights, norm) if head == "backbone" else mlp_head(channels, head_features)
+        )
+        self.roi_heads = RoIHead(
+            box_head,
+            features,
+            num_classes,
+            roi_op,
+            roi_batch,
+            score_threshold,
+            nms_threshold,
+            detections_per_image,
+        )
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
+
+    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
+        """See ``Detector.losses``."""
+        batch = self._batch(images)
+        objects = batch_objects(targets, batch)
+        maps = list(self.backbone(batch.pixels).values())
+        predictions = self.rpn(batch, maps)
+        rpn_losses = self.rpn.losses(predictions, objects)
+        proposals = self.rpn.propose(predictions, batch.sizes, self.keep_train)
+        sample = self.roi_heads.sample(proposals, objects)
+        logits, deltas = self.roi_heads(*_pooled_maps(batch, maps), sample.rois)
+        roi_losses = self.roi_heads.losses(logits, deltas, sample)
+        return dict(zip(self.loss_names, (*rpn_losses, *roi_losses), strict=True))
+
+    def _detect(self, images: list[Tensor]) -> list[Detection]:
+        batch = self._batch(images)
+        maps = list(self.backbone(batch.pixels).values())
+        proposals = self.rpn.propose(self.rpn(batch, maps), batch.sizes, self.keep_test)
+        logits, deltas = self.roi_heads(*_pooled_maps(batch, maps), as_rois(proposals))
+        detections: list[Detection] = self.roi_heads.detect(logits, deltas, proposals, batch.sizes)
+        for detection, scale in zip(detections, batch.scales(), strict=True):
+            detection["boxes"] = detection["boxes"] / scale
+        return detections
+
+    def _batch(self, images: list[Tensor]) -> ImageBatch:
+        sizes = [fit_size((image.shape[-2], image.shape[-1]), self.min_size, self.max_size) for image in images]
+        device = self.rpn.head.cls_logits.weight.device
+        return batch_images(images, sizes, device, channels_last=self.channels_last)
+
+
+def _anchor_shapes(
+    scales: list[float] | list[list[float]] | None, ratios: list[float], levels: int
+) -> tuple[tuple[tuple[float, ...], ...], tuple[tuple[float, ...], ...]]:
+    """Return the anchor scales and ratios of each level."""
+    if scales is None:
+        scales = [128.0, 256.0, 512.0] if levels == 1 else [32.0 * 2**level for level in range(levels)]
+    nested = [list(scale) if isinstance(scale, list | tuple) else [scale] for scale in scales]
+    if levels == 1:
+        nested = [[scale for group in nested for scale in group]]
+    if len(nested) != levels or len({len(group) for group in nested}) != 1 or not nested[0] or not ratios:
+        raise UserError(
+            f"anchor_scales={scales}, anchor_ratios={ratios}: give at least one of each, "
+            f"and with this neck one scale (or one list of equal length) for each of {levels} levels."
+        )
+    return tuple(tuple(group) for group in nested), (tuple(ratios),) * levels
+
+
+def _pooled_maps(batch: ImageBatch, maps: list[Tensor]) -> tuple[list[Tensor], list[int]]:
+    """Return the maps that regions are pooled from, without the pyramid's pooled top, and their strides."""
+    maps = maps[:-1] if len(maps) > 1 else maps
+    return maps, [2 ** round(math.log2(batch.pixels.shape[-1] / level.shape[-1])) for level in maps]

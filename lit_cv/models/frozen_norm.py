@@ -1,0 +1,84 @@
+"""Batch norm with fixed statistics, folded into the convolution before it.
+
+A frozen batch norm is one factor and one summand per channel. Applied as a layer it reads and writes every activation
+twice more; folded into the weights it costs nothing. The parameters keep their places, so state dicts fit as before.
+"""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import FrozenBatchNorm2d
+
+from lit_cv.errors import UserError
+
+
+class FoldedBatchNorm2d(FrozenBatchNorm2d):  # type: ignore[misc]  # torchvision has no types
+    """A frozen batch norm that the convolution before it applies; itself it passes its input on."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__(num_features)
+        self._seen: list[tuple[Tensor, int]] = []
+        self._factors: tuple[Tensor, Tensor] = (self.weight, self.bias)
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """Return the factor and the summand of each channel, float32 (C,); computed anew when a buffer has changed."""
+        seen = [(buffer, buffer._version) for buffer in self.buffers()]
+        same = len(seen) == len(self._seen) and all(
+            new is old and version == known for (new, version), (old, known) in zip(seen, self._seen, strict=True)
+        )
+        if not same:
+            with torch.inference_mode(False):  # validation may come first, and training must be able to use them
+                factor = self.weight * (self.running_var + self.eps).rsqrt()
+                self._factors = (factor, self.bias - self.running_mean * factor)
+            self._seen = seen
+        return self._factors
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x``."""
+        return x
+
+
+class FoldingConv2d(nn.Conv2d):
+    """A convolution that also applies the frozen batch norm after it."""
+
+    norm: tuple[FoldedBatchNorm2d]  # in a tuple, so that its parameters are not registered twice
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return norm(conv(x))."""
+        factor, summand = self.norm[0].factors()
+        bias = summand if self.bias is None else summand + self.bias * factor
+        result: Tensor = self._conv_forward(x, self.weight * factor[:, None, None, None], bias)
+        return result
+
+
+def freeze_batch_norm(module: nn.Module) -> None:
+    """Replace every ``BatchNorm2d`` below ``module`` by a frozen one with its parameters and statistics.
+
+    Norms are folded where they directly follow a convolution among their siblings and that convolution feeds nothing
+    else, as in VGG, ResNet and MobileNet. The constant added to the variance is torchvision's for frozen norms, 1e-5,
+    so that its published detectors give the same results.
+
+    Raises:
+        UserError: A layer is a batch norm and something else, as in some networks of timm.
+    """
+    for parent in list(module.modules()):
+        before: nn.Module | None = None
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.BatchNorm2d):
+                if type(child) is not nn.BatchNorm2d:
+                    raise UserError(
+                        f"{type(child).__name__} does more than normalise and cannot be frozen: norm: train."
+                    )
+                folds = isinstance(before, nn.Conv2d) and before.out_channels == child.num_features
+                frozen = (FoldedBatchNorm2d if folds else FrozenBatchNorm2d)(child.num_features)
+                frozen.load_state_dict(child.state_dict())
+                setattr(parent, name, frozen)
+                if folds:
+                    _fold(cast(nn.Conv2d, before), frozen)
+            before = child
+
+
+def _fold(convolution: nn.Conv2d, norm: FoldedBatchNorm2d) -> None:
+    convolution.__class__ = FoldingConv2d
+    cast(FoldingConv2d, convolution).norm = (norm,)

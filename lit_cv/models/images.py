@@ -1,0 +1,111 @@
+"""From a list of uint8 images to one normalised batch on the device, and boxes to and fro."""
+
+from collections import defaultdict
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
+
+from lit_cv.models.detector import Target
+
+Size = tuple[int, int]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class ImageBatch(NamedTuple):
+    """Resized images, padded with zeros at the right and the bottom to one size.
+
+    Attributes:
+        pixels: float32 (B, 3, H, W), normalised.
+        sizes: Height and width of each resized image inside ``pixels``.
+        original_sizes: Height and width of each image as it was given.
+    """
+
+    pixels: Tensor
+    sizes: list[Size]
+    original_sizes: list[Size]
+
+    def scales(self) -> Tensor:
+        """Return the factors from the given to the resized images, float32 (B, 4) as ``x, y, x, y``."""
+        new, old = torch.tensor(self.sizes), torch.tensor(self.original_sizes)
+        factors = (new / old).flip(1).repeat(1, 2)
+        return factors.to(self.pixels.device, non_blocking=True)
+
+
+class Objects(NamedTuple):
+    """The targets of a batch in the pixels of the resized images.
+
+    Attributes:
+        boxes: float32 (B, G, 4), G the largest number of objects in an image (at least 1), padded with zeros.
+        labels: int64 (B, G), padded with 0.
+        counts: The number of objects of each image.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    counts: list[int]
+
+    def boxes_of(self, image: int) -> Tensor:
+        """Return the boxes of one image without the padding, float32 (N, 4)."""
+        return self.boxes[image, : self.counts[image]]
+
+
+def fit_size(size: Size, min_size: int, max_size: int) -> Size:
+    """Scale a size so that its shorter side is ``min_size``, unless its longer side then exceeds ``max_size``."""
+    scale = min(min_size / min(size), max_size / max(size))
+    return int(size[0] * scale), int(size[1] * scale)
+
+
+def batch_images(
+    images: list[Tensor],
+    sizes: list[Size],
+    device: torch.device,
+    mean: tuple[float, ...] = IMAGENET_MEAN,
+    std: tuple[float, ...] = IMAGENET_STD,
+    divisible: int = 32,
+    channels_last: bool = False,
+) -> ImageBatch:
+    """Resize (bilinear), normalise and pad images; images of one size are resized together.
+
+    Args:
+        images: uint8 (3, H, W) each.
+        sizes: The height and width to give to each image.
+        device: Where to compute.
+        mean: Per channel, for pixels in [0, 1].
+        std: Per channel, for pixels in [0, 1].
+        divisible: Height and width of the batch are multiples of this.
+        channels_last: Memory format of the batch.
+    """
+    original_sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+    height, width = (-(-max(side) // divisible) * divisible for side in zip(*sizes, strict=True))
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    pixels = torch.empty((len(images), 3, height, width), device=device, memory_format=memory_format).zero_()
+    groups: dict[tuple[Size, Size], list[int]] = defaultdict(list)
+    for index, key in enumerate(zip(original_sizes, sizes, strict=True)):
+        groups[key].append(index)
+    offset = torch.tensor(mean).mul(255).view(3, 1, 1).to(device, non_blocking=True)
+    scale = torch.tensor(std).mul(255).view(3, 1, 1).to(device, non_blocking=True)
+    for (old, new), members in groups.items():
+        group = torch.stack([images[index] for index in members]).to(device, non_blocking=True).float()
+        if old != new:
+            group = F.interpolate(group, size=new, mode="bilinear", align_corners=False)
+        for index, image in zip(members, group.sub_(offset).div_(scale), strict=True):
+            pixels[index, :, : new[0], : new[1]] = image
+    return ImageBatch(pixels, sizes, original_sizes)
+
+
+def batch_objects(targets: list[Target], batch: ImageBatch) -> Objects:
+    """Scale the targets of a batch like its images and pad them to one tensor."""
+    device = batch.pixels.device
+    boxes, labels = (
+        pad_sequence([target[key].to(device, non_blocking=True) for target in targets], batch_first=True)
+        for key in ("boxes", "labels")
+    )
+    counts = [len(target["labels"]) for target in targets]
+    if not any(counts):
+        boxes, labels = boxes.new_zeros(len(targets), 1, 4), labels.new_zeros(len(targets), 1)
+    return Objects(boxes * batch.scales()[:, None], labels, counts)

@@ -1,0 +1,164 @@
+"""Box arithmetic beyond torchvision.ops, without waiting for the device: coding, matching, sampling, grouped NMS."""
+
+import math
+
+import torch
+from torch import Tensor
+from torchvision.ops import batched_nms, nms
+
+Weights = tuple[float, float, float, float]
+
+# A predicted box is at most 1000/16 times as large as its reference, so that exp() cannot overflow.
+MAX_LOG_SCALE = math.log(1000 / 16)
+
+
+def encode_boxes(boxes: Tensor, references: Tensor, weights: Weights | None = None) -> Tensor:
+    """Express boxes relative to reference boxes (R-CNN, Girshick et al. 2014, appendix C, eq. 6-9).
+
+    Args:
+        boxes: float32 (..., 4), ``x1, y1, x2, y2``.
+        references: float32 (..., 4), anchors or proposals, with positive width and height.
+        weights: Factors of dx, dy, dw, dh; None: all 1.
+
+    Returns:
+        float32 (..., 4), ``dx, dy, dw, dh``.
+    """
+    ref_size = references[..., 2:] - references[..., :2]
+    ref_centre = references[..., :2] + 0.5 * ref_size
+    size = boxes[..., 2:] - boxes[..., :2]
+    centre = boxes[..., :2] + 0.5 * size
+    deltas = torch.cat(((centre - ref_centre) / ref_size, torch.log(size / ref_size)), dim=-1)
+    return deltas if weights is None else deltas * _on(deltas, weights)
+
+
+def decode_boxes(deltas: Tensor, references: Tensor, weights: Weights | None = None) -> Tensor:
+    """Invert ``encode_boxes``: deltas float32 (..., 4) on references (..., 4) give boxes ``x1, y1, x2, y2``."""
+    size = references[..., 2:] - references[..., :2]
+    centre = references[..., :2] + 0.5 * size
+    if weights is not None:
+        deltas = deltas / _on(deltas, weights)
+    centre = deltas[..., :2] * size + centre
+    half = 0.5 * (torch.exp(deltas[..., 2:].clamp(max=MAX_LOG_SCALE)) * size)
+    return torch.cat((centre - half, centre + half), dim=-1)
+
+
+def _on(like: Tensor, weights: Weights) -> Tensor:
+    return torch.tensor(weights, dtype=like.dtype).to(like.device, non_blocking=True)
+
+
+def clip_boxes(boxes: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
+    """Clip boxes (B, N, 4) to their images, given as B (height, width)."""
+    limits = torch.tensor([(w, h, w, h) for h, w in sizes], dtype=boxes.dtype).to(boxes.device, non_blocking=True)
+    return torch.minimum(boxes.clamp(min=0), limits[:, None])
+
+
+def match_boxes(objects: Tensor, boxes: Tensor, high: float, low: float, rescue: bool = False) -> tuple[Tensor, Tensor]:
+    """Assign to each box the object that it overlaps most (Faster R-CNN, Ren et al. 2015, section 3.1.2).
+
+    Args:
+        objects: float32 (N, 4), N may be 0.
+        boxes: float32 (A, 4), anchors or proposals.
+        high: IoU from which a box is positive, in [0, 1].
+        low: IoU below which a box is negative.
+        rescue: Also make positive the box (or boxes, in a tie) with the highest IoU of each object.
+
+    Returns:
+        The object of each box, int64 (A,) in 0..N-1 (0 where there is none), and its state, int64 (A,): 1 positive, 0
+        negative, -1 between the two.
+    """
+    if not len(objects):
+        none = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
+        return none, none
+    overlap = pairwise_iou(objects, boxes)
+    best, index = overlap.max(dim=0)
+    state = (best >= high).long() - ((best >= low) & (best < high)).long()
+    if rescue:
+        rescued = (overlap == overlap.amax(dim=1, keepdim=True)).any(dim=0)
+        state = state.masked_fill(rescued, 1)
+    return index, state
+
+
+def match_best(objects: Tensor, boxes: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    """Assign objects to default boxes, each to its best and to all above a threshold (Liu et al. 2016, section 2.2).
+
+    Args:
+        objects: float32 (N, 4), N may be 0.
+        boxes: float32 (A, 4).
+        threshold: IoU, in [0, 1].
+
+    Returns:
+        The object of each box, int64 (A,) in 0..N-1 (0 where there is none), and whether it has one, bool (A,).
+    """
+    if not len(objects):
+        none = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
+        return none, none.bool()
+    overlap = pairwise_iou(objects, boxes)
+    best, index = overlap.max(dim=0)
+    favourite = overlap.argmax(dim=1)
+    index[favourite] = torch.arange(len(objects), device=boxes.device)
+    return index, (best >= threshold).index_fill(0, favourite, True)
+
+
+def take(values: Tensor, index: Tensor) -> Tensor:
+    """Gather rows (B, A, D) by indices (B, K) into (B, K, D)."""
+    return values.gather(1, index[..., None].expand(-1, -1, values.shape[-1]))
+
+
+def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
+    """Compute the IoU of every pair of boxes, (N, 4) and (M, 4), as (N, M)."""
+    first_area = (first[:, 2] - first[:, 0]) * (first[:, 3] - first[:, 1])
+    second_area = (second[:, 2] - second[:, 0]) * (second[:, 3] - second[:, 1])
+    x1, y1, x2, y2 = first.T[..., None]
+    u1, v1, u2, v2 = second.T.contiguous()
+    width = torch.minimum(x2, u2).sub_(torch.maximum(x1, u1)).clamp_(min=0)
+    height = torch.minimum(y2, v2).sub_(torch.maximum(y1, v1)).clamp_(min=0)
+    inter = width.mul_(height)
+    return inter / (first_area[:, None] + second_area - inter)
+
+
+def random_keys(like: Tensor) -> Tensor:
+    """Draw one key in [0, 1) for each element; the largest keys are sampled."""
+    return torch.rand(like.shape, device=like.device)
+
+
+def sample_balanced(states: Tensor, count: int, positive_fraction: float) -> tuple[Tensor, Tensor]:
+    """Draw boxes for the loss: at most a fraction of positives, the rest negatives (Ren et al. 2015, section 3.1.3).
+
+    Args:
+        states: int64 (B, A): > 0 positive, 0 negative, < 0 never drawn.
+        count: How many to draw in each image.
+        positive_fraction: The largest share of positives.
+
+    Returns:
+        int64 (B, K) indices into the A boxes and bool (B, K), true where the index was drawn: with fewer than ``count``
+        candidates the rest is filled up. K is ``min(count, A)``.
+    """
+    keys = random_keys(states)
+    positives = min(int(count * positive_fraction), states.shape[1])
+    chosen = torch.where(states > 0, keys, -1.0).topk(positives, dim=1)
+    # The chosen positives outrank all negatives; the other positives and the ignored are never drawn.
+    ranks = torch.where(states == 0, keys, -1.0).scatter_add(1, chosen.indices, 2.0 * (chosen.values >= 0))
+    drawn = ranks.topk(min(count, states.shape[1]), dim=1)
+    return drawn.indices, drawn.values >= 0
+
+
+def grouped_nms(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float) -> Tensor:
+    """Suppress overlapping boxes of the same group; same result as ``torchvision.ops.batched_nms``.
+
+    On a GPU one call on boxes moved apart by group replaces a loop over the groups that would wait for each of them.
+
+    Args:
+        boxes: float32 (N, 4).
+        scores: float32 (N,).
+        groups: int64 (N,), class or level.
+        threshold: IoU above which the box with the lower score goes.
+
+    Returns:
+        int64 indices of the boxes kept, by descending score.
+    """
+    kept: Tensor
+    if boxes.is_cuda and len(boxes):
+        kept = nms(boxes + (groups * (boxes.amax() + 1))[:, None], scores, threshold)
+    else:
+        kept = batched_nms(boxes, scores, groups, threshold)
+    return kept

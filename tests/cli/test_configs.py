@@ -1,0 +1,97 @@
+"""Every YAML of the project parses with the real parser, and takes a real step on generated data."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lit_cv.ablation.sweep import load_sweep
+from lit_cv.errors import UserError
+from lit_cv.training import LitCLI, check_trials, parsed
+
+ROOT = Path(__file__).parents[2]
+EXPERIMENTS = sorted(ROOT.glob("experiments/*/*.yaml"))
+SWEEPS = sorted(ROOT.glob("sweeps/*.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shapes")
+
+
+def one_step(args: list[str], shapes: Path) -> LitCLI:
+    """Run one training step and one validation batch of an experiment on shapes of 128 pixels."""
+    config = yaml.safe_load(Path(args[args.index("--config") + 1]).read_text())
+    network = config["model"]["init_args"]["network"]["init_args"]
+    small = ["--model.network.min_size=128", "--model.network.max_size=128"] if "min_size" in network else []
+    return LitCLI(
+        [
+            *args,
+            *small,
+            "--model.network.num_classes=4",
+            "--model.network.weights=null",
+            "--data.source=shapes",
+            f"--data.root={shapes}",
+            "--data.shapes.train=4",
+            "--data.shapes.val=2",
+            "--data.train_sets=[2012_train]",
+            "--data.val_sets=[2012_val]",
+            "--data.batch_size=2",
+            "--data.num_workers=0",
+            "--trainer.max_steps=1",
+            "--trainer.val_check_interval=1",
+            "--trainer.accelerator=cpu",
+            "--trainer.callbacks=[]",
+            "--trainer.enable_progress_bar=false",
+            "--trainer.enable_model_summary=false",
+        ]
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_an_experiment_takes_a_step(path: Path, shapes: Path) -> None:
+    cli = one_step(["fit", "--config", str(path)], shapes)
+    assert cli.trainer.global_step == 1
+    assert set(cli.model.mean_losses) <= {name.removeprefix("val/") for name in cli.trainer.callback_metrics}
+    assert cli.trainer.callback_metrics["val/loss"].isfinite()
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_every_arm_of_a_sweep_parses(path: Path) -> None:
+    sweep = load_sweep(path)
+    assert sweep.metric is not None
+    check_trials([trial.args for trial in sweep.trials()], sweep.metric.name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_the_last_arm_of_a_sweep_takes_a_step(path: Path, shapes: Path) -> None:
+    trial = list(load_sweep(path).trials())[-1]
+    assert one_step(trial.args, shapes).trainer.global_step == 1
+
+
+@pytest.mark.parametrize("null", ["null", "None"])
+def test_null_reaches_a_nested_class(null: str) -> None:
+    args = ["fit", "--config", "experiments/voc/faster_rcnn_vgg16.yaml", "--model.network.weights=" + null]
+    config = parsed([*args, "--model.network.trainable_layers=" + null])
+    network = config.fit.model.init_args.network.init_args
+    assert network.weights is None
+    assert network.trainable_layers is None
+
+
+def test_a_parameter_that_the_experiment_does_not_have_is_refused() -> None:
+    args = ["fit", "--config", "experiments/quickstart/ssd.yaml", "--model.network.anchor_size=[32]"]
+    with pytest.raises(UserError, match=r"anchor_size") as error:
+        check_trials([args], "val/map")
+    assert "\n" not in str(error.value)
+
+
+def test_a_metric_that_the_task_does_not_log_is_refused() -> None:
+    with pytest.raises(UserError, match=r"'val/miou' is not logged by DetectionTask"):
+        check_trials([["fit", "--config", "experiments/quickstart/ssd.yaml"]], "val/miou")

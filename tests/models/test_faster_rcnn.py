@@ -1,0 +1,81 @@
+"""FasterRCNN against torchvision's own on the same weights, images and sampled indices."""
+
+import pytest
+import torch
+from scenes import CLASSES, as_peer_images, randomise, scene
+from torchvision.models.detection import faster_rcnn as peer
+
+from lit_cv.models import FasterRCNN
+from lit_cv.ops import boxes as ops
+
+LOSS_OF_PEER = {
+    "rpn_objectness": "loss_objectness",
+    "rpn_box": "loss_rpn_box_reg",
+    "roi_class": "loss_classifier",
+    "roi_box": "loss_box_reg",
+}
+
+
+@pytest.fixture(scope="module", params=["resnet50", "mobilenet"])
+def pair(request: pytest.FixtureRequest) -> tuple[FasterRCNN, peer.FasterRCNN]:
+    """Return our network and torchvision's with one state dict, loaded strictly."""
+    sizes = {"min_size": 128, "max_size": 200}
+    counts = {f"rpn_{when}_nms_top_n_{mode}": 60 for when in ("pre", "post") for mode in ("train", "test")}
+    frozen = {"norm_layer": peer.misc_nn_ops.FrozenBatchNorm2d}
+    if request.param == "resnet50":
+        body = peer._resnet_fpn_extractor(peer.resnet50(weights=None, **frozen), 5)
+        theirs = peer.FasterRCNN(body, CLASSES, **sizes, **counts)
+        ours = _ours("resnet50")
+    else:
+        body = peer._mobilenet_extractor(peer.mobilenet_v3_large(weights=None, **frozen), True, 6)
+        scales = ((32, 64, 128, 256, 512),) * 3
+        anchors = peer.AnchorGenerator(scales, ((0.5, 1.0, 2.0),) * 3)
+        theirs = peer.FasterRCNN(body, CLASSES, rpn_anchor_generator=anchors, rpn_score_thresh=0.05, **sizes, **counts)
+        ours = _ours("mobilenet_v3_large", anchor_scales=[list(row) for row in scales], rpn_score_threshold=0.05)
+    randomise(theirs)
+    for regressor in (theirs.roi_heads.box_predictor.bbox_pred, theirs.rpn.head.bbox_pred):
+        regressor.weight.data.mul_(0.2)
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    return ours, theirs
+
+
+def _ours(backbone: str, **options: object) -> FasterRCNN:
+    counts = {f"rpn_{when}_nms_{mode}": 60 for when in ("pre", "post") for mode in ("train", "test")}
+    return FasterRCNN(CLASSES, backbone, min_size=128, max_size=200, **counts, **options)
+
+
+@pytest.fixture
+def first_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make both samplers draw the first candidates."""
+    monkeypatch.setattr(torch, "randperm", lambda n, **options: torch.arange(n, **options))
+    monkeypatch.setattr(ops, "random_keys", lambda like: torch.linspace(0.99, 0, like.shape[1]).expand(like.shape))
+
+
+@pytest.mark.usefixtures("first_come")
+def test_losses_and_gradients_are_torchvisions(pair: tuple[FasterRCNN, peer.FasterRCNN]) -> None:
+    ours, theirs = pair
+    images, targets = scene([3, 0, 6], [(96, 128), (150, 110), (128, 128)])
+    expected = theirs.train()(as_peer_images(images), targets)
+    losses = ours.losses(images, targets)
+    assert set(losses) == set(ours.loss_names)
+    for name, value in losses.items():
+        torch.testing.assert_close(value, expected[LOSS_OF_PEER[name]], rtol=1e-5, atol=1e-5)
+    ours.zero_grad()
+    theirs.zero_grad()
+    sum(losses.values()).backward()
+    sum(expected.values()).backward()
+    gradients = dict(theirs.named_parameters())
+    for name, parameter in ours.named_parameters():
+        assert (parameter.grad - gradients[name].grad).norm() <= 1e-2 * gradients[name].grad.norm() + 1e-8, name
+
+
+def test_predicts_torchvisions_boxes(pair: tuple[FasterRCNN, peer.FasterRCNN]) -> None:
+    ours, theirs = pair
+    images, _ = scene([0, 0], [(96, 128), (150, 110)])
+    with torch.no_grad():
+        expected = theirs.eval()(as_peer_images(images))
+    for found, wanted in zip(ours.predict(images), expected, strict=True):
+        assert len(wanted["boxes"]) > 10
+        assert torch.equal(found["labels"], wanted["labels"])
+        torch.testing.assert_close(found["scores"], wanted["scores"], rtol=0, atol=5e-5)
+        torch.testing.assert_close(found["boxes"], wanted["boxes"], rtol=0, atol=1e-3)
