@@ -120,7 +120,7 @@ def _draw_scene(rng: np.random.Generator, size: int) -> _Scene:
     image = _background(rng, size)
     owner = np.zeros((size, size), dtype=np.uint8)
     labels, shapes = [], []
-    for number in range(1, int(rng.integers(1, 5)) + 1):
+    for number in range(1, int(rng.integers(1, 4)) + 1):
         label = int(rng.integers(len(CLASS_NAMES))) + 1
         shape = _draw_shape(rng, label, size)
         image[shape] = _contrasting(rng, image[shape])
@@ -150,7 +150,7 @@ def _background(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
 
 def _draw_shape(rng: np.random.Generator, label: int, size: int) -> NDArray[np.bool_]:
     """The pixels of one shape: bool (size, size)."""
-    low, high = (0.25, 0.6) if rng.random() < 0.7 else (0.12, 0.25)
+    low, high = (0.3, 0.6) if rng.random() < 0.7 else (0.18, 0.3)
     radius = rng.uniform(low, high) * size / 2
     centre = rng.uniform(0.8 * radius, size - 0.8 * radius, 2)  # some reach over the edge
     canvas = np.zeros((size, size), dtype=np.uint8)

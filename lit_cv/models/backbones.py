@@ -189,7 +189,7 @@ def _torchvision_layers(name: str) -> tuple[nn.Sequential, str]:
 
 def _tiny_layers() -> nn.Sequential:
     """Five 3x3 convolutions to stride 16, for quick starts at about 128 pixels."""
-    widths, strides = (3, 32, 64, 128, 128, 256), (2, 2, 2, 2, 1)
+    widths, strides = (3, 32, 64, 128, 128, 128), (2, 2, 2, 2, 1)
     blocks = [
         nn.Sequential(nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.GroupNorm(8, after), nn.ReLU(inplace=True))
         for before, after, stride in zip(widths[:-1], widths[1:], strides, strict=True)
