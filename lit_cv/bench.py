@@ -2,14 +2,15 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from lit_cv.models.detector import evaluating
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def measure(network: nn.Module, images: Sequence[Tensor], repeats: int = 10) -> 
     device = parameters[0].device
     batches = [[image.to(device)] for image in images]
     predict = cast(Callable[[list[Tensor]], Any], network.predict)
-    with torch.no_grad(), _eval_mode(network):
+    with torch.no_grad(), evaluating(network):
         with FlopCounterMode(display=False) as counter:
             for batch in batches:
                 predict(batch)
@@ -60,18 +61,6 @@ def measure(network: nn.Module, images: Sequence[Tensor], repeats: int = 10) -> 
         gflops=counter.get_total_flops() / len(images) / 1e9,
         seconds_per_image=statistics.median(seconds),
     )
-
-
-@contextmanager
-def _eval_mode(network: nn.Module) -> Iterator[None]:
-    """Eval mode for a while; a network in training may hold frozen parts in eval mode, so each module is put back."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 def _seconds(predict: Callable[[list[Tensor]], Any], batch: list[Tensor], device: torch.device) -> float:

@@ -1,7 +1,6 @@
 """Training, evaluation and prediction through LightningCLI: flat YAML files and dotted overrides."""
 
 import os
-
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -145,7 +144,7 @@ class LitCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """End every run with a validation of its final weights and a result."""
-        if self.folder is None or self.trainer.fast_dev_run:
+        if self.folder is None or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         self.provenance.stop_clock()
         steps = self.trainer.global_step
@@ -179,7 +178,7 @@ def _set_null(config: Any, key: str) -> None:
     """Set one nested setting to None; jsonargparse itself would hand it on to a nested class as the text "None"."""
     *parents, name = key.split(".")
     for parent in parents:
-        config = config.get(parent) or Namespace()
+        config = config.get(parent) or Namespace()  # type: ignore[no-untyped-call]
         config = config.get("init_args", config)
     if name not in config:
         raise UsageError(f"--{key}: the experiment has no such setting; see --print_config.")
@@ -258,7 +257,7 @@ def parsed(args: Sequence[str]) -> Any:
 def _parser() -> LightningArgumentParser:
     class ParserOnly(LitCLI):
         def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-            self.config = Namespace(subcommand=None)
+            self.config = Namespace(subcommand=None)  # type: ignore[no-untyped-call]
 
         def _set_seed(self) -> None: ...
         def instantiate_classes(self) -> None: ...
@@ -299,5 +298,3 @@ def _best_checkpoint(folder: Path) -> Path:
         if (folder / "checkpoints" / name).is_file():
             return folder / "checkpoints" / name
     raise UserError(f"{folder}: no checkpoint in it; give the folder of a run (runs/<group>/<id>) that has trained.")
-
-

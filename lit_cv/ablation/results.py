@@ -96,6 +96,7 @@ class Study:
         arms: in the order of the sweep.
         seeds: the seeds that every arm should have.
         problems: one sentence for each run that is unfinished or cannot be placed.
+        declared: all keys that the sweep file sets, also those with one value.
     """
 
     title: str
@@ -106,6 +107,7 @@ class Study:
     arms: list[Arm]
     seeds: list[int | None]
     problems: list[str]
+    declared: list[str] = field(default_factory=list)
 
     @property
     def runs(self) -> list[tuple[Arm, Run]]:
@@ -194,6 +196,7 @@ def _load_sweep_group(folder: Path) -> Study:
         arms=[arm for arm in arms if arm.runs],
         seeds=distinct(entry["seed"] for planned in plan["arms"] for entry in planned["runs"]),
         problems=problems,
+        declared=distinct(key for planned in plan["arms"] for key in planned["values"]),
     )
 
 
@@ -218,24 +221,34 @@ def _load_plain_group(folder: Path) -> Study:
 
 
 def _merge(studies: Sequence[Study]) -> Study:
-    """Several groups as one study, with the group as its first factor."""
-    swept = distinct(key for study in studies for key in study.swept)
-    arms = []
-    for study in studies:
-        for arm in study.arms:
-            config = next(iter(arm.runs.values())).config
-            values = {key: arm.values.get(key, config.get(key)) for key in swept}
-            arms.append(Arm({GROUP: study.folders[0].name} | values, arm.runs))
+    """Several groups as one study.
+
+    Its factors are the keys that the sweep of a group sets and that differ between the arms, and, as the first, the
+    group where these do not tell all arms apart.
+    """
+    arms = [(study.folders[0].name, arm) for study in studies for arm in study.arms]
+    keys = distinct(key for study in studies for key in (*study.swept, *study.declared))
+    settings = [{GROUP: group, **{key: _setting(arm, key) for key in keys}} for group, arm in arms]
+    swept = [key for key in keys if len(distinct(setting[key] for setting in settings)) > 1]
+    if len(distinct([setting[key] for key in swept] for setting in settings)) < len(arms):
+        swept = [GROUP, *swept]
     return Study(
         title=" and ".join(study.folders[0].name for study in studies),
         folders=[folder for study in studies for folder in study.folders],
         sweep_file=studies[0].sweep_file,
         metric=studies[0].metric,
-        swept=[GROUP, *swept],
-        arms=arms,
+        swept=swept,
+        arms=[
+            Arm({key: setting[key] for key in swept}, arm.runs)
+            for setting, (_, arm) in zip(settings, arms, strict=True)
+        ],
         seeds=distinct(seed for study in studies for seed in study.seeds),
         problems=[problem for study in studies for problem in study.problems],
     )
+
+
+def _setting(arm: Arm, key: str) -> Any:
+    return arm.values.get(key, next(iter(arm.runs.values())).config.get(key))
 
 
 def _values(arm: Arm) -> str:

@@ -49,7 +49,8 @@ class LastCheckpoint(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save at multiples of `every` steps."""
-        validation_follows = trainer.is_last_batch or (batch_idx + 1) % trainer.val_check_batch == 0
+        every = trainer.val_check_batch
+        validation_follows = trainer.is_last_batch or (every is not None and (batch_idx + 1) % every == 0)
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if stepped and trainer.global_step % self.every == 0 and not validation_follows:
             trainer.save_checkpoint(self.path)

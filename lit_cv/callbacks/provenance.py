@@ -9,13 +9,14 @@ import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.callbacks.model_checkpoint import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
+from torch import nn
 
 from lit_cv import __version__
 from lit_cv.bench import measure
@@ -74,7 +75,7 @@ class Provenance(Callback):
     @rank_zero_only
     def write_result(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measure the network's cost and write `result.json`."""
-        cost = measure(pl_module.network, _images(trainer))
+        cost = measure(cast(nn.Module, pl_module.network), _images(trainer))
         write_json(
             self.folder / "result.json",
             {
@@ -150,7 +151,7 @@ def _best(trainer: L.Trainer) -> dict[str, Any] | None:
 
 def _peak_memory_gb() -> float:
     """Gigabytes: of the GPU where there is one, else the largest resident set of this process."""
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return torch.cuda.max_memory_allocated() / 1e9
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

@@ -53,7 +53,7 @@ class Task(L.LightningModule):
         unknown = sorted(set(loss_weights or {}) - set(self.loss_names))
         if unknown:
             raise UserError(f"loss_weights names {unknown}, but {type(network).__name__} has {list(self.loss_names)}.")
-        self.loss_weights = {name: 1.0 for name in self.loss_names} | (loss_weights or {})
+        self.loss_weights = dict.fromkeys(self.loss_names, 1.0) | (loss_weights or {})
         self.optimizer, self.scheduler = optimizer, scheduler
         self.class_names: list[str] = []
         self.mean_losses = nn.ModuleDict({name: MeanMetric() for name in ("loss", *self.loss_names)})
@@ -87,11 +87,12 @@ class Task(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the weighted sum of the losses of a batch `(images, targets)`."""
-        losses = self.network.losses(*batch)  # type: ignore[operator]
+        losses: dict[str, Tensor] = self.network.losses(*batch)  # type: ignore[operator]
         losses["loss"] = self.total(losses)
         if not torch.isfinite(losses["loss"]):
             self._refuse_non_finite(losses, batch[1])
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # each call costs a third of a millisecond
+        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            # not every step: each call costs a third of a millisecond
             logged = {f"train/{name}": loss.detach() for name, loss in losses.items()}
             learning_rate = self.trainer.optimizers[0].param_groups[0]["lr"]
             self.log_dict(logged | {"train/lr": learning_rate}, batch_size=len(batch[0]))

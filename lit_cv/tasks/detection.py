@@ -1,9 +1,11 @@
 """Object detection: boxes, labels and scores."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
+
+from torch import Tensor
 
 from lit_cv.metrics import COCOAveragePrecision, VOCAveragePrecision
-from lit_cv.models.detector import Detection
+from lit_cv.models.detector import Detection, Detector
 from lit_cv.tasks.base import Batch, Task
 
 
@@ -18,6 +20,7 @@ class DetectionTask(Task):
     Args: see `Task`.
     """
 
+    network: Detector
     METRICS: ClassVar[tuple[str, ...]] = (
         *("map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar_1", "mar_10", "mar_100"),
         *("voc_map", "voc_map_11point"),
@@ -32,23 +35,22 @@ class DetectionTask(Task):
             self.voc = VOCAveragePrecision(self.class_names, interpolation="area")
             self.voc_11point = VOCAveragePrecision(self.class_names, interpolation="11point")
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> list[Detection]:
+    def validation_step(self, batch: Batch, batch_idx: int) -> list[Detection]:  # type: ignore[override]
         """Update metrics and mean losses; return the detections for callbacks that draw them."""
         self.update_losses(batch, batch_idx)
         images, targets = batch
-        detections: list[Detection] = self.network.predict(images)
+        detections = self.network.predict(images)
         for metric in (self.coco, self.voc, self.voc_11point):
             metric.update(detections, targets)
         return detections
 
-    def test_step(self, batch: Batch, batch_idx: int) -> list[Detection]:
+    def test_step(self, batch: Batch, batch_idx: int) -> list[Detection]:  # type: ignore[override]
         """Evaluate as in validation."""
         return self.validation_step(batch, batch_idx)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[Detection]:
         """Return the detections of each image, boxes in its own pixels."""
-        detections: list[Detection] = self.network.predict(batch[0])
-        return detections
+        return self.network.predict(batch[0])
 
     def on_validation_epoch_end(self) -> None:
         """Log what the epoch measured."""
@@ -63,9 +65,8 @@ class DetectionTask(Task):
         values: dict[str, Any] = {name: coco[name] for name in self.METRICS if name in coco}
         values |= {"voc_map": voc["map"], "voc_map_11point": voc_11point["map"]}
         for metric, result in (("ap", coco), ("voc_ap", voc)):
-            values |= {
-                f"{metric}/{name}": ap for name, ap in zip(self.class_names, result["map_per_class"], strict=True)
-            }
+            per_class = cast(Tensor, result["map_per_class"])
+            values |= {f"{metric}/{name}": ap for name, ap in zip(self.class_names, per_class, strict=True)}
         self.log_dict({f"{stage}/{name}": value for name, value in values.items()})
         self.log_losses(stage)
         for metric_object in (self.coco, self.voc, self.voc_11point):

@@ -10,8 +10,8 @@ from torch.optim.lr_scheduler import LambdaLR
 class WarmupMultiStepLR(LambdaLR):
     """Linear warm-up, then a drop by `gamma` at each milestone: the schedule of most detection papers.
 
-    The rate at step t is `lr * min(1, start_factor + (1 - start_factor) * t / warmup_steps) * gamma ** (milestones <= t)`
-    (Goyal et al. 2017, section 2.2, for the warm-up).
+    The rate at step t is `lr * min(1, s + (1 - s) * t / warmup_steps) * gamma ** n` with s the `start_factor` and n the
+    number of milestones up to t (Goyal et al. 2017, section 2.2, for the warm-up).
 
     Args:
         optimizer: the optimiser whose rates are set.

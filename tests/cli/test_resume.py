@@ -78,7 +78,9 @@ def test_killed_and_resumed_runs_end_bit_identical(tmp_path: Path) -> None:
     assert calm["global_step"] == shaken["global_step"]
     for name, value in calm["state_dict"].items():
         assert torch.equal(value, shaken["state_dict"][name]), name
-    results = [orjson.loads(next(tmp_path.glob(f"{name}/runs/test/*/result.json")).read_bytes()) for name in ("calm", "killed")]
+    results = [
+        orjson.loads(next(tmp_path.glob(f"{name}/runs/test/*/result.json")).read_bytes()) for name in ("calm", "killed")
+    ]
     for name, value in results[0]["metrics"].items():
         assert results[1]["metrics"][name] == pytest.approx(value, nan_ok=True, abs=0), name
     assert not list(tmp_path.glob("killed/runs/test/*/checkpoints/.*")) or killed

@@ -34,7 +34,12 @@ class Data(L.LightningDataModule):
 
 
 def trainer(**options: object) -> L.Trainer:
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
     return L.Trainer(accelerator="cpu", **{**quiet, **options})
 
 
@@ -49,7 +54,9 @@ def test_a_weight_for_an_unknown_loss_is_refused() -> None:
 
 
 def test_gradients_follow_the_weights() -> None:
-    task = Task(TwoLosses(), {"far": 2.0}, lambda params: torch.optim.SGD(params, lr=1.0), lambda o: WarmupMultiStepLR(o, 0))
+    task = Task(
+        TwoLosses(), {"far": 2.0}, lambda params: torch.optim.SGD(params, lr=1.0), lambda o: WarmupMultiStepLR(o, 0)
+    )
     trainer(max_steps=1).fit(task, Data())
     assert task.network.weight.item() == pytest.approx(1.0 - (1.0 + 2.0 * 3.0))
 
@@ -62,7 +69,7 @@ def test_a_loss_that_is_not_finite_names_the_images() -> None:
 def test_a_network_with_too_few_outputs_is_refused() -> None:
     network = TwoLosses()
     network.num_classes = 21
-    with pytest.raises(UserError, match="num_classes: 3 .* instead of 21"):
+    with pytest.raises(UserError, match=r"num_classes: 3 .* instead of 21"):
         trainer(max_steps=1).fit(Task(network), Data())
 
 
