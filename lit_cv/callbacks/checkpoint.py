@@ -49,15 +49,19 @@ class LastCheckpoint(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save at multiples of `every` steps."""
-        every = trainer.val_check_batch
-        validation_follows = trainer.is_last_batch or (every is not None and (batch_idx + 1) % every == 0)
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if stepped and trainer.global_step % self.every == 0 and not validation_follows:
-            trainer.save_checkpoint(self.path)
+        if stepped and trainer.global_step % self.every == 0 and not _validation_follows(trainer, batch_idx):
+            trainer.save_checkpoint(self.path, weights_only=False)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save after the epoch and its validation."""
-        trainer.save_checkpoint(self.path)
+        trainer.save_checkpoint(self.path, weights_only=False)
+
+
+def _validation_follows(trainer: L.Trainer, batch_idx: int) -> bool:
+    batches = trainer.fit_loop.total_batch_idx if trainer.check_val_every_n_epoch is None else batch_idx
+    every = trainer.val_check_batch
+    return trainer.is_last_batch or (every is not None and (batches + 1) % every == 0)
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
