@@ -130,7 +130,7 @@ def _sweep(options: argparse.Namespace) -> int:
     from lit_cv.ablation.launch import run_sweep
 
     def preflight(trials: Sequence[Sequence[str]], metric: str | None) -> None:
-        from lit_cv.training import check_trials
+        from lit_cv.preflight import check_trials
 
         check_trials(trials, metric)
 

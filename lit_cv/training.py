@@ -4,25 +4,22 @@ import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
 import yaml
-from jsonargparse import ArgumentError, Namespace
 from lightning.pytorch.callbacks.model_checkpoint import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger, WandbLogger
 
+from lit_cv.arguments import parse
 from lit_cv.callbacks.checkpoint import AtomicCheckpointIO, LastCheckpoint, newest_checkpoint
 from lit_cv.callbacks.metrics_csv import MetricsCSV
 from lit_cv.callbacks.predictions import PredictionWriter
 from lit_cv.callbacks.provenance import Provenance
-from lit_cv.errors import UsageError, UserError
+from lit_cv.errors import UserError
 from lit_cv.runs import is_finished, lock, read_yaml, run_folder, write_json
-from lit_cv.tasks.base import Task
 
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 OF_THE_CALL = ("ckpt_path", "weights_only")  # arguments of one call, no part of what a run is
@@ -155,36 +152,6 @@ class LitCLI(LightningCLI):
             print(f"result: {self.folder / 'result.json'}")
 
 
-def parse(parser: LightningArgumentParser, args: ArgsType) -> Any:
-    """Parse `args`.
-
-    Raises:
-        UsageError: with the parser's reason as one sentence.
-    """
-    given = args if isinstance(args, list) else []
-    nulls = [arg for arg in given if arg.startswith("--model.") and arg.endswith(("=null", "=None"))]
-    try:
-        config = parser.parse_args([arg for arg in given if arg not in nulls])
-        for arg in nulls:
-            _set_null(config[config.subcommand], arg[2:-5])
-        parser.validate(config)
-    except ArgumentError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise UsageError(" ".join(lines)[:600]) from None
-    return config
-
-
-def _set_null(config: Any, key: str) -> None:
-    """Set one nested setting to None; jsonargparse itself would hand it on to a nested class as the text "None"."""
-    *parents, name = key.split(".")
-    for parent in parents:
-        config = config.get(parent) or Namespace()  # type: ignore[no-untyped-call]
-        config = config.get("init_args", config)
-    if name not in config:
-        raise UsageError(f"--{key}: the experiment has no such setting; see --print_config.")
-    config[name] = None
-
-
 def has_wandb_key() -> bool:
     """Tell whether W&B would log in without asking."""
     if os.environ.get("WANDB_API_KEY"):
@@ -246,47 +213,6 @@ def predict(run: Path, images: Path, output: Path, score_threshold: float) -> No
         checkpoint = ["--ckpt_path", str(_best_checkpoint(run)), "--return_predictions=false"]
         LitCLI(["predict", "--config", str(path), *checkpoint], callbacks=[writer])
     print(f"predictions: {output}")
-
-
-def parsed(args: Sequence[str]) -> Any:
-    """Parse the arguments of a run with the real parser, without building anything; see `parse`."""
-    return parse(_parser(), list(args))
-
-
-@cache
-def _parser() -> LightningArgumentParser:
-    class ParserOnly(LitCLI):
-        def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-            self.config = Namespace(subcommand=None)  # type: ignore[no-untyped-call]
-
-        def _set_seed(self) -> None: ...
-        def instantiate_classes(self) -> None: ...
-
-    return ParserOnly([]).parser
-
-
-def check_trials(trials: Sequence[Sequence[str]], metric: str | None) -> None:
-    """Parse the arguments of every trial of a sweep with the real parser, and check that its metric will be logged.
-
-    Raises:
-        UserError: an argument that the experiment does not have or take, or a metric that its task does not log.
-    """
-    for args in trials:
-        try:
-            model = parsed(args).fit.model
-        except UsageError as error:
-            raise UserError(f"`{' '.join(args)}`: {error}") from None
-        task = _class(model.class_path)
-        if not issubclass(task, Task):
-            raise UserError(f"{model.class_path} is no lit_cv.tasks.Task; name one in the experiment's `model`.")
-        known = task.logged_metrics(_class(model.init_args.network.class_path).loss_names)
-        if metric is not None and metric not in known:
-            raise UserError(f"the sweep's metric {metric!r} is not logged by {task.__name__}; use {sorted(known)}.")
-
-
-def _class(path: str) -> Any:
-    module, _, name = path.rpartition(".")
-    return getattr(import_module(module), name)
 
 
 def _of_run(folder: Path) -> list[str]:

@@ -39,6 +39,7 @@ class Provenance(Callback):
         self.folder, self.command, self.seed = folder, command, seed
         self.seconds = 0.0
         self.started = _now()
+        self.git = git_state()  # now: the folder may change while the run goes on
         self.metrics: dict[str, float] = {}
         self.validated_step = -1
         self._clock = time.monotonic()
@@ -109,7 +110,7 @@ class Provenance(Callback):
             "group": self.folder.parent.name,
             "command": self.command,
             "seed": self.seed,
-            "git": git_state(),
+            "git": self.git,
             "versions": {
                 "python": platform.python_version(),
                 "lit-cv": __version__,

@@ -7,7 +7,8 @@ import yaml
 
 from lit_cv.ablation.sweep import load_sweep
 from lit_cv.errors import UserError
-from lit_cv.training import LitCLI, check_trials, parsed
+from lit_cv.preflight import check_trials, parsed
+from lit_cv.training import LitCLI
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted(ROOT.glob("experiments/*/*.yaml"))

@@ -1,0 +1,55 @@
+"""What can be known about the trials of a sweep before the first of them starts."""
+
+from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser
+
+from lit_cv.arguments import parse
+from lit_cv.errors import UsageError, UserError
+from lit_cv.tasks.base import Task
+from lit_cv.training import LitCLI
+
+
+def parsed(args: Sequence[str]) -> Any:
+    """Parse the arguments of a run with the real parser, without building anything; see `parse`."""
+    return parse(_parser(), list(args))
+
+
+@cache
+def _parser() -> LightningArgumentParser:
+    class ParserOnly(LitCLI):
+        def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+            self.config = Namespace(subcommand=None)  # type: ignore[no-untyped-call]
+
+        def _set_seed(self) -> None: ...
+        def instantiate_classes(self) -> None: ...
+
+    return ParserOnly([]).parser
+
+
+def check_trials(trials: Sequence[Sequence[str]], metric: str | None) -> None:
+    """Parse the arguments of every trial of a sweep with the real parser, and check that its metric will be logged.
+
+    Raises:
+        UserError: an argument that the experiment does not have or take, or a metric that its task does not log.
+    """
+    for args in trials:
+        try:
+            model = parsed(args).fit.model
+        except UsageError as error:
+            raise UserError(f"`{' '.join(args)}`: {error}") from None
+        task = _class(model.class_path)
+        if not issubclass(task, Task):
+            raise UserError(f"{model.class_path} is no lit_cv.tasks.Task; name one in the experiment's `model`.")
+        known = task.logged_metrics(_class(model.init_args.network.class_path).loss_names)
+        if metric is not None and metric not in known:
+            raise UserError(f"the sweep's metric {metric!r} is not logged by {task.__name__}; use {sorted(known)}.")
+
+
+def _class(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)
