@@ -5,11 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from small_shapes import SETTINGS
 
-from datamodules import Shapes, VOCDetectionDataModule
+from datamodules import VOCDetectionDataModule
 from datamodules.shapes import write_voc
-
-SETTINGS = Shapes(train=10, val=5, size=64, seed=1)
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SETTINGS
 from PIL import Image
+from small_shapes import SETTINGS
 
 from datamodules import VOCDetectionDataModule
 from lit_cv.errors import UserError

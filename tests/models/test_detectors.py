@@ -196,7 +196,7 @@ def test_detectors_learn_a_few_images_by_heart(builder: Builder) -> None:
     network = builder()
     images, targets = one_square()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
-    for _ in range(120):
+    for _ in range(200):
         loss = sum(network.losses(images, targets).values())
         optimizer.zero_grad()
         loss.backward()
