@@ -14,7 +14,7 @@ from lit_cv.errors import UsageError, UserError
 TRAINING_VERBS = {
     "fit": (
         "train an experiment in a run folder of its own",
-        "litcv fit --config experiments/quickstart/faster_rcnn.yaml --model.optimizer.lr=0.01 [--resume]",
+        "litcv fit --config experiments/quickstart/ssd.yaml --model.loss_weights.box=2.0 [--resume]",
         "Every setting of the experiment can be overridden with a dotted option. --resume goes on from the last\n"
         "checkpoint of the same run, and starts it where there is none.\n"
         "All settings with their values: litcv fit --config FILE --print_config",
