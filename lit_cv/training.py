@@ -14,7 +14,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 from lit_cv.arguments import parse
-from lit_cv.callbacks.checkpoint import AtomicCheckpointIO, LastCheckpoint, newest_checkpoint
+from lit_cv.callbacks.checkpoint import AtomicCheckpointIO, LastCheckpoint, last_checkpoint
 from lit_cv.callbacks.metrics_csv import MetricsCSV
 from lit_cv.callbacks.predictions import PredictionWriter
 from lit_cv.callbacks.provenance import Provenance
@@ -174,7 +174,7 @@ def fit(args: Sequence[str], resume: bool) -> None:
     """
     folder = run_folder(args)
     if not is_first_process():
-        LitCLI(args, folder, newest_checkpoint(folder / "checkpoints"))
+        LitCLI(args, folder, last_checkpoint(folder / "checkpoints"))
         return
     if is_finished(folder):
         if not resume:
@@ -184,7 +184,7 @@ def fit(args: Sequence[str], resume: bool) -> None:
     if (folder / "run.json").exists() and not resume:
         raise UserError(f"{folder}: this run was begun; add --resume to go on, or delete the folder to start anew.")
     with lock(folder / ".lock", f"{folder}: another process is working on this run; wait for it or stop it."):
-        LitCLI(args, folder, newest_checkpoint(folder / "checkpoints"))
+        LitCLI(args, folder, last_checkpoint(folder / "checkpoints"))
 
 
 def evaluate(verb: str, args: Sequence[str]) -> None:

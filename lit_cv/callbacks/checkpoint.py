@@ -64,10 +64,13 @@ def _validation_follows(trainer: L.Trainer, batch_idx: int) -> bool:
     return trainer.is_last_batch or (every is not None and (batches + 1) % every == 0)
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint of a run's `checkpoints/`, or None.
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the checkpoint of a run's `checkpoints/` that a resume goes on from, or None.
 
-    A checkpoint is a zip file whose directory stands at its end, so a cut-off one is recognised without reading it.
+    That is `last.ckpt` even where `best.ckpt` is newer: the latter is written in the middle of a validation, from where
+    Lightning does not repeat the uninterrupted run. It only stands in for a damaged `last.ckpt`. A checkpoint is a zip
+    file whose directory stands at its end, so a cut-off one is recognised without reading it.
     """
-    whole = [path for path in folder.glob("*.ckpt") if zipfile.is_zipfile(path)]
-    return max(whole, key=lambda path: path.stat().st_mtime_ns, default=None)
+    last, best = folder / "last.ckpt", folder / "best.ckpt"
+    candidates = (last, best) if last.exists() else ()
+    return next((path for path in candidates if zipfile.is_zipfile(path)), None)
