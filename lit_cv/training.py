@@ -41,7 +41,7 @@ class RunOptions:
     group: str | None = None
     wandb: Literal["auto", "online", "offline", "disabled"] = "auto"
     project: str = "lit-cv"
-    checkpoint_every: int = 500
+    checkpoint_every: int = 200
 
 
 class LitCLI(LightningCLI):

@@ -32,10 +32,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class LastCheckpoint(Callback):
-    """Keep `last.ckpt`: every `every` steps, at the end of each epoch, and at the end of the run.
+    """Keep `last.ckpt`: about every `every` steps, after a validation that ends an epoch, and at the end of the run.
 
-    Lightning continues cleanly from the end of a batch that no validation follows and from the end of an epoch;
-    a batch that is followed by a validation is therefore left to the end of its epoch or to the next multiple.
+    Lightning repeats the uninterrupted run only from some moments: the end of a batch that neither ends an epoch nor
+    is followed by a validation, and the end of an epoch that a validation closed. From the end of an epoch without
+    one it would draw a batch too many. Where a multiple of `every` falls on another moment, the next batch is taken.
 
     Args:
         folder: where `last.ckpt` is written.
@@ -44,18 +45,37 @@ class LastCheckpoint(Callback):
 
     def __init__(self, folder: Path, every: int) -> None:
         self.path, self.every = folder / "last.ckpt", every
+        self._saved_step = self._validated_step = 0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Count from where the run starts or goes on."""
+        self._saved_step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save at multiples of `every` steps."""
+        """Save when `every` steps have passed."""
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if stepped and trainer.global_step % self.every == 0 and not _validation_follows(trainer, batch_idx):
-            trainer.save_checkpoint(self.path, weights_only=False)
+        due = trainer.global_step - self._saved_step >= self.every
+        if stepped and due and not _validation_follows(trainer, batch_idx):
+            self._save(trainer)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Note when it was."""
+        self._validated_step = trainer.global_step
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Save after the epoch and its validation."""
+        """Save if the epoch ended with a validation."""
+        if self._validated_step == trainer.global_step:
+            self._save(trainer)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save the final weights."""
+        self._save(trainer)
+
+    def _save(self, trainer: L.Trainer) -> None:
         trainer.save_checkpoint(self.path, weights_only=False)
+        self._saved_step = trainer.global_step
 
 
 def _validation_follows(trainer: L.Trainer, batch_idx: int) -> bool:

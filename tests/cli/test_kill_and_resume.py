@@ -17,10 +17,10 @@ LENGTHS = {  # an epoch has 24 steps
     "epochs": [
         "--trainer.max_steps=-1",
         f"--trainer.max_epochs={2 * KILLS}",
-        "--trainer.check_val_every_n_epoch=1",
+        "--trainer.check_val_every_n_epoch=2",
         "--trainer.val_check_interval=1.0",
     ],
-    "steps": [f"--trainer.max_steps={50 * KILLS}", "--trainer.val_check_interval=10"],
+    "steps": [f"--trainer.max_steps={50 * KILLS}", "--trainer.val_check_interval=10", "--run.checkpoint_every=8"],
 }
 OPTIONS = [
     "--config=experiments/quickstart/faster_rcnn.yaml",
