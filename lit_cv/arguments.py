@@ -25,9 +25,16 @@ def parse(parser: LightningArgumentParser, args: ArgsType) -> Any:
             _set_null(config[config.subcommand], arg[2:-5])
         parser.validate(config)
     except ArgumentError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise UsageError(" ".join(lines)[:600]) from None
+        raise UsageError(f"{_reason(str(error))}; all settings: --print_config.") from None
     return config
+
+
+def _reason(report: str) -> str:
+    """Reduce the parser's indented report to the way down to its innermost reason."""
+    lines = [line for line in report.splitlines() if line.strip()]
+    depth = [len(line) - len(line.lstrip()) for line in lines]
+    way = [line.strip().removeprefix("- ") for line in lines[: depth.index(max(depth)) + 1]]
+    return " ".join(line for line in way if not line.startswith(("Does not validate", "Subtypes:", "Errors:")))
 
 
 def _set_null(config: Any, key: str) -> None:
