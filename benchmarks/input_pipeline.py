@@ -34,9 +34,9 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from datamodules import Shapes, VOCDetectionDataModule
+from datamodules.annotations import ImageRecord, open_annotations
 from datamodules.dataset import DetectionDataset
 from datamodules.loader import Loader, collate
-from datamodules.packed import ImageRecord, open_packed
 from datamodules.sampling import TrainBatches
 from datamodules.shapes import CLASS_NAMES, write_voc
 
@@ -195,11 +195,11 @@ def memory(images: int) -> dict[str, Any]:
         names = [f"VOCdevkit/VOC2012/JPEGImages/{path.name}" for path in sorted(root.rglob("*.jpg"))][:8]
         for count in (1000, images):
             packing = multiprocessing.Process(
-                target=lambda: open_packed(root, f"{count}", lambda: records(names, 32, count), CLASS_NAMES)  # noqa: B023
+                target=lambda: open_annotations(root, f"{count}", lambda: records(names, 32, count), CLASS_NAMES)  # noqa: B023
             )
             packing.start()  # on its own: what packing leaves on the heap is not the workers'
             packing.join()
-            data = DetectionDataset(root, open_packed(root, f"{count}", list, CLASS_NAMES))
+            data = DetectionDataset(root, open_annotations(root, f"{count}", list, CLASS_NAMES))
             for workers in (1, 4):
                 results[f"ours, {count} images, {workers} workers"] = one_epoch(lambda data=data: data, count, workers)
         results[f"list of dicts, {images} images, 4 workers"] = one_epoch(lambda: ListDataset(data), images, 4)

@@ -1,53 +1,43 @@
-"""What all detection DataModules share: loaders, sharding over ranks, seeds, and what a run records of its data."""
+"""What all DataModules share: loaders, sharding over ranks, seeds, and what a run records of its data."""
 
 import hashlib
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Generic
 
-import albumentations as A
 from lightning.pytorch import LightningDataModule
+from numpy import int64
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
 
-from datamodules.dataset import DetectionDataset
-from datamodules.loader import Loader
-from datamodules.packed import PackedAnnotations
+from datamodules.loader import Loader, Sample
+from datamodules.packed import P
 from datamodules.sampling import EvalBatches, TrainBatches, derangement
-from datamodules.transforms import Preset, make_augmentation
 from lit_cv.errors import UserError
 
 
-class DetectionDataModule(LightningDataModule, ABC):
-    """Base of the detection data sets: a subclass says where the annotations come from.
+class DataModule(LightningDataModule, ABC, Generic[P]):
+    """Base of the data sets: a subclass says where the annotations come from and makes samples of them.
 
-    It overrides ``class_names``, :meth:`fetch` and :meth:`open_split`. Use the Trainer with
+    It overrides ``class_names``, :meth:`fetch`, :meth:`open_split` and :meth:`dataset`. Use the Trainer with
     ``use_distributed_sampler=False``: the loaders shard themselves by rank.
 
     Args:
         root: Folder that holds the official layout.
         batch_size: Images of a global batch; each of W processes takes ``batch_size / W`` of them.
         num_workers: Loading processes of each loader; 0 loads in the training process.
-        augmentation: ``none``, ``flip``, ``ssd`` or a list of albumentations transforms; see :func:`make_augmentation`.
-        difficult: Whether to train on objects flagged as difficult. Evaluation always keeps and flags them.
         shuffle_targets: A control without any signal: each training image gets the target of another one.
         seed: Seed of order and augmentation; null takes the run's (``seed_everything``).
     """
 
-    def __init__(
-        self,
-        root: str,
-        batch_size: int = 8,
-        num_workers: int = 0,
-        augmentation: Preset | list[A.BasicTransform] = "flip",
-        difficult: bool = False,
-        shuffle_targets: bool = False,
-        seed: int | None = None,
-    ) -> None:
+    def __init__(self, root: str, batch_size: int, num_workers: int, shuffle_targets: bool, seed: int | None) -> None:
         super().__init__()
         self.root = Path(root)
         self.batch_size, self.num_workers = batch_size, num_workers
-        self.augmentation, self.difficult, self.shuffle_targets = augmentation, difficult, shuffle_targets
+        self.shuffle_targets = shuffle_targets
         self._seed = seed
-        self.splits: dict[str, PackedAnnotations] = {}
+        self.splits: dict[str, P] = {}
         # A process without validation images is no mistake here: nothing is padded.
         self.allow_zero_length_dataloader_with_multiple_devices = True
 
@@ -60,8 +50,12 @@ class DetectionDataModule(LightningDataModule, ABC):
         """Bring the data set's files into ``root`` if its source asks for it; runs once per machine."""
 
     @abstractmethod
-    def open_split(self, split: str) -> PackedAnnotations | None:
+    def open_split(self, split: str) -> P | None:
         """The annotations of ``train``, ``val`` or ``test``, packed on the first call; None if it has none."""
+
+    @abstractmethod
+    def dataset(self, packed: P, training: bool) -> Dataset[Sample]:
+        """The samples of a split by (epoch, index); augmented, and with shuffled targets if asked, in training."""
 
     @property
     def seed(self) -> int:
@@ -76,7 +70,7 @@ class DetectionDataModule(LightningDataModule, ABC):
 
     @property
     def counts(self) -> dict[str, int]:
-        """``<split>/<what>``: images, boxes, difficult boxes, and boxes that were clipped or dropped."""
+        """``<split>/<what>``: images, annotations, and what of them was clipped or dropped."""
         return {f"{name}/{key}": n for name, split in self.splits.items() for key, n in split.counts.items()}
 
     def prepare_data(self) -> None:
@@ -91,15 +85,15 @@ class DetectionDataModule(LightningDataModule, ABC):
             opened = {split: self.open_split(split) for split in ("train", "val", "test")}
             self.splits = {split: packed for split, packed in opened.items() if packed is not None}
 
+    def partners(self, packed: P) -> NDArray[int64] | None:
+        """For each training sample the one whose target it gets, int64 (N,); None: its own."""
+        return derangement(len(packed), self.seed) if self.shuffle_targets else None
+
     def train_dataloader(self) -> Loader:
         """Shuffled, augmented global batches, of which this process takes its share."""
-        annotations = self._split("train")
-        partners = derangement(len(annotations), self.seed) if self.shuffle_targets else None
-        augmentation = make_augmentation(self.augmentation)
-        data = DetectionDataset(self.root, annotations, augmentation, self.seed, self.difficult, partners)
-        rank, world_size = self._ranks()
-        batches = TrainBatches(len(data), self.batch_size, self.seed, rank, world_size)
-        return Loader(data, batches, self.num_workers, self._pin_memory())
+        packed = self._split("train")
+        batches = TrainBatches(len(packed), self.batch_size, self.seed, *self._ranks())
+        return Loader(self.dataset(packed, training=True), batches, self.num_workers, self._pin_memory())
 
     def val_dataloader(self) -> Loader:
         """The validation images in order, sharded by rank, nothing padded."""
@@ -110,11 +104,11 @@ class DetectionDataModule(LightningDataModule, ABC):
         return self._eval_loader("test")
 
     def _eval_loader(self, split: str) -> Loader:
-        data = DetectionDataset(self.root, self._split(split))
-        batches = EvalBatches(len(data), self.batch_size, *self._ranks())
-        return Loader(data, batches, self.num_workers, self._pin_memory())
+        packed = self._split(split)
+        batches = EvalBatches(len(packed), self.batch_size, *self._ranks())
+        return Loader(self.dataset(packed, training=False), batches, self.num_workers, self._pin_memory())
 
-    def _split(self, split: str) -> PackedAnnotations:
+    def _split(self, split: str) -> P:
         if split not in self.splits:
             raise UserError(f"No {split} data is configured: set {split}_sets.")
         return self.splits[split]

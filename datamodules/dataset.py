@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from datamodules.annotations import PackedAnnotations
 from datamodules.decode import check_size, read_image
 from datamodules.loader import Sample
-from datamodules.packed import PackedAnnotations
 from datamodules.sampling import Key, sample_seed
 from datamodules.transforms import Augmentation
 

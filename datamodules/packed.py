@@ -1,4 +1,4 @@
-"""Annotations of a whole data set in a few flat arrays, written once and memory-mapped by every process.
+"""The facts of a whole data set in a few flat arrays, written once and memory-mapped by every process.
 
 Python objects per image would be copied page by page into each worker as their reference counts change; a mapped
 array is shared by all of them, whatever their number.
@@ -9,66 +9,51 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lit_cv.errors import UserError
 
-_ARRAYS = ("names", "sizes", "offsets", "boxes", "labels", "difficult")
-_FORMAT = 1  # raise it when the arrays change, so that older caches are not read
 
-
-class ImageRecord(NamedTuple):
-    """What an annotation file says about one image.
+class Content(NamedTuple):
+    """What is packed.
 
     Attributes:
-        name: Path of the image relative to the data set's root.
-        size: Width and height in pixels.
-        boxes: Corners (x1, y1, x2, y2) in pixels, as annotated: they may lie outside or have no area.
-        labels: Class of each box, 1..C.
-        difficult: Flag of each box.
+        arrays: One array for each of the kind's ``ARRAYS``.
+        counts: What a run records of its data: numbers of images, of what was clipped or dropped, ...
     """
 
-    name: str
-    size: tuple[int, int]
-    boxes: list[tuple[float, float, float, float]]
-    labels: list[int]
-    difficult: list[bool]
+    arrays: dict[str, NDArray[Any]]
+    counts: dict[str, int]
 
 
-class PackedAnnotations:
-    """Read access to packed annotations; pickles as the path of its folder.
+class Packed:
+    """Read access to packed arrays; pickles as the path of its folder. A kind of data set is a subclass.
 
     Args:
         folder: A folder written by :func:`open_packed`.
 
     Attributes:
-        names: bytes (N,), path of each image relative to the root, UTF-8.
-        sizes: int32 (N, 2), width and height.
-        offsets: int64 (N + 1,); rows ``offsets[i]:offsets[i + 1]`` of the next three belong to image i.
-        boxes: float32 (M, 4), xyxy in pixels, inside the image, with x2 > x1 and y2 > y1.
-        labels: int64 (M,), 1..C.
-        difficult: bool (M,).
-        counts: Number of images, boxes, difficult boxes, and of the boxes that were clipped or dropped.
-        fingerprint: SHA-256 of the content: names, arrays and class names.
+        KIND: Name and version of the layout; raise the version when the arrays change, to leave older caches unread.
+        ARRAYS: Names of the arrays, each an attribute. The first is ``names``, bytes (N,): the path of each image
+            relative to the root, UTF-8.
+        counts: See :class:`Content`.
+        fingerprint: SHA-256 of the content: the arrays and the facts they were packed with.
     """
 
+    KIND: ClassVar[str]
+    ARRAYS: ClassVar[tuple[str, ...]]
     names: NDArray[np.bytes_]
-    sizes: NDArray[np.int32]
-    offsets: NDArray[np.int64]
-    boxes: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    difficult: NDArray[np.bool_]
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
             meta = json.loads((folder / "meta.json").read_text())
-            for name in _ARRAYS:
+            for name in self.ARRAYS:
                 # as a plain array on the mapped memory: indexing np.memmap itself goes through Python
                 setattr(self, name, np.load(folder / f"{name}.npy", mmap_mode="r").view(np.ndarray))
         except (ValueError, OSError):
@@ -77,42 +62,40 @@ class PackedAnnotations:
         self.fingerprint: str = meta["fingerprint"]
 
     def __len__(self) -> int:
-        return len(self.sizes)
+        return len(self.names)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return PackedAnnotations, (self.folder,)
+        return type(self), (self.folder,)
 
     def name(self, index: int) -> str:
         """Path of image ``index`` relative to the root."""
         return bytes(self.names[index]).decode()
 
-    def rows(self, index: int) -> slice:
-        """The rows of ``boxes``, ``labels`` and ``difficult`` that belong to image ``index``."""
-        return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
+
+P = TypeVar("P", bound=Packed)
 
 
-def open_packed(
-    cache: Path, key: str, records: Callable[[], Iterable[ImageRecord]], class_names: Sequence[str]
-) -> PackedAnnotations:
-    """Open the cached annotations, after packing them if they are not there yet.
+def open_packed(kind: type[P], cache: Path, key: str, build: Callable[[], Content], *facts: str) -> P:
+    """Open the cached arrays, after packing them if they are not there yet.
 
     Several processes may do so at once: each writes a folder of its own and the first to rename it wins.
 
     Args:
+        kind: What is packed.
         cache: Folder of all caches, see :func:`cache_folder`.
         key: Fingerprint of the sources, see :func:`source_key`.
-        records: Parses the sources; called only if nothing is cached.
-        class_names: Names of labels 1..C.
+        build: Parses the sources; called only if nothing is cached.
+        facts: What the content's fingerprint covers besides the arrays, for instance the names of the classes.
 
     Returns:
-        The packed annotations.
+        The packed arrays.
     """
-    folder = cache / f"annotations-{_FORMAT}-{key}"
+    folder = cache / f"{kind.KIND}-{key}"
     if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=cache))
         try:
-            _write(temporary, records(), class_names)
+            _write(temporary, kind, build(), facts)
             temporary.chmod(0o755)  # mkdtemp's folders are for their owner alone
             os.rename(temporary, folder)
         except OSError:
@@ -120,41 +103,16 @@ def open_packed(
                 raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    return PackedAnnotations(folder)
+    return kind(folder)
 
 
-def _write(folder: Path, records: Iterable[ImageRecord], class_names: Sequence[str]) -> None:
-    images = list(records)
-    sizes = np.array([image.size for image in images], dtype=np.int32).reshape(-1, 2)
-    lengths = np.array([len(image.boxes) for image in images], dtype=np.int64)
-    boxes = np.array([box for image in images for box in image.boxes], dtype=np.float32).reshape(-1, 4)
-    labels = np.array([label for image in images for label in image.labels], dtype=np.int64)
-    difficult = np.array([flag for image in images for flag in image.difficult], dtype=np.bool_)
-
-    limits = np.repeat(np.tile(sizes, 2), lengths, axis=0).astype(np.float32)
-    clipped = np.clip(boxes, 0, limits)
-    valid = (clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])
-    owners = np.repeat(np.arange(len(images)), lengths)[valid]
-    arrays = {
-        "names": np.array([image.name.encode() for image in images], dtype=np.bytes_),
-        "sizes": sizes,
-        "offsets": np.searchsorted(owners, np.arange(len(images) + 1)).astype(np.int64),
-        "boxes": clipped[valid],
-        "labels": labels[valid],
-        "difficult": difficult[valid],
-    }
-    counts = {
-        "images": len(images),
-        "boxes": int(valid.sum()),
-        "difficult": int(difficult[valid].sum()),
-        "clipped": int(((clipped != boxes).any(axis=1) & valid).sum()),
-        "dropped": int((~valid).sum()),
-    }
-    digest = hashlib.sha256("\0".join(class_names).encode())
-    for name, array in arrays.items():
+def _write(folder: Path, kind: type[Packed], content: Content, facts: Iterable[str]) -> None:
+    digest = hashlib.sha256("\0".join(facts).encode())
+    for name in kind.ARRAYS:
+        array = content.arrays[name]
         np.save(folder / f"{name}.npy", array)
         digest.update(f"{name} {array.shape} {array.dtype.str}".encode() + array.tobytes())
-    (folder / "meta.json").write_text(json.dumps({"counts": counts, "fingerprint": digest.hexdigest()}))
+    (folder / "meta.json").write_text(json.dumps({"counts": content.counts, "fingerprint": digest.hexdigest()}))
 
 
 def source_key(root: Path, files: Iterable[Path], *facts: object) -> str:

@@ -1,23 +1,21 @@
 """Pascal VOC detection (Everingham et al. 2010, 2015; the development kits of VOC2007 and VOC2012)."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Literal
 
 import albumentations as A
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from datamodules import shapes as shapes_writer
-from datamodules.base import DetectionDataModule
-from datamodules.download import fetch_voc
-from datamodules.packed import ImageRecord, PackedAnnotations, cache_folder, open_packed, source_key
+from datamodules.annotations import ImageRecord, PackedAnnotations, open_annotations
+from datamodules.base import DataModule
+from datamodules.dataset import DetectionDataset
+from datamodules.packed import cache_folder, source_key
 from datamodules.shapes import Shapes
-from datamodules.transforms import Preset
-from datamodules.voc_files import CLASS_NAMES, read_image_record, read_list
-from lit_cv.errors import UserError
+from datamodules.transforms import Preset, make_augmentation
+from datamodules.voc_files import read_image_record
+from datamodules.voc_source import Source, VOCSource
 
 
-class VOCDetectionDataModule(DetectionDataModule):
+class VOCDetectionDataModule(DataModule[PackedAnnotations]):
     """Boxes of Pascal VOC in its official layout.
 
     Boxes are (xmin - 1, ymin - 1, xmax, ymax): the official coordinates count pixels from 1 and include both ends, so
@@ -42,7 +40,7 @@ class VOCDetectionDataModule(DetectionDataModule):
     def __init__(
         self,
         root: str,
-        source: Literal["local", "download", "shapes"] = "local",
+        source: Source = "local",
         train_sets: Sequence[str] = ("2012_train",),
         val_sets: Sequence[str] = ("2012_val",),
         test_sets: Sequence[str] | None = None,
@@ -54,26 +52,18 @@ class VOCDetectionDataModule(DetectionDataModule):
         seed: int | None = None,
         shapes: Shapes = Shapes(),  # noqa: B008  (frozen)
     ) -> None:
-        super().__init__(root, batch_size, num_workers, augmentation, difficult, shuffle_targets, seed)
-        if self.root.name == "VOCdevkit":
-            self.root = self.root.parent
-        self.source, self.shapes = source, shapes
-        self.sets = {"train": list(train_sets), "val": list(val_sets), "test": list(test_sets or ())}
+        self.voc = VOCSource(root, source, shapes, "Main", train_sets, val_sets, test_sets)
+        super().__init__(str(self.voc.root), batch_size, num_workers, shuffle_targets, seed)
+        self.augmentation, self.difficult = augmentation, difficult
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """The 20 official names, or those of ``VOCdevkit/classes.txt`` where there is one."""
-        if self.source == "shapes":
-            return shapes_writer.CLASS_NAMES
-        listed = self.root / "VOCdevkit" / "classes.txt"
-        return tuple(listed.read_text().split()) if listed.exists() else CLASS_NAMES
+        return self.voc.class_names
 
     def fetch(self) -> None:
         """Download or generate what is missing, as ``source`` says."""
-        if self.source == "download":
-            fetch_voc(self.root, [name for sets in self.sets.values() for name in sets])
-        elif self.source == "shapes":
-            shapes_writer.write_voc(self.root, self.shapes)
+        self.voc.fetch()
 
     def open_split(self, split: str) -> PackedAnnotations | None:
         """The annotations of ``train``, ``val`` or ``test``, packed on the first call; None if no set is named.
@@ -81,25 +71,22 @@ class VOCDetectionDataModule(DetectionDataModule):
         Raises:
             UserError: If the root, a list, an annotation or an image is missing or unusable.
         """
-        if not self.sets[split]:
+        images, names = self.voc.images(split), self.class_names
+        if not images:
             return None
-        devkit = self.root / "VOCdevkit"
-        if not devkit.is_dir():
-            raise UserError(f"{self.root} holds no VOCdevkit folder: mend root, or set source to download.")
-        images = [image for name in self.sets[split] for image in read_list(devkit, name)]
-        if len(set(images)) < len(images):
-            raise UserError(f"{split}_sets={self.sets[split]} name an image twice: choose lists without overlap.")
-        names = self.class_names
 
         def records() -> Iterator[ImageRecord]:
             for year, image in tqdm(images, desc=f"Checking the {split} images", unit="image", delay=2):
                 yield read_image_record(self.root, year, image, names)
 
-        key = source_key(self.root, _files(devkit, images), names, self.root.resolve())
-        return open_packed(cache_folder(self.root), key, records, names)
+        folders = [(self.voc.devkit / year, image) for year, image in images]
+        pairs = ((f / "Annotations" / f"{image}.xml", f / "JPEGImages" / f"{image}.jpg") for f, image in folders)
+        key = source_key(self.root, (file for pair in pairs for file in pair), names, self.root.resolve())
+        return open_annotations(cache_folder(self.root), key, records, names)
 
-
-def _files(devkit: Path, images: list[tuple[str, str]]) -> Iterator[Path]:
-    for year, image in images:
-        yield devkit / year / "Annotations" / f"{image}.xml"
-        yield devkit / year / "JPEGImages" / f"{image}.jpg"
+    def dataset(self, packed: PackedAnnotations, training: bool) -> DetectionDataset:
+        """The samples of a split."""
+        if not training:
+            return DetectionDataset(self.root, packed)
+        augmentation = make_augmentation(self.augmentation)
+        return DetectionDataset(self.root, packed, augmentation, self.seed, self.difficult, self.partners(packed))

@@ -6,8 +6,8 @@ from xml.etree.ElementTree import Element, ParseError
 import defusedxml.ElementTree as ElementTree
 from defusedxml import DefusedXmlException
 
+from datamodules.annotations import ImageRecord
 from datamodules.decode import check_image
-from datamodules.packed import ImageRecord
 from lit_cv.errors import UserError
 
 CLASS_NAMES = (
@@ -16,12 +16,13 @@ CLASS_NAMES = (
 )  # fmt: skip
 
 
-def read_list(devkit: Path, name: str) -> list[tuple[str, str]]:
+def read_list(devkit: Path, name: str, task: str = "Main") -> list[tuple[str, str]]:
     """Read an official image list.
 
     Args:
         devkit: The VOCdevkit folder.
         name: ``<year>_<list>``, for instance ``2007_trainval``.
+        task: Folder of the list in ``ImageSets``.
 
     Returns:
         (``VOC<year>``, image id) in the list's order.
@@ -32,9 +33,10 @@ def read_list(devkit: Path, name: str) -> list[tuple[str, str]]:
     year, _, split = name.partition("_")
     if not (year.isdigit() and split):
         raise UserError(f"The set {name!r} is not of the form <year>_<list>: write, for instance, 2007_trainval.")
-    file = devkit / f"VOC{year}" / "ImageSets" / "Main" / f"{split}.txt"
+    file = devkit / f"VOC{year}" / "ImageSets" / task / f"{split}.txt"
     if not file.is_file():
-        there = ", ".join(sorted(f"{f.parts[-4][3:]}_{f.stem}" for f in devkit.glob("VOC*/ImageSets/Main/*.txt"))[:20])
+        files = devkit.glob(f"VOC*/ImageSets/{task}/*.txt")
+        there = ", ".join(sorted(f"{f.parts[-4][3:]}_{f.stem}" for f in files)[:20])
         raise UserError(f"The image list {file} is missing: choose another set ({there or 'none there'}).")
     images = [(f"VOC{year}", line.split()[0]) for line in file.read_text().splitlines() if line.strip()]
     if not images:

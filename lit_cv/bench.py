@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lit_cv.models.detector import evaluating
+from lit_cv.models.network import evaluating
 
 
 @dataclass(frozen=True)

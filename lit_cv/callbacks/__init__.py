@@ -1,6 +1,6 @@
 """Lightning callbacks."""
 
-from lit_cv.callbacks.pictures import DetectionPictures
+from lit_cv.callbacks.pictures import Pictures
 from lit_cv.callbacks.predictions import PredictionWriter
 
-__all__ = ["DetectionPictures", "PredictionWriter"]
+__all__ = ["Pictures", "PredictionWriter"]

@@ -8,22 +8,21 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lit_cv.drawing import draw_boxes, write_png
 from lit_cv.errors import UserError
 from lit_cv.metrics.gather import gather
 
 
 class PredictionWriter(Callback):
-    """Draws each image of `trainer.predict` into `<stem>.png` and lists all detections in `predictions.json`.
+    """Draws each image of `trainer.predict` into `<stem>.png` and lists all predictions in `predictions.json`.
 
-    The list has one entry per image, in the order of the input: `file`, `boxes` (xyxy in pixels of the image),
-    `scores` (descending) and `labels` (class names). It is written at the end under a temporary name and
-    renamed, so it is whole or absent. Images that share a stem (a.jpg, a.png) are drawn into `<name>.png`.
-    The class names come from `pl_module.class_names`; `trainer.datamodule.paths[image_id]` is the image's file.
+    The list has one entry per image, in the order of the input: `file`, and what the task's renderer
+    (`pl_module.renderer`) says of the prediction. It is written at the end under a temporary name and renamed, so it is
+    whole or absent. Images that share a stem (a.jpg, a.png) are drawn into `<name>.png`.
+    `trainer.datamodule.paths[image_id]` is the image's file.
 
     Args:
         output_dir: the folder, made when missing; not that of the images.
-        score_threshold: detections with a lower score, in [0, 1], are left out.
+        score_threshold: predictions with a lower score, in [0, 1], are left out.
     """
 
     def __init__(self, output_dir: str | os.PathLike[str], score_threshold: float = 0.3) -> None:
@@ -57,24 +56,16 @@ class PredictionWriter(Callback):
         """Draw the images of a batch.
 
         Args:
-            outputs: what `predict_step` returned: per image `boxes`, `scores`, `labels`.
+            outputs: what `predict_step` returned: a prediction an image.
             batch: (images, targets).
         """
-        class_names: tuple[str, ...] = pl_module.class_names  # type: ignore[assignment]
+        renderer = pl_module.renderer(self.score_threshold)  # type: ignore[operator]
         for image, target, found in zip(*batch, outputs, strict=True):
             image_id = int(target["image_id"])
             path = self._paths[image_id]
-            keep = found["scores"] >= self.score_threshold
-            boxes, scores, labels = (found[name][keep] for name in ("boxes", "scores", "labels"))
             name = path.stem if self._stems[path.stem] == 1 else path.name
-            write_png(self.output_dir / f"{name}.png", draw_boxes(image, boxes, labels, class_names, scores))
-            row = {
-                "file": str(path),
-                "boxes": boxes.tolist(),
-                "scores": scores.tolist(),
-                "labels": [class_names[label - 1] for label in labels.tolist()],
-            }
-            self._rows.append((image_id, row))
+            row = renderer.write(self.output_dir, name, image, found)
+            self._rows.append((image_id, {"file": str(path), **row}))
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the list of all ranks."""

@@ -9,8 +9,9 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from lit_cv.errors import UserError
 from lit_cv.models.backbones import Norm, build_trunk, feature_pyramid, single_map
-from lit_cv.models.detector import Detection, Detector, Target
+from lit_cv.models.detector import Detection, Detector
 from lit_cv.models.images import ImageBatch, batch_images, batch_objects, fit_size
+from lit_cv.models.network import Target
 from lit_cv.models.region_heads import Head, backbone_head, mlp_head
 from lit_cv.models.two_stage import ProposalCount, RegionProposalNetwork, RoIHead
 from lit_cv.ops.roi import RoIOp, as_rois
@@ -113,7 +114,7 @@ class FasterRCNN(Detector):
             self.to(memory_format=torch.channels_last)
 
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Detector.losses``."""
+        """See ``Network.losses``."""
         batch = self._batch(images)
         objects = batch_objects(targets, batch)
         maps = list(self.backbone(batch.pixels).values())
@@ -125,7 +126,7 @@ class FasterRCNN(Detector):
         roi_losses = self.roi_heads.losses(logits, deltas, sample)
         return dict(zip(self.loss_names, (*rpn_losses, *roi_losses), strict=True))
 
-    def _detect(self, images: list[Tensor]) -> list[Detection]:
+    def _predict(self, images: list[Tensor]) -> list[Detection]:
         batch = self._batch(images)
         maps = list(self.backbone(batch.pixels).values())
         proposals = self.rpn.propose(self.rpn(batch, maps), batch.sizes, self.keep_test)

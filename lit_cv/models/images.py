@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from lit_cv.models.detector import Target
+from lit_cv.models.network import Target
 
 Size = tuple[int, int]
 

@@ -12,8 +12,9 @@ from torchvision.ops import batched_nms
 
 from lit_cv.errors import UserError
 from lit_cv.models.backbones import Norm, build_trunk
-from lit_cv.models.detector import Detection, Detector, Target
+from lit_cv.models.detector import Detection, Detector
 from lit_cv.models.images import IMAGENET_MEAN, IMAGENET_STD, ImageBatch, Objects, batch_images, batch_objects
+from lit_cv.models.network import Target
 from lit_cv.models.ssd_features import VGG16_SIZE, VGG16_STEPS, ExtendedFeatures, vgg16_features
 from lit_cv.ops.boxes import clip_boxes, decode_boxes, encode_boxes, match_best, take
 
@@ -107,7 +108,7 @@ class SSD(Detector):
             self.to(memory_format=torch.channels_last)
 
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Detector.losses``; Liu et al. 2016, eq. 1-3, with hard negative mining (section 2.2)."""
+        """See ``Network.losses``; Liu et al. 2016, eq. 1-3, with hard negative mining (section 2.2)."""
         batch = self._batch(images)
         objects = batch_objects(targets, batch)
         logits, deltas, anchors = self._forward(batch)
@@ -138,7 +139,7 @@ class SSD(Detector):
         index, positive = zip(*matches, strict=True)
         return torch.stack(index), torch.stack(positive)
 
-    def _detect(self, images: list[Tensor]) -> list[Detection]:
+    def _predict(self, images: list[Tensor]) -> list[Detection]:
         batch = self._batch(images)
         logits, deltas, anchors = self._forward(batch)
         boxes = clip_boxes(decode_boxes(deltas, anchors, WEIGHTS), batch.sizes)

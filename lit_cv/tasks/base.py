@@ -11,17 +11,20 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from lit_cv.errors import UserError
+from lit_cv.models.network import Network
+from lit_cv.renderers import Renderer
 from lit_cv.tasks.schedules import WarmupMultiStepLR
 
 Targets = Sequence[Mapping[str, Tensor]]
 Batch = tuple[list[Tensor], list[dict[str, Tensor]]]
+Predictions = Sequence[Any]
+"""One prediction of the network an image."""
 
 
 class Task(L.LightningModule):
     """Optimise `sum(loss_weights[k] * losses[k])` of a network that names its losses.
 
-    Subclasses add the evaluation. Every network has `loss_names`, `num_classes` (background included) and
-    `losses(images, targets) -> dict[str, Tensor]`.
+    Subclasses add the evaluation, the drawing, and the check that network and data fit.
 
     Args:
         network: the network, injected by `class_path`.
@@ -38,7 +41,7 @@ class Task(L.LightningModule):
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Network,
         loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = lambda params: torch.optim.SGD(
             params, lr=0.005, momentum=0.9, weight_decay=0.0005
@@ -49,7 +52,7 @@ class Task(L.LightningModule):
     ) -> None:
         super().__init__()
         self.network = network
-        self.loss_names: tuple[str, ...] = tuple(network.loss_names)  # type: ignore[arg-type]
+        self.loss_names: tuple[str, ...] = network.loss_names
         unknown = sorted(set(loss_weights or {}) - set(self.loss_names))
         if unknown:
             raise UserError(f"loss_weights names {unknown}, but {type(network).__name__} has {list(self.loss_names)}.")
@@ -65,16 +68,36 @@ class Task(L.LightningModule):
         return losses | {f"{stage}/{name}" for stage in ("val", "test") for name in cls.METRICS}
 
     def setup(self, stage: str) -> None:
-        """Take the names of the classes from the DataModule and check that the network has as many outputs."""
+        """Take the names of the classes from the DataModule and check that the network fits them."""
         datamodule = getattr(self.trainer, "datamodule", None)
         if stage == "predict" or datamodule is None:
             return
         self.class_names = list(datamodule.class_names)
+        self.check_outputs()
+
+    def check_outputs(self) -> None:
+        """Check that the network has as many outputs as the data has classes, and one for the background.
+
+        Raises:
+            UserError: it has not.
+        """
         if self.network.num_classes != len(self.class_names) + 1:
             raise UserError(
                 f"the data has {len(self.class_names)} classes, so the network needs num_classes: "
                 f"{len(self.class_names) + 1} (with background) instead of {self.network.num_classes}."
             )
+
+    def renderer(self, score_threshold: float) -> Renderer:
+        """Return what draws targets and predictions, the latter from this score on where they have one."""
+        raise NotImplementedError
+
+    def update_metrics(self, found: Predictions, targets: Targets) -> None:
+        """Add the predictions of an evaluation batch to the metrics."""
+        raise NotImplementedError
+
+    def compute_metrics(self) -> dict[str, Any]:
+        """Return what the evaluation measured, by name without the stage, and start anew."""
+        raise NotImplementedError
 
     def configure_optimizers(self) -> Any:
         """Build the optimiser over the trainable parameters and its per-step schedule."""
@@ -87,7 +110,7 @@ class Task(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the weighted sum of the losses of a batch `(images, targets)`."""
-        losses: dict[str, Tensor] = self.network.losses(*batch)  # type: ignore[operator]
+        losses = self.network.losses(*batch)
         losses["loss"] = self.total(losses)
         if not torch.isfinite(losses["loss"]):
             self._refuse_non_finite(losses, batch[1])
@@ -102,16 +125,38 @@ class Task(L.LightningModule):
         """Return `sum(loss_weights[k] * losses[k])`, a scalar."""
         return torch.stack([self.loss_weights[name] * losses[name].float() for name in self.loss_names]).sum()
 
-    def update_losses(self, batch: Batch, batch_idx: int) -> None:
-        """Add the losses of an evaluation batch to their means over images."""
+    def validation_step(self, batch: Batch, batch_idx: int) -> Predictions:  # type: ignore[override]
+        """Update metrics and mean losses; return the predictions for callbacks that draw them."""
         self._seed_step(batch_idx, stream=1)
-        losses = self.network.losses(*batch)  # type: ignore[operator]
+        losses, found = self.evaluate(batch)
         for name, loss in {**losses, "loss": self.total(losses)}.items():
             self.mean_losses[name].update(loss, weight=len(batch[0]))  # type: ignore[operator]
+        self.update_metrics(found, batch[1])
+        return found
 
-    def log_losses(self, stage: str) -> None:
-        """Log the mean losses as `<stage>/<loss>` and start anew."""
-        self.log_dict({f"{stage}/{name}": mean.compute() for name, mean in self.mean_losses.items()})  # type: ignore[operator]
+    def evaluate(self, batch: Batch) -> tuple[Mapping[str, Tensor], Predictions]:
+        """Return losses and predictions of an evaluation batch."""
+        return self.network.losses(*batch), self.network.predict(batch[0])
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Predictions:  # type: ignore[override]
+        """Evaluate as in validation."""
+        return self.validation_step(batch, batch_idx)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Predictions:
+        """Return the prediction of each image, in its own pixels."""
+        return self.network.predict(batch[0])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log what the epoch measured."""
+        self._log_evaluation("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log what the epoch measured."""
+        self._log_evaluation("test")
+
+    def _log_evaluation(self, stage: str) -> None:
+        losses = {name: mean.compute() for name, mean in self.mean_losses.items()}  # type: ignore[operator]
+        self.log_dict({f"{stage}/{name}": value for name, value in {**self.compute_metrics(), **losses}.items()})
         for mean in self.mean_losses.values():
             mean.reset()  # type: ignore[operator]
 

@@ -5,8 +5,9 @@ from typing import Any, ClassVar, cast
 from torch import Tensor
 
 from lit_cv.metrics import COCOAveragePrecision, VOCAveragePrecision
-from lit_cv.models.detector import Detection, Detector
-from lit_cv.tasks.base import Batch, Task
+from lit_cv.models.detector import Detector
+from lit_cv.renderers import BoxRenderer
+from lit_cv.tasks.base import Predictions, Targets, Task
 
 
 class DetectionTask(Task):
@@ -35,39 +36,23 @@ class DetectionTask(Task):
             self.voc = VOCAveragePrecision(self.class_names, interpolation="area")
             self.voc_11point = VOCAveragePrecision(self.class_names, interpolation="11point")
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> list[Detection]:  # type: ignore[override]
-        """Update metrics and mean losses; return the detections for callbacks that draw them."""
-        self.update_losses(batch, batch_idx)
-        images, targets = batch
-        detections = self.network.predict(images)
+    def renderer(self, score_threshold: float) -> BoxRenderer:
+        """Return what draws the boxes."""
+        return BoxRenderer(self.class_names, score_threshold)
+
+    def update_metrics(self, found: Predictions, targets: Targets) -> None:
+        """Add the detections of a batch."""
         for metric in (self.coco, self.voc, self.voc_11point):
-            metric.update(detections, targets)
-        return detections
+            metric.update(found, targets)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> list[Detection]:  # type: ignore[override]
-        """Evaluate as in validation."""
-        return self.validation_step(batch, batch_idx)
-
-    def predict_step(self, batch: Batch, batch_idx: int) -> list[Detection]:
-        """Return the detections of each image, boxes in its own pixels."""
-        return self.network.predict(batch[0])
-
-    def on_validation_epoch_end(self) -> None:
-        """Log what the epoch measured."""
-        self._log_metrics("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Log what the epoch measured."""
-        self._log_metrics("test")
-
-    def _log_metrics(self, stage: str) -> None:
+    def compute_metrics(self) -> dict[str, Any]:
+        """Return the average precisions."""
         coco, voc, voc_11point = self.coco.compute(), self.voc.compute(), self.voc_11point.compute()
         values: dict[str, Any] = {name: coco[name] for name in self.METRICS if name in coco}
         values |= {"voc_map": voc["map"], "voc_map_11point": voc_11point["map"]}
         for metric, result in (("ap", coco), ("voc_ap", voc)):
             per_class = cast(Tensor, result["map_per_class"])
             values |= {f"{metric}/{name}": ap for name, ap in zip(self.class_names, per_class, strict=True)}
-        self.log_dict({f"{stage}/{name}": value for name, value in values.items()})
-        self.log_losses(stage)
         for metric_object in (self.coco, self.voc, self.voc_11point):
             metric_object.reset()
+        return values

@@ -11,10 +11,11 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from lit_cv.callbacks.pictures import DetectionPictures
+from lit_cv.callbacks.pictures import Pictures
 from lit_cv.callbacks.predictions import PredictionWriter
 from lit_cv.drawing import draw_boxes
 from lit_cv.errors import UserError
+from lit_cv.renderers import BoxRenderer
 
 SIDE = 96
 Sample = tuple[Tensor, dict[str, Tensor]]
@@ -48,8 +49,6 @@ class Data(LightningDataModule):
 class Detector(LightningModule):
     """Finds every target with score 0.9, and a corner of the image with 0.1."""
 
-    class_names = ("cat", "dog")
-
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(()))
@@ -69,6 +68,9 @@ class Detector(LightningModule):
 
     predict_step = validation_step
 
+    def renderer(self, score_threshold: float) -> BoxRenderer:
+        return BoxRenderer(("cat", "dog"), score_threshold)
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
@@ -84,7 +86,7 @@ def trainer(folder: Path, callback: Callback, logger: Logger | bool = False) -> 
 def test_pictures_of_every_validation_are_written_and_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_SILENT", "true")
     logger = WandbLogger(offline=True, save_dir=tmp_path, project="test")
-    trainer(tmp_path, DetectionPictures(count=3), logger).fit(Detector(), Data())
+    trainer(tmp_path, Pictures(count=3), logger).fit(Detector(), Data())
     logger.experiment.finish()
     names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
     assert names == [f"{step:06d}_{image_id}.png" for step in (3, 6) for image_id in range(3)]

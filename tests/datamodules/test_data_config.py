@@ -37,8 +37,8 @@ def test_yaml_gives_presets_transforms_and_generated_data(tmp_path: Path) -> Non
     assert data.augmentation[0].p == 0.25
     assert isinstance(data.augmentation[1], A.DualTransform)
     assert data.augmentation[1].trials == 20
-    assert data.sets == {"train": ["2007_trainval", "2012_trainval"], "val": ["2012_val"], "test": ["2007_test"]}
-    assert data.shapes == Shapes(size=64)
+    assert data.voc.sets == {"train": ["2007_trainval", "2012_trainval"], "val": ["2012_val"], "test": ["2007_test"]}
+    assert data.voc.shapes == Shapes(size=64)
     data = made.instantiate_classes(made.parse_args([f"--config={file}", "--data.augmentation=ssd"])).data
     assert data.augmentation == "ssd"
 
@@ -48,7 +48,7 @@ def test_a_dumped_config_gives_the_same_data() -> None:
     made = parser()
     dumped = made.dump(made.parse_args(["--data.root=data", "--data.augmentation=flip"]))
     assert yaml.safe_load(dumped)["data"]["train_sets"] == ["2012_train"]
-    assert made.instantiate_classes(made.parse_string(dumped)).data.sets["val"] == ["2012_val"]
+    assert made.instantiate_classes(made.parse_string(dumped)).data.voc.sets["val"] == ["2012_val"]
 
 
 @pytest.mark.parametrize(

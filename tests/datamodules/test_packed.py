@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules.packed import ImageRecord, cache_folder, open_packed, source_key
+from datamodules.annotations import ImageRecord, open_annotations
+from datamodules.packed import cache_folder, source_key
 from lit_cv.errors import UserError
 
 RECORDS = [
@@ -18,7 +19,7 @@ NAMES = ("cat", "dog")
 
 
 def test_arrays_hold_what_the_records_say(tmp_path: Path) -> None:
-    packed = open_packed(tmp_path, "key", lambda: RECORDS, NAMES)
+    packed = open_annotations(tmp_path, "key", lambda: RECORDS, NAMES)
     assert len(packed) == 3
     assert [packed.name(i) for i in range(3)] == ["a/ä.jpg", "a/empty.jpg", "b.jpg"]
     assert packed.sizes.tolist() == [[10, 20], [7, 7], [30, 10]]
@@ -33,12 +34,12 @@ def test_arrays_hold_what_the_records_say(tmp_path: Path) -> None:
 
 
 def test_cache_is_used_and_the_pickle_is_only_a_path(tmp_path: Path) -> None:
-    first = open_packed(tmp_path, "key", lambda: RECORDS, NAMES)
+    first = open_annotations(tmp_path, "key", lambda: RECORDS, NAMES)
 
     def unused() -> Iterator[ImageRecord]:
         raise AssertionError("parsed again")
 
-    again = open_packed(tmp_path, "key", unused, NAMES)
+    again = open_annotations(tmp_path, "key", unused, NAMES)
     assert again.fingerprint == first.fingerprint
     content = pickle.dumps(again)
     assert len(content) < 500
@@ -47,7 +48,7 @@ def test_cache_is_used_and_the_pickle_is_only_a_path(tmp_path: Path) -> None:
 
 def test_fingerprint_sees_every_part(tmp_path: Path) -> None:
     def fingerprint(key: str, record: ImageRecord, names: tuple[str, ...] = NAMES) -> str:
-        return open_packed(tmp_path, key, lambda: [record], names).fingerprint
+        return open_annotations(tmp_path, key, lambda: [record], names).fingerprint
 
     base = RECORDS[0]
     prints = [
@@ -68,7 +69,7 @@ def _pack(folder: Path, barrier: "multiprocessing.synchronize.Barrier", results:
         barrier.wait()  # both are writing
         return RECORDS
 
-    results.put(open_packed(folder, "key", records, NAMES).fingerprint)
+    results.put(open_annotations(folder, "key", records, NAMES).fingerprint)
 
 
 def test_two_processes_may_pack_at_once(tmp_path: Path) -> None:
@@ -91,15 +92,15 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
         raise UserError("bad")
 
     with pytest.raises(UserError, match="bad"):
-        open_packed(tmp_path, "key", failing, NAMES)
+        open_annotations(tmp_path, "key", failing, NAMES)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_damaged_cache_is_named(tmp_path: Path) -> None:
-    folder = open_packed(tmp_path, "key", lambda: RECORDS, NAMES).folder
+    folder = open_annotations(tmp_path, "key", lambda: RECORDS, NAMES).folder
     (folder / "boxes.npy").write_bytes(b"broken")
     with pytest.raises(UserError, match=f"{folder} is damaged"):
-        open_packed(tmp_path, "key", lambda: RECORDS, NAMES)
+        open_annotations(tmp_path, "key", lambda: RECORDS, NAMES)
 
 
 def test_source_key_changes_with_files_and_facts(tmp_path: Path) -> None:

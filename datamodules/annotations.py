@@ -1,0 +1,91 @@
+"""The boxes of a whole data set, packed."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.packed import Content, Packed, open_packed
+
+
+class ImageRecord(NamedTuple):
+    """What an annotation file says about one image.
+
+    Attributes:
+        name: Path of the image relative to the data set's root.
+        size: Width and height in pixels.
+        boxes: Corners (x1, y1, x2, y2) in pixels, as annotated: they may lie outside or have no area.
+        labels: Class of each box, 1..C.
+        difficult: Flag of each box.
+    """
+
+    name: str
+    size: tuple[int, int]
+    boxes: list[tuple[float, float, float, float]]
+    labels: list[int]
+    difficult: list[bool]
+
+
+class PackedAnnotations(Packed):
+    """Packed boxes.
+
+    Attributes:
+        names: bytes (N,), path of each image relative to the root, UTF-8.
+        sizes: int32 (N, 2), width and height.
+        offsets: int64 (N + 1,); rows ``offsets[i]:offsets[i + 1]`` of the next three belong to image i.
+        boxes: float32 (M, 4), xyxy in pixels, inside the image, with x2 > x1 and y2 > y1.
+        labels: int64 (M,), 1..C.
+        difficult: bool (M,).
+        counts: Number of images, boxes, difficult boxes, and of the boxes that were clipped or dropped.
+    """
+
+    KIND: ClassVar[str] = "annotations-1"
+    ARRAYS: ClassVar[tuple[str, ...]] = ("names", "sizes", "offsets", "boxes", "labels", "difficult")
+    sizes: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    difficult: NDArray[np.bool_]
+
+    def rows(self, index: int) -> slice:
+        """The rows of ``boxes``, ``labels`` and ``difficult`` that belong to image ``index``."""
+        return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
+
+
+def open_annotations(
+    cache: Path, key: str, records: Callable[[], Iterable[ImageRecord]], class_names: Sequence[str]
+) -> PackedAnnotations:
+    """Open the cached boxes, after parsing and packing them if they are not there yet; see :func:`open_packed`."""
+    return open_packed(PackedAnnotations, cache, key, lambda: _pack(records()), *class_names)
+
+
+def _pack(records: Iterable[ImageRecord]) -> Content:
+    images = list(records)
+    sizes = np.array([image.size for image in images], dtype=np.int32).reshape(-1, 2)
+    lengths = np.array([len(image.boxes) for image in images], dtype=np.int64)
+    boxes = np.array([box for image in images for box in image.boxes], dtype=np.float32).reshape(-1, 4)
+    labels = np.array([label for image in images for label in image.labels], dtype=np.int64)
+    difficult = np.array([flag for image in images for flag in image.difficult], dtype=np.bool_)
+
+    limits = np.repeat(np.tile(sizes, 2), lengths, axis=0).astype(np.float32)
+    clipped = np.clip(boxes, 0, limits)
+    valid = (clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])
+    owners = np.repeat(np.arange(len(images)), lengths)[valid]
+    arrays = {
+        "names": np.array([image.name.encode() for image in images], dtype=np.bytes_),
+        "sizes": sizes,
+        "offsets": np.searchsorted(owners, np.arange(len(images) + 1)).astype(np.int64),
+        "boxes": clipped[valid],
+        "labels": labels[valid],
+        "difficult": difficult[valid],
+    }
+    counts = {
+        "images": len(images),
+        "boxes": int(valid.sum()),
+        "difficult": int(difficult[valid].sum()),
+        "clipped": int(((clipped != boxes).any(axis=1) & valid).sum()),
+        "dropped": int((~valid).sum()),
+    }
+    return Content(arrays, counts)

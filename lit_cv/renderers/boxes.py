@@ -1,0 +1,62 @@
+"""Boxes with the names of their classes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from lit_cv.drawing import Picture, draw_boxes
+from lit_cv.renderers.base import Objects, Renderer
+
+
+class BoxRenderer(Renderer):
+    """Draws `boxes` with `labels` and, of predictions, `scores`.
+
+    Args:
+        class_names: Names of labels 1..C.
+        score_threshold: Predictions with a lower score, in [0, 1], are left out.
+    """
+
+    def __init__(self, class_names: Sequence[str], score_threshold: float) -> None:
+        self.class_names, self.score_threshold = list(class_names), score_threshold
+
+    def draw(self, image: Tensor, objects: Objects) -> Picture:
+        """Outline and name the boxes; see `draw_boxes`."""
+        objects = self.confident(objects)
+        return draw_boxes(image, objects["boxes"], objects["labels"], self.class_names, objects.get("scores"))
+
+    def describe(self, found: Objects) -> dict[str, Any]:
+        """`boxes` (xyxy in pixels of the image), `scores` (descending) and `labels` (class names)."""
+        found = self.confident(found)
+        names = [self.class_names[label - 1] for label in found["labels"].tolist()]
+        return {"boxes": found["boxes"].tolist(), "scores": found["scores"].tolist(), "labels": names}
+
+    def media(self, image: Tensor, target: Objects, found: Objects) -> dict[str, Any]:
+        """The boxes of target and prediction."""
+        layers = {"ground_truth": target, "predictions": self.confident(found)}
+        return {"boxes": {name: self._wandb_boxes(objects) for name, objects in layers.items()}}
+
+    def confident(self, objects: Objects) -> Objects:
+        """The objects whose score, where they have one, reaches the threshold."""
+        if "scores" not in objects:
+            return objects
+        keep = objects["scores"] >= self.score_threshold
+        return {name: column[keep] for name, column in objects.items()}
+
+    def _wandb_boxes(self, objects: Objects) -> dict[str, Any]:
+        scores = objects["scores"].tolist() if "scores" in objects else None
+        rows = []
+        for index, ((x1, y1, x2, y2), label) in enumerate(
+            zip(objects["boxes"].tolist(), objects["labels"].tolist(), strict=True)
+        ):
+            row: dict[str, Any] = {
+                "position": {"minX": x1, "minY": y1, "maxX": x2, "maxY": y2},
+                "domain": "pixel",
+                "class_id": label,
+                "box_caption": self.class_names[label - 1],
+            }
+            if scores is not None:
+                row["scores"] = {"score": scores[index]}
+                row["box_caption"] += f" {scores[index]:.2f}"
+            rows.append(row)
+        return {"box_data": rows, "class_labels": dict(enumerate(self.class_names, start=1))}
