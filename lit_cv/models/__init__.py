@@ -2,7 +2,28 @@
 
 from lit_cv.models.detector import Detection, Detector
 from lit_cv.models.faster_rcnn import FasterRCNN
+from lit_cv.models.fcn import FCN
+from lit_cv.models.full_resolution import FullResolutionFCN
+from lit_cv.models.localization import Localization, LocalizationNet
 from lit_cv.models.network import Network
+from lit_cv.models.pose import Pose, PoseNet
+from lit_cv.models.segmenter import Segmentation, Segmenter
+from lit_cv.models.sliding_window import SlidingWindowSegmenter
 from lit_cv.models.ssd import SSD
 
-__all__ = ["SSD", "Detection", "Detector", "FasterRCNN", "Network"]
+__all__ = [
+    "FCN",
+    "SSD",
+    "Detection",
+    "Detector",
+    "FasterRCNN",
+    "FullResolutionFCN",
+    "Localization",
+    "LocalizationNet",
+    "Network",
+    "Pose",
+    "PoseNet",
+    "Segmentation",
+    "Segmenter",
+    "SlidingWindowSegmenter",
+]

@@ -1,4 +1,4 @@
-"""Classification networks as backbones: any of five families by name, cut into stages, with pretrained weights."""
+"""Classification networks as backbones: any family by name, cut into stages, with pretrained weights."""
 
 import difflib
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 
 from lit_cv.errors import UserError
-from lit_cv.models.frozen_norm import freeze_batch_norm
+from lit_cv.models.frozen_norm import FROZEN_EPS, freeze_batch_norm
+from lit_cv.models.trunk_layers import GOOGLENET_EPS, alexnet_layers, googlenet_layers, tiny_layers, tiny_vgg_layers
 
 Norm = Literal["frozen", "train"]
 
@@ -24,7 +25,11 @@ RESNETS = (
 )
 MOBILENETS = ("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large")
 SQUEEZENETS = ("squeezenet1_0", "squeezenet1_1")
-NAMES = (*VGG_LAYOUTS, *(f"{name}_bn" for name in VGG_LAYOUTS), *RESNETS, *MOBILENETS, *SQUEEZENETS, "tiny")
+TINY = ("tiny", "tiny_vgg")
+NAMES = (
+    *(*VGG_LAYOUTS, *(f"{name}_bn" for name in VGG_LAYOUTS), *RESNETS, *MOBILENETS, *SQUEEZENETS),
+    *("alexnet", "googlenet", *TINY),
+)
 
 PUBLISHED = {"imagenet": "IMAGENET1K_V1", "imagenet-features": "IMAGENET1K_FEATURES"}
 
@@ -131,7 +136,7 @@ def tapped(trunk: Trunk, strides: tuple[int, ...]) -> tuple[nn.Module, list[int]
     return IntermediateLayerGetter(trunk.layers, names), [stage.channels for stage in stages]
 
 
-def build_trunk(name: str, weights: str | None, norm: Norm) -> Trunk:
+def build_trunk(name: str, weights: str | None, norm: Norm, output_stride: int = 32) -> Trunk:
     """Build a network by name and load its weights.
 
     Args:
@@ -140,12 +145,16 @@ def build_trunk(name: str, weights: str | None, norm: Norm) -> Trunk:
             ``imagenet-features`` (of vgg16 alone: those of SSD's authors, for pixels of 0 to 255), the path of a state
             dict of the classification network, or None for random weights.
         norm: ``frozen`` keeps the statistics and the affine parameters of batch norm as they are loaded; ``train``
-            trains both. Networks without batch norm (SqueezeNet, plain VGG, tiny) take no notice.
+            trains both. Networks without batch norm (AlexNet, SqueezeNet, plain VGG, tiny) take no notice.
+        output_stride: 16 or 8 dilates the last one or two stages of a ResNet instead of halving its map (Chen et al.
+            2018, section 3.1); 32 leaves a network as it is.
 
     Raises:
-        UserError: Unknown name, weights that cannot be read or do not fit.
+        UserError: Unknown name, weights that cannot be read or do not fit, no dilation in this network.
     """
-    if name.startswith("timm/"):
+    if output_stride != 32:
+        layers, prefix = _dilated_layers(name, output_stride), ""
+    elif name.startswith("timm/"):
         layers, prefix = _timm_layers(name, weights), ""
     else:
         layers, prefix = _torchvision_layers(name)
@@ -156,14 +165,18 @@ def build_trunk(name: str, weights: str | None, norm: Norm) -> Trunk:
     except (RuntimeError, TypeError) as error:  # some networks of timm
         raise UserError(f"Backbone {name!r} is not a plain sequence of layers: choose another.") from error
     if norm == "frozen":
-        freeze_batch_norm(layers)
+        freeze_batch_norm(layers, GOOGLENET_EPS if name == "googlenet" else FROZEN_EPS)
     return Trunk(name, layers, stages)
 
 
 def _torchvision_layers(name: str) -> tuple[nn.Sequential, str]:
     """Return the layers of a network and the prefix of their keys in its state dict."""
-    if name == "tiny":
-        return _tiny_layers(), ""
+    if name in TINY:
+        return (tiny_layers() if name == "tiny" else tiny_vgg_layers()), ""
+    if name == "alexnet":
+        return alexnet_layers(), "features."
+    if name == "googlenet":
+        return _sequential(googlenet_layers()), ""
     if name.removesuffix("_bn") in VGG_LAYOUTS:
         # Not torchvision's constructor: it would first draw 120 million random weights of a classifier.
         features = vgg.make_layers(vgg.cfgs[VGG_LAYOUTS[name.removesuffix("_bn")]], batch_norm=name.endswith("_bn"))
@@ -178,8 +191,7 @@ def _torchvision_layers(name: str) -> tuple[nn.Sequential, str]:
         raise UserError(f"Unknown backbone {name!r}: {hint}, or timm/<name>?")
     network = torchvision.models.get_model(name, weights=None)
     if name in RESNETS:
-        layers = [(key, layer) for key, layer in network.named_children() if key not in ("avgpool", "fc")]
-        return _sequential(layers), ""
+        return _resnet_layers(network), ""
     if name in SQUEEZENETS:
         # Without padding, 320 pixels would give 19 cells; padded like the other families they give 20.
         stem = network.features[0]
@@ -187,14 +199,18 @@ def _torchvision_layers(name: str) -> tuple[nn.Sequential, str]:
     return network.features, "features."
 
 
-def _tiny_layers() -> nn.Sequential:
-    """Five 3x3 convolutions to stride 16, for quick starts at about 128 pixels."""
-    widths, strides = (3, 32, 64, 128, 128, 128), (2, 2, 2, 2, 1)
-    blocks = [
-        nn.Sequential(nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.GroupNorm(8, after), nn.ReLU(inplace=True))
-        for before, after, stride in zip(widths[:-1], widths[1:], strides, strict=True)
-    ]
-    return nn.Sequential(*blocks)
+def _dilated_layers(name: str, output_stride: int) -> nn.Sequential:
+    if name not in RESNETS or name in ("resnet18", "resnet34"):
+        raise UserError(
+            f"output_stride={output_stride}: only ResNets with bottlenecks (resnet50 and larger) can be dilated, "
+            f"not {name!r}: give 32."
+        )
+    dilated = [False, output_stride <= 16, output_stride <= 8]
+    return _resnet_layers(torchvision.models.get_model(name, weights=None, replace_stride_with_dilation=dilated))
+
+
+def _resnet_layers(network: nn.Module) -> nn.Sequential:
+    return _sequential([(key, layer) for key, layer in network.named_children() if key not in ("avgpool", "fc")])
 
 
 def _timm_layers(name: str, weights: str | None) -> nn.Sequential:
@@ -239,7 +255,7 @@ def _width(layer: nn.Module) -> int:
 def read_weights(name: str, weights: str) -> dict[str, Tensor]:
     """Read a state dict from torch.hub's cache (``imagenet``, ``imagenet-features``) or a local file."""
     if weights in PUBLISHED:
-        if name == "tiny" or (weights == "imagenet-features" and name != "vgg16"):
+        if name in TINY or (weights == "imagenet-features" and name != "vgg16"):
             raise UserError(f"Backbone {name!r} has no {weights} weights: give null or the path of a state dict.")
         try:
             published = torchvision.models.get_model_weights(name)[PUBLISHED[weights]]

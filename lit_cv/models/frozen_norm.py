@@ -12,12 +12,14 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from lit_cv.errors import UserError
 
+FROZEN_EPS = 1e-5  # the constant that torchvision adds to the variance in its frozen norms
+
 
 class FoldedBatchNorm2d(FrozenBatchNorm2d):  # type: ignore[misc]  # torchvision has no types
     """A frozen batch norm that the convolution before it applies; itself it passes its input on."""
 
-    def __init__(self, num_features: int) -> None:
-        super().__init__(num_features)
+    def __init__(self, num_features: int, eps: float = FROZEN_EPS) -> None:
+        super().__init__(num_features, eps)
         self._seen: list[tuple[Tensor, int]] = []
         self._factors: tuple[Tensor, Tensor] = (self.weight, self.bias)
 
@@ -52,12 +54,16 @@ class FoldingConv2d(nn.Conv2d):
         return result
 
 
-def freeze_batch_norm(module: nn.Module) -> None:
+def freeze_batch_norm(module: nn.Module, eps: float = FROZEN_EPS) -> None:
     """Replace every ``BatchNorm2d`` below ``module`` by a frozen one with its parameters and statistics.
 
     Norms are folded where they directly follow a convolution among their siblings and that convolution feeds nothing
-    else, as in VGG, ResNet and MobileNet. The constant added to the variance is torchvision's for frozen norms, 1e-5,
-    so that its published detectors give the same results.
+    else, as in VGG, ResNet and MobileNet.
+
+    Args:
+        module: Changed in place.
+        eps: Added to the variance. The default is torchvision's for frozen norms, whatever the norm had before, so that
+            its published detectors give the same results.
 
     Raises:
         UserError: A layer is a batch norm and something else, as in some networks of timm.
@@ -71,7 +77,7 @@ def freeze_batch_norm(module: nn.Module) -> None:
                         f"{type(child).__name__} does more than normalise and cannot be frozen: norm: train."
                     )
                 folds = isinstance(before, nn.Conv2d) and before.out_channels == child.num_features
-                frozen = (FoldedBatchNorm2d if folds else FrozenBatchNorm2d)(child.num_features)
+                frozen = (FoldedBatchNorm2d if folds else FrozenBatchNorm2d)(child.num_features, eps)
                 frozen.load_state_dict(child.state_dict())
                 setattr(parent, name, frozen)
                 if folds:

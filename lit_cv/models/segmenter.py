@@ -107,7 +107,8 @@ class Segmenter(Network, ABC):
         pixel_scores = _resize(scores, batch.pixels.shape[-2:])
         for image, size, original in zip(pixel_scores, batch.sizes, batch.original_sizes, strict=True):
             logits = _resize(image[None, :, : size[0], : size[1]], original)
-            found.append(Segmentation(mask=logits[0].argmax(dim=0).to(torch.uint8)))
+            best = logits[0].max(dim=0).indices  # argmax takes up to three times as long on CPU
+            found.append(Segmentation(mask=best.to(torch.uint8)))
         return found
 
 

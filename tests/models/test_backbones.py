@@ -12,6 +12,7 @@ from torch import nn
 
 from lit_cv.errors import UserError
 from lit_cv.models.backbones import Trunk, build_trunk, feature_pyramid, single_map
+from lit_cv.models.convolutional_ends import with_end
 from lit_cv.models.frozen_norm import freeze_batch_norm
 
 FAMILIES = {
@@ -22,7 +23,10 @@ FAMILIES = {
     "mobilenet_v3_small": [2, 4, 8, 16, 32],
     "squeezenet1_0": [2, 4, 8, 16],
     "squeezenet1_1": [2, 4, 8, 16],
+    "alexnet": [4, 8, 16],
+    "googlenet": [2, 4, 8, 16, 32],
     "tiny": [2, 4, 8, 16],
+    "tiny_vgg": [1, 2, 4, 8, 16],
 }
 
 
@@ -50,6 +54,47 @@ def test_pyramid_has_one_width_and_falling_sizes(trunk: Trunk) -> None:
     sizes = [level.shape[-1] for level in maps.values()]
     assert len(sizes) >= 3
     assert sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.parametrize(("stride", "strides"), [(16, [2, 4, 8, 16]), (8, [2, 4, 8])])
+def test_dilation_keeps_the_weights_and_halves_less_often(stride: int, strides: list[int]) -> None:
+    plain, dilated = build_trunk("resnet50", None, "train"), build_trunk("resnet50", None, "train", stride)
+    assert [stage.stride for stage in dilated.stages] == strides
+    dilated.layers.load_state_dict(plain.layers.state_dict(), strict=True)
+    assert dilated.layers(torch.zeros(2, 3, 64, 96)).shape == (2, 2048, 64 // stride, 96 // stride)
+
+
+def test_googlenet_takes_normalised_pixels_and_torchvisions_weights(tmp_path: Path) -> None:
+    network = torchvision.models.googlenet(weights=None, aux_logits=False, init_weights=False, transform_input=True)
+    randomise(network)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_var.mul_(1e-2)  # so small that the constant added to it counts
+            layer.weight.data.mul_(0.1)
+    torch.save(network.state_dict(), tmp_path / "weights.pth")
+    trunk = build_trunk("googlenet", str(tmp_path / "weights.pth"), "frozen")
+    seen = []
+    network.inception5b.register_forward_hook(lambda layer, inputs, output: seen.append(output))
+    pixels = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        network.eval()(pixels)
+        torch.testing.assert_close(trunk.layers(pixels), seen[0], rtol=1e-4, atol=1e-4)
+
+
+def test_alexnet_and_its_end_take_torchvisions_weights(tmp_path: Path) -> None:
+    network = torchvision.models.alexnet(weights=None).eval()
+    whole, features = str(tmp_path / "whole.pth"), str(tmp_path / "features.pth")
+    torch.save(network.state_dict(), whole)
+    torch.save(network.features.state_dict(prefix="features."), features)
+    trunk = with_end(build_trunk("alexnet", features, "train"), whole, 0.0)
+    expected = network.features.state_dict()
+    assert all(torch.equal(expected[key], value) for key, value in trunk.layers.state_dict().items() if key in expected)
+    pooled = torch.randn(1, 256, 6, 6)
+    fc7 = network.classifier[:6](pooled.flatten(1))
+    torch.testing.assert_close(trunk.layers.fc(pooled)[:, :, 0, 0], fc7, rtol=1e-4, atol=1e-4)
+    assert trunk.layers(torch.zeros(1, 3, 64, 96)).shape == (1, 4096, 2, 3)
+    with pytest.raises(UserError, match=r"4 parameters are missing .* first classifier.1.weight"):
+        with_end(build_trunk("alexnet", features, "train"), features, None)
 
 
 @pytest.mark.parametrize("trainable", [0, 1, 3])

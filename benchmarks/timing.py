@@ -1,0 +1,67 @@
+"""What the benchmarks share: steps timed in turns, so that a slow minute of the machine meets all of them."""
+
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def training_step(
+    network: nn.Module, losses: Callable[[], Iterable[Tensor]], device: str, bf16: bool
+) -> Callable[[], None]:
+    """Return a function that trains one step: forward, backward and optimiser."""
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(parameters, lr=1e-6, momentum=0.9)
+
+    def step() -> None:
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            total = sum(losses())
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+
+    return step
+
+
+def median_seconds(
+    calls: dict[str, Callable[[], object]], repeats: int, warmup: int, device: str = "cpu"
+) -> dict[str, float]:
+    """Time each call in turns; the first ``warmup`` turns do not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(warmup + repeats):
+        for name, call in calls.items():
+            synchronise(device)
+            start = time.perf_counter()
+            call()
+            synchronise(device)
+            if turn >= warmup:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(taken) for name, taken in seconds.items()}
+
+
+def synchronise(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def hardware(device: str) -> str:
+    """Return the name of the GPU or of the processor."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def write(name: str, result: dict[str, object]) -> None:
+    """Write a result beside the benchmarks and print where."""
+    RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / f"{name}.json"
+    file.write_text(json.dumps(result, indent=2) + "\n")
+    print(file)

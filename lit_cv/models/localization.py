@@ -1,0 +1,237 @@
+"""Classification and localization: the class of an image's one object, and its box, regressed from the whole image."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal, NamedTuple, TypedDict
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lit_cv.errors import UserError
+from lit_cv.models.backbones import VGG_LAYOUTS, Norm, build_trunk
+from lit_cv.models.heads import average_pool, fully_connected
+from lit_cv.models.images import ImageBatch, batch_images
+from lit_cv.models.network import Network, Target, evaluating
+from lit_cv.models.region_heads import POOLED, Head, backbone_head
+from lit_cv.ops.boxes import take
+
+BoxHead = Literal["agnostic", "per_class"]
+BoxLoss = Literal["l2", "l1", "smooth_l1"]
+# Where smooth L1 turns from square to line, in units of the image's side. At 1 it would be half of L2 for every box.
+BETA = 0.1
+# Of the initial weights of the last layers, class and box (Girshick 2015, section 2.3): pretrained features are large.
+DEVIATIONS = (0.01, 0.001)
+
+
+class Localization(TypedDict):
+    """Every class with the box that the network gives for it, the most probable first.
+
+    Attributes:
+        boxes: float32 (C, 4), ``x1, y1, x2, y2`` in pixels of the image as it was given, inside it and at least one
+            pixel wide and high.
+        scores: float32 (C,), the probabilities of the classes, descending; they add up to 1.
+        labels: int64 (C,), each of 1..C once.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+
+
+class LocalizationOutput(NamedTuple):
+    """One forward pass of an evaluation.
+
+    Attributes:
+        losses: As of ``losses()``.
+        found: One prediction an image.
+    """
+
+    losses: dict[str, Tensor]
+    found: list[Localization]
+
+
+class LocalizationNet(Network):
+    """Two heads on one backbone: softmax over the classes, and box regression (Simonyan & Zisserman 2014, appendix A).
+
+    A target has ``boxes`` float32 (1, 4) ``x1, y1, x2, y2`` in pixels and ``labels`` int64 (1,) in 1..C.
+
+    Images are resized to ``size`` x ``size`` whatever their shape. A box is coded as in section A.1 of the paper: x and
+    y of the centre, width and height; x and width divided by the width of the image, y and height by its height, so
+    that the whole image is (0.5, 0.5, 1, 1). The box loss of an image is the sum over the four numbers, averaged over
+    the images; with a box for each class, only that of the true class is in it. The class loss is the cross-entropy,
+    averaged over the images.
+
+    Every operation here is deterministic, on GPU too.
+
+    Args:
+        num_classes: Number of classes C, without a background.
+        backbone: A name of ``lit_cv.models.backbones.NAMES`` or ``timm/<name>``.
+        weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
+        box_head: ``agnostic``: one box for all classes (the paper's single-class regression, SCR); ``per_class``: a box
+            for each class (PCR).
+        box_loss: ``l2``: the squared Euclidean distance (the paper's); ``l1``: the sum of the absolute differences;
+            ``smooth_l1``: Girshick 2015, eq. 3, with the corner at 0.1: differences of 1 hardly occur here.
+        head: What lies between the backbone's map and each of the two last layers. ``mlp``: fully connected layers with
+            random weights on the last map, average-pooled. ``backbone``: the end of the classification network with its
+            weights: on a VGG pool5, fc6 and fc7, as in the paper; on a ResNet the last stage and its average pool. Each
+            head has its own copy, so that the heads share the backbone alone.
+        size: Pixels of both sides of the resized image: a multiple of the last map's stride times ``pool``, and 224 for
+            the fully connected layers of VGG.
+        pool: Height and width of the pooled map, of ``head: mlp``.
+        head_features: Width of each hidden layer of a head, of ``head: mlp``.
+        dropout: Probability in [0, 1) of the hidden layers' dropout.
+        trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
+        norm: ``frozen`` or ``train``, see ``build_trunk``.
+        channels_last: Memory format of the network; faster on CPU and with bfloat16.
+
+    Raises:
+        UserError: The backbone has no such head, or ``size`` does not fit.
+    """
+
+    loss_names: ClassVar[tuple[str, ...]] = ("class", "box")
+
+    def __init__(
+        self,
+        num_classes: int,
+        backbone: str = "resnet50",
+        weights: str | None = None,
+        box_head: BoxHead = "per_class",
+        box_loss: BoxLoss = "l2",
+        head: Head = "mlp",
+        size: int = 224,
+        pool: int = 7,
+        head_features: Sequence[int] = (512,),
+        dropout: float = 0.5,
+        trainable_layers: int | None = None,
+        norm: Norm = "frozen",
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__()
+        self.num_classes, self.size, self.channels_last = num_classes, size, channels_last
+        self.box_loss: BoxLoss = box_loss
+        trunk = build_trunk(backbone, weights, norm)
+        if head == "backbone":
+            trunk = trunk.up_to(16)
+        trunk = trunk.freeze(trainable_layers)
+        self.backbone, last = trunk.layers, trunk.stages[-1]
+        outputs = {"class": num_classes, "box": 4 * (num_classes if box_head == "per_class" else 1)}
+        self.pool: nn.Module
+        if head == "mlp":
+            self.pool = average_pool(size, last.stride, pool)
+            heads = [fully_connected(last.channels, pool, head_features, dropout, width) for width in outputs.values()]
+        else:
+            self.pool = _pool5(size) if backbone in VGG_LAYOUTS else nn.Identity()
+            heads = [_pretrained(backbone, weights, norm, dropout, width) for width in outputs.values()]
+        self.class_head, self.box_head = heads
+        for layers, deviation in zip(heads, DEVIATIONS, strict=True):
+            weight, bias = list(layers.parameters())[-2:]
+            nn.init.normal_(weight, std=deviation)
+            nn.init.zeros_(bias)
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
+
+    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
+        """See ``Network.losses``."""
+        batch = self._batch(images)
+        return self._losses(*self._forward(batch), batch, targets)
+
+    def evaluate(self, images: list[Tensor], targets: list[Target]) -> LocalizationOutput:
+        """Return losses and predictions of one forward pass, without gradients and as in eval mode."""
+        with torch.no_grad(), evaluating(self):
+            batch = self._batch(images)
+            logits, codes = self._forward(batch)
+            return LocalizationOutput(self._losses(logits, codes, batch, targets), _ranked(logits, codes, batch))
+
+    def _predict(self, images: list[Tensor]) -> list[Localization]:
+        batch = self._batch(images)
+        return _ranked(*self._forward(batch), batch)
+
+    def _forward(self, batch: ImageBatch) -> tuple[Tensor, Tensor]:
+        """Return logits (B, C) and coded boxes (B, C, 4), the same for all classes where they share one; float32."""
+        features = self.pool(self.backbone(batch.pixels))
+        codes = self.box_head(features).float().view(len(features), -1, 4)
+        return self.class_head(features).float(), codes.expand(-1, self.num_classes, -1)
+
+    def _losses(self, logits: Tensor, codes: Tensor, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+        boxes, labels = (
+            torch.cat([target[key] for target in targets]).to(logits.device, non_blocking=True)
+            for key in ("boxes", "labels")
+        )
+        wanted = encode(boxes, _widths_and_heights(batch))
+        found = take(codes, labels[:, None] - 1)[:, 0]
+        return {"class": F.cross_entropy(logits, labels - 1), "box": self._distance(found, wanted) / len(boxes)}
+
+    def _distance(self, found: Tensor, wanted: Tensor) -> Tensor:
+        """Return the summed loss of coded boxes (B, 4)."""
+        if self.box_loss == "l2":
+            return F.mse_loss(found, wanted, reduction="sum")
+        if self.box_loss == "l1":
+            return F.l1_loss(found, wanted, reduction="sum")
+        return F.smooth_l1_loss(found, wanted, reduction="sum", beta=BETA)
+
+    def _batch(self, images: list[Tensor]) -> ImageBatch:
+        sizes = [(self.size, self.size)] * len(images)
+        device = next(self.parameters()).device
+        return batch_images(images, sizes, device, divisible=1, channels_last=self.channels_last)
+
+
+def encode(boxes: Tensor, sizes: Tensor) -> Tensor:
+    """Code boxes as centre, width and height relative to their images (Simonyan & Zisserman 2014, section A.1).
+
+    Args:
+        boxes: float32 (B, 4), ``x1, y1, x2, y2`` in pixels.
+        sizes: float32 (B, 2), width and height of the images in pixels.
+
+    Returns:
+        float32 (B, 4), x, y, width, height; in [0, 1] for boxes inside their images.
+    """
+    low, high = boxes[:, :2] / sizes, boxes[:, 2:] / sizes
+    return torch.cat(((low + high) / 2, high - low), dim=1)
+
+
+def decode(codes: Tensor, sizes: Tensor) -> Tensor:
+    """Turn coded boxes back into pixels, clip them to their images and make them at least one pixel wide and high.
+
+    Args:
+        codes: float32 (B, C, 4), x, y, width, height; any numbers.
+        sizes: float32 (B, 2), width and height of the images in pixels.
+
+    Returns:
+        float32 (B, C, 4), ``x1, y1, x2, y2`` in pixels.
+    """
+    limits = sizes[:, None]
+    centre, half = codes[..., :2] * limits, codes[..., 2:] * limits / 2
+    low = torch.minimum((centre - half).clamp(min=0), limits - 1)
+    high = torch.maximum(torch.minimum(centre + half, limits), low + 1)
+    return torch.cat((low, high), dim=-1)
+
+
+def _ranked(logits: Tensor, codes: Tensor, batch: ImageBatch) -> list[Localization]:
+    scores, order = logits.softmax(dim=1).sort(dim=1, descending=True, stable=True)
+    boxes = take(decode(codes, _widths_and_heights(batch)), order)
+    found = zip(boxes, scores, order + 1, strict=True)
+    return [Localization(boxes=box, scores=score, labels=label) for box, score, label in found]
+
+
+def _widths_and_heights(batch: ImageBatch) -> Tensor:
+    """Return the sizes of the images as they were given, float32 (B, 2)."""
+    sizes = torch.tensor([(width, height) for height, width in batch.original_sizes], dtype=torch.float32)
+    return sizes.to(batch.pixels.device, non_blocking=True)
+
+
+def _pool5(size: int) -> nn.Module:
+    """Build the last pooling of a VGG, for an image whose pooled map fits fc6."""
+    if size != 32 * POOLED:
+        raise UserError(
+            f"size={size}: head: backbone on a VGG needs size {32 * POOLED}, for which its fc6 was trained."
+        )
+    return nn.MaxPool2d(2)
+
+
+def _pretrained(backbone: str, weights: str | None, norm: Norm, dropout: float, outputs: int) -> nn.Sequential:
+    """Build the end of the classification network with its weights, and a last linear layer with random ones."""
+    layers, features = backbone_head(backbone, weights, norm)
+    for layer in layers.modules():
+        if isinstance(layer, nn.Dropout):
+            layer.p = dropout
+    return nn.Sequential(layers, nn.Linear(features, outputs))

@@ -1,0 +1,83 @@
+"""The operators of in-network upsampling as layers."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lit_cv.ops.upsampling import bed_of_nails, bilinear, bilinear_kernel, nearest
+
+Upsampling = Literal["nearest", "bilinear", "bed_of_nails", "max_unpool", "transposed"]
+
+OPERATORS: dict[str, Callable[[Tensor, int], Tensor]] = {
+    "nearest": nearest,
+    "bilinear": bilinear,
+    "bed_of_nails": bed_of_nails,
+}
+
+
+class Enlarge(nn.Module):
+    """An operator without weights and without indices.
+
+    Args:
+        upsampling: ``nearest``, ``bilinear`` or ``bed_of_nails``.
+        factor: Of both sides.
+    """
+
+    def __init__(self, upsampling: Upsampling, factor: int) -> None:
+        super().__init__()
+        self.upsampling, self.factor = upsampling, factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, h, w) to (B, C, h * factor, w * factor)."""
+        return OPERATORS[self.upsampling](x, self.factor)
+
+
+class TransposedConvolution(nn.ConvTranspose2d):
+    """A transposed convolution without bias whose result is exactly ``factor`` times as large as its input.
+
+    Args:
+        channels: Of the input and of the result.
+        factor: The stride.
+        kernel: Its sides; smaller than the stride it leaves gaps of zeros.
+    """
+
+    def __init__(self, channels: int, factor: int, kernel: int) -> None:
+        padding, output_padding = exact_padding(kernel, factor)
+        super().__init__(channels, channels, kernel, factor, padding, output_padding, bias=False)
+
+    def start_bilinear(self) -> None:
+        """Interpolate each channel by itself, as Long et al. 2015 (section 3.3) initialise it."""
+        with torch.no_grad():
+            self.weight.zero_()
+            self.weight.diagonal().copy_(bilinear_kernel(self.kernel_size[0])[..., None])
+
+
+class FixedTransposedConvolution(nn.Module):
+    """A transposed convolution of each channel by itself with bilinear weights that are not trained.
+
+    Args:
+        factor: The stride.
+        kernel: Its sides.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, factor: int, kernel: int) -> None:
+        super().__init__()
+        self.factor = factor
+        self.padding, self.output_padding = exact_padding(kernel, factor)
+        self.register_buffer("kernel", bilinear_kernel(kernel), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, h, w) to (B, C, h * factor, w * factor)."""
+        weight = self.kernel.expand(x.shape[1], 1, *self.kernel.shape)
+        return F.conv_transpose2d(x, weight, None, self.factor, self.padding, self.output_padding, groups=x.shape[1])
+
+
+def exact_padding(kernel: int, stride: int) -> tuple[int, int]:
+    """Return the padding and output padding under which a transposed convolution enlarges exactly ``stride`` times."""
+    padding = max(0, -(-(kernel - stride) // 2))
+    return padding, 2 * padding - (kernel - stride)

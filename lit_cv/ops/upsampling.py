@@ -1,0 +1,122 @@
+"""Enlarging feature maps: the five operators of in-network upsampling, and a measure of the pattern they may leave.
+
+All maps are (B, C, H, W); results keep the memory format of the input.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def nearest(x: Tensor, factor: int) -> Tensor:
+    """Repeat each value ``factor`` times along both axes: (B, C, H, W) to (B, C, H * factor, W * factor)."""
+    return functional.interpolate(x, scale_factor=factor, mode="nearest")
+
+
+def bilinear(x: Tensor, factor: int) -> Tensor:
+    """Interpolate linearly along both axes, cells as areas (``align_corners=False``), edges held.
+
+    The backward pass is not deterministic on GPU (atomic additions).
+
+    Args:
+        x: (B, C, H, W).
+        factor: Of both sides.
+
+    Returns:
+        (B, C, H * factor, W * factor).
+    """
+    return functional.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+def bed_of_nails(x: Tensor, factor: int) -> Tensor:
+    """Put each value into the upper left corner of a cell of zeros (Zeiler & Fergus' unpooling without switches).
+
+    It is the transpose of taking every ``factor``-th value.
+
+    Args:
+        x: (B, C, H, W).
+        factor: Sides of a cell.
+
+    Returns:
+        (B, C, H * factor, W * factor).
+    """
+    batch, channels, height, width = x.shape
+    gap = factor - 1
+    if _is_channels_last(x):
+        cells = x.permute(0, 2, 3, 1)[:, :, None, :, None]
+        rows = functional.pad(cells, (0, 0, 0, gap, 0, 0, 0, gap))
+        return rows.view(batch, height * factor, width * factor, channels).permute(0, 3, 1, 2)
+    rows = functional.pad(x[:, :, :, None, :, None], (0, gap, 0, 0, 0, gap))
+    return rows.view(batch, channels, height * factor, width * factor)
+
+
+def max_unpool(x: Tensor, indices: Tensor, factor: int) -> Tensor:
+    """Put each value where the maximum of its window was, zeros elsewhere (Zeiler & Fergus 2014; Noh et al. 2015).
+
+    Equal to ``torch.nn.functional.max_unpool2d``, which PyTorch refuses under ``torch.use_deterministic_algorithms``:
+    overlapping windows could name one place twice. Those of pooling with ``kernel_size = stride = factor`` cannot, so
+    this is deterministic on every device, forward and backward.
+
+    Args:
+        x: (B, C, H, W).
+        indices: int64 (B, C, H, W), each the flat place of a maximum in the larger map, as ``max_pool2d(larger, factor,
+            return_indices=True)`` gives them.
+        factor: Sides of a window.
+
+    Returns:
+        (B, C, H * factor, W * factor).
+    """
+    batch, channels, height, width = x.shape
+    height, width = height * factor, width * factor
+    if _is_channels_last(x):
+        # Along one axis of all values: neighbours in memory stay neighbours.
+        places = indices.permute(0, 2, 3, 1) * channels + torch.arange(channels, device=x.device)
+        values = x.permute(0, 2, 3, 1).flatten(1)
+        flat = x.new_zeros(batch, height * width * channels).scatter_(1, places.flatten(1), values)
+        return flat.view(batch, height, width, channels).permute(0, 3, 1, 2)
+    flat = x.new_zeros(batch, channels, height * width).scatter_(2, indices.flatten(2), x.flatten(2))
+    return flat.view(batch, channels, height, width)
+
+
+def bilinear_kernel(size: int) -> Tensor:
+    """Return the weights of a transposed convolution that interpolates bilinearly (Long et al. 2015, section 3.3).
+
+    With ``size = 2 * stride`` and ``padding = stride / 2`` it enlarges by ``stride``; the edges fade to zero.
+
+    Args:
+        size: Sides of the kernel; it is a tent of half-width (size + 1) // 2.
+
+    Returns:
+        float32 (size, size) with values in (0, 1].
+    """
+    half = (size + 1) // 2
+    centre = half - 1 if size % 2 else half - 0.5
+    tent = 1 - (torch.arange(size) - centre).abs() / half
+    return torch.outer(tent, tent)
+
+
+def checkerboard(scores: Tensor, stride: int) -> Tensor:
+    """Measure the pattern with period ``stride`` that upsampling leaves (Odena, Dumoulin & Olah 2016).
+
+    The share of the spectral energy of each map, its mean left out, that lies exactly at the harmonics of the
+    frequency 1 / ``stride`` of both axes. By Parseval's theorem it is the variance of the means of the stride² phases
+    over the variance of the map, so no transform is needed.
+
+    Args:
+        scores: Maps (B, C, H, W); what exceeds a multiple of ``stride`` at the right and the bottom is left out.
+        stride: Period of the pattern in cells, 1 where there was no upsampling.
+
+    Returns:
+        float32 scalar in [0, 1], the mean over images and channels; constant maps count as 0.
+    """
+    height, width = (side // stride for side in scores.shape[-2:])
+    maps = scores[..., : height * stride, : width * stride].float()
+    maps = maps - maps[..., :1, :1]  # else rounding would give constant maps a variance
+    phases = maps.reshape(*maps.shape[:2], height, stride, width, stride).mean(dim=(2, 4))
+    variance = maps.var(dim=(-2, -1), correction=0)
+    share = phases.var(dim=(-2, -1), correction=0) / variance
+    return torch.where(variance > 0, share, 0).mean()
+
+
+def _is_channels_last(x: Tensor) -> bool:
+    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
