@@ -5,7 +5,19 @@ import os
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # its import asks the network for a newer version otherwise
 
 from datamodules.folder import ImageFolderDataModule
+from datamodules.lsp import LSPPoseDataModule
+from datamodules.mpii import MPIIPoseDataModule
 from datamodules.shapes import Shapes
 from datamodules.voc import VOCDetectionDataModule
+from datamodules.voc_localization import VOCLocalizationDataModule
+from datamodules.voc_segmentation import VOCSegmentationDataModule
 
-__all__ = ["ImageFolderDataModule", "Shapes", "VOCDetectionDataModule"]
+__all__ = [
+    "ImageFolderDataModule",
+    "LSPPoseDataModule",
+    "MPIIPoseDataModule",
+    "Shapes",
+    "VOCDetectionDataModule",
+    "VOCLocalizationDataModule",
+    "VOCSegmentationDataModule",
+]

@@ -51,6 +51,11 @@ VOC_ARCHIVES = {
     **{f"2012_{split}": _TRAINVAL_2012 for split in ("train", "val", "trainval")},
     "2007_test": _TEST_2007,
 }
+SBD_ARCHIVE = Archive(
+    "benchmark.tgz",
+    ("https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours",),
+    "82b4d87ceb2ed10f6038a1cba92111cb",
+)
 
 
 def fetch_voc(root: Path, sets: Sequence[str]) -> None:

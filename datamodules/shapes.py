@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from lit_cv.drawing import voc_colors
 from lit_cv.errors import UserError
 
 CLASS_NAMES = ("circle", "square", "triangle")
@@ -97,7 +98,7 @@ def _write_devkit(devkit: Path, settings: Shapes) -> None:
     year = devkit / "VOC2012"
     for folder in ("JPEGImages", "Annotations", "SegmentationClass", "SegmentationObject"):
         (year / folder).mkdir(parents=True)
-    palette = _palette()
+    palette = voc_colors().tobytes()
     names = [f"shape_{i:06d}" for i in range(settings.train + settings.val)]
     for index, name in enumerate(tqdm(names, desc="Drawing shapes", unit="image", delay=2)):
         scene = _draw_scene(np.random.default_rng((settings.seed, index)), settings.size)
@@ -179,18 +180,10 @@ def _with_border(owner: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return bordered
 
 
-def _write_mask(path: Path, mask: NDArray[np.uint8], palette: list[int]) -> None:
+def _write_mask(path: Path, mask: NDArray[np.uint8], palette: bytes) -> None:
     image = Image.fromarray(mask, mode="P")
     image.putpalette(palette)
     image.save(path, compress_level=1)
-
-
-def _palette() -> list[int]:
-    """The development kit's colour map (``VOClabelcolormap``): 256 RGB triples, flat."""
-    index = np.arange(256)
-    bits = np.arange(8)
-    channels = [((index[:, None] >> (3 * bits + channel)) & 1) << (7 - bits) for channel in range(3)]
-    return [int(value) for value in np.stack([c.sum(axis=1) for c in channels], axis=1).reshape(-1)]
 
 
 def _xml(name: str, scene: _Scene) -> str:

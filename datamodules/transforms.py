@@ -1,4 +1,4 @@
-"""Augmentation of uint8 images with boxes by albumentations, each sample from a random stream of its own."""
+"""Augmentation of uint8 images with boxes or masks by albumentations, each sample from its own random stream."""
 
 import random
 from collections.abc import Sequence
@@ -12,19 +12,38 @@ from numpy.typing import NDArray
 from lit_cv.errors import UserError
 
 Preset = Literal["none", "flip", "ssd"]
+MaskPreset = Literal["none", "flip"]
 Image = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
 
 
-class Augmentation:
-    """A chain of albumentations transforms.
+class _Chain:
+    """Transforms applied in order, all of them drawing from one random stream."""
+
+    def __init__(self, transforms: Sequence[A.BasicTransform], **options: Any) -> None:
+        self.compose = A.Compose(list(transforms), **options)
+
+    def seeded(self, seed: int) -> list[A.BasicTransform]:
+        """Start the random stream of a sample and return the transforms.
+
+        To be called one by one: the checks of Compose.__call__ cost more time than the transforms of a preset.
+        """
+        # Not set_random_seed(), which starts every transform of the chain from the same seed: their draws would be
+        # equal and, say, exactly the flipped images would be the darkened ones.
+        self.compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        transforms: list[A.BasicTransform] = self.compose.transforms
+        return transforms
+
+
+class Augmentation(_Chain):
+    """A chain of albumentations transforms for images with boxes.
 
     Args:
         transforms: Applied in order.
     """
 
     def __init__(self, transforms: Sequence[A.BasicTransform]) -> None:
-        self.compose = A.Compose(list(transforms), bbox_params=A.BboxParams("albumentations", label_fields=["rows"]))
+        super().__init__(transforms, bbox_params=A.BboxParams("albumentations", label_fields=["rows"]))
 
     def __call__(self, image: Image, boxes: Boxes, seed: int) -> tuple[Image, Boxes, NDArray[np.int64]]:
         """Augment one sample.
@@ -38,22 +57,42 @@ class Augmentation:
             The image, uint8 (H', W', 3); the boxes that are left, float32 (M, 4), inside the image and with an area;
             and for each of them its row in ``boxes``, int64 (M,).
         """
-        # Not set_random_seed(), which starts every transform of the chain from the same seed: their draws would be
-        # equal and, say, exactly the flipped images would be the darkened ones.
-        self.compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
         height, width = image.shape[:2]
         relative = np.empty((len(boxes), 5), dtype=np.float32)
         relative[:, :4] = boxes / np.array([width, height, width, height])
         relative[:, 4] = np.arange(len(boxes))
-        # Transform by transform: the checks of Compose.__call__ cost more time than the transforms of a preset.
         data: dict[str, Any] = {"image": image, "bboxes": _inside(relative)}
-        for transform in self.compose.transforms:
+        for transform in self.seeded(seed):
             data = transform(**data)
             data["bboxes"] = _inside(np.asarray(data["bboxes"], dtype=np.float32).reshape(-1, 5))
         image, relative = data["image"], data["bboxes"]
         height, width = image.shape[:2]
         left = relative[:, :4] * np.array([width, height, width, height], dtype=np.float32)
         return image, left, relative[:, 4].astype(np.int64)
+
+
+class MaskAugmentation(_Chain):
+    """A chain of albumentations transforms for images with class masks.
+
+    Args:
+        transforms: Applied in order. Where one shows what lies outside the image, set its ``fill_mask`` to 255 (void).
+    """
+
+    def __call__(self, image: Image, mask: Image, seed: int) -> tuple[Image, Image]:
+        """Augment one sample.
+
+        Args:
+            image: uint8 (H, W, 3).
+            mask: uint8 (H, W), class indices; they are never interpolated.
+            seed: Seed of this sample's random stream, in [0, 2**32).
+
+        Returns:
+            The image, uint8 (H', W', 3), and its mask, uint8 (H', W').
+        """
+        data: dict[str, Any] = {"image": image, "mask": mask}
+        for transform in self.seeded(seed):
+            data = transform(**data)
+        return data["image"], np.ascontiguousarray(data["mask"])
 
 
 def _inside(boxes: Boxes) -> Boxes:
@@ -78,6 +117,23 @@ def make_augmentation(choice: Preset | Sequence[A.BasicTransform]) -> Augmentati
     if isinstance(choice, str):
         raise UserError(f"augmentation={choice!r} is neither none, flip, ssd nor a list of albumentations transforms.")
     return Augmentation(choice)
+
+
+def make_mask_augmentation(choice: MaskPreset | Sequence[A.BasicTransform]) -> MaskAugmentation | None:
+    """The augmentation of images with masks: of ``flip`` (every second image) or a list of transforms; None for none.
+
+    Raises:
+        UserError: If it is another preset; ``ssd`` samples patches around boxes, which masks do not have.
+    """
+    if choice == "none":
+        return None
+    if choice == "flip":
+        return MaskAugmentation([A.HorizontalFlip(p=0.5)])
+    if isinstance(choice, str):
+        raise UserError(
+            f"augmentation={choice!r} is not for masks: choose none, flip or a list of albumentations transforms."
+        )
+    return MaskAugmentation(choice)
 
 
 class PhotometricDistortion(A.ImageOnlyTransform):  # type: ignore[misc]

@@ -1,0 +1,175 @@
+"""What the data sets of human poses share: a sample is the crop of one person."""
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from datamodules.base import DataModule
+from datamodules.dataset import to_tensor
+from datamodules.decode import check_size, read_image
+from datamodules.loader import Sample
+from datamodules.pose_annotations import PackedPoses, Skeleton
+from datamodules.pose_crops import CropAugmentation, crop_of
+from datamodules.sampling import Key, sample_seed
+from datamodules.shapes import Shapes
+from lit_cv.errors import UserError
+
+Source = Literal["local", "shapes"]
+
+
+class PoseDataset(Dataset[Sample]):
+    """Maps (epoch, index) to the crop of a person and its joints.
+
+    Joints that augmentation moves out of the crop stay labelled: they are regressed all the same, as Toshev & Szegedy
+    2014 do with joints outside a box.
+
+    Args:
+        root: Folder that the names in ``people`` are relative to.
+        people: Joints, centres and sizes.
+        skeleton: Its joints.
+        crop_size: Width and height of a crop in pixels.
+        augmentation: Random changes of the crop; None for none.
+        seed: With epoch and index it determines the augmentation, see :func:`sample_seed`.
+        partners: int64 (N,); person i gets the joints of person ``partners[i]``, as they lie in that one's crop. None:
+            their own.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        people: PackedPoses,
+        skeleton: Skeleton,
+        crop_size: int,
+        augmentation: CropAugmentation | None = None,
+        seed: int = 0,
+        partners: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.root, self.people, self.crop_size = root, people, crop_size
+        self.augmentation, self.seed, self.partners = augmentation, seed, partners
+        self.mirrored = skeleton.mirrored
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def __getitem__(self, key: Key) -> Sample:
+        """The sample of one epoch.
+
+        Args:
+            key: (epoch, index).
+
+        Returns:
+            The crop, uint8 (3, S, S) RGB, and its target: ``keypoints`` float32 (1, K, 3), x and y in pixels of the
+            crop, (0, 0) the centre of the first one, and the flag 0 not labelled, 1 labelled but hidden, 2 labelled and
+            visible; ``head_size`` and ``torso_size`` float32 scalars in the same pixels, NaN where unknown;
+            ``image_id`` int64 scalar, the index.
+
+        Raises:
+            UserError: If the image cannot be read or is not of the size that it had.
+        """
+        epoch, index = key
+        people = self.people
+        path = self.root / people.name(index)
+        image = read_image(path)
+        width, height = people.sizes[index].tolist()
+        check_size(path, (image.shape[1], image.shape[0]), (width, height))
+        center, side = people.centers[index], float(people.sides[index])
+        if self.augmentation:
+            crop = self.augmentation.crop(center, side, self.crop_size, sample_seed(self.seed, epoch, index))
+        else:
+            crop = crop_of(center, side, self.crop_size)
+        owner = index if self.partners is None else int(self.partners[index])
+        joints, resize = people.joints[owner].astype(np.float64), side / float(people.sides[owner])
+        joints[:, :2] = crop.move((joints[:, :2] - people.centers[owner]) * resize + center)
+        joints[joints[:, 2] == 0] = 0
+        if crop.mirrored:
+            joints = joints[self.mirrored]
+        scale = crop.scale * resize
+        return to_tensor(crop.cut(image, self.crop_size)), {
+            "keypoints": torch.from_numpy(joints.astype(np.float32))[None],
+            "head_size": torch.tensor(people.head_sizes[owner] * scale, dtype=torch.float32),
+            "torso_size": torch.tensor(people.torso_sizes[owner] * scale, dtype=torch.float32),
+            "image_id": torch.tensor(index),
+        }
+
+
+class PoseDataModule(DataModule[PackedPoses]):
+    """Base of the pose data sets: a subclass has a ``skeleton`` and overrides ``fetch`` and ``open_split``.
+
+    Args:
+        root: Folder that holds the official layout.
+        source: ``local`` or ``shapes``.
+        val_fraction: Share of the data that is validated on, in (0, 1).
+        batch_size: Crops of a global batch; each of W processes takes ``batch_size / W`` of them.
+        num_workers: Loading processes of each loader; 0 loads in the training process.
+        crop_size: Width and height of a crop in pixels.
+        rotation: Of training crops, see :class:`CropAugmentation`; evaluation does not augment.
+        scale_jitter: Likewise.
+        flip: Likewise.
+        shuffle_targets: A control without any signal: each training crop gets the joints of another person.
+        seed: Seed of order and augmentation; null takes the run's (``seed_everything``).
+        shapes: What ``source: shapes`` generates; it then decides on the split, too.
+    """
+
+    skeleton: ClassVar[Skeleton]
+
+    def __init__(
+        self,
+        root: str,
+        source: Source,
+        val_fraction: float,
+        batch_size: int,
+        num_workers: int,
+        crop_size: int,
+        rotation: float,
+        scale_jitter: float,
+        flip: float,
+        shuffle_targets: bool,
+        seed: int | None,
+        shapes: Shapes,
+    ) -> None:
+        super().__init__(root, batch_size, num_workers, shuffle_targets, seed)
+        if not 0 < val_fraction < 1 or crop_size < 1:
+            raise UserError(
+                f"val_fraction={val_fraction}, crop_size={crop_size}: give a fraction between 0 and 1, and pixels."
+            )
+        self.source, self.shapes, self.crop_size = source, shapes, crop_size
+        self.val_fraction = shapes.val / (shapes.train + shapes.val) if source == "shapes" else val_fraction
+        self.augmentation = CropAugmentation(rotation, scale_jitter, flip)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the joints."""
+        return self.skeleton.joints
+
+    def dataset(self, packed: PackedPoses, training: bool) -> PoseDataset:
+        """The samples of a split."""
+        if not training:
+            return PoseDataset(self.root, packed, self.skeleton, self.crop_size)
+        return PoseDataset(
+            self.root, packed, self.skeleton, self.crop_size, self.augmentation, self.seed, self.partners(packed)
+        )
+
+    def members(self, groups: NDArray[np.int64], split: str, source: Path) -> NDArray[np.bool_]:
+        """Whose group belongs to ``train`` or ``val``, the last ``val_fraction`` of the groups, bool (N,).
+
+        Args:
+            groups: int64 (N,), what is never divided: the video or image of each person.
+            split: ``train`` or ``val``.
+            source: The annotation file, named in errors.
+
+        Raises:
+            UserError: If nothing is left for one of them.
+        """
+        unique = np.unique(groups)
+        val = round(self.val_fraction * len(unique))
+        if not 0 < val < len(unique):
+            raise UserError(
+                f"val_fraction={self.val_fraction} of the {len(unique)} videos or images of {source} leaves a split "
+                "empty: change it."
+            )
+        chosen: NDArray[np.bool_] = (groups >= unique[-val]) == (split == "val")
+        return chosen

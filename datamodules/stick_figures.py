@@ -1,0 +1,298 @@
+"""Generated stick figures in the official layouts of MPII and LSPET, for tests and the quick start."""
+
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import scipy.io
+from numpy.typing import NDArray
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from datamodules.shapes import Shapes
+from lit_cv.errors import UserError
+
+MAT = Path("mpii_human_pose_v1_u12_2") / "mpii_human_pose_v1_u12_1.mat"
+_VERSION = 1  # raise it when the same settings give other figures
+_UNLABELLED = 0.03  # share of the joints that nobody labelled
+_LSP_JOINTS = (0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 8, 9)  # LSP's joints, as numbers of MPII's
+_HEAD_JOINTS = (8, 9)  # MPII gives these no visibility
+_RIGHT_ARM, _RIGHT_LEG, _LEFT_ARM, _LEFT_LEG = (235, 60, 50), (245, 165, 40), (50, 80, 235), (40, 205, 230)
+_TRUNK, _FACE, _HAIR = (240, 240, 240), (250, 205, 165), (95, 55, 25)
+# Drawn in this order, by MPII's numbers: trunk, legs, arms.
+_LIMBS = (
+    ((6, 7), _TRUNK), ((7, 8), _TRUNK), ((2, 3), _TRUNK), ((12, 13), _TRUNK),
+    ((2, 1), _RIGHT_LEG), ((1, 0), _RIGHT_LEG), ((3, 4), _LEFT_LEG), ((4, 5), _LEFT_LEG),
+    ((12, 11), _RIGHT_ARM), ((11, 10), _RIGHT_ARM), ((13, 14), _LEFT_ARM), ((14, 15), _LEFT_ARM),
+)  # fmt: skip
+
+
+class Person(NamedTuple):
+    """A labelled person in MPII's terms.
+
+    Attributes:
+        joints: float64 (16, 2), x and y in pixels, (0, 0) the centre of the first one.
+        flags: int64 (16,), 0 not labelled, 1 labelled but hidden, 2 labelled and visible.
+        head: Head box x1, y1, x2, y2 in the same pixels.
+    """
+
+    joints: NDArray[np.float64]
+    flags: NDArray[np.int64]
+    head: tuple[float, float, float, float]
+
+
+class _Scene(NamedTuple):
+    image: NDArray[np.uint8]  # (S, S, 3) RGB
+    people: list[Person]
+
+
+def write_mpii(root: Path | str, settings: Shapes = Shapes()) -> Path:  # noqa: B008  (frozen)
+    """Write ``images`` and the .mat of MPII with one or two figures an image, unless they are there already.
+
+    Every image is a video of its own, the validation images last; all count as training images, since others have no
+    labels. Joints outside the image and some others are not labelled, covered ones are hidden. Half of the figures show
+    their back, with dark hair instead of a face. Right limbs are red and orange, left ones blue and cyan (in a mirrored
+    crop it is the other way round, so that only the head tells the sides). It is written under a temporary name and
+    renamed, so a broken run leaves no half data set.
+
+    Args:
+        root: The folder to write; missing, empty, or written before with the same settings.
+        settings: What to generate; same settings, same bytes.
+
+    Returns:
+        ``root``.
+
+    Raises:
+        UserError: If something else is there, or a setting is out of range.
+    """
+
+    def write(folder: Path) -> None:
+        names = [f"{number:09d}.jpg" for number in range(settings.train + settings.val)]
+        people = _draw(folder, names, settings, largest_group=2)
+        (folder / MAT.parent).mkdir()
+        write_mpii_mat(folder / MAT, names, people, videos=range(1, len(names) + 1))
+
+    return _write(Path(root), "MPII", settings, write)
+
+
+def write_lsp(root: Path | str, settings: Shapes = Shapes()) -> Path:  # noqa: B008  (frozen)
+    """Write ``images`` and ``joints.mat`` of LSPET with one figure an image, unless they are there already.
+
+    The validation images come last. As in LSPET only visible joints are labelled. Otherwise as :func:`write_mpii`.
+    """
+
+    def write(folder: Path) -> None:
+        names = [f"im{number:05d}.jpg" for number in range(1, settings.train + settings.val + 1)]
+        people = [alone for (alone,) in _draw(folder, names, settings, largest_group=1)]
+        table = np.zeros((len(_LSP_JOINTS), 3, len(people)))
+        for number, person in enumerate(people):
+            labelled = person.flags[list(_LSP_JOINTS)] == 2
+            table[:, :2, number] = np.where(labelled[:, None], person.joints[list(_LSP_JOINTS)] + 1, -1)
+            table[:, 2, number] = labelled
+        _save_mat(folder / "joints.mat", {"joints": table})
+
+    return _write(Path(root), "LSPET", settings, write)
+
+
+def write_mpii_mat(path: Path, names: Sequence[str], people: Sequence[Sequence[Person]], videos: Sequence[int]) -> None:
+    """Write a .mat in the layout of ``mpii_human_pose_v1_u12_1.mat``; images without a labelled joint are test images.
+
+    Args:
+        path: The file.
+        names: File name of each image.
+        people: The people of each image.
+        videos: The number of each image's video.
+    """
+    rows = [
+        (_structs(("name",), [(name,)]), _rectangles(group), 1.0, float(video))
+        for name, group, video in zip(names, people, videos, strict=True)
+    ]
+    single = np.empty((len(names), 1), dtype=object)
+    single[:, 0] = [np.arange(1.0, len(group) + 1)[:, None] for group in people]
+    release = {
+        "annolist": _structs(("image", "annorect", "frame_sec", "vididx"), rows),
+        "img_train": np.array([[float(any(person.flags.any() for person in group)) for group in people]]),
+        "version": "12",
+        "single_person": single,
+    }
+    _save_mat(path, {"RELEASE": release})
+
+
+def _rectangles(people: Sequence[Person]) -> NDArray[np.void]:
+    rows = []
+    for joints, flags, head in people:
+        points = [
+            (*(joints[k] + 1), float(k), np.zeros((0, 0)) if k in _HEAD_JOINTS else str(int(flags[k] == 2)))
+            for k in np.flatnonzero(flags)
+        ]
+        point = _structs(("x", "y", "id", "is_visible"), points)
+        annopoints = _structs(("point",), [(point,)]) if points else np.zeros((0, 0))
+        lower, upper = joints.min(axis=0), joints.max(axis=0)
+        scale = (upper - lower).max() / 200
+        middle = (lower + upper) / 2 + 1 - np.array([0, 15]) * scale  # MPII's centres are about so high
+        rows.append((*(side + 1 for side in head), annopoints, scale, _structs(("x", "y"), [tuple(middle)])))
+    return _structs(("x1", "y1", "x2", "y2", "annopoints", "scale", "objpos"), rows)
+
+
+def _structs(fields: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> NDArray[np.void]:
+    """A MATLAB struct array, (1, N)."""
+    structs = np.empty((1, len(rows)), dtype=[(field, object) for field in fields])
+    for number, row in enumerate(rows):
+        structs[0, number] = row
+    return structs
+
+
+def _save_mat(path: Path, content: dict[str, Any]) -> None:
+    buffer = io.BytesIO()
+    scipy.io.savemat(buffer, content, do_compression=True, oned_as="row")
+    data = bytearray(buffer.getvalue())
+    data[:116] = b"MATLAB 5.0 MAT-file, generated by lit-cv".ljust(116)  # scipy writes the time there
+    path.write_bytes(bytes(data))
+
+
+def _write(root: Path, layout: str, settings: Shapes, write: Callable[[Path], None]) -> Path:
+    """Let ``write`` fill a folder that becomes ``root``, unless it is there."""
+    described = json.dumps({"layout": layout, "version": _VERSION, **asdict(settings)}, indent=2) + "\n"
+    if root.is_dir() and any(root.iterdir()):
+        _check_present(root, described)
+        return root
+    if settings.size < 32 or settings.train < 1 or settings.val < 1 or settings.seed < 0:
+        raise UserError(f"{settings}: size must be at least 32, train and val at least 1, and seed at least 0.")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
+    try:
+        write(temporary)
+        (temporary / "shapes.json").write_text(described)
+        temporary.chmod(0o755)  # mkdtemp's folders are for their owner alone
+        os.rename(temporary, root)
+    except OSError:
+        if not (root / "shapes.json").exists():
+            raise
+        _check_present(root, described)  # another process was faster
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return root
+
+
+def _check_present(root: Path, described: str) -> None:
+    marker = root / "shapes.json"
+    if not marker.exists():
+        raise UserError(f"{root} is not a generated data set: choose another root, or set source to local.")
+    if marker.read_text() != described:
+        raise UserError(f"{root} was generated with other settings ({marker}): choose another root or delete it.")
+
+
+def _draw(folder: Path, names: Sequence[str], settings: Shapes, largest_group: int) -> list[list[Person]]:
+    """Write the images and return the people in each."""
+    (folder / "images").mkdir()
+    everyone = []
+    for index, name in enumerate(tqdm(names, desc="Drawing stick figures", unit="image", delay=2)):
+        scene = _draw_scene(np.random.default_rng((settings.seed, index)), settings.size, largest_group)
+        bgr = cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(folder / "images" / name), bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])
+        everyone.append(scene.people)
+    return everyone
+
+
+def _draw_scene(rng: np.random.Generator, size: int, largest_group: int) -> _Scene:
+    count = int(rng.integers(1, largest_group + 1))
+    image = _background(rng, size)
+    owner = np.zeros((size, size), dtype=np.uint8)
+    figures = []
+    for number in range(1, count + 1):
+        height, facing = size * rng.uniform(0.5, 0.75), bool(rng.random() < 0.5)
+        middle = (number - 0.5) / count * size + rng.uniform(-0.06, 0.06) * size
+        joints = _pose(rng, facing) * height + np.array([middle, size * rng.uniform(0.46, 0.54)])
+        width = max(2, round(0.045 * height))
+        _draw_figure(image, joints, width, [*(colour for _, colour in _LIMBS), _FACE if facing else _HAIR])
+        _draw_figure(owner, joints, width, [(number,)] * (len(_LIMBS) + 1))
+        figures.append(joints)
+    _draw_block(image, owner, rng)
+    noisy = np.clip(image + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
+    people = [_label(rng, joints, owner, number) for number, joints in enumerate(figures, start=1)]
+    return _Scene(noisy, people)
+
+
+def _pose(rng: np.random.Generator, facing: bool) -> NDArray[np.float64]:
+    """The joints of a person of height 1 around the middle of the trunk: float64 (16, 2)."""
+    lean = rng.normal(0, 0.15)
+    up = np.array([np.sin(lean), -np.cos(lean)])
+    right = np.array([up[1], -up[0]]) * (1 if facing else -1)  # on our left, unless we see the back
+    joints = np.zeros((16, 2))
+    joints[6], joints[7], joints[8] = -0.14 * up, 0.16 * up, 0.20 * up
+    nod = lean + rng.normal(0, 0.2)
+    joints[9] = joints[8] + 0.17 * np.array([np.sin(nod), -np.cos(nod)])
+    for side, hip, knee, ankle, shoulder, elbow, wrist in ((1, 2, 1, 0, 12, 11, 10), (-1, 3, 4, 5, 13, 14, 15)):
+        joints[hip] = joints[6] + 0.06 * side * right
+        joints[shoulder] = joints[7] + 0.11 * side * right
+        outward = side * right
+        joints[knee] = joints[hip] + 0.22 * _swung(-up, outward, rng.uniform(-0.1, 0.9))
+        joints[ankle] = joints[knee] + 0.22 * _swung(-up, outward, rng.uniform(-0.4, 0.5))
+        raised = rng.uniform(0, 2.6)
+        joints[elbow] = joints[shoulder] + 0.16 * _swung(-up, outward, raised)
+        joints[wrist] = joints[elbow] + 0.15 * _swung(-up, outward, raised + rng.uniform(-0.3, 1.4))
+    return joints
+
+
+def _swung(down: NDArray[np.float64], outward: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
+    """The direction ``down``, turned by an angle towards ``outward``."""
+    direction: NDArray[np.float64] = np.cos(angle) * down + np.sin(angle) * outward
+    return direction
+
+
+def _draw_figure(
+    canvas: NDArray[np.uint8], joints: NDArray[np.float64], width: int, inks: Sequence[Sequence[float]]
+) -> None:
+    """Draw the limbs, each in its ink, and the head in the last one."""
+    shift = 4  # OpenCV takes fixed-point coordinates with so many binary digits
+    fixed = np.round(joints * 2**shift).astype(int)
+    for ((start, end), _), ink in zip(_LIMBS, inks[:-1], strict=True):
+        cv2.line(canvas, fixed[start].tolist(), fixed[end].tolist(), ink, width, cv2.LINE_8, shift)
+    middle, radius = (fixed[8] + fixed[9]) // 2, round(np.hypot(*(fixed[8] - fixed[9])) / 2)
+    cv2.circle(canvas, middle.tolist(), radius, inks[-1], cv2.FILLED, cv2.LINE_8, shift)
+
+
+def _label(rng: np.random.Generator, joints: NDArray[np.float64], owner: NDArray[np.uint8], number: int) -> Person:
+    """What an annotator sees of figure ``number``."""
+    size = len(owner)
+    x, y = np.round(joints).astype(int).T
+    inside = (x >= 0) & (x < size) & (y >= 0) & (y < size)
+    seen = owner[y.clip(0, size - 1), x.clip(0, size - 1)] == number
+    flags = np.where(inside & (rng.random(len(joints)) >= _UNLABELLED), np.where(seen, 2, 1), 0)
+    flags[[8, 9]] = np.where(inside[[8, 9]], 2, 0)
+    middle, radius = joints[[8, 9]].mean(axis=0), np.hypot(*(joints[8] - joints[9])) / 2
+    return Person(joints, flags, (*(middle - radius), *(middle + radius)))
+
+
+def _background(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
+    """Muted blocks and lines on a gradient: uint8 (size, size, 3)."""
+    angle = rng.uniform(0, 2 * np.pi)
+    y, x = np.mgrid[:size, :size] / size - 0.5
+    ramp = (np.cos(angle) * x + np.sin(angle) * y + 0.7) / 1.4
+    first, last = rng.uniform(60, 150, (2, 3))
+    image: NDArray[np.uint8] = (first + ramp[..., None] * (last - first)).astype(np.uint8)
+    for _ in range(12):
+        grey, tint = rng.uniform(50, 170), rng.uniform(-25, 25, 3)
+        corners = rng.integers(-size // 8, size + size // 8, (2, 2)).tolist()
+        if rng.random() < 0.5:
+            cv2.line(image, corners[0], corners[1], (grey + tint).tolist(), max(1, size // 40))
+        else:
+            end = corners[0] + (rng.uniform(0.05, 0.25, 2) * size).astype(int)
+            cv2.rectangle(image, corners[0], end.tolist(), (grey + tint).tolist(), cv2.FILLED)
+    return image
+
+
+def _draw_block(image: NDArray[np.uint8], owner: NDArray[np.uint8], rng: np.random.Generator) -> None:
+    """Hide what is behind a block in the lower half."""
+    size = len(owner)
+    start = (rng.uniform((0.1, 0.5), (0.8, 0.9)) * size).astype(int)
+    end = start + (rng.uniform(0.08, 0.2, 2) * size).astype(int)
+    for canvas, ink in ((image, rng.uniform(60, 160, 3).tolist()), (owner, (0,))):
+        cv2.rectangle(canvas, start.tolist(), end.tolist(), ink, cv2.FILLED)
