@@ -171,7 +171,7 @@ def _report(options: argparse.Namespace) -> int:
 def _add_shapes(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = _verb(verbs, "shapes", "write a small generated data set in an official layout",
                    "litcv shapes voc data/shapes --train 400", _shapes)  # fmt: skip
-    parser.add_argument("layout", choices=["voc"], help="layout of the folder")
+    parser.add_argument("layout", choices=["voc", "mpii", "lsp"], help="voc: scenes of shapes; others: people")
     parser.add_argument("folder", type=Path, metavar="DIR", help="where it is written")
     parser.add_argument("--train", type=int, default=400, help="number of training images (400)")
     parser.add_argument("--val", type=int, default=100, help="number of validation images (100)")
@@ -180,8 +180,10 @@ def _add_shapes(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 
 def _shapes(options: argparse.Namespace) -> int:
+    from datamodules import stick_figures
     from datamodules.shapes import Shapes, write_voc
 
-    devkit = write_voc(options.folder, Shapes(options.train, options.val, options.size, options.seed))
-    print(f"written: {devkit}")
+    write = {"voc": write_voc, "mpii": stick_figures.write_mpii, "lsp": stick_figures.write_lsp}[options.layout]
+    written = write(options.folder, Shapes(options.train, options.val, options.size, options.seed))
+    print(f"written: {written}")
     return 0

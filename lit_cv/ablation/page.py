@@ -26,6 +26,7 @@ CAPTIONS = {
     "effects.png": "Effect of each factor",
     "speed_accuracy.png": "Speed against accuracy",
     "curves.png": "Learning curves",
+    "gallery.png": "Predictions of the arms at the last validation (the baseline and the best, where they are many)",
 }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from lit_cv.ablation.controls import Finding, check
+from lit_cv.ablation.gallery import draw_gallery
 from lit_cv.ablation.page import CAPTIONS, page
 from lit_cv.ablation.plots import draw_all
 from lit_cv.ablation.published import Published, find_published, load_published
@@ -113,7 +114,7 @@ def write_report(
 ) -> list[Path]:
     """Write report.md, report.html, table.csv, table.tex and the pictures; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = draw_all(table, folder)
+    pictures = [*draw_all(table, folder), *draw_gallery(table, study.seeds, folder)]
     refused = [finding.text for finding in findings if finding.refuses]
     warned = [finding.text for finding in findings if not finding.refuses]
     line, notes = facts(study, refused), remarks(table, published)

@@ -1,6 +1,8 @@
 """How targets and predictions look: drawn, as W&B media, and as rows of predictions.json."""
 
 from lit_cv.renderers.base import Renderer
-from lit_cv.renderers.boxes import BoxRenderer
+from lit_cv.renderers.boxes import BoxRenderer, TopBoxRenderer
+from lit_cv.renderers.masks import MaskRenderer
+from lit_cv.renderers.poses import PoseRenderer
 
-__all__ = ["BoxRenderer", "Renderer"]
+__all__ = ["BoxRenderer", "MaskRenderer", "PoseRenderer", "Renderer", "TopBoxRenderer"]

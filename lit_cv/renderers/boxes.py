@@ -60,3 +60,33 @@ class BoxRenderer(Renderer):
                 row["box_caption"] += f" {scores[index]:.2f}"
             rows.append(row)
         return {"box_data": rows, "class_labels": dict(enumerate(self.class_names, start=1))}
+
+
+class TopBoxRenderer(BoxRenderer):
+    """Of predictions that answer with one box an image: draws the first box and describes the first five.
+
+    Each image has an answer, so no score is too low.
+
+    Args:
+        class_names: Names of labels 1..C.
+    """
+
+    def __init__(self, class_names: Sequence[str]) -> None:
+        super().__init__(class_names, score_threshold=0.0)
+
+    def draw(self, image: Tensor, objects: Objects) -> Picture:
+        """Outline and name the box of a target, or the first one of a prediction."""
+        return super().draw(image, _first(objects, 1))
+
+    def describe(self, found: Objects) -> dict[str, Any]:
+        """As `BoxRenderer.describe`, of the first five boxes."""
+        return super().describe(_first(found, 5))
+
+    def media(self, image: Tensor, target: Objects, found: Objects) -> dict[str, Any]:
+        """The boxes of target and prediction."""
+        return super().media(image, target, _first(found, 1))
+
+
+def _first(objects: Objects, count: int) -> Objects:
+    """The first rows of a prediction; a target, which has no scores, as it is."""
+    return {name: column[:count] for name, column in objects.items()} if "scores" in objects else objects

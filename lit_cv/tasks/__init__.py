@@ -2,6 +2,9 @@
 
 from lit_cv.tasks.base import Task
 from lit_cv.tasks.detection import DetectionTask
+from lit_cv.tasks.localization import LocalizationTask
+from lit_cv.tasks.pose import PoseTask
 from lit_cv.tasks.schedules import WarmupMultiStepLR
+from lit_cv.tasks.segmentation import SegmentationTask
 
-__all__ = ["DetectionTask", "Task", "WarmupMultiStepLR"]
+__all__ = ["DetectionTask", "LocalizationTask", "PoseTask", "SegmentationTask", "Task", "WarmupMultiStepLR"]

@@ -1,11 +1,14 @@
 """Every YAML of the project parses with the real parser, and takes a real step on generated data."""
 
+import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from lit_cv.ablation.sweep import load_sweep
+from lit_cv.ablation.values import canonical
 from lit_cv.errors import UserError
 from lit_cv.preflight import check_trials, parsed
 from lit_cv.training import LitCLI
@@ -13,6 +16,7 @@ from lit_cv.training import LitCLI
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted(ROOT.glob("experiments/*/*.yaml"))
 SWEEPS = sorted(ROOT.glob("sweeps/*.yaml"))
+PUBLISHED = sorted(ROOT.glob("sweeps/published/*.csv"))
 
 
 @pytest.fixture(autouse=True)
@@ -25,23 +29,33 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("shapes")
 
 
+CLASSES = {"lit_cv.tasks.DetectionTask": 4, "lit_cv.tasks.SegmentationTask": 4, "lit_cv.tasks.LocalizationTask": 3}
+
+
+def small_network(config: dict[str, Any]) -> list[str]:
+    """Return options for the classes of the shapes, random weights, and images of 128 pixels where the size is free."""
+    task, network = config["model"]["class_path"], config["model"]["init_args"]["network"]["init_args"]
+    options = {"weights": "null", "min_size": 128, "max_size": 128}
+    given = [f"--model.network.{name}={value}" for name, value in options.items() if name in network]
+    return [*given, *([f"--model.network.num_classes={CLASSES[task]}"] if task in CLASSES else [])]
+
+
+def small_data(config: dict[str, Any], folder: Path) -> list[str]:
+    """Return options for a few generated images in the layout of the experiment's data set."""
+    kind = config["data"]["class_path"].rpartition(".")[2]
+    sets = ["--data.train_sets=[2012_train]", "--data.val_sets=[2012_val]"] if kind.startswith("VOC") else []
+    root = folder / ("voc" if sets else kind)
+    return [*sets, f"--data.root={root}", "--data.source=shapes", "--data.shapes.train=4", "--data.shapes.val=2"]
+
+
 def one_step(args: list[str], shapes: Path) -> LitCLI:
-    """Run one training step and one validation batch of an experiment on shapes of 128 pixels."""
+    """Run one training step and one validation batch of an experiment on a few generated images."""
     config = yaml.safe_load(Path(args[args.index("--config") + 1]).read_text())
-    network = config["model"]["init_args"]["network"]["init_args"]
-    small = ["--model.network.min_size=128", "--model.network.max_size=128"] if "min_size" in network else []
     return LitCLI(
         [
             *args,
-            *small,
-            "--model.network.num_classes=4",
-            "--model.network.weights=null",
-            "--data.source=shapes",
-            f"--data.root={shapes}",
-            "--data.shapes.train=4",
-            "--data.shapes.val=2",
-            "--data.train_sets=[2012_train]",
-            "--data.val_sets=[2012_val]",
+            *small_network(config),
+            *small_data(config, shapes),
             "--data.batch_size=2",
             "--data.num_workers=0",
             "--trainer.max_steps=1",
@@ -68,6 +82,16 @@ def test_every_arm_of_a_sweep_parses(path: Path) -> None:
     sweep = load_sweep(path)
     assert sweep.metric is not None
     check_trials([trial.args for trial in sweep.trials()], sweep.metric.name)
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.stem)
+def test_published_numbers_belong_to_arms(path: Path) -> None:
+    sweep = load_sweep(ROOT / "sweeps" / f"{path.stem}.yaml")
+    keys = sweep.swept()
+    arms = {canonical({key: trial.values[key] for key in keys}) for trial in sweep.trials()}
+    rows = list(csv.DictReader(line for line in path.read_text().splitlines() if not line.startswith("#")))
+    assert set(rows[0]) == {*keys, "published"}
+    assert {canonical({key: yaml.safe_load(row[key]) for key in keys}) for row in rows} <= arms
 
 
 @pytest.mark.slow

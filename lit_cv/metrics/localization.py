@@ -1,0 +1,88 @@
+"""How often the one object of an image is named and found."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchvision.ops import box_iou
+
+# IoU is summed in whole parts of 2^-32: a sum of floats would depend on the order, and so on the number of processes.
+_PARTS = 2**32
+
+
+class LocalizationAccuracy(Metric):
+    """Class and box of one object an image (Russakovsky et al. 2015, section 4.2; Simonyan & Zisserman 2014, A).
+
+    ``compute`` gives floats in [0, 1], NaN before the first image:
+
+    * ``loc_accuracy``: the share of images whose most probable class is right and whose box for it has an IoU with the
+      truth of at least ``iou_threshold``;
+    * ``loc_accuracy_top5``: the share in which that holds for one of the five most probable classes;
+    * ``gt_class_error``: 1 - the share of images whose box for the true class, wherever that ranks, has that IoU
+      (appendix A.2 of the second paper);
+    * ``class_accuracy``: the share of images whose most probable class is right;
+    * ``mean_iou``: the mean IoU of the most probable class's box with the truth, whatever the class, to 10 digits.
+
+    The states are sums of whole numbers over images, so any number of processes gives the same digits as one, if each
+    image is seen once.
+
+    Args:
+        iou_threshold: In (0, 1].
+    """
+
+    full_state_update = False
+    is_differentiable = False
+    higher_is_better = True
+    sums: Tensor
+
+    def __init__(self, iou_threshold: float = 0.5) -> None:
+        super().__init__()
+        self.iou_threshold = iou_threshold
+        # Images; and of them: top class and box right, one of five, box of the true class, top class alone; IoU.
+        self.add_state("sums", torch.zeros(6, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, preds: Sequence[Mapping[str, Tensor]], targets: Sequence[Mapping[str, Tensor]]) -> None:
+        """Add the images of a batch.
+
+        Args:
+            preds: Per image ``boxes`` (C, 4) xyxy in pixels and ``labels`` (C,), every class once, in descending order
+                of probability.
+            targets: Per image ``boxes`` (1, 4) xyxy in pixels and ``labels`` (1,).
+
+        Raises:
+            ValueError: The batches differ in length, a target has another number of objects than one, a class is not
+                among the predictions exactly once, or a box is not finite.
+        """
+        if len(preds) != len(targets):
+            raise ValueError(f"{len(preds)} predictions for {len(targets)} targets: one of each per image is needed")
+        if any(len(target["labels"]) != 1 for target in targets):
+            raise ValueError("a target has another number of objects than one")
+        if not targets:
+            return
+        labels = torch.stack([pred["labels"] for pred in preds])
+        right = labels == torch.stack([target["labels"] for target in targets])
+        overlap = torch.stack(
+            [box_iou(target["boxes"], pred["boxes"])[0] for pred, target in zip(preds, targets, strict=True)]
+        )
+        if not bool((right.sum(dim=1) == 1).all()):
+            raise ValueError("the class of a target is not among the labels of its prediction exactly once")
+        if not bool(overlap.isfinite().all()):
+            raise ValueError("a box of a prediction or target is not finite")
+        found = right & (overlap >= self.iou_threshold)
+        columns = (torch.ones_like(right[:, 0]), found[:, 0], found[:, :5].any(dim=1), found.any(dim=1), right[:, 0])
+        counts = [column.sum() for column in columns]
+        parts = (overlap[:, 0].double() * _PARTS).round().long().sum()
+        self.sums += torch.stack([*counts, parts]).to(self.sums.device)
+
+    def compute(self) -> dict[str, float]:
+        """Return the shares over all images since the last reset, on all processes."""
+        images, *sums = self.sums.tolist()
+        top, top5, true_class, named, parts = (total / images if images else float("nan") for total in sums)
+        return {
+            "loc_accuracy": top,
+            "loc_accuracy_top5": top5,
+            "gt_class_error": 1 - true_class,
+            "class_accuracy": named,
+            "mean_iou": parts / _PARTS,
+        }

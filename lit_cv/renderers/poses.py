@@ -1,0 +1,71 @@
+"""Skeletons, right and left in colours of their own."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from lit_cv.drawing import Picture
+from lit_cv.renderers.base import Objects, Renderer
+
+RIGHT, LEFT, MIDDLE = (255, 120, 0), (0, 170, 255), (90, 230, 90)  # RGB
+_EDGE = (20, 20, 20)
+_LEGIBLE_SIDE = 480
+_SHIFT = 4  # OpenCV takes fixed-point coordinates with so many binary digits
+
+
+class PoseRenderer(Renderer):
+    """Draws `keypoints` as a skeleton: the person's right side in orange, the left one in blue, the rest in green.
+
+    A joint that is labelled but hidden is a ring, one that is not labelled is left out with its limbs. W&B has no layer
+    for joints: the picture itself is logged.
+
+    Args:
+        joint_names: The K names.
+        limbs: Pairs of joints that a line connects.
+        pairs: (right, left) joints.
+    """
+
+    def __init__(
+        self, joint_names: Sequence[str], limbs: Sequence[Sequence[int]], pairs: Sequence[Sequence[int]]
+    ) -> None:
+        self.joint_names, self.limbs = list(joint_names), [tuple(limb) for limb in limbs]
+        self.colors = [MIDDLE] * len(self.joint_names)
+        for right, left in pairs:
+            self.colors[right], self.colors[left] = RIGHT, LEFT
+
+    def draw(self, image: Tensor, objects: Objects) -> Picture:
+        """Draw the skeletons of a target, (P, K, 3), or of a prediction, (P, K, 2); a small image is enlarged first."""
+        zoom = max(1, round(_LEGIBLE_SIDE / max(image.shape[1:])))
+        picture: Picture = np.ascontiguousarray(image.cpu().permute(1, 2, 0).numpy())
+        picture = np.repeat(np.repeat(picture, zoom, axis=0), zoom, axis=1)
+        thickness = max(2, round(max(picture.shape) / 150))
+        for person in objects["keypoints"].cpu().double().numpy():
+            flags = person[:, 2] if person.shape[1] == 3 else np.full(len(person), 2)
+            # A prediction may be far away: OpenCV's coordinates are limited.
+            corners = np.clip((person[:, :2] + 0.5) * zoom - 0.5, -(2**14), 2**14)
+            fixed = np.round(corners * 2**_SHIFT).astype(int).tolist()
+            self._draw_person(picture, fixed, flags.tolist(), thickness)
+        return picture
+
+    def describe(self, found: Objects) -> dict[str, Any]:
+        """`joints`: of each name its [x, y] in pixels of the image."""
+        points = found["keypoints"][0, :, :2].tolist()
+        return {"joints": dict(zip(self.joint_names, points, strict=True))}
+
+    def _draw_person(self, picture: Picture, points: list[list[int]], flags: list[float], thickness: int) -> None:
+        for start, end in self.limbs:
+            if flags[start] and flags[end]:
+                # A limb belongs to a side if either of its joints does, unless they differ: the hips, the shoulders.
+                sides = {self.colors[start], self.colors[end]} - {MIDDLE}
+                color = sides.pop() if len(sides) == 1 else MIDDLE
+                cv2.line(picture, points[start], points[end], color, thickness, cv2.LINE_AA, _SHIFT)
+        radius = round(1.4 * thickness * 2**_SHIFT)
+        for point, flag, color in zip(points, flags, self.colors, strict=True):
+            if flag == 1:
+                cv2.circle(picture, point, radius, color, max(2, thickness // 2), cv2.LINE_AA, _SHIFT)
+            elif flag:
+                cv2.circle(picture, point, radius, color, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+                cv2.circle(picture, point, radius, _EDGE, 1, cv2.LINE_AA, _SHIFT)

@@ -1,0 +1,66 @@
+"""Classification and localization: the class of an image's one object, and its box."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from lit_cv.errors import UserError
+from lit_cv.metrics import LocalizationAccuracy
+from lit_cv.models.localization import LocalizationNet
+from lit_cv.renderers import TopBoxRenderer
+from lit_cv.tasks.base import Batch, Predictions, Targets, Task
+
+
+class LocalizationTask(Task):
+    """Train and evaluate a `LocalizationNet`.
+
+    A batch is `(images, targets)`: uint8 images (3, H, W) and targets with one box and one label each. Logged, in
+    [0, 1] and described in `LocalizationAccuracy`: `loc_accuracy`, `loc_accuracy_top5`, `gt_class_error` (lower is
+    better), `class_accuracy`, `mean_iou`; and each loss. The best checkpoint is that of the highest `val/loc_accuracy`:
+    the weight of the box loss against the class loss is a choice, which the total loss itself cannot judge.
+
+    Args: see `Task`.
+    """
+
+    network: LocalizationNet
+    METRICS: ClassVar[tuple[str, ...]] = (
+        *("loc_accuracy", "loc_accuracy_top5", "gt_class_error", "class_accuracy", "mean_iou"),
+    )
+    MONITOR: ClassVar[str] = "val/loc_accuracy"
+
+    def setup(self, stage: str) -> None:
+        """Build the metric."""
+        super().setup(stage)
+        if stage != "predict":
+            self.accuracy = LocalizationAccuracy()
+
+    def check_outputs(self) -> None:
+        """Check that the network has as many classes as the data; there is no background.
+
+        Raises:
+            UserError: it has not.
+        """
+        if self.network.num_classes != len(self.class_names):
+            raise UserError(
+                f"the data has {len(self.class_names)} classes, so the network needs num_classes: "
+                f"{len(self.class_names)} (there is no background) instead of {self.network.num_classes}."
+            )
+
+    def renderer(self, score_threshold: float) -> TopBoxRenderer:
+        """Return what draws the box of the most probable class, whatever its score, and lists the five best."""
+        return TopBoxRenderer(self.class_names)
+
+    def evaluate(self, batch: Batch) -> tuple[Mapping[str, Tensor], Predictions]:
+        """Return losses and predictions of one forward pass."""
+        return self.network.evaluate(*batch)
+
+    def update_metrics(self, found: Predictions, targets: Targets) -> None:
+        """Add the predictions of a batch."""
+        self.accuracy.update(found, targets)
+
+    def compute_metrics(self) -> dict[str, Any]:
+        """Return the shares of images."""
+        values = self.accuracy.compute()
+        self.accuracy.reset()
+        return {name: values[name] for name in self.METRICS}

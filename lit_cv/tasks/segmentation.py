@@ -1,0 +1,61 @@
+"""Semantic segmentation: a class for each pixel."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
+
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+from lit_cv.metrics import SegmentationMetrics
+from lit_cv.models.segmenter import Segmenter
+from lit_cv.ops.upsampling import checkerboard
+from lit_cv.renderers import MaskRenderer
+from lit_cv.tasks.base import Batch, Predictions, Targets, Task
+
+
+class SegmentationTask(Task):
+    """Train and evaluate a `Segmenter` (`FCN`, `SlidingWindowSegmenter`, ...).
+
+    A batch is `(images, targets)`: uint8 images (3, H, W) and targets with `mask` uint8 (H, W), 255 void. Logged, in
+    [0, 1] with higher better and nan where there is nothing to evaluate: `pixel_accuracy`, `mean_accuracy`, `miou`,
+    `fw_iou` (see `SegmentationMetrics`), `iou/<class>` with the background first; `checkerboard` in [0, 1], lower
+    better: mean over images of the share of spectral energy that the scores have at the stride of the last upsampling
+    (see `lit_cv.ops.upsampling.checkerboard`); and the loss.
+
+    Args: see `Task`.
+    """
+
+    network: Segmenter
+    METRICS: ClassVar[tuple[str, ...]] = ("pixel_accuracy", "mean_accuracy", "miou", "fw_iou", "checkerboard")
+    MONITOR: ClassVar[str] = "val/miou"
+
+    def setup(self, stage: str) -> None:
+        """Build the metrics for the classes of the data."""
+        super().setup(stage)
+        if stage != "predict":
+            self.masks = SegmentationMetrics(self.network.num_classes)
+            self.checkerboard = MeanMetric()
+
+    def renderer(self, score_threshold: float) -> MaskRenderer:
+        """Return what draws the masks, which have no scores."""
+        return MaskRenderer(self.class_names)
+
+    def evaluate(self, batch: Batch) -> tuple[Mapping[str, Tensor], Predictions]:
+        """Return losses and predictions of one forward pass, and measure the pattern in its scores."""
+        losses, found, scores = self.network.evaluate(*batch)
+        self.checkerboard.update(checkerboard(scores, self.network.upsampling_stride), weight=len(scores))
+        return losses, found
+
+    def update_metrics(self, found: Predictions, targets: Targets) -> None:
+        """Add the masks of a batch."""
+        self.masks.update(found, targets)
+
+    def compute_metrics(self) -> dict[str, Any]:
+        """Return accuracies, IoUs and the checkerboard."""
+        values: dict[str, Any] = {**self.masks.compute(), "checkerboard": self.checkerboard.compute()}
+        per_class = cast(Tensor, values.pop("iou_per_class"))
+        names = ["background", *self.class_names]
+        values |= {f"iou/{name}": iou for name, iou in zip(names, per_class, strict=True)}
+        self.masks.reset()
+        self.checkerboard.reset()
+        return values
