@@ -7,22 +7,17 @@ them, ours uint8. Prints and writes medians and their ratio (ours / torchvision'
 """
 
 import argparse
-import json
-import platform
-import statistics
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Iterable
 
 import torch
 import torchvision
-from torch import Tensor, nn
+from timing import hardware, median_seconds, training_step, write
+from torch import Tensor
 from torchvision.models.detection import faster_rcnn as peer
 
 from lit_cv.models import FasterRCNN
 
 CLASSES = 91
-RESULTS = Path(__file__).parent / "results"
 SIZES = {"mobilenet_v3_large": (320, 640), "resnet50": (800, 1333)}
 
 
@@ -57,32 +52,6 @@ def make_batch(size: int) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
     return images, targets
 
 
-def make_step(
-    network: nn.Module, losses: Callable[[], dict[str, Tensor]], device: str, bf16: bool
-) -> Callable[[], float]:
-    """Return a function that trains one step and returns its seconds."""
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(parameters, lr=1e-6, momentum=0.9)
-
-    def step() -> float:
-        synchronise(device)
-        start = time.perf_counter()
-        with torch.autocast(device, torch.bfloat16, enabled=bf16):
-            total = sum(losses().values())
-        optimizer.zero_grad()
-        total.backward()
-        optimizer.step()
-        synchronise(device)
-        return time.perf_counter() - start
-
-    return step
-
-
-def synchronise(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
 def measure(arguments: argparse.Namespace, batch: int) -> dict[str, object]:
     """Time both networks in turns on one batch."""
     device = arguments.device
@@ -91,33 +60,22 @@ def measure(arguments: argparse.Namespace, batch: int) -> dict[str, object]:
     images, targets = make_batch(batch)
     floats = [image / 255 for image in images]
 
-    def their_losses() -> dict[str, Tensor]:
+    def their_losses() -> Iterable[Tensor]:
         moved = [{key: value.to(device) for key, value in target.items()} for target in targets]
-        return theirs([image.to(device) for image in floats], moved)
+        return theirs([image.to(device) for image in floats], moved).values()
 
     bf16 = arguments.precision == "bf16"
     steps = {
-        "ours": make_step(ours, lambda: ours.losses(images, targets), device, bf16),
-        "torchvision": make_step(theirs, their_losses, device, bf16),
+        "ours": training_step(ours, lambda: ours.losses(images, targets).values(), device, bf16),
+        "torchvision": training_step(theirs, their_losses, device, bf16),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(arguments.warmup + arguments.steps):
-        for name, step in steps.items():
-            taken = step()
-            if turn >= arguments.warmup:
-                seconds[name].append(taken)
-    medians = {name: statistics.median(taken) for name, taken in seconds.items()}
+    medians = median_seconds(steps, arguments.steps, arguments.warmup, device)
     return {
         "batch": batch,
         "seconds": medians,
         "images_per_second": {name: batch / median for name, median in medians.items()},
         "ratio": medians["ours"] / medians["torchvision"],
     }
-
-
-def processor_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def main() -> None:
@@ -132,17 +90,14 @@ def main() -> None:
     arguments = parser.parse_args()
     result = {
         "setting": {**vars(arguments), "threads": torch.get_num_threads()},
-        "hardware": torch.cuda.get_device_name() if arguments.device == "cuda" else processor_name(),
+        "hardware": hardware(arguments.device),
         "versions": {"torch": torch.__version__, "torchvision": torchvision.__version__},
         "results": [measure(arguments, batch) for batch in arguments.batch],
     }
     memory = "channels_last" if arguments.channels_last else "plain"
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"train_step-{arguments.device}-{arguments.precision}-{arguments.backbone}-{memory}.json"
-    file.write_text(json.dumps(result, indent=2) + "\n")
     for row in result["results"]:
         print(f"batch {row['batch']}: {row['seconds']} s, ratio {row['ratio']:.3f}")
-    print(file)
+    write(f"train_step-{arguments.device}-{arguments.precision}-{arguments.backbone}-{memory}", result)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,145 @@
+"""What the evaluation adds to a validation epoch of a segmentation network.
+
+Without: loading, forward pass, losses and predicted masks. With: also the confusion matrix, the checkerboard measure
+and what is computed at the end. Every batch is loaded once and goes through both, in alternating order; an epoch is the
+sum over its batches. Medians over epochs, of the ratio too; the goal is a ratio of at most 1.05. On CPU it is CPU time,
+not the wall's: other processes may share the cores (and with OMP_NUM_THREADS=1 no thread waits for another).
+
+Example: python benchmarks/evaluation_cost.py --root data --output benchmarks/results/evaluation_cost.json
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+import torchvision
+
+from datamodules import Shapes, VOCSegmentationDataModule
+from datamodules.loader import Batch
+from lit_cv.models import FCN
+from lit_cv.tasks import SegmentationTask
+
+BATCH = 8
+PARTS = ("loading", "without", "with", "computing")
+
+
+def make_task(data: VOCSegmentationDataModule, upsampling: str, device: str) -> SegmentationTask:
+    """FCN-32s on SqueezeNet at 320 pixels, its metrics built as a Trainer builds them."""
+    torch.manual_seed(0)
+    classes = len(data.class_names) + 1
+    network = FCN(classes, "squeezenet1_0", upsampling=upsampling, min_size=320, max_size=533, channels_last=True)
+    task = SegmentationTask(network)
+    trainer = L.Trainer(
+        accelerator=device, devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, limit_val_batches=1,
+    )  # fmt: skip
+    trainer.validate(task, data, verbose=False)
+    return task.to("cuda" if device == "gpu" else device)
+
+
+def epoch(task: SegmentationTask, data: VOCSegmentationDataModule, batches: int, number: int) -> dict[str, float]:
+    """Seconds of each part of an epoch of some batches."""
+
+    def without(batch: Batch) -> object:
+        return task.network.evaluate(*batch)
+
+    def complete(batch: Batch) -> object:
+        losses, found = task.evaluate(batch)
+        task.update_metrics(found, batch[1])
+        return losses
+
+    seconds = dict.fromkeys(PARTS, 0.0)
+    loader = data.val_dataloader()
+    loaded = iter(loader)
+    for index in range(min(batches, len(loader))):
+        taken, batch = timed(lambda: next(loaded))
+        seconds["loading"] += taken
+        ways = {"without": without, "with": complete}
+        for name in sorted(ways, reverse=(index + number) % 2 == 0):
+            seconds[name] += timed(partial(ways[name], batch))[0]
+    seconds["computing"], _ = timed(task.compute_metrics)
+    return seconds
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    start = now()
+    result = work()
+    return now() - start, result
+
+
+def now() -> float:
+    if not torch.cuda.is_available():
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+@torch.inference_mode()  # as the Trainer
+def measure(task: SegmentationTask, data: VOCSegmentationDataModule, batches: int, rounds: int) -> dict[str, Any]:
+    epochs = [epoch(task, data, batches, number) for number in range(rounds + 1)][1:]  # the first warms up
+    ratios = [
+        (parts["loading"] + parts["with"] + parts["computing"]) / (parts["loading"] + parts["without"])
+        for parts in epochs
+    ]
+    return {
+        "seconds_per_epoch": {name: statistics.median(parts[name] for parts in epochs) for name in PARTS},
+        "ratio": round(statistics.median(ratios), 4),
+        "ratio_range": [round(min(ratios), 4), round(max(ratios), 4)],
+        "batches": batches,
+        "rounds": rounds,
+    }
+
+
+def processor_name() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", help="folder that holds VOCdevkit/VOC2012; generated images if left out")
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument("--upsampling", nargs="+", default=["bilinear", "transposed"])
+    parser.add_argument("--batches", type=int, default=6, help="batches of 8 images an epoch (default %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="measured epochs (default %(default)s)")
+    parser.add_argument("--output", type=Path, help="JSON file to write, besides printing it")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        shapes = Shapes(train=BATCH, val=64, size=430)  # as many pixels as 500x375
+        data = VOCSegmentationDataModule(
+            args.root or folder, "local" if args.root else "shapes", batch_size=BATCH, shapes=shapes
+        )
+        data.prepare_data()
+        data.setup()
+        results = {
+            name: measure(make_task(data, name, args.device), data, args.batches, args.rounds)
+            for name in args.upsampling
+        }  # by the network's upsampling
+        result = {
+            "benchmark": "evaluation_cost",
+            "hardware": torch.cuda.get_device_name() if args.device == "gpu" else processor_name(),
+            "threads": torch.get_num_threads(),
+            "versions": {"torch": torch.__version__, "torchvision": torchvision.__version__},
+            "data": {"counts": data.counts, "fingerprint": data.fingerprint},
+            "network": "FCN-32s, squeezenet1_0, 320 pixels, float32, channels_last",
+            "batch": BATCH,
+            "results": results,
+        }
+    text = json.dumps(result, indent=2)
+    print(text)
+    if args.output:
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        args.output.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""What predictors that never look at the image reach on the validation images: the marks that a network has to pass.
+
+Background everywhere (VOC segmentation), each class in the order of its frequency with its mean box relative to the
+image (VOC localization: the most frequent class counts), and the mean pose relative to the crop (LSP). Counts and means
+are over the training images without augmentation; data and figures go through the project's DataModules and metrics.
+
+    python benchmarks/trivial_predictors.py --root data
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from datamodules import LSPPoseDataModule, VOCLocalizationDataModule, VOCSegmentationDataModule
+from datamodules.base import DataModule
+from datamodules.loader import Sample
+from lit_cv.metrics import PCK, LocalizationAccuracy, PCKh, SegmentationMetrics
+
+RESULTS = Path(__file__).parent / "results"
+METRICS = {
+    "segmentation": ("miou", "pixel_accuracy"),
+    "localization": ("loc_accuracy", "loc_accuracy_top5", "gt_class_error", "class_accuracy", "mean_iou"),
+    "pose": ("pck_20", "pckh_50"),
+}
+
+
+def samples(data: DataModule[Any], split: str) -> Iterator[Sample]:
+    """Give the images and targets of a split, without augmentation."""
+    packed = data.splits[split]
+    dataset = data.dataset(packed, training=False)
+    return (dataset[0, index] for index in range(len(packed)))
+
+
+def relative_boxes(data: DataModule[Any]) -> tuple[Tensor, Tensor]:
+    """Return boxes float32 (N, 4) in widths and heights of their images, and labels int64 (N,), of the training set."""
+    found = [(target["boxes"][0] / extent(image), target["labels"][0]) for image, target in samples(data, "train")]
+    boxes, labels = zip(*found, strict=True)
+    return torch.stack(boxes), torch.stack(labels)
+
+
+def extent(image: Tensor) -> Tensor:
+    """Return width, height, width, height of an image (3, H, W), float32 (4,)."""
+    return torch.tensor([image.shape[2], image.shape[1]] * 2, dtype=torch.float32)
+
+
+def background(data: VOCSegmentationDataModule) -> dict[str, float]:
+    metric = SegmentationMetrics(len(data.class_names) + 1)
+    for _, target in samples(data, "val"):
+        metric.update([{"mask": torch.zeros_like(target["mask"])}], [target])
+    return {name: float(metric.compute()[name]) for name in METRICS["segmentation"]}
+
+
+def majority_class(data: VOCLocalizationDataModule) -> dict[str, float]:
+    boxes, labels = relative_boxes(data)
+    classes = len(data.class_names)
+    counts = torch.bincount(labels, minlength=classes + 1)[1:]
+    sums = torch.zeros(classes, 4).index_add_(0, labels - 1, boxes)
+    # A class without a training image gets the mean box of all.
+    means = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], boxes.mean(dim=0))
+    order = counts.argsort(descending=True, stable=True)
+    metric = LocalizationAccuracy()
+    for image, target in samples(data, "val"):
+        metric.update([{"boxes": means[order] * extent(image), "labels": order + 1}], [target])
+    return metric.compute()
+
+
+def mean_pose(data: LSPPoseDataModule) -> dict[str, float]:
+    joints = torch.cat([target["keypoints"] for _, target in samples(data, "train")]).double()
+    labelled = (joints[..., 2:] > 0).double()
+    points = (joints[..., :2] * labelled).sum(dim=0) / labelled.sum(dim=0)  # every crop has the same size
+    pck, pckh = PCK(), PCKh()
+    for _, target in samples(data, "val"):
+        wanted = target["keypoints"]
+        for metric, size in ((pck, "torso_size"), (pckh, "head_size")):
+            metric.update(points[None], wanted[..., :2], wanted[..., 2] > 0, target[size][None])
+    shares = pck.compute() | pckh.compute()
+    return {name: float(shares[name]) for name in METRICS["pose"]}
+
+
+def evaluate(root: str) -> dict[str, dict[str, Any]]:
+    """Measure all three on the data sets below a folder."""
+    segmentation, localization = VOCSegmentationDataModule(root), VOCLocalizationDataModule(root)
+    pose = LSPPoseDataModule(str(Path(root) / "lspet"))
+    for data in (segmentation, localization, pose):
+        data.prepare_data()
+        data.setup()
+    runs = {
+        "segmentation": (segmentation, "background everywhere", background(segmentation)),
+        "localization": (localization, "majority class, its mean box", majority_class(localization)),
+        "pose": (pose, "mean pose", mean_pose(pose)),
+    }
+    return {
+        task: {
+            "predictor": predictor,
+            "images": {split: len(packed) for split, packed in data.splits.items()},
+            "fingerprint": data.fingerprint,
+            "metrics": {name: metrics[name] for name in METRICS[task]},
+        }
+        for task, (data, predictor, metrics) in runs.items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", required=True, help="folder that holds VOCdevkit and lspet")
+    results = evaluate(parser.parse_args().root)
+    for task, row in results.items():
+        for name, value in row["metrics"].items():
+            print(f"{task:13} {row['predictor']:29} {row['images']['val']:5d} images  {name:18} {value:.4f}")
+    RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / "trivial_predictors.json"
+    file.write_text(json.dumps(results, indent=2) + "\n")
+    print(file)
+
+
+if __name__ == "__main__":
+    main()
