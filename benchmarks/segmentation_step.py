@@ -1,14 +1,16 @@
 """Time one training step (forward, backward, optimiser) of FCN-ResNet-50 against torchvision's own model.
 
-All have the same architecture and weights and see the same batch, in turns. torchvision's trains in a plain
-loop with float images in the plain memory format and batch norm that is trained; ours takes uint8 images and has
-channels_last memory, with frozen (folded) batch norm and with batch norm that is trained: the difference between the
-two is what freezing gains. Prints and writes medians and ratios (ours / torchvision's; below 1 is faster).
+All have the same architecture and weights and see the same batch, in turns. torchvision's fcn_resnet50 trains in a
+plain loop as in its reference scripts: float images, plain memory format, float32, batch norm that is trained. Ours
+takes uint8 images and has channels_last memory; with frozen (folded) or trained batch norm and in float32 or bfloat16,
+so that the gain of each can be told. Recommended on CPU: frozen, bfloat16. Prints and writes medians and ratios (ours /
+torchvision's; below 1 is faster).
 
     python benchmarks/segmentation_step.py --device cpu --batch 2 --size 320 --profile
 """
 
 import argparse
+import functools
 from collections.abc import Iterable
 
 import torch
@@ -21,6 +23,11 @@ from torchvision.models.segmentation import fcn_resnet50
 from lit_cv.models import FCN
 
 CLASSES = 21
+ARMS = {
+    f"ours norm={norm} {precision}": (norm, precision)
+    for precision in ("float32", "bf16")
+    for norm in ("train", "frozen")
+}
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -29,10 +36,10 @@ def build() -> dict[str, nn.Module]:
     theirs = fcn_resnet50(weights=None, weights_backbone=None, num_classes=CLASSES, aux_loss=False)
     options = {"output_stride": 8, "head": "conv", "upsampling": "bilinear", "channels_last": True}
     networks: dict[str, nn.Module] = {"torchvision": theirs}
-    for norm in ("frozen", "train"):
+    for name, (norm, _) in ARMS.items():
         network = FCN(CLASSES, "resnet50", norm=norm, **options)
         network.load_state_dict(theirs.state_dict(), strict=norm == "train")  # frozen norms count no batches
-        networks[f"ours_norm_{norm}"] = network
+        networks[name] = network
     return networks
 
 
@@ -47,7 +54,7 @@ def make_batch(batch: int, size: int) -> tuple[list[Tensor], list[dict[str, Tens
 
 def measure(arguments: argparse.Namespace, batch: int) -> dict[str, object]:
     """Time all networks in turns on one batch."""
-    device, bf16 = arguments.device, arguments.precision == "bf16"
+    device = arguments.device
     torch.manual_seed(0)
     networks = {name: network.to(device).train() for name, network in build().items()}
     images, targets = make_batch(batch, arguments.size)
@@ -59,16 +66,14 @@ def measure(arguments: argparse.Namespace, batch: int) -> dict[str, object]:
         logits = networks["torchvision"](floats.to(device))["out"]
         return [F.cross_entropy(logits, labels.to(device), ignore_index=255)]
 
-    steps = {"torchvision": training_step(networks["torchvision"], their_losses, device, bf16)}
-    for name, network in networks.items():
-        if name != "torchvision":
-            steps[name] = training_step(
-                network, lambda network=network: network.losses(images, targets).values(), device, bf16
-            )
+    steps = {"torchvision": training_step(networks["torchvision"], their_losses, device, bf16=False)}
+    for name, (_, precision) in ARMS.items():
+        ours = functools.partial(networks[name].losses, images, targets)
+        steps[name] = training_step(networks[name], lambda ours=ours: ours().values(), device, precision == "bf16")
     medians = median_seconds(steps, arguments.steps, arguments.warmup, device)
     if arguments.profile:
         with torch.profiler.profile() as profile:
-            steps["ours_norm_frozen"]()
+            steps["ours norm=frozen bf16"]()
         print(profile.key_averages().table(sort_by=f"self_{device}_time_total", row_limit=12, max_name_column_width=40))
     return {
         "batch": batch,
@@ -81,7 +86,6 @@ def measure(arguments: argparse.Namespace, batch: int) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--precision", choices=("float32", "bf16"), default="float32", help="of all networks")
     parser.add_argument("--batch", type=int, nargs="+", default=[2])
     parser.add_argument("--size", type=int, default=320, help="sides of the images, a multiple of 8")
     parser.add_argument("--steps", type=int, default=5)
@@ -95,8 +99,9 @@ def main() -> None:
         "results": [measure(arguments, batch) for batch in arguments.batch],
     }
     for row in result["results"]:
-        print(f"batch {row['batch']}: {row['seconds']} s, ratio {row['ratio']}")
-    write(f"segmentation_step-{arguments.device}-{arguments.precision}", result)
+        for name, seconds in row["seconds"].items():
+            print(f"batch {row['batch']}: {name:30s} {seconds:7.3f} s, ratio {row['ratio'][name]:.3f}")
+    write(f"segmentation_step-{arguments.device}", result)
 
 
 if __name__ == "__main__":

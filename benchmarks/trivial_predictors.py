@@ -82,10 +82,10 @@ def mean_pose(data: LSPPoseDataModule) -> dict[str, float]:
     return {name: float(shares[name]) for name in METRICS["pose"]}
 
 
-def evaluate(root: str) -> dict[str, dict[str, Any]]:
+def evaluate(root: str, val_fraction: float) -> dict[str, dict[str, Any]]:
     """Measure all three on the data sets below a folder."""
     segmentation, localization = VOCSegmentationDataModule(root), VOCLocalizationDataModule(root)
-    pose = LSPPoseDataModule(str(Path(root) / "lspet"))
+    pose = LSPPoseDataModule(str(Path(root) / "lspet"), val_fraction=val_fraction)
     for data in (segmentation, localization, pose):
         data.prepare_data()
         data.setup()
@@ -108,7 +108,9 @@ def evaluate(root: str) -> dict[str, dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", required=True, help="folder that holds VOCdevkit and lspet")
-    results = evaluate(parser.parse_args().root)
+    parser.add_argument("--val-fraction", type=float, default=0.2, help="of the poses (default %(default)s)")
+    arguments = parser.parse_args()
+    results = evaluate(arguments.root, arguments.val_fraction)
     for task, row in results.items():
         for name, value in row["metrics"].items():
             print(f"{task:13} {row['predictor']:29} {row['images']['val']:5d} images  {name:18} {value:.4f}")

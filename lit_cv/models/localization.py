@@ -21,6 +21,9 @@ BoxLoss = Literal["l2", "l1", "smooth_l1"]
 BETA = 0.1
 # Of the initial weights of the last layers, class and box (Girshick 2015, section 2.3): pretrained features are large.
 DEVIATIONS = (0.01, 0.001)
+# And of their biases: every box starts in the middle of the image, half as wide and high. If boxes had to grow from
+# nothing, the first steps would push hidden units so far that many of them die.
+STARTS = (0.0, 0.5)
 
 
 class Localization(TypedDict):
@@ -123,10 +126,10 @@ class LocalizationNet(Network):
             self.pool = _pool5(size) if backbone in VGG_LAYOUTS else nn.Identity()
             heads = [_pretrained(backbone, weights, norm, dropout, width) for width in outputs.values()]
         self.class_head, self.box_head = heads
-        for layers, deviation in zip(heads, DEVIATIONS, strict=True):
+        for layers, deviation, start in zip(heads, DEVIATIONS, STARTS, strict=True):
             weight, bias = list(layers.parameters())[-2:]
             nn.init.normal_(weight, std=deviation)
-            nn.init.zeros_(bias)
+            nn.init.constant_(bias, start)
         if channels_last:
             self.to(memory_format=torch.channels_last)
 

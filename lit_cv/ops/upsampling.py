@@ -110,12 +110,17 @@ def checkerboard(scores: Tensor, stride: int) -> Tensor:
         float32 scalar in [0, 1], the mean over images and channels; constant maps count as 0.
     """
     height, width = (side // stride for side in scores.shape[-2:])
-    maps = scores[..., : height * stride, : width * stride].float()
-    maps = maps - maps[..., :1, :1]  # else rounding would give constant maps a variance
-    phases = maps.reshape(*maps.shape[:2], height, stride, width, stride).mean(dim=(2, 4))
-    variance = maps.var(dim=(-2, -1), correction=0)
-    share = phases.var(dim=(-2, -1), correction=0) / variance
-    return torch.where(variance > 0, share, 0).mean()
+    channels_last = scores.is_contiguous(memory_format=torch.channels_last)
+    shares = []
+    for maps in scores[..., : height * stride, : width * stride]:  # one by one: a whole batch leaves the cache
+        maps = maps.permute(1, 2, 0)[None] if channels_last else maps[..., None]  # as in memory: (., H, W, .)
+        maps = (maps - maps[:, :1, :1]).float()  # else rounding would give constant maps a variance
+        rows = maps.unflatten(1, (height, stride)).sum(dim=1)
+        phases = rows.unflatten(2, (width, stride)).sum(dim=2) / (height * width)
+        squares = maps.square_().sum(dim=1).sum(dim=1) / (height * width * stride**2)
+        variance = squares - phases.mean(dim=(1, 2)).square()
+        shares.append(torch.where(variance > 0, phases.var(dim=(1, 2), correction=0) / variance, 0))
+    return torch.stack(shares).mean()
 
 
 def _is_channels_last(x: Tensor) -> bool:

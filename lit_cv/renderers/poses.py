@@ -11,7 +11,7 @@ from lit_cv.drawing import Picture
 from lit_cv.renderers.base import Objects, Renderer
 
 RIGHT, LEFT, MIDDLE = (255, 120, 0), (0, 170, 255), (90, 230, 90)  # RGB
-_EDGE = (20, 20, 20)
+_EDGE = (0, 0, 0)
 _LEGIBLE_SIDE = 480
 _SHIFT = 4  # OpenCV takes fixed-point coordinates with so many binary digits
 
@@ -65,6 +65,7 @@ class PoseRenderer(Renderer):
         radius = round(1.4 * thickness * 2**_SHIFT)
         for point, flag, color in zip(points, flags, self.colors, strict=True):
             if flag == 1:
+                cv2.circle(picture, point, radius, _EDGE, cv2.FILLED, cv2.LINE_AA, _SHIFT)
                 cv2.circle(picture, point, radius, color, max(2, thickness // 2), cv2.LINE_AA, _SHIFT)
             elif flag:
                 cv2.circle(picture, point, radius, color, cv2.FILLED, cv2.LINE_AA, _SHIFT)

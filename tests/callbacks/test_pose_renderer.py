@@ -39,6 +39,7 @@ def test_hidden_joints_are_rings_and_unlabelled_ones_left_out() -> None:
     assert colour(picture, *POINTS[2]) == LEFT
     around = picture[100:140, 180:220]  # of the neck
     assert not around.any()
+    assert not any(colour(RENDERER.draw(IMAGE, target(2, 2, 1, 2)), *POINTS[2]))  # not filled by its limbs
     with_limbs = RENDERER.draw(IMAGE, target(2, 0, 2, 2))
     assert not any(colour(with_limbs, 35, 30))
     assert colour(with_limbs, 80, 50) == LEFT

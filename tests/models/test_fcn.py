@@ -229,21 +229,23 @@ def test_options_that_contradict_each_other_are_refused(options: dict[str, objec
 @pytest.mark.parametrize("arm", ["symmetric_max_unpool", "symmetric_transposed", "score_transposed"])
 def test_learns_four_images_by_heart(arm: str) -> None:
     images, targets = [], []
-    for index, (left, top, side) in enumerate([(10, 12, 30), (30, 8, 24), (6, 22, 36), (24, 28, 32)]):
-        image = torch.full((3, 64, 64), 30, dtype=torch.uint8)
-        image[index % 3, top : top + side, left : left + side] = 230
-        mask = (image[index % 3] > 100).to(torch.uint8) * (index % 3 + 1)
+    for index, (left, top, side) in enumerate([(8, 10, 22), (22, 6, 18), (5, 16, 26), (18, 20, 24)]):
+        square = (..., slice(top, top + side), slice(left, left + side))
+        image, mask = torch.full((3, 48, 48), 20, dtype=torch.uint8), torch.zeros(48, 48, dtype=torch.uint8)
+        image[square] = 240
+        image[index % 2][square] = 40
+        mask[square] = 1 + index % 2
         images.append(image)
         targets.append({"mask": mask})
-    network = fcn(**ARMS[arm])
-    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
-    for _ in range(100):
+    network, steps = fcn(**ARMS[arm]), 150
+    optimizer = torch.optim.AdamW(network.parameters())
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=6e-3, total_steps=steps)
+    for _ in range(steps):
         loss = network.losses(images, targets)["cross_entropy"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    wrong = [
-        (found["mask"] != target["mask"]).float().mean()
-        for found, target in zip(network.predict(images), targets, strict=True)
-    ]
-    assert max(wrong) < 0.02
+        scheduler.step()
+    pairs = zip(network.predict(images), targets, strict=True)
+    wrong = [(found["mask"] != target["mask"]).float().mean() for found, target in pairs]
+    assert max(wrong) < 0.03

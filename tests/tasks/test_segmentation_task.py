@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import lightning as L
 import numpy as np
 import pytest
@@ -112,7 +110,7 @@ def test_training_repeats_itself(data: VOCSegmentationDataModule, monkeypatch: p
         assert not torch.equal(weight, start[name])
 
 
-def test_the_renderer_knows_the_classes(data: VOCSegmentationDataModule, tmp_path: Path) -> None:
+def test_the_renderer_knows_the_classes() -> None:
     task = SegmentationTask(Small())
     task.class_names = ["circle", "square", "triangle"]
     renderer = task.renderer(0.3)
