@@ -14,7 +14,7 @@ from lit_cv.ablation.results import Arm, Study
 from lit_cv.ablation.statistics import Difference, Order, mean_std, order, paired_difference
 from lit_cv.ablation.values import short_names, show
 
-IN_PERCENT = re.compile(r"(^|[_/])(m?ap|mar|m?iou|pckh?|acc|accuracy|recall|precision)([_/]|$)")
+IN_PERCENT = re.compile(r"(^|[_/])(m?ap|mar|m?iou|pckh?|acc|accuracy|error|recall|precision)([_/]|$)")
 NOTHING = "–"
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -85,7 +85,7 @@ class Table:
 
     @property
     def percent(self) -> bool:
-        """AP, IoU, PCK and accuracies are written in percent with one decimal; other metrics as logged."""
+        """AP, IoU, PCK, accuracies and errors are written in percent with one decimal; other metrics as logged."""
         return bool(IN_PERCENT.search(self.metric))
 
     @property

@@ -15,8 +15,8 @@ def with_end(trunk: Trunk, weights: str | None, dropout: float | None) -> Trunk:
     """Add what stands between a network's last map and its classifier's last layer, as one more stage.
 
     VGG and AlexNet: pool5, fc6 as a 7x7 (AlexNet: 6x6) and fc7 as a 1x1 convolution with their weights. Zeros around
-    its input keep the size of the map, where Long et al. pad the image by 100 pixels and crop the result. GoogLeNet: the
-    dropout alone, as part of its last stage, since the average pool is left out.
+    the input of fc6 keep the size of the map, where Long et al. pad the image by 100 pixels and crop the result.
+    GoogLeNet: the dropout alone, as part of its last stage, since the average pool is left out.
 
     Args:
         trunk: Of the network.

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lit_cv.errors import UserError
 from lit_cv.models.backbones import Norm, build_trunk
+from lit_cv.models.heads import average_pool, fully_connected
 from lit_cv.models.images import ImageBatch, batch_images
 from lit_cv.models.network import Network, Target, evaluating
 
@@ -60,8 +60,8 @@ class PoseNet(Network):
         weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
         loss: See above.
         beta: Of ``smooth_l1``, in sides of the crop; the default is 4.5 pixels of 224.
-        size: Pixels of both sides of the resized image, a multiple of the backbone's stride.
-        pool: Height and width in cells to which the last map is averaged; it must divide those of the map.
+        size: Pixels of both sides of the resized image, a multiple of the last map's stride times ``pool``.
+        pool: Height and width in cells to which the last map is averaged.
         head_features: Widths of the hidden layers, the paper's being ``[4096, 4096]``; one number is one layer.
         dropout: Probability of a hidden unit to be dropped in training; the paper's is 0.6.
         trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
@@ -94,20 +94,14 @@ class PoseNet(Network):
         self.loss, self.beta = loss, beta
         trunk = build_trunk(backbone, weights, norm).freeze(trainable_layers)
         stride, channels = trunk.stages[-1].stride, trunk.stages[-1].channels
-        if size % stride:
-            raise UserError(f"size={size}: give a multiple of {stride}, the stride of {backbone}.")
-        cells = size // stride
-        if pool < 1 or cells % pool:
-            divisors = ", ".join(str(divisor) for divisor in range(1, cells + 1) if cells % divisor == 0)
-            raise UserError(
-                f"pool={pool}: the last map of {backbone} at size={size} has {cells} cells a side, "
-                f"so choose from {divisors}."
-            )
         self.backbone = trunk.layers
-        # Not an adaptive pool, whose backward is not deterministic on GPU.
-        self.pool = nn.AvgPool2d(cells // pool)
+        self.pool = average_pool(size, stride, pool)
         hidden = [head_features] if isinstance(head_features, int) else head_features
-        self.head = _regressor(channels * pool**2, hidden, 2 * num_joints, dropout)
+        self.head = fully_connected(channels, pool, hidden, dropout, 2 * num_joints)
+        # Training starts with all joints at about the centre of the crop.
+        weight, bias = list(self.head.parameters())[-2:]
+        nn.init.normal_(weight, std=0.01 * weight.shape[1] ** -0.5)
+        nn.init.zeros_(bias)
         if channels_last:
             self.to(memory_format=torch.channels_last)
 
@@ -134,8 +128,7 @@ class PoseNet(Network):
 
     def _forward(self, batch: ImageBatch) -> Tensor:
         """Return the joints in coordinates of the crop, float32 (B, K, 2)."""
-        features = self.pool(self.backbone(batch.pixels))
-        points: Tensor = self.head(features.flatten(1)).float()
+        points: Tensor = self.head(self.pool(self.backbone(batch.pixels))).float()
         return points.view(-1, self.num_joints, 2)
 
     def _losses(self, points: Tensor, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
@@ -151,19 +144,6 @@ class PoseNet(Network):
         else:
             distances = F.smooth_l1_loss(points, wanted, reduction="none", beta=self.beta)
         return {"joints": distances.sum() / labelled.sum().clamp(min=1)}
-
-
-def _regressor(features: int, hidden: list[int], outputs: int, dropout: float) -> nn.Sequential:
-    """Build fully connected layers; those that are hidden are followed by ReLU and dropout."""
-    layers: list[nn.Module] = []
-    for width in hidden:
-        layers += [nn.Linear(features, width), nn.ReLU(inplace=True), nn.Dropout(dropout)]
-        features = width
-    last = nn.Linear(features, outputs)
-    # Training starts with all joints at about the centre of the crop.
-    nn.init.normal_(last.weight, std=0.01 * features**-0.5)
-    nn.init.zeros_(last.bias)
-    return nn.Sequential(*layers, last)
 
 
 def _original_sizes(batch: ImageBatch) -> Tensor:

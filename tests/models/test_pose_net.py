@@ -122,9 +122,9 @@ def test_training_is_deterministic() -> None:
 
 
 def test_options_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(UserError, match="size=70: give a multiple of 16"):
+    with pytest.raises(UserError, match="size=70, .* must be a multiple of 16 x 2"):
         pose_net(size=70)
-    with pytest.raises(UserError, match=r"pool=3: .* has 4 cells a side, so choose from 1, 2, 4"):
+    with pytest.raises(UserError, match=r"size=64, pool=3: .* a multiple of 16 x 3 = 48"):
         pose_net(pool=3)
     network = pose_net(backbone="resnet18", size=224, pool=7, head_features=[], trainable_layers=1)
     assert [tuple(p.shape) for p in network.head.parameters()] == [(8, 512 * 49), (8,)]
