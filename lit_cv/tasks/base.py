@@ -21,6 +21,17 @@ Predictions = Sequence[Any]
 """One prediction of the network an image."""
 
 
+# Functions, not lambdas: a run's config.yaml has to name them.
+def sgd(params: Any) -> torch.optim.SGD:
+    """Build SGD with the settings of most detection papers."""
+    return torch.optim.SGD(params, lr=0.005, momentum=0.9, weight_decay=0.0005)
+
+
+def warmup(optimizer: torch.optim.Optimizer) -> WarmupMultiStepLR:
+    """Build a warm-up over 500 steps without a later drop."""
+    return WarmupMultiStepLR(optimizer, warmup_steps=500)
+
+
 class Task(L.LightningModule):
     """Optimise `sum(loss_weights[k] * losses[k])` of a network that names its losses.
 
@@ -29,8 +40,8 @@ class Task(L.LightningModule):
     Args:
         network: the network, injected by `class_path`.
         loss_weights: weight of each of the network's losses; those not named weigh 1.
-        optimizer: parameters -> optimiser.
-        scheduler: optimiser -> learning-rate scheduler, stepped after every optimiser step.
+        optimizer: parameters -> optimiser; default `sgd`.
+        scheduler: optimiser -> learning-rate scheduler, stepped after every optimiser step; default `warmup`.
 
     Raises:
         UserError: a loss weight names no loss of the network, or the loss is not finite.
@@ -43,12 +54,8 @@ class Task(L.LightningModule):
         self,
         network: Network,
         loss_weights: dict[str, float] | None = None,
-        optimizer: OptimizerCallable = lambda params: torch.optim.SGD(
-            params, lr=0.005, momentum=0.9, weight_decay=0.0005
-        ),
-        scheduler: LRSchedulerCallable = lambda optimizer: WarmupMultiStepLR(
-            optimizer, warmup_steps=500, milestones=[60_000, 80_000]
-        ),
+        optimizer: OptimizerCallable = sgd,
+        scheduler: LRSchedulerCallable = warmup,
     ) -> None:
         super().__init__()
         self.network = network

@@ -10,7 +10,7 @@ import yaml
 from lit_cv.ablation.sweep import load_sweep
 from lit_cv.ablation.values import canonical
 from lit_cv.errors import UserError
-from lit_cv.preflight import check_trials, parsed
+from lit_cv.preflight import _parser, check_trials, parsed
 from lit_cv.training import LitCLI
 
 ROOT = Path(__file__).parents[2]
@@ -99,6 +99,15 @@ def test_published_numbers_belong_to_arms(path: Path) -> None:
 def test_the_last_arm_of_a_sweep_takes_a_step(path: Path, shapes: Path) -> None:
     trial = list(load_sweep(path).trials())[-1]
     assert one_step(trial.args, shapes).trainer.global_step == 1
+
+
+def test_default_optimiser_and_schedule_can_be_written_down(tmp_path: Path) -> None:
+    config = yaml.safe_load((ROOT / "experiments/quickstart/fcn.yaml").read_text())
+    del config["model"]["init_args"]["optimizer"], config["model"]["init_args"]["scheduler"]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    resolved = yaml.safe_load(_parser().dump(parsed(["fit", "--config", str(tmp_path / "config.yaml")])))
+    model = resolved["fit"]["model"]["init_args"]
+    assert (model["optimizer"], model["scheduler"]) == ("lit_cv.tasks.base.sgd", "lit_cv.tasks.base.warmup")
 
 
 @pytest.mark.parametrize("null", ["null", "None"])

@@ -122,7 +122,7 @@ def test_training_is_deterministic() -> None:
 
 
 def test_options_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(UserError, match="size=70, .* must be a multiple of 16 x 2"):
+    with pytest.raises(UserError, match=r"size=70, .* must be a multiple of 16 x 2"):
         pose_net(size=70)
     with pytest.raises(UserError, match=r"size=64, pool=3: .* a multiple of 16 x 3 = 48"):
         pose_net(pool=3)
