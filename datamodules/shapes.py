@@ -4,8 +4,10 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 import cv2
@@ -63,35 +65,56 @@ def write_voc(root: Path | str, settings: Shapes = Shapes()) -> Path:
     Raises:
         UserError: If another VOCdevkit is there, or a setting is out of range.
     """
-    devkit = Path(root) / "VOCdevkit"
-    described = json.dumps({"version": _VERSION, **asdict(settings)}, indent=2) + "\n"
-    if devkit.exists():
-        _check_present(devkit, described)
-        return devkit
+
+    def write(folder: Path) -> None:
+        _write_devkit(folder, settings)
+
+    return write_once(Path(root) / "VOCdevkit", {"version": _VERSION}, settings, write)
+
+
+def write_once(folder: Path, layout: dict[str, Any], settings: Shapes, write: Callable[[Path], None]) -> Path:
+    """Let ``write`` fill a folder, under a temporary name and renamed, unless it is there already.
+
+    Args:
+        folder: The folder; missing, empty, or written before with the same settings.
+        layout: With the settings it says what the folder holds.
+        settings: What to generate.
+        write: Fills the folder that it is given.
+
+    Returns:
+        ``folder``.
+
+    Raises:
+        UserError: If something else is there, or a setting is out of range.
+    """
+    described = json.dumps({**layout, **asdict(settings)}, indent=2) + "\n"
+    if folder.is_dir() and any(folder.iterdir()):
+        _check_present(folder, described)
+        return folder
     if settings.size < 32 or settings.train < 1 or settings.val < 1 or settings.seed < 0:
         raise UserError(f"{settings}: size must be at least 32, train and val at least 1, and seed at least 0.")
-    Path(root).mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".VOCdevkit-", dir=root))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        _write_devkit(temporary, settings)
+        write(temporary)
         (temporary / "shapes.json").write_text(described)
         temporary.chmod(0o755)  # mkdtemp's folders are for their owner alone
-        os.rename(temporary, devkit)
+        os.rename(temporary, folder)
     except OSError:
-        if not devkit.exists():
+        if not (folder / "shapes.json").exists():
             raise
-        _check_present(devkit, described)  # another process was faster
+        _check_present(folder, described)  # another process was faster
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return devkit
+    return folder
 
 
-def _check_present(devkit: Path, described: str) -> None:
-    marker = devkit / "shapes.json"
+def _check_present(folder: Path, described: str) -> None:
+    marker = folder / "shapes.json"
     if not marker.exists():
-        raise UserError(f"{devkit} is not a generated data set: choose another root, or set source to local.")
+        raise UserError(f"{folder} is not a generated data set: choose another root, or set source to local.")
     if marker.read_text() != described:
-        raise UserError(f"{devkit} was generated with other settings ({marker}): choose another root or delete it.")
+        raise UserError(f"{folder} was generated with other settings ({marker}): choose another root or delete it.")
 
 
 def _write_devkit(devkit: Path, settings: Shapes) -> None:

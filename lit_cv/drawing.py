@@ -38,8 +38,8 @@ def draw_boxes(
     Returns:
         uint8 (H', W', 3) RGB; H'/H = W'/W is a whole number ≥ 1.
     """
-    zoom = _zoom(image)
-    picture = _enlarged(image.permute(1, 2, 0), zoom)
+    zoom = legible_zoom(image)
+    picture = enlarged(image.permute(1, 2, 0), zoom)
     texts = [class_names[label - 1] for label in labels.tolist()]
     order = list(range(len(texts)))
     if scores is not None:
@@ -70,8 +70,8 @@ def draw_mask(image: Tensor, mask: Tensor, class_names: Sequence[str]) -> Pictur
     Returns:
         uint8 (H', W', 3) RGB.
     """
-    zoom = _zoom(image)
-    picture, labels = _enlarged(image.permute(1, 2, 0), zoom), _enlarged(mask, zoom)
+    zoom = legible_zoom(image)
+    picture, labels = enlarged(image.permute(1, 2, 0), zoom), enlarged(mask, zoom)
     colors = voc_colors()
     inside = (labels > 0) & (labels != VOID)
     tinted = cv2.addWeighted(picture, 1 - _OPACITY, colors[labels], _OPACITY, 0)
@@ -131,12 +131,13 @@ def _write(path: Path, data: bytes) -> None:
         raise UserError(f"{path}: cannot write the picture ({error.strerror}); choose a writable folder") from error
 
 
-def _zoom(image: Tensor) -> int:
+def legible_zoom(image: Tensor) -> int:
+    """How many times an image, uint8 (3, H, W), is enlarged so that what is drawn into it can be read; 1 if large."""
     return max(1, round(_LEGIBLE_SIDE / max(image.shape[1:])))
 
 
-def _enlarged(pixels: Tensor, zoom: int) -> Picture:
-    """A copy of uint8 (H, W, ...) whose pixels are squares of zoom x zoom."""
+def enlarged(pixels: Tensor, zoom: int) -> Picture:
+    """A copy of uint8 (H, W, ...) whose pixels are squares of `zoom` x `zoom`."""
     array = pixels.cpu().numpy().repeat(zoom, axis=0)
     return np.ascontiguousarray(array.repeat(zoom, axis=1))
 

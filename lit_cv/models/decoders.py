@@ -83,29 +83,38 @@ class SymmetricDecoder(nn.Module):
     Max unpooling puts values where the encoder's map of the finer resolution has the maxima of its windows. Where the
     backbone goes from one stage to the next by that pooling, as VGG does, these are the places of the paired pooling;
     where it goes by strides or overlapping windows, the pooling is one beside the layer, and only its places are used.
+    A decoder narrower than the encoder uses the places of the first channels.
 
     Args:
         strides: Of the maps of the backbone, finest first.
         channels: Of these maps.
+        width: Most channels of the decoder's own maps; None: as many as the backbone's.
         upsampling: Any.
         kernel: Of transposed convolutions; None: 3.
         skips: Maps at this stride and coarser are added to the decoder's own of the same size, after a 1x1 convolution.
     """
 
     def __init__(
-        self, strides: list[int], channels: list[int], upsampling: Upsampling, kernel: int | None, skips: int
+        self,
+        strides: list[int],
+        channels: list[int],
+        width: int | None,
+        upsampling: Upsampling,
+        kernel: int | None,
+        skips: int,
     ) -> None:
         super().__init__()
         self.unpools = upsampling == "max_unpool"
         self.factors = [coarse // fine for fine, coarse in pairwise(strides)]
         self.last_factor = self.factors[0]
-        self.narrow = nn.ModuleList(_block(coarse, fine) for fine, coarse in pairwise(channels))
-        self.refine = nn.ModuleList(_block(fine, fine) for fine in channels[:-1])
+        widths = [fine if width is None else min(fine, width) for fine in channels[:-1]]
+        self.narrow = nn.ModuleList(_block(coarse, fine) for fine, coarse in pairwise([*widths, channels[-1]]))
+        self.refine = nn.ModuleList(_block(fine, fine) for fine in widths)
         levels = [level for level, stride in enumerate(strides[:-1]) if stride >= skips]
-        self.skips = nn.ModuleDict({str(level): nn.Conv2d(channels[level], channels[level], 1) for level in levels})
+        self.skips = nn.ModuleDict({str(level): nn.Conv2d(channels[level], widths[level], 1) for level in levels})
         # Last, so that with one seed all upsamplings start from the same other weights.
         self.enlarge = nn.ModuleList()
-        for fine, factor in zip(channels[:-1], self.factors, strict=True):
+        for fine, factor in zip(widths, self.factors, strict=True):
             if upsampling == "transposed":
                 self.enlarge.append(TransposedConvolution(fine, factor, kernel or SYMMETRIC_KERNEL))
             elif upsampling != "max_unpool":
@@ -124,8 +133,8 @@ class SymmetricDecoder(nn.Module):
 
 
 def _unpool(x: Tensor, encoded: Tensor, factor: int) -> Tensor:
-    """Unpool to the places of the maxima of the encoder's map."""
-    _, indices = F.max_pool2d(encoded.detach(), factor, return_indices=True)
+    """Unpool to the places of the maxima of the encoder's map, of as many channels as there are to unpool."""
+    _, indices = F.max_pool2d(encoded[:, : x.shape[1]].detach(), factor, return_indices=True)
     return max_unpool(x, indices, factor)
 
 

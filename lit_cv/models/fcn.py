@@ -36,6 +36,7 @@ class FCN(Segmenter):
         skips: 32: only the last map is used; 16, 8: also those at strides 16, and 8.
         decoder: ``score``: Long et al. 2015, see ``ScoreDecoder``. ``symmetric``: Noh et al. 2015, see
             ``SymmetricDecoder``; it ends at the backbone's finest map, from where scores are resized bilinearly.
+        decoder_width: Most channels of the symmetric decoder's maps; None: as many as the backbone's.
         upsampling_kernel: Sides of transposed convolutions; None: twice the stride in the score decoder, 3 in the
             symmetric one.
         upsampling_stride: Of the score decoder: scores at the finest used map are enlarged to pixels by this factor
@@ -64,6 +65,7 @@ class FCN(Segmenter):
         upsampling: Upsampling = "transposed",
         skips: Literal[32, 16, 8] = 32,
         decoder: Decoder = "score",
+        decoder_width: int | None = None,
         upsampling_kernel: int | None = None,
         upsampling_stride: int | None = None,
         learned_upsampling: bool = False,
@@ -76,7 +78,9 @@ class FCN(Segmenter):
         norm: Norm = "frozen",
         channels_last: bool = False,
     ) -> None:
-        _check(upsampling, decoder, upsampling_kernel, upsampling_stride, learned_upsampling, head, weights)
+        _check(
+            upsampling, decoder, decoder_width, upsampling_kernel, upsampling_stride, learned_upsampling, head, weights
+        )
         trunk = build_trunk(backbone, weights, norm, output_stride)
         if head == "backbone":
             trunk = with_end(trunk, weights, dropout)
@@ -86,10 +90,10 @@ class FCN(Segmenter):
         super().__init__(num_classes, min_size, max_size, divisible=strides[-1], channels_last=channels_last)
         self.backbone = IntermediateLayerGetter(trunk.layers, {tap.layers[-1]: tap.layers[-1] for tap in taps})
         # First what all upsamplings share, so that with one seed they start from the same weights.
-        self.classifier = _classifier(channels[0 if decoder == "symmetric" else -1], num_classes, head, dropout)
-        kernel, step, learned = upsampling_kernel, upsampling_stride, learned_upsampling
+        last = min(channels[0], decoder_width or channels[0]) if decoder == "symmetric" else channels[-1]
+        self.classifier = _classifier(last, num_classes, head, dropout)
         self.decoder = (
-            SymmetricDecoder(strides, channels, upsampling, kernel, skips)
+            SymmetricDecoder(strides, channels, decoder_width, upsampling, kernel, skips)
             if decoder == "symmetric"
             else ScoreDecoder(num_classes, strides, channels[:-1], upsampling, kernel, step, learned)
         )
@@ -146,6 +150,7 @@ def _classifier(channels: int, num_classes: int, head: Head, dropout: float | No
 def _check(
     upsampling: Upsampling,
     decoder: Decoder,
+    width: int | None,
     kernel: int | None,
     stride: int | None,
     learned: bool,
@@ -163,5 +168,9 @@ def _check(
         )
     if kernel is not None and kernel < 1:
         raise UserError(f"upsampling_kernel={kernel}: give at least 1.")
+    if decoder == "score" and width is not None:
+        raise UserError("decoder_width belongs to decoder: symmetric: leave it out.")
+    if width is not None and width < 1:
+        raise UserError(f"decoder_width={width}: give at least 1.")
     if decoder == "symmetric" and (stride is not None or head == "conv"):
         raise UserError("upsampling_stride and head: conv belong to decoder: score: leave them out.")

@@ -7,12 +7,11 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from lit_cv.drawing import Picture
+from lit_cv.drawing import Picture, enlarged, legible_zoom
 from lit_cv.renderers.base import Objects, Renderer
 
 RIGHT, LEFT, MIDDLE = (255, 120, 0), (0, 170, 255), (90, 230, 90)  # RGB
 _EDGE = (0, 0, 0)
-_LEGIBLE_SIDE = 480
 _SHIFT = 4  # OpenCV takes fixed-point coordinates with so many binary digits
 
 
@@ -38,9 +37,8 @@ class PoseRenderer(Renderer):
 
     def draw(self, image: Tensor, objects: Objects) -> Picture:
         """Draw the skeletons of a target, (P, K, 3), or of a prediction, (P, K, 2); a small image is enlarged first."""
-        zoom = max(1, round(_LEGIBLE_SIDE / max(image.shape[1:])))
-        picture: Picture = np.ascontiguousarray(image.cpu().permute(1, 2, 0).numpy())
-        picture = np.repeat(np.repeat(picture, zoom, axis=0), zoom, axis=1)
+        zoom = legible_zoom(image)
+        picture = enlarged(image.permute(1, 2, 0), zoom)
         thickness = max(2, round(max(picture.shape) / 150))
         for person in objects["keypoints"].cpu().double().numpy():
             flags = person[:, 2] if person.shape[1] == 3 else np.full(len(person), 2)

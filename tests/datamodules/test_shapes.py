@@ -31,7 +31,7 @@ def test_present_data_is_kept_and_other_settings_are_refused(voc_root: Path, tmp
     assert digest(voc_root) == before
     with pytest.raises(UserError, match="other settings"):
         write_voc(voc_root, Shapes(train=11, val=5, size=64, seed=1))
-    (tmp_path / "real" / "VOCdevkit").mkdir(parents=True)
+    (tmp_path / "real" / "VOCdevkit" / "VOC2012").mkdir(parents=True)
     with pytest.raises(UserError, match="not a generated data set"):
         write_voc(tmp_path / "real", SETTINGS)
 

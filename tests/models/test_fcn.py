@@ -20,6 +20,7 @@ CLASSES = 4
 UPSAMPLINGS = ("nearest", "bilinear", "bed_of_nails", "max_unpool", "transposed")
 ARMS = {
     **{f"symmetric_{name}": {"decoder": "symmetric", "upsampling": name} for name in UPSAMPLINGS},
+    "symmetric_narrow": {"decoder": "symmetric", "upsampling": "max_unpool", "decoder_width": 8, "skips": 8},
     **{f"score_{name}": {"upsampling": name} for name in ("nearest", "bilinear", "transposed")},
     "score_learned": {"learned_upsampling": True, "upsampling_kernel": 3, "upsampling_stride": 2},
 }
@@ -211,6 +212,8 @@ def test_nothing_but_new_layers_trains_with_zero_trainable_layers(backbone: str)
         ({"upsampling_stride": 3}, "upsampling_stride=3: no repetition of it gives 8"),
         ({"upsampling_stride": 1}, "upsampling_stride=1: no repetition of it gives 8"),
         ({"decoder": "symmetric", "upsampling_stride": 2}, "belong to decoder: score"),
+        ({"decoder_width": 8}, "belongs to decoder: symmetric"),
+        ({"decoder": "symmetric", "decoder_width": 0}, "decoder_width=0: give at least 1"),
         ({"decoder": "symmetric", "head": "conv"}, "belong to decoder: score"),
         ({"head": "backbone"}, "takes a VGG, alexnet or googlenet, not 'tiny_vgg'"),
         ({"skips": 16}, "skips=16: the last map of tiny_vgg has stride 16 here"),
