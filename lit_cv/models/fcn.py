@@ -78,9 +78,8 @@ class FCN(Segmenter):
         norm: Norm = "frozen",
         channels_last: bool = False,
     ) -> None:
-        _check(
-            upsampling, decoder, decoder_width, upsampling_kernel, upsampling_stride, learned_upsampling, head, weights
-        )
+        kernel, step, learned = upsampling_kernel, upsampling_stride, learned_upsampling
+        _check(upsampling, decoder, decoder_width, kernel, step, learned, head, weights)
         trunk = build_trunk(backbone, weights, norm, output_stride)
         if head == "backbone":
             trunk = with_end(trunk, weights, dropout)
