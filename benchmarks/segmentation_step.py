@@ -3,8 +3,8 @@
 All have the same architecture and weights and see the same batch, in turns. torchvision's fcn_resnet50 trains in a
 plain loop as in its reference scripts: float images, plain memory format, float32, batch norm that is trained. Ours
 takes uint8 images and has channels_last memory; with frozen (folded) or trained batch norm and in float32 or bfloat16,
-so that the gain of each can be told. Recommended on CPU: frozen, bfloat16. Prints and writes medians and ratios (ours /
-torchvision's; below 1 is faster).
+so that the gain of each can be told. Recommended on CPU: frozen, and bfloat16 where the CPU has instructions for it.
+Prints and writes medians and ratios (ours / torchvision's; below 1 is faster).
 
     python benchmarks/segmentation_step.py --device cpu --batch 2 --size 320 --profile
 """
@@ -23,20 +23,16 @@ from torchvision.models.segmentation import fcn_resnet50
 from lit_cv.models import FCN
 
 CLASSES = 21
-ARMS = {
-    f"ours norm={norm} {precision}": (norm, precision)
-    for precision in ("float32", "bf16")
-    for norm in ("train", "frozen")
-}
+ARMS = {f"ours norm={norm} {kind}": (norm, kind) for kind in ("float32", "bf16") for norm in ("train", "frozen")}
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def build() -> dict[str, nn.Module]:
+def build(precisions: list[str]) -> dict[str, nn.Module]:
     """Return torchvision's network and ours with one state dict."""
     theirs = fcn_resnet50(weights=None, weights_backbone=None, num_classes=CLASSES, aux_loss=False)
     options = {"output_stride": 8, "head": "conv", "upsampling": "bilinear", "channels_last": True}
     networks: dict[str, nn.Module] = {"torchvision": theirs}
-    for name, (norm, _) in ARMS.items():
+    for name, norm in [(name, norm) for name, (norm, kind) in ARMS.items() if kind in precisions]:
         network = FCN(CLASSES, "resnet50", norm=norm, **options)
         network.load_state_dict(theirs.state_dict(), strict=norm == "train")  # frozen norms count no batches
         networks[name] = network
@@ -56,7 +52,7 @@ def measure(arguments: argparse.Namespace, batch: int) -> dict[str, object]:
     """Time all networks in turns on one batch."""
     device = arguments.device
     torch.manual_seed(0)
-    networks = {name: network.to(device).train() for name, network in build().items()}
+    networks = {name: network.to(device).train() for name, network in build(arguments.precision).items()}
     images, targets = make_batch(batch, arguments.size)
     normalise = torchvision.transforms.Normalize(MEAN, STD)
     floats = torch.stack([normalise(image / 255) for image in images])
@@ -67,13 +63,13 @@ def measure(arguments: argparse.Namespace, batch: int) -> dict[str, object]:
         return [F.cross_entropy(logits, labels.to(device), ignore_index=255)]
 
     steps = {"torchvision": training_step(networks["torchvision"], their_losses, device, bf16=False)}
-    for name, (_, precision) in ARMS.items():
+    for name in [name for name in ARMS if name in networks]:
         ours = functools.partial(networks[name].losses, images, targets)
-        steps[name] = training_step(networks[name], lambda ours=ours: ours().values(), device, precision == "bf16")
+        steps[name] = training_step(networks[name], lambda ours=ours: ours().values(), device, ARMS[name][1] == "bf16")
     medians = median_seconds(steps, arguments.steps, arguments.warmup, device)
     if arguments.profile:
         with torch.profiler.profile() as profile:
-            steps["ours norm=frozen bf16"]()
+            steps[f"ours norm=frozen {arguments.precision[-1]}"]()
         print(profile.key_averages().table(sort_by=f"self_{device}_time_total", row_limit=12, max_name_column_width=40))
     return {
         "batch": batch,
@@ -90,6 +86,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=320, help="sides of the images, a multiple of 8")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--warmup", type=int, default=1)
+    parser.add_argument("--precision", choices=("float32", "bf16"), nargs="+", default=["float32"])
     parser.add_argument("--profile", action="store_true", help="print where a step of ours spends its time")
     arguments = parser.parse_args()
     result = {
