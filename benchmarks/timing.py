@@ -2,6 +2,7 @@
 
 import json
 import platform
+import random
 import statistics
 import time
 from collections.abc import Callable, Iterable
@@ -33,13 +34,15 @@ def training_step(
 def median_seconds(
     calls: dict[str, Callable[[], object]], repeats: int, warmup: int, device: str = "cpu"
 ) -> dict[str, float]:
-    """Time each call in turns; the first ``warmup`` turns do not count."""
+    """Time each call in turns, each turn in another order; the first ``warmup`` turns do not count."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
+    order = list(calls)
     for turn in range(warmup + repeats):
-        for name, call in calls.items():
+        random.Random(turn).shuffle(order)  # what a call leaves in caches and free memory meets each of the others
+        for name in order:
             synchronise(device)
             start = time.perf_counter()
-            call()
+            calls[name]()
             synchronise(device)
             if turn >= warmup:
                 seconds[name].append(time.perf_counter() - start)

@@ -70,7 +70,8 @@ def max_unpool(x: Tensor, indices: Tensor, factor: int) -> Tensor:
     height, width = height * factor, width * factor
     if _is_channels_last(x):
         # Along one axis of all values: neighbours in memory stay neighbours.
-        places = indices.permute(0, 2, 3, 1) * channels + torch.arange(channels, device=x.device)
+        channel = torch.arange(channels, device=x.device)
+        places = torch.add(channel, indices.permute(0, 2, 3, 1), alpha=channels)
         values = x.permute(0, 2, 3, 1).flatten(1)
         flat = x.new_zeros(batch, height * width * channels).scatter_(1, places.flatten(1), values)
         return flat.view(batch, height, width, channels).permute(0, 3, 1, 2)
