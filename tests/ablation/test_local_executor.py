@@ -162,7 +162,7 @@ def test_ctrl_c_ends_everything_and_says_how_to_go_on(project):
     runner = subprocess.Popen([sys.executable, "-c", RUNNER], stdout=subprocess.PIPE, text=True)
     wait_until(lambda: len(processes(marker)) == 2)
     runner.send_signal(signal.SIGINT)
-    output, _ = runner.communicate(timeout=10)
+    output, _ = runner.communicate(timeout=60)
     assert runner.returncode == 1
     assert "The same command continues" in output
     wait_until(lambda: not processes(marker))

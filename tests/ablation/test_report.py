@@ -328,11 +328,11 @@ def test_two_hundred_runs_are_reported_in_seconds(make_group):
 @pytest.mark.parametrize(
     "file", sorted((REPOSITORY / "sweeps" / "published").glob("*.csv")), ids=lambda file: file.stem
 )
-def test_every_published_file_has_a_number_for_every_arm_of_its_sweep(file, make_group):
+def test_every_published_number_belongs_to_an_arm_of_its_sweep(file, make_group):
     sweep = load_sweep(REPOSITORY / "sweeps" / f"{file.stem}.yaml")
     group = make_group({key: sweep.parameters[key] for key in sweep.swept()}, seeds=(1,))
     study = load_study([group])
     published = load_published(file, study)
-    assert [published.of(arm) for arm in study.arms].count(None) == 0
-    assert len(published.values) == len(study.arms)
-    assert re.search(r"arXiv:\d{4}\.\d{5}; Table \d+.*VOC07 test mAP", published.source)
+    numbers = [number for arm in study.arms if (number := published.of(arm)) is not None]
+    assert len(numbers) == len(published.values) > 1
+    assert re.search(r"arXiv:\d{4}\.\d{4,5}; Table \d+.*(VOC|ILSVRC)", published.source)

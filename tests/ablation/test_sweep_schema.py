@@ -147,7 +147,7 @@ def test_every_sweep_of_the_repository_loads_and_names_an_experiment(file):
     assert f"--run.group={file.stem}" in trials[0].args
     assert trials[0].args[1] == "--config"
     assert sweep.metric is not None
-    assert sweep.metric.goal == "maximize"
+    assert sweep.metric.goal == ("minimize" if "error" in sweep.metric.name else "maximize")
 
 
 def test_importing_the_sweep_side_is_light():

@@ -1,6 +1,5 @@
 """Every YAML of the project parses with the real parser, and takes a real step on generated data."""
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,6 @@ import pytest
 import yaml
 
 from lit_cv.ablation.sweep import load_sweep
-from lit_cv.ablation.values import canonical
 from lit_cv.errors import UserError
 from lit_cv.preflight import _parser, check_trials, parsed
 from lit_cv.training import LitCLI
@@ -16,7 +14,6 @@ from lit_cv.training import LitCLI
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted(ROOT.glob("experiments/*/*.yaml"))
 SWEEPS = sorted(ROOT.glob("sweeps/*.yaml"))
-PUBLISHED = sorted(ROOT.glob("sweeps/published/*.csv"))
 
 
 @pytest.fixture(autouse=True)
@@ -82,16 +79,6 @@ def test_every_arm_of_a_sweep_parses(path: Path) -> None:
     sweep = load_sweep(path)
     assert sweep.metric is not None
     check_trials([trial.args for trial in sweep.trials()], sweep.metric.name)
-
-
-@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.stem)
-def test_published_numbers_belong_to_arms(path: Path) -> None:
-    sweep = load_sweep(ROOT / "sweeps" / f"{path.stem}.yaml")
-    keys = sweep.swept()
-    arms = {canonical({key: trial.values[key] for key in keys}) for trial in sweep.trials()}
-    rows = list(csv.DictReader(line for line in path.read_text().splitlines() if not line.startswith("#")))
-    assert set(rows[0]) == {*keys, "published"}
-    assert {canonical({key: yaml.safe_load(row[key]) for key in keys}) for row in rows} <= arms
 
 
 @pytest.mark.slow
