@@ -10,7 +10,6 @@ Example: python benchmarks/evaluation_cost.py --root data --output benchmarks/re
 
 import argparse
 import json
-import platform
 import statistics
 import tempfile
 import time
@@ -22,6 +21,7 @@ from typing import Any
 import lightning as L
 import torch
 import torchvision
+from timing import hardware
 
 from datamodules import Shapes, VOCSegmentationDataModule
 from datamodules.loader import Batch
@@ -99,11 +99,6 @@ def measure(task: SegmentationTask, data: VOCSegmentationDataModule, batches: in
     }
 
 
-def processor_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", help="folder that holds VOCdevkit/VOC2012; generated images if left out")
@@ -126,7 +121,7 @@ def main() -> None:
         }  # by the network's upsampling
         result = {
             "benchmark": "evaluation_cost",
-            "hardware": torch.cuda.get_device_name() if args.device == "gpu" else processor_name(),
+            "hardware": hardware("cuda" if args.device == "gpu" else "cpu"),
             "threads": torch.get_num_threads(),
             "versions": {"torch": torch.__version__, "torchvision": torchvision.__version__},
             "data": {"counts": data.counts, "fingerprint": data.fingerprint},

@@ -8,13 +8,13 @@ seconds per image, their ratio (shared / separate; below 1 is faster), and the a
 
 import argparse
 import json
-import platform
 import statistics
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from timing import hardware, synchronise
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -44,16 +44,11 @@ def gflops(network: SlidingWindowSegmenter, image: Tensor) -> float:
 
 
 def seconds(network: SlidingWindowSegmenter, image: Tensor) -> float:
-    synchronise(image.device)
+    synchronise(image.device.type)
     start = time.perf_counter()
     network.predict([image])
-    synchronise(image.device)
+    synchronise(image.device.type)
     return time.perf_counter() - start
-
-
-def synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 def difference(networks: dict[str, SlidingWindowSegmenter], image: Tensor) -> float:
@@ -85,11 +80,6 @@ def measure(arguments: argparse.Namespace, stride: int) -> dict[str, Any]:
     }
 
 
-def processor_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -99,11 +89,10 @@ def main() -> None:
     parser.add_argument("--patch-batch", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    cuda = arguments.device == "cuda"
     patch = SlidingWindowSegmenter(CLASSES, arguments.widths).patch
     result = {
         "setting": {**vars(arguments), "patch": patch, "threads": torch.get_num_threads()},
-        "hardware": torch.cuda.get_device_name() if cuda else processor_name(),
+        "hardware": hardware(arguments.device),
         "versions": {"torch": torch.__version__},
         "results": [measure(arguments, stride) for stride in arguments.strides],
     }
