@@ -4,9 +4,10 @@ import pytest
 import torch
 from torchvision.ops import MultiScaleRoIAlign, roi_align, roi_pool
 
-from lit_cv.ops.roi import pool_rois, pyramid_levels
+from lit_cv.ops.roi import RoIOp, pool_rois, pyramid_levels
 
 STRIDES = [4, 8, 16]
+OPS = ["align", "pool"]
 EDGES = torch.tensor(
     [
         [0.0, -40, -30, 20, 30],  # beyond the corner
@@ -15,6 +16,8 @@ EDGES = torch.tensor(
         [0, 0, 0, 128, 96],  # the whole image
         [0, 50, 50, 50, 50],  # without area
         [1, 127, 95, 128, 96],  # the last pixel
+        [0, 8, 24, 40, 56],  # halves of cells at stride 16: 0.5, 1.5, 2.5, 3.5
+        [1, -8, -24, 8, 40],
     ]
 )
 
@@ -27,16 +30,24 @@ def maps_and_rois(dtype: torch.dtype = torch.float32) -> tuple[list[torch.Tensor
     return maps, torch.cat((torch.cat((owners, corners.flatten(1)), dim=1), EDGES))
 
 
+def kernel(features: torch.Tensor, rois: torch.Tensor, stride: int, op: RoIOp) -> torch.Tensor:
+    """Call torchvision's."""
+    if op == "pool":
+        return roi_pool(features, rois, 7, 1 / stride)
+    return roi_align(features, rois, 7, 1 / stride, sampling_ratio=2)
+
+
+@pytest.mark.parametrize("op", OPS)
 @pytest.mark.parametrize("level", [0, 2])
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_align_on_one_map_is_torchvisions(level: int, channels_last: bool) -> None:
+def test_pooling_from_one_map_is_torchvisions(op: RoIOp, level: int, channels_last: bool) -> None:
     maps, rois = maps_and_rois()
     features = maps[level].detach()
     if channels_last:
         features = features.to(memory_format=torch.channels_last)
-    features.requires_grad_()
-    pooled = pool_rois([features], [STRIDES[level]], rois, 7)
-    expected = roi_align(features, rois, 7, 1 / STRIDES[level], sampling_ratio=2)
+    features.relu_().requires_grad_()  # many cells of a region hold its maximum
+    pooled = pool_rois([features], [STRIDES[level]], rois, 7, op)
+    expected = kernel(features, rois, STRIDES[level], op)
     torch.testing.assert_close(pooled, expected, rtol=1e-4, atol=1e-5)
     weights = torch.randn(expected.shape)
     (gradient,) = torch.autograd.grad((pooled * weights).sum(), features)
@@ -64,9 +75,59 @@ def test_pool_on_a_pyramid_takes_each_region_from_its_level() -> None:
     rois = rois[:60]
     levels = pyramid_levels(rois[:, 1:], STRIDES)
     pooled = pool_rois(maps, STRIDES, rois, 7, op="pool")
-    for level, (features, stride) in enumerate(zip(maps, STRIDES, strict=True)):
+    weights = torch.randn(pooled.shape)
+    gradients = torch.autograd.grad((pooled * weights).sum(), maps)
+    for level, (features, stride, gradient) in enumerate(zip(maps, STRIDES, gradients, strict=True)):
         chosen = levels == level
-        torch.testing.assert_close(pooled[chosen], roi_pool(features, rois[chosen], 7, 1 / stride))
+        expected = roi_pool(features, rois[chosen], 7, 1 / stride)
+        torch.testing.assert_close(pooled[chosen], expected)
+        (wanted,) = torch.autograd.grad((expected * weights[chosen]).sum(), features)
+        torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_pool_of_a_region_worked_by_hand() -> None:
+    features = torch.tensor([[[[1.0, 7.0, 2.0], [3.0, 4.0, 5.0], [9.0, 0.0, 6.0]]]], requires_grad=True)
+    # Of columns 0 to 2 and rows 0 to 1: two columns of bins that share column 1, two rows of bins.
+    pooled = pool_rois([features], [16], torch.tensor([[0.0, 0, 0, 32, 16]]), 2, "pool")
+    assert pooled.tolist() == [[[[7, 7], [4, 5]]]]
+    pooled.sum().backward()
+    assert features.grad.tolist() == [[[[0, 2, 0], [0, 1, 1], [0, 0, 0]]]]
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_gradient_is_that_of_the_function(op: RoIOp) -> None:
+    generator = torch.Generator().manual_seed(2)
+    # Values a step apart: the maxima stay the same when one of them is moved a little.
+    values = torch.randperm(2 * 2 * 5 * 6, generator=generator).double().view(2, 2, 5, 6)
+    rois = torch.tensor([[0, 3.0, 5, 70, 60], [1, -20, 10, 50, 200], [1, 40, 40, 41, 41]], dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda maps: pool_rois([maps], [16], rois, 3, op), values.requires_grad_())
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_gradient_is_the_same_each_time(op: RoIOp) -> None:
+    maps, rois = maps_and_rois()
+    weights = torch.randn(len(rois), 6, 7, 7)
+    threads = torch.get_num_threads()
+    gradients = []
+    for number in (1, 2, 2):
+        torch.set_num_threads(number)
+        pooled = pool_rois(maps, STRIDES, rois, 7, op)
+        gradients.append(torch.autograd.grad((pooled * weights).sum(), maps))
+    torch.set_num_threads(threads)
+    for repeated in gradients[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(gradients[0], repeated, strict=True))
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_half_precision_pools_in_single(op: RoIOp) -> None:
+    maps, rois = maps_and_rois()
+    halves = [level.detach().bfloat16().requires_grad_() for level in maps]
+    pooled = pool_rois(halves, STRIDES, rois, 7, op)
+    assert pooled.dtype == torch.bfloat16
+    expected = pool_rois([level.float() for level in halves], STRIDES, rois, 7, op)
+    assert torch.equal(pooled, expected.bfloat16())
+    pooled.float().sum().backward()
+    assert all(level.grad.dtype == torch.bfloat16 for level in halves)
 
 
 def test_pyramid_level_of_known_boxes() -> None:
@@ -75,8 +136,8 @@ def test_pyramid_level_of_known_boxes() -> None:
     assert pyramid_levels(boxes, [4, 8, 16, 32]).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
-@pytest.mark.parametrize("op", ["align", "pool"])
-def test_no_region_pools_to_nothing(op: str) -> None:
+@pytest.mark.parametrize("op", OPS)
+def test_no_region_pools_to_nothing(op: RoIOp) -> None:
     maps, rois = maps_and_rois()
     pooled = pool_rois(maps, STRIDES, rois[:0], 7, op=op)
     assert pooled.shape == (0, 6, 7, 7)
