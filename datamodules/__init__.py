@@ -7,6 +7,7 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # its import asks the network for 
 from datamodules.folder import ImageFolderDataModule
 from datamodules.lsp import LSPPoseDataModule
 from datamodules.mpii import MPIIPoseDataModule
+from datamodules.proposals import Proposals
 from datamodules.shapes import Shapes
 from datamodules.voc import VOCDetectionDataModule
 from datamodules.voc_localization import VOCLocalizationDataModule
@@ -16,6 +17,7 @@ __all__ = [
     "ImageFolderDataModule",
     "LSPPoseDataModule",
     "MPIIPoseDataModule",
+    "Proposals",
     "Shapes",
     "VOCDetectionDataModule",
     "VOCLocalizationDataModule",

@@ -103,9 +103,14 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
         """The test images in order, sharded by rank, nothing padded."""
         return self._eval_loader("test")
 
-    def _eval_loader(self, split: str) -> Loader:
+    def train_in_order(self, first: int = 0) -> Loader:
+        """The training images from ``first`` on, in order and without augmentation, for what follows the training."""
+        return self._eval_loader("train", first)
+
+    def _eval_loader(self, split: str, first: int = 0) -> Loader:
         packed = self._split(split)
         batches = EvalBatches(len(packed), self.batch_size, *self._ranks())
+        batches.indices = batches.indices[first:]
         return Loader(self.dataset(packed, training=False), batches, self.num_workers, self._pin_memory())
 
     def _split(self, split: str) -> P:

@@ -11,7 +11,8 @@ from torch.utils.data import Dataset
 
 from datamodules.annotations import PackedAnnotations
 from datamodules.decode import check_size, read_image
-from datamodules.loader import Sample
+from datamodules.loader import Sample, Target
+from datamodules.proposals import StoredProposals
 from datamodules.sampling import Key, sample_seed
 from datamodules.transforms import Augmentation
 
@@ -33,6 +34,7 @@ class DetectionDataset(Dataset[Sample]):
         seed: With epoch and index it determines the augmentation, see :func:`sample_seed`.
         difficult: Whether difficult boxes are kept.
         partners: int64 (N,); image i gets the target of image ``partners[i]``, rescaled to its size. None: its own.
+        proposals: Of the same images; with them targets have ``proposals``. None: none.
     """
 
     def __init__(
@@ -43,9 +45,10 @@ class DetectionDataset(Dataset[Sample]):
         seed: int = 0,
         difficult: bool = True,
         partners: NDArray[np.int64] | None = None,
+        proposals: StoredProposals | None = None,
     ) -> None:
         self.root, self.annotations, self.augmentation = root, annotations, augmentation
-        self.seed, self.difficult, self.partners = seed, difficult, partners
+        self.seed, self.difficult, self.partners, self.proposals = seed, difficult, partners, proposals
 
     def __len__(self) -> int:
         return len(self.annotations)
@@ -59,7 +62,8 @@ class DetectionDataset(Dataset[Sample]):
         Returns:
             The image, uint8 (3, H, W) RGB, and its target: ``boxes`` float32 (N, 4) xyxy in pixels, ``labels`` int64
             (N,) in 1..C, ``difficult`` bool (N,), ``area`` float32 (N,) in square pixels, ``iscrowd`` int64 (N,) zeros,
-            ``image_id`` int64 scalar, the index.
+            ``image_id`` int64 scalar, the index; with proposals, those of the image: ``proposals`` float32 (P, 4) xyxy
+            in pixels, best first.
 
         Raises:
             UserError: If the image cannot be read or is not of the annotated size.
@@ -70,11 +74,16 @@ class DetectionDataset(Dataset[Sample]):
         width, height = self.annotations.sizes[index].tolist()
         check_size(path, (image.shape[1], image.shape[0]), (width, height))
         boxes, labels, difficult = self._objects(index)
+        proposals = None if self.proposals is None else self.proposals.best(index)
         if self.augmentation:
-            image, boxes, rows = self.augmentation(image, boxes, sample_seed(self.seed, epoch, index))
+            chance = sample_seed(self.seed, epoch, index)
+            if proposals is None:
+                image, boxes, rows = self.augmentation(image, boxes, chance)
+            else:
+                image, boxes, rows, proposals = self.augmentation.with_proposals(image, boxes, proposals, chance)
             labels, difficult = labels[rows], difficult[rows]
         corners = torch.from_numpy(boxes)
-        return to_tensor(image), {
+        target: Target = {
             "boxes": corners,
             "labels": torch.from_numpy(labels),
             "difficult": torch.from_numpy(difficult),
@@ -82,6 +91,9 @@ class DetectionDataset(Dataset[Sample]):
             "iscrowd": torch.zeros(len(labels), dtype=torch.int64),
             "image_id": torch.tensor(index),
         }
+        if proposals is not None:
+            target["proposals"] = torch.from_numpy(proposals)
+        return to_tensor(image), target
 
     def _objects(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
         """Writable copies of the boxes, labels and flags that image ``index`` is trained on."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lit_cv.errors import UserError
 
-Preset = Literal["none", "flip", "ssd"]
+Preset = Literal["none", "flip", "ssd", "ssd_zoom"]
 MaskPreset = Literal["none", "flip"]
 Image = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
@@ -43,7 +43,8 @@ class Augmentation(_Chain):
     """
 
     def __init__(self, transforms: Sequence[A.BasicTransform]) -> None:
-        super().__init__(transforms, bbox_params=A.BboxParams("albumentations", label_fields=["rows"]))
+        boxes = A.BboxParams("albumentations", label_fields=["rows"])
+        super().__init__(transforms, bbox_params=boxes, additional_targets={"proposals": "bboxes"})
 
     def __call__(self, image: Image, boxes: Boxes, seed: int) -> tuple[Image, Boxes, NDArray[np.int64]]:
         """Augment one sample.
@@ -57,18 +58,44 @@ class Augmentation(_Chain):
             The image, uint8 (H', W', 3); the boxes that are left, float32 (M, 4), inside the image and with an area;
             and for each of them its row in ``boxes``, int64 (M,).
         """
+        return self.with_proposals(image, boxes, np.zeros((0, 4), np.float32), seed)[:3]
+
+    def with_proposals(
+        self, image: Image, boxes: Boxes, proposals: Boxes, seed: int
+    ) -> tuple[Image, Boxes, NDArray[np.int64], Boxes]:
+        """Augment one sample together with its proposals.
+
+        They are moved as the boxes are, but have no say in what a transform does: :class:`IoUCrop`, for instance,
+        chooses the patch that it chooses without them.
+
+        Args:
+            image: uint8 (H, W, 3).
+            boxes: float32 (N, 4), xyxy in pixels.
+            proposals: float32 (P, 4), xyxy in pixels.
+            seed: Seed of this sample's random stream, in [0, 2**32).
+
+        Returns:
+            What :meth:`__call__` returns, and the proposals that are left, float32 (P', 4), inside the image and with
+            an area, in their order.
+        """
         height, width = image.shape[:2]
+        size = np.array([width, height, width, height])
         relative = np.empty((len(boxes), 5), dtype=np.float32)
-        relative[:, :4] = boxes / np.array([width, height, width, height])
+        relative[:, :4] = boxes / size
         relative[:, 4] = np.arange(len(boxes))
-        data: dict[str, Any] = {"image": image, "bboxes": _inside(relative)}
+        data: dict[str, Any] = {
+            "image": image,
+            "bboxes": _inside(relative),
+            "proposals": _inside((proposals / size).astype(np.float32)),
+        }
         for transform in self.seeded(seed):
             data = transform(**data)
-            data["bboxes"] = _inside(np.asarray(data["bboxes"], dtype=np.float32).reshape(-1, 5))
+            for key, columns in (("bboxes", 5), ("proposals", 4)):
+                data[key] = _inside(np.asarray(data[key], dtype=np.float32).reshape(-1, columns))
         image, relative = data["image"], data["bboxes"]
         height, width = image.shape[:2]
-        left = relative[:, :4] * np.array([width, height, width, height], dtype=np.float32)
-        return image, left, relative[:, 4].astype(np.int64)
+        pixels = np.array([width, height, width, height], dtype=np.float32)
+        return image, relative[:, :4] * pixels, relative[:, 4].astype(np.int64), data["proposals"] * pixels
 
 
 class MaskAugmentation(_Chain):
@@ -96,7 +123,7 @@ class MaskAugmentation(_Chain):
 
 
 def _inside(boxes: Boxes) -> Boxes:
-    """Clip relative boxes (N, 5) to the image and drop those without an area."""
+    """Clip relative boxes (N, 4 or more) to the image and drop those without an area."""
     boxes[:, :4] = boxes[:, :4].clip(0, 1)
     return boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
 
@@ -105,7 +132,7 @@ def make_augmentation(choice: Preset | Sequence[A.BasicTransform]) -> Augmentati
     """The augmentation of a preset or of a list of transforms; None for none.
 
     ``flip`` mirrors every second image; ``ssd`` is the photometric distortion, patch sampling and mirroring of Liu et
-    al. 2016 §2.2 (without their later zoom-out).
+    al. 2016 §2.2, ``ssd_zoom`` the same with the zoom-out of their §3.6.
     """
     if choice == "none":
         return None
@@ -114,8 +141,13 @@ def make_augmentation(choice: Preset | Sequence[A.BasicTransform]) -> Augmentati
     if choice == "ssd":
         # The crop first: the distortion of a pixel does not depend on the others, and a patch has fewer of them.
         return Augmentation([IoUCrop(p=1.0), PhotometricDistortion(p=1.0), A.HorizontalFlip(p=0.5)])
+    if choice == "ssd_zoom":
+        # The distortion first, as in Liu's code: what surrounds the image is the mean, undistorted, and costs nothing.
+        return Augmentation([PhotometricDistortion(p=1.0), ZoomOut(), IoUCrop(p=1.0), A.HorizontalFlip(p=0.5)])
     if isinstance(choice, str):
-        raise UserError(f"augmentation={choice!r} is neither none, flip, ssd nor a list of albumentations transforms.")
+        raise UserError(
+            f"augmentation={choice!r} is neither none, flip, ssd, ssd_zoom nor a list of albumentations transforms."
+        )
     return Augmentation(choice)
 
 
@@ -123,7 +155,7 @@ def make_mask_augmentation(choice: MaskPreset | Sequence[A.BasicTransform]) -> M
     """The augmentation of images with masks: of ``flip`` (every second image) or a list of transforms; None for none.
 
     Raises:
-        UserError: If it is another preset; ``ssd`` samples patches around boxes, which masks do not have.
+        UserError: If it is another preset; those of SSD sample patches around boxes, which masks do not have.
     """
     if choice == "none":
         return None
@@ -194,6 +226,49 @@ def _look_up(image: Image, table: NDArray[np.float32]) -> Image:
     if rounded[0] == 0 and rounded[255] == 255 and rounded[128] == 128:  # the identity: neutral draws are common
         return image
     return np.asarray(cv2.LUT(image, rounded), dtype=np.uint8)
+
+
+class ZoomOut(A.DualTransform):  # type: ignore[misc]
+    """Put the image at a random place on a larger canvas filled with the mean (Liu et al. 2016 §3.6).
+
+    It makes small objects out of large ones. Both sides of the canvas are 1 to ``largest`` times as long, drawn evenly.
+
+    Args:
+        largest: Largest side of the canvas over that of the image, at least 1.
+        fill: Colour of the canvas, RGB; default: the mean of ImageNet as in Liu's code.
+        p: Probability of the whole.
+    """
+
+    _targets = A.HorizontalFlip._targets
+
+    def __init__(self, largest: float = 4.0, fill: tuple[int, int, int] = (123, 117, 104), p: float = 0.5) -> None:
+        super().__init__(p=p)
+        self.largest, self.fill = largest, fill
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """Draw the canvas, (height, width), and the place of the image's corner on it, (top, left), in whole pixels."""
+        size = np.array(params["shape"][:2])
+        canvas = (size * self.random_generator.uniform(1, self.largest)).astype(int)
+        corner = self.random_generator.integers(canvas - size, endpoint=True)
+        return {"canvas": tuple(canvas.tolist()), "corner": tuple(corner.tolist())}
+
+    def apply(self, img: Image, canvas: tuple[int, int], corner: tuple[int, int], **params: Any) -> Image:
+        """Put the image on the canvas."""
+        top, left = corner
+        bottom, right = canvas[0] - top - img.shape[0], canvas[1] - left - img.shape[1]
+        framed = cv2.copyMakeBorder(img, top, bottom, left, right, cv2.BORDER_CONSTANT, value=self.fill)
+        return np.asarray(framed, dtype=np.uint8)
+
+    def apply_to_bboxes(
+        self, bboxes: NDArray[np.float32], canvas: tuple[int, int], corner: tuple[int, int], **params: Any
+    ) -> NDArray[np.float32]:
+        """Move and shrink the boxes (relative coordinates, further columns behind) with the image."""
+        boxes = bboxes.copy()
+        for axis in (0, 1):  # y, x
+            side = params["shape"][axis]
+            columns = boxes[:, 1 - axis : 4 : 2]
+            boxes[:, 1 - axis : 4 : 2] = (columns * side + corner[axis]) / canvas[axis]
+        return boxes
 
 
 class IoUCrop(A.DualTransform):  # type: ignore[misc]

@@ -1,6 +1,8 @@
 """Pascal VOC detection (Everingham et al. 2010, 2015; the development kits of VOC2007 and VOC2012)."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import albumentations as A
 from tqdm import tqdm  # type: ignore[import-untyped]
@@ -9,6 +11,8 @@ from datamodules.annotations import ImageRecord, PackedAnnotations, open_annotat
 from datamodules.base import DataModule
 from datamodules.dataset import DetectionDataset
 from datamodules.packed import cache_folder, source_key
+from datamodules.proposal_search import Found, find_proposals
+from datamodules.proposals import Proposals, StoredProposals, open_proposals
 from datamodules.shapes import Shapes
 from datamodules.transforms import Preset, make_augmentation
 from datamodules.voc_files import read_image_record
@@ -35,6 +39,8 @@ class VOCDetectionDataModule(DataModule[PackedAnnotations]):
         shuffle_targets: A control without any signal: each training image gets the target of another one.
         seed: Seed of order and augmentation; null takes the run's (``seed_everything``).
         shapes: What ``source: shapes`` generates.
+        proposals: What is attached to the targets as ``proposals``, computed by ``litcv proposals`` or before the first
+            run; null for none.
     """
 
     def __init__(
@@ -51,15 +57,55 @@ class VOCDetectionDataModule(DataModule[PackedAnnotations]):
         shuffle_targets: bool = False,
         seed: int | None = None,
         shapes: Shapes = Shapes(),  # noqa: B008  (frozen)
+        proposals: Proposals | None = None,
     ) -> None:
         self.voc = VOCSource(root, source, shapes, "Main", train_sets, val_sets, test_sets)
         super().__init__(str(self.voc.root), batch_size, num_workers, shuffle_targets, seed)
-        self.augmentation, self.difficult = augmentation, difficult
+        self.augmentation, self.difficult, self.proposals = augmentation, difficult, proposals
+        self._stored: dict[Path, StoredProposals] = {}
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """The 20 official names, or those of ``VOCdevkit/classes.txt`` where there is one."""
         return self.voc.class_names
+
+    @property
+    def fingerprint(self) -> str:
+        """That of :class:`DataModule`; with proposals it covers these, too."""
+        fingerprint = super().fingerprint
+        if self.proposals is None:
+            return fingerprint
+        content = [fingerprint, str(self.proposals.limit)]
+        content += [f"{name} {self._attached(split).fingerprint}" for name, split in sorted(self.splits.items())]
+        return hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """That of :class:`DataModule`, and ``<split>/proposals``: the number of them within the limit."""
+        if self.proposals is None:
+            return super().counts
+        attached = {f"{name}/proposals": self._attached(split).total for name, split in self.splits.items()}
+        return super().counts | attached
+
+    def prepare_data(self) -> None:
+        """Fetch the files, pack the annotations and compute the proposals that are missing; runs once per machine."""
+        super().prepare_data()
+        self.prepare_proposals()
+
+    def prepare_proposals(self, replace: bool = False) -> dict[str, Found]:
+        """Compute the proposals of each split unless they are there; see :func:`find_proposals`.
+
+        Args:
+            replace: Replace those that were computed for other images or settings; otherwise they are refused.
+        """
+        if self.proposals is None:
+            return {}
+        opened = {split: self.open_split(split) for split in ("train", "val", "test")}
+        return {
+            split: find_proposals(self.root, _names(packed), self.proposals, f"{split} images", replace)
+            for split, packed in opened.items()
+            if packed is not None
+        }
 
     def fetch(self) -> None:
         """Download or generate what is missing, as ``source`` says."""
@@ -86,7 +132,18 @@ class VOCDetectionDataModule(DataModule[PackedAnnotations]):
 
     def dataset(self, packed: PackedAnnotations, training: bool) -> DetectionDataset:
         """The samples of a split."""
+        proposals = None if self.proposals is None else self._attached(packed)
         if not training:
-            return DetectionDataset(self.root, packed)
-        augmentation = make_augmentation(self.augmentation)
-        return DetectionDataset(self.root, packed, augmentation, self.seed, self.difficult, self.partners(packed))
+            return DetectionDataset(self.root, packed, proposals=proposals)
+        augmentation, partners = make_augmentation(self.augmentation), self.partners(packed)
+        return DetectionDataset(self.root, packed, augmentation, self.seed, self.difficult, partners, proposals)
+
+    def _attached(self, packed: PackedAnnotations) -> StoredProposals:
+        assert self.proposals is not None
+        if packed.folder not in self._stored:  # opening them looks at every image file
+            self._stored[packed.folder] = open_proposals(self.root, _names(packed), self.proposals)
+        return self._stored[packed.folder]
+
+
+def _names(packed: PackedAnnotations) -> list[str]:
+    return [packed.name(index) for index in range(len(packed))]

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from datamodules.transforms import Augmentation, IoUCrop, PhotometricDistortion, make_augmentation
+from datamodules.transforms import Augmentation, IoUCrop, PhotometricDistortion, ZoomOut, make_augmentation
 from lit_cv.errors import UserError
 
 
@@ -16,7 +16,7 @@ def scene(seed: int = 0, objects: int = 4) -> tuple[np.ndarray, np.ndarray]:
     return image, np.concatenate([corner, corner + rng.uniform(5, [30, 20], (objects, 2))], axis=1).astype(np.float32)
 
 
-@pytest.mark.parametrize("preset", ["flip", "ssd"])
+@pytest.mark.parametrize("preset", ["flip", "ssd", "ssd_zoom"])
 def test_the_seed_alone_determines_the_result(preset: str) -> None:
     image, boxes = scene()
     augment, other = make_augmentation(preset), make_augmentation(preset)
@@ -29,7 +29,7 @@ def test_the_seed_alone_determines_the_result(preset: str) -> None:
     assert len({result[0].tobytes() for result in results}) > (1 if preset == "flip" else 15)
 
 
-@pytest.mark.parametrize("preset", ["flip", "ssd"])
+@pytest.mark.parametrize("preset", ["flip", "ssd", "ssd_zoom"])
 def test_boxes_stay_valid_and_rows_name_their_origin(preset: str) -> None:
     augment = make_augmentation(preset)
     assert augment
@@ -100,6 +100,44 @@ def test_crop_leaves_an_image_without_objects_whole() -> None:
     result, left, _ = Augmentation([IoUCrop(p=1)])(image, np.zeros((0, 4), np.float32), 3)
     assert result.shape == image.shape
     assert left.shape == (0, 4)
+
+
+def test_zoom_out_puts_image_and_boxes_on_a_canvas_of_the_mean() -> None:
+    augment = Augmentation([ZoomOut(p=1)])
+    ratios, places = [], []
+    for seed in range(300):
+        image, boxes = scene(seed)
+        result, left, rows = augment(image, boxes, seed)
+        height, width = result.shape[:2]
+        ratios.append(height / 60)
+        assert abs(width / 90 - ratios[-1]) < 1 / 60
+        assert 60 <= height <= 240
+        assert rows.tolist() == [0, 1, 2, 3]
+        shift = left - boxes  # the same for all boxes and for both of their corners
+        x, y = np.round(shift[0, :2]).astype(int)
+        np.testing.assert_allclose(shift, np.tile([x, y, x, y], (4, 1)), atol=2e-3)
+        assert np.array_equal(result[y : y + 60, x : x + 90], image)
+        outside = np.ones((height, width), dtype=bool)
+        outside[y : y + 60, x : x + 90] = False
+        assert (result[outside] == (123, 117, 104)).all()
+        if height > 120:
+            places.append((x / (width - 90), y / (height - 60)))
+    quarters = np.histogram(ratios, bins=[1, 1.75, 2.5, 3.25, 4])[0]
+    assert (quarters > 45).all()  # 75 each
+    corners = np.histogram2d(*np.transpose(places), bins=2, range=[[0, 1], [0, 1]])[0]
+    assert (corners > len(places) / 6).all()
+
+
+def test_ssd_zoom_zooms_out_in_every_second_image() -> None:
+    augment = make_augmentation("ssd_zoom")
+    assert augment
+    zoom = next(part for part in augment.compose.transforms if isinstance(part, ZoomOut))
+    image, _ = scene()
+    grown = 0
+    for seed in range(300):
+        augment.seeded(seed)
+        grown += zoom(image=image, bboxes=np.zeros((0, 5), np.float32))["image"].size > image.size
+    assert 120 < grown < 180
 
 
 def test_photometric_steps_match_their_definition() -> None:

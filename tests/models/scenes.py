@@ -7,7 +7,7 @@ CLASSES = 5
 
 
 def scene(objects: list[int], sizes: list[tuple[int, int]]) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-    """Return random images with random boxes, one number of objects an image."""
+    """Return random images with random boxes, one number of objects an image, and proposals around them and elsewhere."""
     generator = torch.Generator().manual_seed(3)
     images, targets = [], []
     for count, (height, width) in zip(objects, sizes, strict=True):
@@ -15,7 +15,13 @@ def scene(objects: list[int], sizes: list[tuple[int, int]]) -> tuple[list[Tensor
         corners = torch.rand(count, 2, 2, generator=generator).sort(dim=1).values * torch.tensor([width, height])
         corners[:, 1] += 2
         labels = torch.randint(1, CLASSES, (count,), generator=generator)
-        targets.append({"boxes": corners.flatten(1), "labels": labels})
+        boxes = corners.flatten(1)
+        size = torch.tensor([width, height, width, height])
+        around = (boxes.repeat(4, 1) + 4 * torch.randn(4 * count, 4, generator=generator)).clamp(min=0).minimum(size)
+        elsewhere = torch.rand(30, 2, 2, generator=generator).sort(dim=1).values.flatten(1) * size
+        proposals = torch.cat((around, elsewhere))
+        proposals = proposals[(proposals[:, 2:] - proposals[:, :2] > 1).all(dim=1)]
+        targets.append({"boxes": boxes, "labels": labels, "proposals": proposals})
     return images, targets
 
 

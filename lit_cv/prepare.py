@@ -1,0 +1,40 @@
+"""`litcv proposals CONFIG`: the part of an experiment's data that takes long is computed ahead of its runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jsonargparse import Namespace
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.cli import LightningArgumentParser
+
+from datamodules import VOCDetectionDataModule
+from lit_cv.errors import UserError
+from lit_cv.preflight import parsed
+
+
+def compute_proposals(config: Path, overrides: Sequence[str]) -> None:
+    """Compute the proposals of an experiment's images that are missing or stale, and print where they are.
+
+    Args:
+        config: an experiment's YAML.
+        overrides: dotted options, as for `fit`.
+
+    Raises:
+        UserError: bad options, an experiment without proposals, or unusable data.
+    """
+    data = data_module(["fit", "--config", str(config), *overrides])
+    if not isinstance(data, VOCDetectionDataModule) or data.proposals is None:
+        raise UserError(f"{config} attaches no proposals: set data.proposals, for instance --data.proposals.mode=fast.")
+    data.fetch()
+    for split, (stored, computed, seconds) in data.prepare_proposals(replace=True).items():
+        mean = stored.counts["proposals"] / len(stored)
+        print(f"{split}: {len(stored)} images, {computed} computed now in {seconds:.1f} s, {mean:.0f} boxes an image")
+        print(f"  {stored.folder}")
+
+
+def data_module(args: Sequence[str]) -> LightningDataModule:
+    """Build the DataModule that `args` (`["fit", "--config", ...]`) define, and nothing else of the experiment."""
+    parser = LightningArgumentParser()
+    parser.add_lightning_class_args(LightningDataModule, "data", subclass_mode=True)
+    data: LightningDataModule = parser.instantiate_classes(Namespace(data=parsed(args).fit.data)).data  # type: ignore[no-untyped-call]
+    return data
