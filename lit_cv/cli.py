@@ -38,7 +38,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args[:1] and args[0] in TRAINING_VERBS:
             return _training(args[0], args[1:])
-        options = _parser().parse_args(args)
+        parser = _parser()
+        options, overrides = parser.parse_known_args(args)
+        if "overrides" in options:
+            options.overrides = overrides  # dotted options, which LightningCLI parses
+        elif overrides:
+            parser.error(f"unrecognized arguments: {' '.join(overrides)}")
         run: Callable[[argparse.Namespace], int] = options.run
         return run(options)
     except UserError as error:
@@ -62,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_predict(verbs)
     _add_sweep(verbs)
     _add_report(verbs)
+    _add_bench(verbs)
+    _add_proposals(verbs)
     _add_shapes(verbs)
     return parser
 
@@ -166,6 +173,41 @@ def _report(options: argparse.Namespace) -> int:
         output=options.output,
         published=options.published,
     )
+
+
+def _add_bench(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _verb(verbs, "bench", "measure what a network costs an image: seconds by stage, arithmetic, memory",
+                   "litcv bench experiments/voc/ssd_squeezenet.yaml --images 8 --data.root=data", _bench)  # fmt: skip
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="an experiment's YAML, or the folder of a run")
+    parser.add_argument("--images", type=int, default=4, help="images of the validation set (4)")
+    parser.add_argument("--repeats", type=int, default=5, help="timed passes over each image (5)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there as well")
+    parser.set_defaults(overrides=())
+
+
+def _bench(options: argparse.Namespace) -> int:
+    if not options.config.is_dir():
+        _refuse_missing_config(["--config", str(options.config)])
+    from lit_cv.bench_report import run_bench
+
+    run_bench(options.config, options.overrides, images=options.images, repeats=options.repeats, output=options.json)
+    return 0
+
+
+def _add_proposals(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _verb(verbs, "proposals", "compute the proposals of an experiment's images ahead of its runs",
+                   "litcv proposals experiments/voc/fast_rcnn_squeezenet.yaml --data.proposals.mode=quality",
+                   _proposals)  # fmt: skip
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="an experiment's YAML")
+    parser.set_defaults(overrides=())
+
+
+def _proposals(options: argparse.Namespace) -> int:
+    _refuse_missing_config(["--config", str(options.config)])
+    from lit_cv.prepare import compute_proposals
+
+    compute_proposals(options.config, options.overrides)
+    return 0
 
 
 def _add_shapes(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -19,6 +19,11 @@ def parsed(args: Sequence[str]) -> Any:
     return parse(_parser(), list(args))
 
 
+def built(config: Any) -> Any:
+    """Build what `parsed` has read: its `fit` then holds a `model` and a `data`, but no Trainer."""
+    return _parser().instantiate_classes(config)
+
+
 @cache
 def _parser() -> LightningArgumentParser:
     class ParserOnly(LitCLI):

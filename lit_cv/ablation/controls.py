@@ -8,9 +8,10 @@ from typing import Any
 
 from lit_cv.ablation.results import Arm, Run, Study
 from lit_cv.ablation.sweep import SEED
-from lit_cv.ablation.values import canonical
+from lit_cv.ablation.values import CONFIG, canonical
 
-IGNORED_KEYS = (SEED, "run", "resume", "config", "ckpt_path")
+IGNORED_KEYS = (SEED, "run", "resume", CONFIG, "ckpt_path")
+OF_THE_NETWORK = ("model.network", "model.loss_weights")  # what a swept experiment file may bring
 BUDGET_KEYS = ("trainer.max_steps", "trainer.max_epochs", "trainer.max_time")
 BATCH_KEYS = ("batch_size", "accumulate_grad_batches")
 UNSET = "unset"
@@ -52,9 +53,22 @@ def _missing_seeds(study: Study) -> list[str]:
 
 
 def _configs(study: Study) -> list[str]:
+    """Settings agree outside the swept keys.
+
+    Where the experiment's file itself is swept, its arms are whole networks: settings of the network then need to agree
+    only among the runs of the same file. All others (data, optimiser, budget) must agree among all.
+    """
     keys = sorted({key for _, run in study.runs for key in run.config})
     compared = [key for key in keys if not _within(key, IGNORED_KEYS) and not _within(key, study.swept)]
-    return [text for key in compared for text in _outliers(study.runs, key, partial(_setting, key=key))]
+    by_file: defaultdict[str | None, list[Member]] = defaultdict(list)
+    for arm, run in study.runs:
+        by_file[arm.values.get(CONFIG)].append((arm, run))
+    return [
+        text
+        for key in compared
+        for members in (by_file.values() if _within(key, OF_THE_NETWORK) else [study.runs])
+        for text in _outliers(members, key, partial(_setting, key=key))
+    ]
 
 
 def _setting(run: Run, key: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from lit_cv.ablation.results import read_json
 from lit_cv.ablation.sweep import SEED, Sweep, Trial, load_sweep
-from lit_cv.ablation.values import canonical, duration, short_names, show
+from lit_cv.ablation.values import canonical, duration, short_names, show_level
 from lit_cv.errors import UserError
 from lit_cv.runs import is_finished, lock, run_folder, write_json
 
@@ -134,7 +134,7 @@ def plan(sweep: Sweep) -> list[Job]:
 
 def label(values: dict[str, Any], names: dict[str, str]) -> str:
     """A trial in words: `anchor_scales=128 256, seed 1`. `names` are the short names of the swept keys."""
-    words = [f"{short}={show(values[key])}" for key, short in names.items()]
+    words = [f"{short}={show_level(key, values[key])}" for key, short in names.items()]
     return ", ".join(words + ([f"seed {values[SEED]}"] if SEED in values else []))
 
 

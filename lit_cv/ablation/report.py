@@ -15,7 +15,7 @@ from lit_cv.ablation.plots import draw_all
 from lit_cv.ablation.published import Published, find_published, load_published
 from lit_cv.ablation.results import Arm, Study, load_study
 from lit_cv.ablation.tables import Table, cells, comma_separated, latex, make_table, markdown
-from lit_cv.ablation.values import canonical, short_names
+from lit_cv.ablation.values import CONFIG, canonical, short_names, show_level
 from lit_cv.errors import UserError
 
 LOWER_IS_BETTER = re.compile(r"loss|error|seconds")
@@ -102,7 +102,12 @@ def find_baseline(study: Study, wanted: str | None) -> Arm:
     arms = study.arms
     for key, _, text in pairs:
         value = canonical(yaml.safe_load(text))
-        arms = [arm for arm in arms if key in keys and canonical(arm.values[keys[key]]) == value]
+        arms = [
+            arm
+            for arm in arms
+            if key in keys
+            and (canonical(arm.values[keys[key]]) == value or show_level(keys[key], arm.values[keys[key]]) == text)
+        ]
     if len(arms) != 1:
         known = "; ".join(f"'{arm.label}'" for arm in study.arms)
         raise UserError(f"--baseline {wanted}: {len(arms)} arms have these values; the arms are {known}.")
@@ -168,6 +173,8 @@ def remarks(table: Table, published: Published | None) -> list[str]:
         notes.append(f"Order of the published arms reproduced: {reproduced}.")
     if published and any(row.published is not None for row in table.rows):
         notes.append(f"Published: {published.source}.")
+    if CONFIG in table.names:
+        notes.append("config: the arms are whole networks; only the network and its loss weights may differ.")
     unit = ", in percent" if table.percent else ""
     notes.append(
         f"{table.metric}: value at the end of training{unit}, mean ± standard deviation over seeds. Δ: difference to "

@@ -11,12 +11,12 @@ import orjson
 import yaml
 
 from lit_cv.ablation.sweep import SEED, Metric
-from lit_cv.ablation.values import canonical, distinct, flatten, short_names, show
+from lit_cv.ablation.values import CONFIG, canonical, distinct, flatten, short_names, show_level
 from lit_cv.errors import UserError
 from lit_cv.runs import split_arguments
 
 GROUP = "group"
-NOT_FACTORS = ("config", "resume", SEED)
+NOT_FACTORS = (CONFIG, "resume", SEED)
 YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader is ten times faster
 
 
@@ -60,6 +60,12 @@ class Run:
             raise UserError(f"{file}: not valid YAML ({' '.join(str(error).split())}); run it again.") from None
         places = (f"{self.folder.parent.name}/{self.folder.name}", self.folder.name)
         return {key: _without(value, places) for key, value in flat.items()}
+
+    @property
+    def experiment(self) -> str | None:
+        """The experiment's file, as the command names it."""
+        files = [str(value) for key, value in split_arguments(self.result["command"]) if key == CONFIG]
+        return files[-1] if files else None
 
     def curve(self, metric: str) -> dict[int, float]:
         """step -> value from `metrics.csv`; where a step occurs twice (after a resume), the last one counts."""
@@ -150,9 +156,8 @@ def load_study(folders: Sequence[Path]) -> Study:
     """
     studies = [_load_group(folder) for folder in folders]
     study = studies[0] if len(studies) == 1 else _merge(studies)
-    names = short_names(study.swept)
     for arm in study.arms:
-        arm.label = ", ".join(f"{short}={show(arm.values[key])}" for key, short in names.items()) or study.title
+        arm.label = _values(arm) or study.title
     return study
 
 
@@ -227,7 +232,7 @@ def _merge(studies: Sequence[Study]) -> Study:
     group where these do not tell all arms apart.
     """
     arms = [(study.folders[0].name, arm) for study in studies for arm in study.arms]
-    keys = distinct(key for study in studies for key in (*study.swept, *study.declared))
+    keys = distinct(key for study in studies for key in (*study.declared, *study.swept))
     settings = [{GROUP: group, **{key: _setting(arm, key) for key in keys}} for group, arm in arms]
     swept = [key for key in keys if len(distinct(setting[key] for setting in settings)) > 1]
     if len(distinct([setting[key] for key in swept] for setting in settings)) < len(arms):
@@ -248,8 +253,10 @@ def _merge(studies: Sequence[Study]) -> Study:
 
 
 def _setting(arm: Arm, key: str) -> Any:
-    return arm.values.get(key, next(iter(arm.runs.values())).config.get(key))
+    run = next(iter(arm.runs.values()))
+    return arm.values.get(key, run.experiment if key == CONFIG else run.config.get(key))
 
 
 def _values(arm: Arm) -> str:
-    return ", ".join(f"{short}={show(arm.values[key])}" for key, short in short_names(list(arm.values)).items())
+    names = short_names(list(arm.values))
+    return ", ".join(f"{short}={show_level(key, arm.values[key])}" for key, short in names.items())

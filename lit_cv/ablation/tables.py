@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from lit_cv.ablation.published import Published
 from lit_cv.ablation.results import Arm, Study
 from lit_cv.ablation.statistics import Difference, Order, mean_std, order, paired_difference
-from lit_cv.ablation.values import short_names, show
+from lit_cv.ablation.values import short_names, show_level
 
 IN_PERCENT = re.compile(r"(^|[_/])(m?ap|mar|m?iou|pckh?|acc|accuracy|error|recall|precision)([_/]|$)")
 NOTHING = "–"
@@ -138,7 +138,7 @@ def cells(table: Table) -> list[list[str]]:
     header = [*table.names.values(), table.metric, "Δ to baseline [95 %]"]
     lines = [header + (["published"] if with_published else []) + ["params", "GFLOPs", "ms/image", "GB"]]
     for row in table.rows:
-        line = [show(row.arm.values[key]) for key in table.names]
+        line = [show_level(key, row.arm.values[key]) for key in table.names]
         line += [score(table, row.mean, row.std), difference(table, row)]
         line += [_number(row.published, ".1f")] if with_published else []
         line += ["–" if row.params is None else f"{row.params / 1e6:.1f} M", _number(row.gflops, ".1f")]

@@ -2,7 +2,10 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
+
+CONFIG = "config"  # as a swept parameter: the experiment's file
 
 
 def canonical(value: Any) -> str:
@@ -44,6 +47,11 @@ def show(value: Any) -> str:
     return json.dumps(_plain(value), default=str)
 
 
+def show_level(key: str, value: Any) -> str:
+    """The value of a factor as a table shows it: of an experiment's file its name alone."""
+    return PurePath(value).stem if key == CONFIG and isinstance(value, str) else show(value)
+
+
 def short_names(keys: Sequence[str]) -> dict[str, str]:
     """The shortest ending of each dotted key that no other key shares: `model.network.backbone` is `backbone`."""
     return {key: next(end for end in _endings(key) if _is_unique(end, keys)) for key in keys}
@@ -60,7 +68,10 @@ def _is_unique(ending: str, keys: Sequence[str]) -> bool:
 
 def distinct(values: Iterable[Any]) -> list[Any]:
     """The values without repetition, in order of first appearance."""
-    return list({canonical(value): value for value in reversed(list(values))}.values())[::-1]
+    found: dict[str, Any] = {}
+    for value in values:
+        found.setdefault(canonical(value), value)
+    return list(found.values())
 
 
 def duration(seconds: float) -> str:

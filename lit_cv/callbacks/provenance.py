@@ -1,10 +1,7 @@
 """What a run was: `run.json` when it starts, `result.json` when it has finished."""
 
-import os
 import platform
-import resource
 import subprocess
-import sys
 import time
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
 from lit_cv import __version__
-from lit_cv.bench import measure
+from lit_cv.bench import device_name, measure, peak_memory_gb
 from lit_cv.runs import write_json
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "albumentations", "numpy", "hotcoco")
@@ -91,7 +88,7 @@ class Provenance(Callback):
                 "gflops": cost.gflops,
                 "seconds_per_image": cost.seconds_per_image,
                 "fit_seconds": self._elapsed(),
-                "peak_memory_gb": _peak_memory_gb(),
+                "peak_memory_gb": peak_memory_gb(trainer.strategy.root_device),
                 "finished": _now(),
             },
         )
@@ -117,7 +114,7 @@ class Provenance(Callback):
                 **{name: version(name) for name in PACKAGES},
             },
             "hardware": {
-                "device": _device_name(trainer),
+                "device": device_name(trainer.strategy.root_device),
                 "devices": trainer.world_size,
                 "threads": torch.get_num_threads(),
             },
@@ -148,25 +145,6 @@ def _best(trainer: L.Trainer) -> dict[str, Any] | None:
         if isinstance(callback, ModelCheckpoint) and callback.best_model_score is not None:
             return {"metric": callback.monitor, "mode": callback.mode, "value": float(callback.best_model_score)}
     return None
-
-
-def _peak_memory_gb() -> float:
-    """Gigabytes: of the GPU where there is one, else the largest resident set of this process."""
-    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        return torch.cuda.max_memory_allocated() / 1e9
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
-
-
-def _device_name(trainer: L.Trainer) -> str:
-    device = trainer.strategy.root_device
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    if Path("/proc/cpuinfo").exists():
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return f"{line.partition(':')[2].strip()} ({os.cpu_count()} cores)"
-    return f"{platform.processor() or platform.machine()} ({os.cpu_count()} cores)"
 
 
 def _now() -> str:

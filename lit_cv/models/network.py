@@ -19,9 +19,18 @@ class Network(nn.Module, ABC):
 
     Attributes:
         loss_names: The keys of ``losses()``.
+        stages: Part of the network -> stage of ``predict`` that its time counts for in ``litcv bench``: ``proposals``,
+            ``backbone``, ``heads`` or ``nms``. A part is a submodule or a method, by its dotted name; what a network
+            does not have is passed over, and time within a part of another stage counts for the inner one.
     """
 
     loss_names: ClassVar[tuple[str, ...]]
+    stages: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(("rpn", "rpn.propose"), "proposals"),
+        **dict.fromkeys(("backbone", "neck", "features"), "backbone"),
+        **dict.fromkeys(("pool", "head", "heads", "class_head", "box_head", "classifier", "decoder"), "heads"),
+        **dict.fromkeys(("roi_heads", "roi_heads.pool", "roi_heads.box_head", "roi_heads.classify"), "heads"),
+    }
 
     @abstractmethod
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """Semantic segmentation by sliding window: classify the patch around each pixel (lecture; Farabet et al. 2013)."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +52,8 @@ class SlidingWindowSegmenter(Segmenter):
     Raises:
         UserError: No width, or a number that is not positive.
     """
+
+    stages: ClassVar[dict[str, str]] = {"_classify": "backbone", "classifier": "heads"}
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ import yaml
 
 from lit_cv.ablation.sweep import load_sweep
 from lit_cv.errors import UserError
+from lit_cv.runs import split_arguments
 
 REPOSITORY = Path(__file__).parents[2]
 SWEEPS = sorted((REPOSITORY / "sweeps").glob("*.yaml"))
@@ -145,7 +146,7 @@ def test_every_sweep_of_the_repository_loads_and_names_an_experiment(file):
     trials = sweep.trials()
     assert len({tuple(trial.args) for trial in trials}) == len(trials)
     assert f"--run.group={file.stem}" in trials[0].args
-    assert trials[0].args[1] == "--config"
+    assert all((REPOSITORY / dict(split_arguments(trial.args))["config"]).is_file() for trial in trials)
     assert sweep.metric is not None
     assert sweep.metric.goal == ("minimize" if "error" in sweep.metric.name else "maximize")
 

@@ -7,7 +7,7 @@ import pytest
 from lit_cv.cli import TRAINING_VERBS, main
 
 ROOT = Path(__file__).parents[2]
-VERBS = [*TRAINING_VERBS, "predict", "sweep", "report", "shapes"]
+VERBS = [*TRAINING_VERBS, "predict", "sweep", "report", "bench", "proposals", "shapes"]
 
 
 @pytest.fixture(autouse=True)
