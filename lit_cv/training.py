@@ -14,6 +14,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 from lit_cv.arguments import parse
+from lit_cv.callbacks.after_training import AfterTraining
 from lit_cv.callbacks.checkpoint import AtomicCheckpointIO, LastCheckpoint, last_checkpoint
 from lit_cv.callbacks.metrics_csv import MetricsCSV
 from lit_cv.callbacks.predictions import PredictionWriter
@@ -140,12 +141,18 @@ class LitCLI(LightningCLI):
         return kwargs | {"weights_only": True}
 
     def after_fit(self) -> None:
-        """End every run with a validation of its final weights and a result."""
+        """End every run with what callbacks do after the training, a validation of the final weights, and a result.
+
+        Here and not in a hook of the training loop, which is left out when a resumed run has all its steps.
+        """
         if self.folder is None or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
+        later = [part for part in self.trainer.callbacks if isinstance(part, AfterTraining)]  # type: ignore[attr-defined]
+        for callback in later:
+            callback.after_training(self.trainer, self.model, self.folder)
         self.provenance.stop_clock()
         steps = self.trainer.global_step
-        if self.provenance.validated_step != steps:
+        if later or self.provenance.validated_step != steps:
             self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
         self.provenance.write_result(self.trainer, self.model)
         if self.trainer.is_global_zero:
@@ -210,16 +217,23 @@ def predict(run: Path, images: Path, output: Path, score_threshold: float) -> No
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.yaml"
         path.write_text(yaml.safe_dump(config))
-        checkpoint = ["--ckpt_path", str(_best_checkpoint(run)), "--return_predictions=false"]
+        checkpoint = ["--ckpt_path", str(best_checkpoint(run)), "--return_predictions=false"]
         LitCLI(["predict", "--config", str(path), *checkpoint], callbacks=[writer])
     print(f"predictions: {output}")
 
 
 def _of_run(folder: Path) -> list[str]:
-    return ["--config", str(folder / "config.yaml"), "--ckpt_path", str(_best_checkpoint(folder))]
+    """Return the options of an evaluation of a run, which leaves its pictures in the run's folder."""
+    checkpoint = ["--ckpt_path", str(best_checkpoint(folder))]
+    return ["--config", str(folder / "config.yaml"), *checkpoint, f"--trainer.default_root_dir={folder}"]
 
 
-def _best_checkpoint(folder: Path) -> Path:
+def best_checkpoint(folder: Path) -> Path:
+    """Return a run's best checkpoint, or its last one.
+
+    Raises:
+        UserError: it has none.
+    """
     for name in ("best.ckpt", "last.ckpt"):
         if (folder / "checkpoints" / name).is_file():
             return folder / "checkpoints" / name

@@ -38,7 +38,7 @@ class TrainingPhases(Callback):
         if not 0 <= heads_at <= joint_at:
             raise UserError(f"heads_at={heads_at}, joint_at={joint_at}: give steps with 0 <= heads_at <= joint_at.")
         self.heads_at, self.joint_at = heads_at, joint_at
-        self._parts: dict[str, _Part] = {}
+        self._parts: dict[str, Part] = {}
 
     def frozen(self, step: int) -> tuple[str, ...]:
         """Return the names of the parts that do not train in an optimiser step."""
@@ -55,12 +55,8 @@ class TrainingPhases(Callback):
                 f"TrainingPhases: {type(network).__name__} has no {' and no '.join(missing)}; "
                 "take the callback out or choose a network with two heads, such as LocalizationNet."
             )
-        if isinstance(trainer.model, DistributedDataParallel) and not trainer.model.find_unused_parameters:
-            raise UserError(
-                "TrainingPhases freezes parameters whose gradients plain ddp cannot do without: "
-                "set trainer.strategy to ddp_find_unused_parameters_true."
-            )
-        self._parts = {name: _Part(getattr(network, name)) for name in PARTS}
+        refuse_plain_ddp(self, trainer)
+        self._parts = {name: Part(getattr(network, name)) for name in PARTS}
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Freeze what does not train in this step, and only that."""
@@ -77,7 +73,16 @@ class TrainingPhases(Callback):
             part.thaw()
 
 
-class _Part:
+def refuse_plain_ddp(callback: Callback, trainer: Trainer) -> None:
+    """Raise a ``UserError`` where a callback freezes parameters and the strategy waits for their gradients."""
+    if isinstance(trainer.model, DistributedDataParallel) and not trainer.model.find_unused_parameters:
+        raise UserError(
+            f"{type(callback).__name__} freezes parameters whose gradients plain ddp cannot do without: "
+            "set trainer.strategy to ddp_find_unused_parameters_true."
+        )
+
+
+class Part:
     """A part of a network that can be frozen and be given back its state."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -87,11 +92,13 @@ class _Part:
         self.frozen = False
 
     def freeze(self) -> None:
+        """Stop its training, and put it into eval mode."""
         # Every time: something else may have called train() in between.
         self.frozen = True
         self.module.requires_grad_(False).eval()
 
     def thaw(self) -> None:
+        """Undo ``freeze``."""
         if self.frozen:
             self.frozen = False
             for parameter in self.trainable:

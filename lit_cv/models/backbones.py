@@ -15,6 +15,7 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from lit_cv.errors import UserError
 from lit_cv.models.frozen_norm import FROZEN_EPS, freeze_batch_norm
 from lit_cv.models.trunk_layers import GOOGLENET_EPS, alexnet_layers, googlenet_layers, tiny_layers, tiny_vgg_layers
+from lit_cv.models.yolo_layers import fast_yolo_layers, yolo_layers
 
 Norm = Literal["frozen", "train"]
 
@@ -26,9 +27,10 @@ RESNETS = (
 MOBILENETS = ("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large")
 SQUEEZENETS = ("squeezenet1_0", "squeezenet1_1")
 TINY = ("tiny", "tiny_vgg")
+DARKNETS = {"yolo": yolo_layers, "fast_yolo": fast_yolo_layers}
 NAMES = (
     *(*VGG_LAYOUTS, *(f"{name}_bn" for name in VGG_LAYOUTS), *RESNETS, *MOBILENETS, *SQUEEZENETS),
-    *("alexnet", "googlenet", *TINY),
+    *("alexnet", "googlenet", *TINY, *DARKNETS, *(f"{name}_bn" for name in DARKNETS)),
 )
 
 PUBLISHED = {"imagenet": "IMAGENET1K_V1", "imagenet-features": "IMAGENET1K_FEATURES"}
@@ -177,6 +179,8 @@ def _torchvision_layers(name: str) -> tuple[nn.Sequential, str]:
         return alexnet_layers(), "features."
     if name == "googlenet":
         return _sequential(googlenet_layers()), ""
+    if name.removesuffix("_bn") in DARKNETS:
+        return DARKNETS[name.removesuffix("_bn")](batch_norm=name.endswith("_bn")), ""
     if name.removesuffix("_bn") in VGG_LAYOUTS:
         # Not torchvision's constructor: it would first draw 120 million random weights of a classifier.
         features = vgg.make_layers(vgg.cfgs[VGG_LAYOUTS[name.removesuffix("_bn")]], batch_norm=name.endswith("_bn"))
@@ -255,7 +259,7 @@ def _width(layer: nn.Module) -> int:
 def read_weights(name: str, weights: str) -> dict[str, Tensor]:
     """Read a state dict from torch.hub's cache (``imagenet``, ``imagenet-features``) or a local file."""
     if weights in PUBLISHED:
-        if name in TINY or (weights == "imagenet-features" and name != "vgg16"):
+        if name in TINY or name.removesuffix("_bn") in DARKNETS or (weights == "imagenet-features" and name != "vgg16"):
             raise UserError(f"Backbone {name!r} has no {weights} weights: give null or the path of a state dict.")
         try:
             published = torchvision.models.get_model_weights(name)[PUBLISHED[weights]]

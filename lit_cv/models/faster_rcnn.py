@@ -4,7 +4,7 @@ import math
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from lit_cv.errors import UserError
@@ -52,6 +52,12 @@ class FasterRCNN(Detector):
         head: On each region: ``mlp`` is two new layers; ``backbone``, with ``c4`` only, the end of the classification
             network with its weights (fc6 and fc7 of VGG, as in the paper), see ``backbone_head``.
         head_features: Width of the two layers of ``mlp``.
+
+    Attributes:
+        trained: The losses that are computed: those of the ``proposals``, those of the ``regions`` or ``both``; the
+            others are 0. Set by ``lit_cv.callbacks.AlternatingTraining``.
+        proposer: A backbone for the proposals of ``losses`` alone, in a tuple, so that it is no part of the network;
+            None: the network's own.
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("rpn_objectness", "rpn_box", "roi_class", "roi_box")
@@ -86,6 +92,8 @@ class FasterRCNN(Detector):
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
+        self.trained: Literal["both", "proposals", "regions"] = "both"
+        self.proposer: tuple[nn.Module] | None = None
         self.min_size, self.max_size = min_size, max_size
         self.channels_last = channels_last
         self.keep_train = ProposalCount(rpn_pre_nms_train, rpn_post_nms_train)
@@ -118,12 +126,17 @@ class FasterRCNN(Detector):
         batch = self._batch(images)
         objects = batch_objects(targets, batch)
         maps = list(self.backbone(batch.pixels).values())
-        predictions = self.rpn(batch, maps)
-        rpn_losses = self.rpn.losses(predictions, objects)
-        proposals = self.rpn.propose(predictions, batch.sizes, self.keep_train)
-        sample = self.roi_heads.sample(proposals, objects)
-        logits, deltas = self.roi_heads(*_pooled_maps(batch, maps), sample.rois)
-        roi_losses = self.roi_heads.losses(logits, deltas, sample)
+        seen = maps if self.proposer is None else list(self.proposer[0](batch.pixels).values())
+        predictions = self.rpn(batch, seen)
+        nothing = predictions.logits.new_zeros(())
+        rpn_losses = roi_losses = (nothing, nothing)
+        if self.trained != "regions":
+            rpn_losses = self.rpn.losses(predictions, objects)
+        if self.trained != "proposals":
+            proposals = self.rpn.propose(predictions, batch.sizes, self.keep_train)
+            sample = self.roi_heads.sample(proposals, objects)
+            logits, deltas = self.roi_heads(*_pooled_maps(batch, maps), sample.rois)
+            roi_losses = self.roi_heads.losses(logits, deltas, sample)
         return dict(zip(self.loss_names, (*rpn_losses, *roi_losses), strict=True))
 
     def _predict(self, images: list[Tensor]) -> list[Detection]:

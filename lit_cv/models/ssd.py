@@ -15,13 +15,14 @@ from lit_cv.models.backbones import Norm, build_trunk
 from lit_cv.models.detector import Detection, Detector
 from lit_cv.models.images import IMAGENET_MEAN, IMAGENET_STD, ImageBatch, Objects, batch_images, batch_objects
 from lit_cv.models.network import Target
-from lit_cv.models.ssd_features import VGG16_SIZE, VGG16_STEPS, ExtendedFeatures, vgg16_features
+from lit_cv.models.ssd_features import VGG16_STEPS, ExtendedFeatures, vgg16_features
 from lit_cv.ops.boxes import clip_boxes, decode_boxes, encode_boxes, match_best, take
 
 WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of dx, dy, dw, dh: the inverse variances of Liu's code
 MATCH_IOU = 0.5
 CANDIDATES = 400  # boxes of each class that enter NMS
 PAPER_RATIOS = [[2.0], [2.0, 3.0], [2.0, 3.0], [2.0, 3.0], [2.0], [2.0]]
+PAPER_RATIOS_512 = [*PAPER_RATIOS[:4], [2.0, 3.0], *PAPER_RATIOS[4:]]
 
 # The pixels that Liu's VGG-16 was trained on: 0 to 255 with only the mean taken off.
 VGG16_MEAN = (0.48235, 0.45882, 0.40784)
@@ -31,16 +32,16 @@ VGG16_STD = (1 / 255, 1 / 255, 1 / 255)
 class SSD(Detector):
     """SSD on any backbone.
 
-    ``vgg16`` is the paper's SSD300: with ``atrous`` its parameters, losses and detections are those of torchvision's
-    ``ssd300_vgg16``, whose published state dict loads with ``load_state_dict``. It expects the pixels of Liu's VGG-16,
-    hence ``imagenet`` there is torchvision's ``IMAGENET1K_FEATURES``, and a local file should be that too. Any other
-    backbone gives its maps at strides 8 and 16, and further blocks halve the last one.
+    ``vgg16`` is the paper's SSD300 or SSD512. With ``atrous``, SSD300 has the parameters, losses and detections of
+    torchvision's ``ssd300_vgg16``, whose published state dict loads with ``load_state_dict``. Both expect the pixels of
+    Liu's VGG-16: ``imagenet`` there is torchvision's ``IMAGENET1K_FEATURES``, and a local file should be that too.
+    Any other backbone gives its maps at strides 8 and 16, and further blocks halve the last one.
 
     Args:
         num_classes: Number of classes with the background.
         backbone: A name of ``lit_cv.models.backbones.NAMES`` or ``timm/<name>``.
         weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
-        size: Pixels of both sides of the resized image; 300 on ``vgg16``.
+        size: Pixels of both sides of the resized image; 300 or 512 on ``vgg16``.
         anchor_ratios: A list for each map, finest first; their number is the number of maps. Ratio r adds a box r times
             as wide as high and one r times as high as wide to the two squares that each map has. Default: the paper's.
         anchor_scales: Side of the square boxes of each map over that of the image, and one more for the second square
@@ -84,14 +85,15 @@ class SSD(Detector):
         self.detections_per_image = detections_per_image
         is_vgg16 = backbone == "vgg16"
         self.mean, self.std = (VGG16_MEAN, VGG16_STD) if is_vgg16 else (IMAGENET_MEAN, IMAGENET_STD)
-        anchor_ratios = PAPER_RATIOS if anchor_ratios is None else anchor_ratios
-        if is_vgg16 and size != VGG16_SIZE:
-            raise UserError(f"size={size}: SSD on vgg16 is SSD{VGG16_SIZE}; choose that size or another backbone.")
+        if is_vgg16 and size not in VGG16_STEPS:
+            raise UserError(f"size={size}: SSD on vgg16 is SSD300 or SSD512; choose such a size or another backbone.")
+        if anchor_ratios is None:
+            anchor_ratios = PAPER_RATIOS_512 if is_vgg16 and size == 512 else PAPER_RATIOS
         weights = "imagenet-features" if is_vgg16 and weights == "imagenet" else weights
         trunk = build_trunk(backbone, weights, norm).up_to(16).freeze(trainable_layers)
         self.backbone: nn.Module
         if is_vgg16:
-            self.backbone, channels = vgg16_features(trunk, atrous)
+            self.backbone, channels = vgg16_features(trunk, size, atrous)
         else:
             self.backbone = ExtendedFeatures(trunk, len(anchor_ratios))
             channels = self.backbone.channels
@@ -101,7 +103,7 @@ class SSD(Detector):
                 f"anchor_ratios has {len(anchor_ratios)} lists and anchor_scales {len(scales)} numbers: "
                 f"SSD on {backbone} has {len(channels)} maps; give one list each, and one scale more than maps."
             )
-        steps = VGG16_STEPS if is_vgg16 else None
+        steps = VGG16_STEPS[size] if is_vgg16 else None
         self.anchor_generator = DefaultBoxGenerator(anchor_ratios, scales=scales, steps=steps)
         self.head = SSDHead(channels, self.anchor_generator.num_anchors_per_location(), num_classes)
         if channels_last:

@@ -9,30 +9,46 @@ from torchvision.models.detection.ssd import SSDFeatureExtractorVGG
 from lit_cv.errors import UserError
 from lit_cv.models.backbones import Trunk, tapped
 
-VGG16_SIZE = 300
-VGG16_STEPS = [8, 16, 32, 64, 100, 300]
+# Pixels between two cells of each map of SSD300 and SSD512, as in Liu's code.
+VGG16_STEPS = {300: [8, 16, 32, 64, 100, 300], 512: [8, 16, 32, 64, 128, 256, 512]}
 
 
-def vgg16_features(trunk: Trunk, atrous: bool) -> tuple[nn.Module, list[int]]:
-    """Build the six maps of SSD300 on VGG-16 (Liu et al. 2016, figure 2), 38, 19, 10, 5, 3 and 1 cells wide.
+def vgg16_features(trunk: Trunk, size: int, atrous: bool) -> tuple[nn.Module, list[int]]:
+    """Build the maps of SSD on VGG-16 (Liu et al. 2016, figure 2).
+
+    SSD300 has six, 38, 19, 10, 5, 3 and 1 cells wide; SSD512 seven, 64, 32, 16, 8, 4, 2 and 1 (footnote 5). The first,
+    conv4_3, is normalised to length 20 in each cell, a length learnt for each channel (section 3.1).
 
     Args:
         trunk: VGG-16.
+        size: 300 or 512.
         atrous: See ``SSD``.
 
     Returns:
         A module that returns the maps by name, finest first, and their channels.
     """
     pool5 = nn.MaxPool2d(2, 2)  # the extractor expects it there, and leaves it out
-    network = SSDFeatureExtractorVGG(nn.Sequential(*trunk.layers, pool5), highres=False)
+    highres = size == 512
+    network = SSDFeatureExtractorVGG(nn.Sequential(*trunk.layers, pool5), highres=highres)
+    if highres:
+        _halve_as_liu(network.extra)
+    channels = [512, 1024, 512, 256, 256, 256, *([256] if highres else [])]
     if atrous:
-        return network, [512, 1024, 512, 256, 256, 256]
+        return network, channels
     first, *others = network.extra
     conv5, fc = first[:-1], first[-1]
     fc[0] = nn.MaxPool2d(2, 2, ceil_mode=True)
     fc[1].dilation = fc[1].padding = (1, 1)
     network.extra = nn.ModuleList([conv5, fc, *others[:-1]])
-    return network, [512, 512, 1024, 512, 256, 256]
+    return network, [512, *channels[:-1]]
+
+
+def _halve_as_liu(extra: nn.ModuleList) -> None:
+    """Give the last blocks of SSD512 the strides of Liu's code: torchvision's maps have 6 and 4 cells, not 4 and 2."""
+    *_, conv10, conv11, conv12 = (cast(nn.Conv2d, cast(nn.Sequential, block)[2]) for block in extra)
+    for convolution in (conv10, conv11):
+        convolution.stride, convolution.padding = (2, 2), (1, 1)
+    conv12.padding = (1, 1)
 
 
 class ExtendedFeatures(nn.Module):

@@ -163,52 +163,41 @@ class RegionProposalNetwork(nn.Module):
         return proposals
 
 
-class RoIHead(nn.Module):
-    """Classifies regions and refines their boxes, one regressor a class (Fast R-CNN, Girshick 2015, section 2.3).
+class RegionHead(nn.Module):
+    """What heads on regions share: which regions they train on, their losses, and detections from their output.
 
     Args:
-        box_head: Maps pooled regions (K, C, 7, 7) to ``features`` (K, D).
-        features: D.
-        num_classes: With the background.
-        op: How regions are pooled.
         sampled: Regions drawn for the loss in each image, at most a quarter of them positive.
         score_threshold: Detections with a lower probability go.
         nms_threshold: IoU above which the less likely detection of the same class goes.
         detections_per_image: The best so many are kept.
+        lowest_negative: IoU with an object from which a region may be drawn as background.
+        beta: Where the smooth L1 loss of boxes turns from quadratic to linear.
     """
-
-    SIZE = 7
 
     def __init__(
         self,
-        box_head: nn.Module,
-        features: int,
-        num_classes: int,
-        op: RoIOp,
         sampled: int,
         score_threshold: float,
         nms_threshold: float,
         detections_per_image: int,
+        lowest_negative: float = 0.0,
+        beta: float = BETA,
     ) -> None:
         super().__init__()
-        self.box_head = box_head
-        self.box_predictor = FastRCNNPredictor(features, num_classes)
-        self.op = op
         self.sampled = sampled
         self.score_threshold = score_threshold
         self.nms_threshold = nms_threshold
         self.detections_per_image = detections_per_image
-
-    def forward(self, maps: list[Tensor], strides: list[int], rois: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (K, classes) and deltas (K, classes, 4), float32, of regions (K, 5), see ``pool_rois``."""
-        logits, deltas = self.box_predictor(self.box_head(pool_rois(maps, strides, rois, self.SIZE, self.op)))
-        return logits.float(), deltas.float().unflatten(1, (-1, 4))
+        self.lowest_negative = lowest_negative
+        self.beta = beta
 
     def sample(self, proposals: list[Tensor], objects: Objects) -> RegionSample:
         """Draw the regions of the loss from the proposals of each image, (N, 4), and the objects themselves."""
         candidates = [torch.cat((boxes, objects.boxes_of(image))) for image, boxes in enumerate(proposals)]
         matches = [
-            match_boxes(objects.boxes_of(image), boxes, high=0.5, low=0.5) for image, boxes in enumerate(candidates)
+            match_boxes(objects.boxes_of(image), boxes, high=0.5, low=0.5, lowest=self.lowest_negative)
+            for image, boxes in enumerate(candidates)
         ]
         index = pad_sequence([match[0] for match in matches], batch_first=True)
         state = pad_sequence([match[1] for match in matches], batch_first=True, padding_value=-1)
@@ -223,24 +212,33 @@ class RoIHead(nn.Module):
         )
 
     def losses(self, logits: Tensor, deltas: Tensor, sample: RegionSample) -> tuple[Tensor, Tensor]:
-        """Compute the class and box losses of sampled regions (Girshick 2015, eq. 1), both divided by their number."""
+        """Compute the class and box losses of sampled regions (Girshick 2015, eq. 1), both divided by their number.
+
+        Args:
+            logits: float32 (K, classes).
+            deltas: float32 (K, classes, 4), relative to the regions and times ``ROI_WEIGHTS``.
+            sample: The K regions.
+        """
         references, classes = sample.rois[:, 1:], sample.classes
         positive = (classes > 0)[:, None]
         # Only positives have a target; elsewhere the region itself stands in, so that no log(0) appears.
         target = encode_boxes(torch.where(positive, sample.boxes, references), references, ROI_WEIGHTS)
         own = take(deltas, classes[:, None])[:, 0]
-        box = F.smooth_l1_loss(own, target, beta=BETA, reduction="none") * positive
+        box = F.smooth_l1_loss(own, target, beta=self.beta, reduction="none") * positive
         count = max(len(classes), 1)
         return F.cross_entropy(logits, classes, reduction="sum") / count, box.sum() / count
 
     def detect(self, logits: Tensor, deltas: Tensor, proposals: list[Tensor], sizes: list[Size]) -> list[Detection]:
-        """Turn the output of ``forward`` on all proposals into detections, in pixels of the resized images."""
+        """Turn logits and deltas, see ``losses``, of all proposals into detections in pixels of the resized images."""
+        return self.choose(logits.softmax(dim=-1)[:, 1:], deltas, proposals, sizes)
+
+    def choose(self, scores: Tensor, deltas: Tensor, proposals: list[Tensor], sizes: list[Size]) -> list[Detection]:
+        """Do the work of ``detect`` on scores in [0, 1] (K, classes without background)."""
         counts = [len(part) for part in proposals]
         boxes = torch.split(decode_boxes(deltas, torch.cat(proposals)[:, None], ROI_WEIGHTS)[:, 1:], counts)
-        scores = torch.split(logits.softmax(dim=-1)[:, 1:], counts)
         return [
             self._detect_one(clip_boxes_to_image(image_boxes, size), image_scores)
-            for image_boxes, image_scores, size in zip(boxes, scores, sizes, strict=True)
+            for image_boxes, image_scores, size in zip(boxes, torch.split(scores, counts), sizes, strict=True)
         ]
 
     def _detect_one(self, boxes: Tensor, scores: Tensor) -> Detection:
@@ -249,3 +247,48 @@ class RoIHead(nn.Module):
         boxes, scores = boxes[usable], scores[usable]
         kept = grouped_nms(boxes, scores, labels, self.nms_threshold)[: self.detections_per_image]
         return Detection(boxes=boxes[kept], scores=scores[kept], labels=labels[kept])
+
+
+class RoIHead(RegionHead):
+    """Classifies regions and refines their boxes, one regressor a class (Fast R-CNN, Girshick 2015, section 2.3).
+
+    Args:
+        box_head: Maps pooled regions (K, C, 7, 7) to ``features`` (K, D).
+        features: D.
+        num_classes: With the background.
+        op: How regions are pooled.
+        sampled: This and the others, see ``RegionHead``.
+    """
+
+    SIZE = 7
+
+    def __init__(
+        self,
+        box_head: nn.Module,
+        features: int,
+        num_classes: int,
+        op: RoIOp,
+        sampled: int,
+        score_threshold: float,
+        nms_threshold: float,
+        detections_per_image: int,
+        lowest_negative: float = 0.0,
+        beta: float = BETA,
+    ) -> None:
+        super().__init__(sampled, score_threshold, nms_threshold, detections_per_image, lowest_negative, beta)
+        self.box_head = box_head
+        self.box_predictor = FastRCNNPredictor(features, num_classes)
+        self.op = op
+
+    def forward(self, maps: list[Tensor], strides: list[int], rois: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (K, classes) and deltas (K, classes, 4), float32, of regions (K, 5), see ``pool_rois``."""
+        return self.classify(self.box_head(self.pool(maps, strides, rois)))
+
+    def pool(self, maps: list[Tensor], strides: list[int], rois: Tensor) -> Tensor:
+        """Pool regions (K, 5), see ``pool_rois``, into (K, C, 7, 7), what ``box_head`` takes."""
+        return pool_rois(maps, strides, rois, self.SIZE, self.op)
+
+    def classify(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (K, classes) and deltas (K, classes, 4), float32, from the output of ``box_head`` (K, D)."""
+        logits, deltas = self.box_predictor(features)
+        return logits.float(), deltas.float().unflatten(1, (-1, 4))

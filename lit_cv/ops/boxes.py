@@ -52,7 +52,9 @@ def clip_boxes(boxes: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
     return torch.minimum(boxes.clamp(min=0), limits[:, None])
 
 
-def match_boxes(objects: Tensor, boxes: Tensor, high: float, low: float, rescue: bool = False) -> tuple[Tensor, Tensor]:
+def match_boxes(
+    objects: Tensor, boxes: Tensor, high: float, low: float, rescue: bool = False, lowest: float = 0.0
+) -> tuple[Tensor, Tensor]:
     """Assign to each box the object that it overlaps most (Faster R-CNN, Ren et al. 2015, section 3.1.2).
 
     Args:
@@ -61,17 +63,18 @@ def match_boxes(objects: Tensor, boxes: Tensor, high: float, low: float, rescue:
         high: IoU from which a box is positive, in [0, 1].
         low: IoU below which a box is negative.
         rescue: Also make positive the box (or boxes, in a tie) with the highest IoU of each object.
+        lowest: IoU from which a box is negative; without any object all boxes are.
 
     Returns:
         The object of each box, int64 (A,) in 0..N-1 (0 where there is none), and its state, int64 (A,): 1 positive, 0
-        negative, -1 between the two.
+        negative, -1 neither.
     """
     if not len(objects):
         none = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
         return none, none
     overlap = pairwise_iou(objects, boxes)
     best, index = overlap.max(dim=0)
-    state = (best >= high).long() - ((best >= low) & (best < high)).long()
+    state = (best >= high).long() - (((best >= low) & (best < high)) | (best < lowest)).long()
     if rescue:
         rescued = (overlap == overlap.amax(dim=1, keepdim=True)).any(dim=0)
         state = state.masked_fill(rescued, 1)

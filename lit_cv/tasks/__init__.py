@@ -4,7 +4,15 @@ from lit_cv.tasks.base import Task
 from lit_cv.tasks.detection import DetectionTask
 from lit_cv.tasks.localization import LocalizationTask
 from lit_cv.tasks.pose import PoseTask
-from lit_cv.tasks.schedules import WarmupMultiStepLR
+from lit_cv.tasks.schedules import RestartingStepLR, WarmupMultiStepLR
 from lit_cv.tasks.segmentation import SegmentationTask
 
-__all__ = ["DetectionTask", "LocalizationTask", "PoseTask", "SegmentationTask", "Task", "WarmupMultiStepLR"]
+__all__ = [
+    "DetectionTask",
+    "LocalizationTask",
+    "PoseTask",
+    "RestartingStepLR",
+    "SegmentationTask",
+    "Task",
+    "WarmupMultiStepLR",
+]

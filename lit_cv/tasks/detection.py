@@ -1,13 +1,15 @@
 """Object detection: boxes, labels and scores."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
 from torch import Tensor
 
 from lit_cv.metrics import COCOAveragePrecision, VOCAveragePrecision
 from lit_cv.models.detector import Detector
+from lit_cv.models.proposals import ProposalDetector
 from lit_cv.renderers import BoxRenderer
-from lit_cv.tasks.base import Predictions, Targets, Task
+from lit_cv.tasks.base import Batch, Predictions, Targets, Task
 
 
 class DetectionTask(Task):
@@ -39,6 +41,13 @@ class DetectionTask(Task):
     def renderer(self, score_threshold: float) -> BoxRenderer:
         """Return what draws the boxes."""
         return BoxRenderer(self.class_names, score_threshold)
+
+    def evaluate(self, batch: Batch) -> tuple[Mapping[str, Tensor], Predictions]:
+        """Return losses and detections of an evaluation batch, on its own proposals where the network takes some."""
+        if not isinstance(self.network, ProposalDetector):
+            return super().evaluate(batch)
+        images, targets = batch
+        return self.network.losses(images, targets), self.network.predict(images, self.network.given(targets))
 
     def update_metrics(self, found: Predictions, targets: Targets) -> None:
         """Add the detections of a batch."""

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from functools import partial
+from itertools import accumulate
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -36,3 +37,27 @@ class WarmupMultiStepLR(LambdaLR):
 def _factor(warmup_steps: int, milestones: list[int], gamma: float, start_factor: float, step: int) -> float:
     warmup = start_factor + (1 - start_factor) * min(1.0, step / warmup_steps) if warmup_steps else 1.0
     return float(warmup * gamma ** bisect_right(milestones, step))
+
+
+class RestartingStepLR(LambdaLR):
+    """The full rate and then a drop by `gamma`, anew in each of several stretches of training.
+
+    The schedule of trainings in several steps, such as `lit_cv.callbacks.AlternatingTraining`. After the last stretch
+    the rate stays.
+
+    Args:
+        optimizer: the optimiser whose rates are set.
+        lengths: of the stretches, in steps.
+        drop_at: the share of each stretch after which the rate drops, in [0, 1].
+        gamma: factor of a drop.
+    """
+
+    def __init__(self, optimizer: Optimizer, lengths: list[int], drop_at: float = 0.75, gamma: float = 0.1) -> None:
+        ends = list(accumulate(lengths))
+        drops = [end - length + round(drop_at * length) for end, length in zip(ends, lengths, strict=True)]
+        super().__init__(optimizer, partial(_restarting_factor, ends, drops, gamma))
+
+
+def _restarting_factor(ends: list[int], drops: list[int], gamma: float, step: int) -> float:
+    stretch = min(bisect_right(ends, step), len(ends) - 1)
+    return gamma if step >= drops[stretch] else 1.0

@@ -9,6 +9,7 @@ import yaml
 from lit_cv.ablation.sweep import load_sweep
 from lit_cv.errors import UserError
 from lit_cv.preflight import _parser, check_trials, parsed
+from lit_cv.runs import split_arguments
 from lit_cv.training import LitCLI
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +48,8 @@ def small_data(config: dict[str, Any], folder: Path) -> list[str]:
 
 def one_step(args: list[str], shapes: Path) -> LitCLI:
     """Run one training step and one validation batch of an experiment on a few generated images."""
-    config = yaml.safe_load(Path(args[args.index("--config") + 1]).read_text())
+    (file,) = [value for key, value in split_arguments(args) if key == "config"]
+    config = yaml.safe_load(Path(file).read_text())
     return LitCLI(
         [
             *args,

@@ -8,7 +8,8 @@ import torch
 from scenes import CLASSES, scene
 
 from lit_cv.errors import UserError
-from lit_cv.models import SSD, Detector, FasterRCNN
+from lit_cv.models import FCOS, RCNN, RFCN, SSD, YOLO, Detector, FasterRCNN, FastRCNN, SlidingWindowDetector
+from lit_cv.models.proposals import propose
 
 MIXED = [(70, 90), (128, 100), (60, 128)]
 
@@ -18,8 +19,37 @@ def faster_rcnn(**options: object) -> Detector:
     return FasterRCNN(CLASSES, min_size=96, max_size=128, **{**defaults, **options})
 
 
+def fast_rcnn(**options: object) -> Detector:
+    defaults = {"backbone": "tiny", "head_features": 64, "min_size": 96, "max_size": 128}
+    return FastRCNN(CLASSES, **{**defaults, **options})
+
+
+def rcnn(**options: object) -> Detector:
+    return RCNN(CLASSES, **{"backbone": "tiny", "size": 48, "padding": 4, "windows": 64, **options})
+
+
+def sliding_window(**options: object) -> Detector:
+    defaults = {"backbone": "tiny", "size": 32, "stride": 0.5, "min_size": 96, "max_size": 128, "windows_per_image": 16}
+    return SlidingWindowDetector(CLASSES, **{**defaults, **options})
+
+
 def ssd(**options: object) -> Detector:
     return SSD(CLASSES, **{"backbone": "tiny", "size": 96, "anchor_ratios": [[2.0]] * 3, **options})
+
+
+def yolo(**options: object) -> Detector:
+    defaults = {"backbone": "tiny", "size": 96, "grid": 3, "neck_channels": [64, 64], "hidden": 128, "dropout": 0.0}
+    return YOLO(CLASSES, score_threshold=0.0, **{**defaults, **options})
+
+
+def fcos(**options: object) -> Detector:
+    defaults = {"backbone": "tiny", "channels": 32, "min_size": 96, "max_size": 128, "score_threshold": 1e-3}
+    return FCOS(CLASSES, **{**defaults, **options})
+
+
+def rfcn(**options: object) -> Detector:
+    defaults = {"backbone": "tiny", "bins": 3, "features": 64, "anchor_scales": [24.0, 48.0]}
+    return RFCN(CLASSES, min_size=96, max_size=128, **{**defaults, **options})
 
 
 BUILDERS = {
@@ -27,8 +57,22 @@ BUILDERS = {
     "faster_rcnn_fpn": lambda **options: faster_rcnn(neck="fpn", anchor_scales=None, **options),
     "faster_rcnn_pool": lambda **options: faster_rcnn(roi_op="pool", **options),
     "faster_rcnn_batch_norm": lambda **options: faster_rcnn(backbone="resnet18", norm="train", **options),
+    "fast_rcnn": fast_rcnn,
+    "fast_rcnn_align": lambda **options: fast_rcnn(roi_op="align", **options),
+    "fast_rcnn_batch_norm": lambda **options: fast_rcnn(backbone="resnet18", norm="train", **options),
+    "fast_rcnn_backbone_head": lambda **options: fast_rcnn(backbone="resnet18", head="backbone", **options),
+    "rcnn": rcnn,
+    "rcnn_batch_norm": lambda **options: rcnn(backbone="resnet18", norm="train", **options),
+    "sliding_window": sliding_window,
+    "sliding_window_batch_norm": lambda **options: sliding_window(backbone="resnet18", norm="train", **options),
     "ssd": ssd,
+    "yolo": yolo,
+    "yolo_convolutional": lambda **options: yolo(head="convolutional", batch_norm=True, **options),
     "ssd_batch_norm": lambda **options: ssd(backbone="mobilenet_v3_small", norm="train", **options),
+    "fcos": fcos,
+    "fcos_batch_norm": lambda **options: fcos(backbone="resnet18", norm="train", **options),
+    "rfcn": rfcn,
+    "rfcn_align": lambda **options: rfcn(roi_op="align", **options),
 }
 Builder = Callable[..., Detector]
 
@@ -140,7 +184,7 @@ def test_wrong_anchors_of_faster_rcnn_are_refused(options: dict[str, object], me
     [
         ({"anchor_ratios": [[2.0]]}, "at least two maps"),
         ({"anchor_scales": [0.1, 0.2]}, "SSD on tiny has 3 maps"),
-        ({"backbone": "vgg16", "size": 512}, "size=512: SSD on vgg16 is SSD300"),
+        ({"backbone": "vgg16", "size": 320}, "size=320: SSD on vgg16 is SSD300 or SSD512"),
     ],
 )
 def test_wrong_maps_of_ssd_are_refused(options: dict[str, object], message: str) -> None:
@@ -185,12 +229,12 @@ def one_square() -> tuple[list[torch.Tensor], list[dict[str, torch.Tensor]]]:
         image[index % 2, top : top + side, left : left + side] = 40
         images.append(image)
         boxes = torch.tensor([[left, top, left + side, top + side]], dtype=torch.float32)
-        targets.append({"boxes": boxes, "labels": torch.tensor([1 + index % 2])})
+        targets.append({"boxes": boxes, "labels": torch.tensor([1 + index % 2]), "proposals": propose(image)})
     return images, targets
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("builder", [faster_rcnn, ssd])
+@pytest.mark.parametrize("builder", [faster_rcnn, ssd, fast_rcnn, rcnn, yolo, fcos, rfcn])
 def test_detectors_learn_a_few_images_by_heart(builder: Builder) -> None:
     torch.manual_seed(0)
     network = builder()

@@ -1,0 +1,139 @@
+"""The original training of Faster R-CNN in four alternating steps (Ren et al. 2015, section 3.2)."""
+
+import copy
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any, cast
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+
+from lit_cv.callbacks.phases import Part, refuse_plain_ddp
+from lit_cv.errors import UserError
+from lit_cv.models.faster_rcnn import FasterRCNN
+
+State = dict[str, Tensor]
+FROZEN = (("roi_heads",), ("rpn",), ("backbone", "roi_heads"), ("backbone", "rpn"))  # in each of the four steps
+
+
+class AlternatingTraining(Callback):
+    """Trains the two ends of a ``FasterRCNN`` in turns, first on a backbone each, then on the one that they share.
+
+    1. The proposal network and the backbone.
+    2. The region head and a backbone that starts from the first weights again, on the proposals of step 1, which keep
+       the backbone of step 1.
+    3. The proposal network alone, on the backbone of step 2. Its own layers start from their first weights again, as in
+       the authors' code: those of step 1 belong to another backbone.
+    4. The region head alone, on the proposals of step 3; both now share all of the backbone.
+
+    Where this differs from the authors' code: proposals are computed when they are needed, from the augmented image,
+    instead of once before step 2 and step 4.
+
+    The losses of what does not train are 0. Predictions are those of the network as it is, on one backbone: they mean
+    nothing in step 1 and little in steps 2 and 3, whose checkpoints need step 4.
+
+    The step is a function of the optimiser's steps alone, so a run that is resumed goes on in it; the first weights and
+    the backbone of step 1 are in the checkpoint for as long as they are needed. What is frozen does not move at all,
+    see ``TrainingPhases``. Each step starts with an empty optimiser, without the momentum of the step before. The
+    learning rate follows its own schedule, such as ``lit_cv.tasks.RestartingStepLR``.
+
+    With several processes, plain ``ddp`` cannot do without the gradients of the frozen parts: use
+    ``trainer.strategy: ddp_find_unused_parameters_true``. Strategies that shard the parameters are not supported.
+
+    Args:
+        steps: The optimiser steps of each of the four, at least 1. Training that goes on after them stays in the last.
+
+    Raises:
+        UserError: There are not four positive numbers, the training is shorter than they are, the network is no
+            ``FasterRCNN``, the strategy is a plain ``ddp``, or the checkpoint was written without this callback.
+    """
+
+    def __init__(self, steps: Sequence[int]) -> None:
+        if len(steps) != len(FROZEN) or min(steps) < 1:
+            raise UserError(f"steps={list(steps)}: AlternatingTraining takes four numbers of steps, each at least 1.")
+        self.ends = list(accumulate(steps))
+        self.step = 0
+        self._first: dict[str, State] = {}
+        self._proposer: State = {}
+        self._parts: dict[str, Part] = {}
+
+    def step_of(self, optimizer_step: int) -> int:
+        """Return which of the four steps, 0 to 3, an optimiser step belongs to."""
+        return sum(optimizer_step >= end for end in self.ends[:-1])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the step that was begun last and the weights that later ones need."""
+        return {"step": self.step, "first": self._first, "proposer": self._proposer}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.step = state_dict["step"]
+        self._first, self._proposer = state_dict["first"], state_dict["proposer"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the first weights and what trains where nothing is frozen, or go on from a checkpoint."""
+        self._check(trainer, pl_module)
+        network = cast(FasterRCNN, pl_module.network)
+        if trainer.global_step == 0:
+            self.step, self._proposer = 0, {}
+            self._first = {name: _copied(network.get_submodule(name)) for name in ("backbone", "rpn")}
+        self._parts = {name: Part(network.get_submodule(name)) for name in ("backbone", "rpn", "roi_heads")}
+        self._arrange(network)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Begin the step that is due and freeze what does not train in it, and only that."""
+        while self.step < self.step_of(trainer.global_step):
+            self._advance(cast(FasterRCNN, pl_module.network))
+            for optimizer in trainer.optimizers:
+                optimizer.state.clear()
+        for name, part in self._parts.items():
+            if name in FROZEN[self.step]:
+                part.freeze()
+            else:
+                part.thaw()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave the network as it was found."""
+        for part in self._parts.values():
+            part.thaw()
+        network = cast(FasterRCNN, pl_module.network)
+        network.trained, network.proposer = "both", None
+
+    def _check(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        refuse_plain_ddp(self, trainer)
+        if not isinstance(pl_module.network, FasterRCNN):
+            name = type(pl_module.network).__name__
+            raise UserError(f"AlternatingTraining trains a FasterRCNN, not {name}: take the callback out.")
+        if trainer.estimated_stepping_batches < self.ends[-1]:
+            raise UserError(
+                f"AlternatingTraining takes {self.ends[-1]} steps, but the training ends after "
+                f"{trainer.estimated_stepping_batches}: raise trainer.max_steps or lower the callback's steps."
+            )
+        if trainer.global_step and not self.step and not self._first:
+            raise UserError(
+                "The checkpoint was written without AlternatingTraining and does not hold the first weights: "
+                "train with the callback from the start."
+            )
+
+    def _advance(self, network: FasterRCNN) -> None:
+        self.step += 1
+        if self.step == 1:
+            self._proposer = _copied(network.backbone)
+            network.backbone.load_state_dict(self._first.pop("backbone"))
+        elif self.step == 2:
+            self._proposer = {}
+            network.rpn.load_state_dict(self._first.pop("rpn"))
+        self._arrange(network)
+
+    def _arrange(self, network: FasterRCNN) -> None:
+        """Set which losses the network computes and whose proposals it takes."""
+        network.trained = "regions" if self.step % 2 else "proposals"
+        network.proposer = None
+        if self._proposer:
+            backbone = copy.deepcopy(network.backbone).requires_grad_(False).eval()
+            backbone.load_state_dict(self._proposer)
+            network.proposer = (backbone,)
+
+
+def _copied(module: nn.Module) -> State:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}

@@ -1,0 +1,54 @@
+"""Fully connected layers made smaller after training (Fast R-CNN, Girshick 2015, section 3.1)."""
+
+import copy
+
+import torch
+from torch import nn
+
+from lit_cv.errors import UserError
+
+
+def check_ranks(head: nn.Module, ranks: list[int]) -> None:
+    """Refuse ranks that do not fit the fully connected layers of a head.
+
+    Raises:
+        UserError: The head has other layers than ``ranks``, or a rank is not between 1 and the smaller side of its
+            layer.
+    """
+    limits = [min(layer.in_features, layer.out_features) for layer in _linear_layers(head)]
+    if len(ranks) != len(limits) or not all(1 <= rank <= limit for rank, limit in zip(ranks, limits, strict=True)):
+        rule = f"give one rank for each, at most {limits}" if limits else "leave it at null"
+        raise UserError(f"svd={list(ranks)}: the head has {len(limits)} fully connected layers; {rule}.")
+
+
+def truncate_head(head: nn.Module, ranks: list[int]) -> nn.Module:
+    """Copy a head with each of its fully connected layers replaced by two, see ``truncate_linear``.
+
+    Args:
+        head: Any module; it stays as it is.
+        ranks: One for each of its ``nn.Linear``, in order.
+    """
+    # The layers that are replaced count as copied already, so that their large weights are not.
+    layers = _linear_layers(head)
+    smaller = {id(layer): truncate_linear(layer, rank) for layer, rank in zip(layers, ranks, strict=True)}
+    return copy.deepcopy(head, smaller)
+
+
+@torch.no_grad()
+def truncate_linear(layer: nn.Linear, rank: int) -> nn.Sequential:
+    """Replace W (U x V) by its largest singular values: V x rank weights without, then rank x U with the bias (eq. 5).
+
+    The cost falls from U V to rank (U + V) multiplications, and nothing is lost where ``rank`` is W's own.
+    """
+    left, values, right = torch.linalg.svd(layer.weight.float(), full_matrices=False)
+    # On the meta device no random weights are drawn, so that predictions leave the random state alone.
+    first = nn.Linear(layer.in_features, rank, bias=False, device="meta")
+    second = nn.Linear(rank, layer.out_features, bias=False, device="meta")
+    first.weight = nn.Parameter((values[:rank, None] * right[:rank]).to(layer.weight.dtype))
+    second.weight = nn.Parameter(left[:, :rank].to(layer.weight.dtype).contiguous())
+    second.bias = layer.bias
+    return nn.Sequential(first, second)
+
+
+def _linear_layers(head: nn.Module) -> list[nn.Linear]:
+    return [part for part in head.modules() if isinstance(part, nn.Linear)]
