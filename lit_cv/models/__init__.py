@@ -10,6 +10,7 @@ from lit_cv.models.localization import Localization, LocalizationNet
 from lit_cv.models.network import Network
 from lit_cv.models.pose import Pose, PoseNet
 from lit_cv.models.rcnn import RCNN
+from lit_cv.models.retinanet import RetinaNet
 from lit_cv.models.rfcn import RFCN
 from lit_cv.models.segmenter import Segmentation, Segmenter
 from lit_cv.models.sliding_window import SlidingWindowSegmenter
@@ -34,6 +35,7 @@ __all__ = [
     "Network",
     "Pose",
     "PoseNet",
+    "RetinaNet",
     "Segmentation",
     "Segmenter",
     "SlidingWindowDetector",

@@ -8,7 +8,7 @@ import torch
 from scenes import CLASSES, scene
 
 from lit_cv.errors import UserError
-from lit_cv.models import FCOS, RCNN, RFCN, SSD, YOLO, Detector, FasterRCNN, FastRCNN, SlidingWindowDetector
+from lit_cv.models import FCOS, RCNN, RFCN, SSD, YOLO, Detector, FasterRCNN, FastRCNN, RetinaNet, SlidingWindowDetector
 from lit_cv.models.proposals import propose
 
 MIXED = [(70, 90), (128, 100), (60, 128)]
@@ -42,6 +42,11 @@ def yolo(**options: object) -> Detector:
     return YOLO(CLASSES, score_threshold=0.0, **{**defaults, **options})
 
 
+def retinanet(**options: object) -> Detector:
+    defaults = {"backbone": "tiny", "channels": 64, "min_size": 96, "max_size": 128, "score_threshold": 1e-3}
+    return RetinaNet(CLASSES, **{**defaults, **options})
+
+
 def fcos(**options: object) -> Detector:
     defaults = {"backbone": "tiny", "channels": 32, "min_size": 96, "max_size": 128, "score_threshold": 1e-3}
     return FCOS(CLASSES, **{**defaults, **options})
@@ -69,6 +74,8 @@ BUILDERS = {
     "yolo": yolo,
     "yolo_convolutional": lambda **options: yolo(head="convolutional", batch_norm=True, **options),
     "ssd_batch_norm": lambda **options: ssd(backbone="mobilenet_v3_small", norm="train", **options),
+    "retinanet": retinanet,
+    "retinanet_batch_norm": lambda **options: retinanet(backbone="resnet18", norm="train", **options),
     "fcos": fcos,
     "fcos_batch_norm": lambda **options: fcos(backbone="resnet18", norm="train", **options),
     "rfcn": rfcn,
@@ -234,7 +241,7 @@ def one_square() -> tuple[list[torch.Tensor], list[dict[str, torch.Tensor]]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("builder", [faster_rcnn, ssd, fast_rcnn, rcnn, yolo, fcos, rfcn])
+@pytest.mark.parametrize("builder", [faster_rcnn, ssd, fast_rcnn, rcnn, yolo, retinanet, fcos, rfcn])
 def test_detectors_learn_a_few_images_by_heart(builder: Builder) -> None:
     torch.manual_seed(0)
     network = builder()
