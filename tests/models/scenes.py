@@ -7,7 +7,7 @@ CLASSES = 5
 
 
 def scene(objects: list[int], sizes: list[tuple[int, int]]) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-    """Return random images with random boxes, one number of objects an image, and proposals around them and elsewhere."""
+    """Return random images, boxes (a number for each image) and proposals around them and elsewhere."""
     generator = torch.Generator().manual_seed(3)
     images, targets = [], []
     for count, (height, width) in zip(objects, sizes, strict=True):
