@@ -55,9 +55,9 @@ class Objects(NamedTuple):
 
 
 def fit_size(size: Size, min_size: int, max_size: int) -> Size:
-    """Scale a size so that its shorter side is ``min_size``, unless its longer side then exceeds ``max_size``."""
+    """Scale a size so that its shorter side is ``min_size``, or less if its longer side would exceed ``max_size``."""
     scale = min(min_size / min(size), max_size / max(size))
-    return int(size[0] * scale), int(size[1] * scale)
+    return max(1, int(size[0] * scale)), max(1, int(size[1] * scale))
 
 
 def batch_images(
