@@ -159,7 +159,13 @@ def test_killing_the_runner_ends_grandchildren_too(project):
 def test_ctrl_c_ends_everything_and_says_how_to_go_on(project):
     marker = uuid.uuid4().hex
     project({"sleep": 30, "child": True, "marker": marker})
-    runner = subprocess.Popen([sys.executable, "-c", RUNNER], stdout=subprocess.PIPE, text=True)
+    runner = subprocess.Popen(
+        [sys.executable, "-c", RUNNER],
+        stdout=subprocess.PIPE,
+        text=True,
+        # what a shell starts in the background ignores Ctrl-C, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     wait_until(lambda: len(processes(marker)) == 2)
     runner.send_signal(signal.SIGINT)
     output, _ = runner.communicate(timeout=60)
