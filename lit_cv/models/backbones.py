@@ -209,7 +209,7 @@ def _dilated_layers(name: str, output_stride: int) -> nn.Sequential:
             f"output_stride={output_stride}: only ResNets with bottlenecks (resnet50 and larger) can be dilated, "
             f"not {name!r}: give 32."
         )
-    dilated = [False, output_stride <= 16, output_stride <= 8]
+    dilated = [False, output_stride <= 8, output_stride <= 16]  # of layer2 to layer4: the last first
     return _resnet_layers(torchvision.models.get_model(name, weights=None, replace_stride_with_dilation=dilated))
 
 

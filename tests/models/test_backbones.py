@@ -203,3 +203,11 @@ def test_unknown_names_are_answered_with_close_ones() -> None:
         build_trunk("resnet5", None, "frozen")
     with pytest.raises(UserError, match="'tiny' has no imagenet weights"):
         build_trunk("tiny", "imagenet", "frozen")
+
+
+@pytest.mark.parametrize(("output_stride", "dilations"), [(16, {"layer4": 2}), (8, {"layer3": 2, "layer4": 4})])
+def test_the_last_stages_are_dilated_first(output_stride: int, dilations: dict[str, int]) -> None:
+    trunk = build_trunk("resnet50", None, "train", output_stride)
+    assert trunk.stages[-1].stride == output_stride
+    found = {name: trunk.layers.get_submodule(name)[1].conv2.dilation[0] for name in ("layer2", "layer3", "layer4")}
+    assert {name: dilation for name, dilation in found.items() if dilation > 1} == dilations
