@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_cv.ops.graph_segmentation import Edges, segment, sorted_edges
+from lit_cv.ops.proposal_ranking import rank
 from lit_cv.ops.region_features import find_regions, texture_bins
 from lit_cv.ops.region_merging import group
 
@@ -64,8 +65,8 @@ def selective_search(image: NDArray[np.uint8], mode: Mode = "fast", threads: int
         threads: How many may work; None: as many as there are cores for this process. The result is the same.
 
     Returns:
-        float32 (N, 4), ``x1, y1, x2, y2`` in pixels, without duplicates, best first. N is at least 1: the image itself
-        is one of them.
+        float32 (N, 4), ``x1, y1, x2, y2`` in pixels, without duplicates, best first (see ``rank``). N is at least 1:
+        the image itself is one of them.
 
     Raises:
         ValueError: If the image is not uint8 (H, W, 3) with at least one pixel.
@@ -77,7 +78,7 @@ def selective_search(image: NDArray[np.uint8], mode: Mode = "fast", threads: int
     prepared = _map(partial(_prepare, np.ascontiguousarray(image)), colours, workers)
     jobs = [(space, k) for space in prepared for k in scales]
     hierarchies = _map(partial(_hierarchies, similarities), jobs, workers)
-    return _rank([boxes for some in hierarchies for boxes in some])
+    return rank([boxes for some in hierarchies for boxes in some])
 
 
 def _map(function: Callable[[Input], Output], inputs: Iterable[Input], workers: int) -> list[Output]:
@@ -114,12 +115,3 @@ def _hierarchies(
     height, width = image.shape[:2]
     regions = find_regions(*segment(edges, height, width, k, k), image, texture)
     return [group(regions, height * width, use) for use in similarities]
-
-
-def _rank(hierarchies: list[NDArray[np.int32]]) -> NDArray[np.float32]:
-    """Order the boxes of all hierarchies by position (1 is the whole image) times a random number (section 3.3)."""
-    random = np.random.default_rng(0)  # always the same numbers, so that an image always has the same proposals
-    ranks = [random.random(len(boxes)) * np.arange(len(boxes), 0, -1) for boxes in hierarchies]
-    boxes = np.concatenate(hierarchies)[np.argsort(np.concatenate(ranks), kind="stable")]
-    _, first = np.unique(boxes, axis=0, return_index=True)
-    return boxes[np.sort(first)].astype(np.float32)

@@ -15,6 +15,7 @@ from scipy import ndimage
 from lit_cv.ops.boxes import pairwise_iou
 from lit_cv.ops.compiled import compiled
 from lit_cv.ops.graph_segmentation import STEPS, segment, sorted_edges
+from lit_cv.ops.proposal_ranking import rank
 from lit_cv.ops.region_features import TEXTURE_STEP, Regions, find_regions, texture_bins
 from lit_cv.ops.region_merging import group, merge, similarity
 from lit_cv.ops.selective_search import CTSF, TSF, F, Mode, S, convert, selective_search
@@ -211,6 +212,14 @@ def test_same_image_same_proposals_whatever_the_threads_and_layout() -> None:
         assert np.array_equal(boxes, again)
     assert np.array_equal(boxes, selective_search(image[:, :, ::-1].copy()[:, :, ::-1]))
     assert np.array_equal(boxes, selective_search(np.asfortranarray(image)))
+
+
+def test_order_is_position_times_random_number_small_boxes_late_near_repetitions_last() -> None:
+    ranks = np.random.default_rng(0).random(4) * [4, 3, 2, 1]
+    assert np.argsort(ranks).tolist() == [3, 2, 1, 0]
+    whole, large, almost, small = [0, 0, 100, 100], [0, 0, 60, 60], [0, 0, 60, 59], [70, 70, 95, 89]
+    found = rank([np.array([whole, large, almost, small], np.int32)])
+    assert found.tolist() == [almost, whole, small, large]  # by rank: small, almost, large, whole
 
 
 def test_proposals_are_distinct_boxes_inside_the_image_large_ones_first_on_average() -> None:
