@@ -32,7 +32,7 @@ from tqdm import tqdm
 
 from datamodules import VOCDetectionDataModule
 from lit_cv.ops.boxes import pairwise_iou
-from lit_cv.ops.selective_search import Mode, selective_search
+from lit_cv.ops.selective_search import STRATEGIES, Mode, selective_search
 
 SERVER = """
 import json, sys, time
@@ -49,7 +49,6 @@ for line in sys.stdin:
     taken = time.perf_counter() - wall, time.process_time() - cpu
     print(json.dumps([boxes.tolist(), *taken]), flush=True)
 """
-MODES: tuple[Mode, ...] = ("single", "fast")
 THRESHOLDS = (0.5, 0.7)
 
 
@@ -162,7 +161,7 @@ def main() -> None:
     assert packed is not None
     chosen = range(len(packed))[: arguments.images]
     opencv = OpenCV(arguments.opencv_python)
-    calls = {**{mode: ours(mode) for mode in MODES}, "opencv_fast": opencv.search}
+    calls = {**{mode: ours(mode) for mode in STRATEGIES}, "opencv_fast": opencv.search}
     searches = search_all(calls, [data.root / packed.names[index].decode() for index in chosen])
 
     objects = [torch.from_numpy(packed.boxes[packed.rows(index)].copy()) for index in chosen]

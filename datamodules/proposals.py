@@ -17,7 +17,7 @@ from datamodules.packed import Packed, cache_folder
 from lit_cv.errors import UserError
 from lit_cv.ops.selective_search import Mode
 
-ALGORITHM = 1  # raise it when Selective Search finds other boxes, to have those of older versions refused
+ALGORITHM = 2  # raise it when Selective Search finds other boxes, to have those of older versions refused
 MEND = "compute them anew with `litcv proposals CONFIG`"
 
 
