@@ -1,0 +1,52 @@
+"""Binary masks as runs: COCO's run-length encoding in tensors, on any device."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class MaskRuns(NamedTuple):
+    """N masks of one image as runs of equal pixels, column by column as COCO counts them.
+
+    Attributes:
+        runs: int64 (R,), the pixels of each run; in each mask zeros and ones in turn, beginning with zeros (perhaps 0).
+        lengths: int64 (N,), the number of runs of each mask; they sum to R.
+        size: Height and width in pixels.
+    """
+
+    runs: Tensor
+    lengths: Tensor
+    size: tuple[int, int]
+
+
+def encode_masks(masks: Tensor) -> MaskRuns:
+    """Encode masks (N, H, W), bool or 0 and 1; N may be 0."""
+    count, height, width = masks.shape
+    pixels = masks.bool().transpose(1, 2).flatten(1)
+    edge = pixels.new_ones(count, 1)
+    # A run begins at each change against the pixel before; 0 before the first pixel, and one end after the last.
+    changes = torch.cat((pixels[:, :1], pixels[:, 1:] != pixels[:, :-1], edge), dim=1)
+    owner, end = changes.nonzero(as_tuple=True)
+    begin = end.roll(1).masked_fill(owner != owner.roll(1), 0)
+    begin[:1] = 0
+    return MaskRuns(end - begin, changes.sum(dim=1), (height, width))
+
+
+def decode_masks(masks: MaskRuns) -> Tensor:
+    """Decode to uint8 (N, H, W)."""
+    height, width = masks.size
+    first = masks.lengths.cumsum(0) - masks.lengths
+    place = torch.arange(len(masks.runs), device=masks.runs.device) - first.repeat_interleave(masks.lengths)
+    total = len(masks.lengths) * height * width
+    pixels = (place % 2).to(torch.uint8).repeat_interleave(masks.runs, output_size=total)
+    return pixels.view(-1, width, height).transpose(1, 2)
+
+
+def select_masks(masks: MaskRuns, index: Tensor) -> MaskRuns:
+    """Take the masks at int64 (K,) positions in 0..N-1, in their order; repetitions are allowed."""
+    lengths = masks.lengths[index]
+    first = (masks.lengths.cumsum(0) - masks.lengths)[index]
+    offset = first - (lengths.cumsum(0) - lengths)
+    rows = torch.arange(int(lengths.sum()), device=lengths.device) + offset.repeat_interleave(lengths)
+    return MaskRuns(masks.runs[rows], lengths, masks.size)
