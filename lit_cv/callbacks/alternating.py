@@ -8,16 +8,16 @@ from typing import Any, cast
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from lit_cv.callbacks.phases import Part, refuse_plain_ddp
+from lit_cv.callbacks.phases import Part, freeze_only, refuse_plain_ddp
 from lit_cv.errors import UserError
-from lit_cv.models.faster_rcnn import FasterRCNN
+from lit_cv.models.two_stage_detector import TwoStageDetector
 
 State = dict[str, Tensor]
 FROZEN = (("roi_heads",), ("rpn",), ("backbone", "roi_heads"), ("backbone", "rpn"))  # in each of the four steps
 
 
 class AlternatingTraining(Callback):
-    """Trains the two ends of a ``FasterRCNN`` in turns, first on a backbone each, then on the one that they share.
+    """Trains the two ends of a ``FasterRCNN`` or an ``RFCN`` in turns, first on a backbone each, then on a shared one.
 
     1. The proposal network and the backbone.
     2. The region head and a backbone that starts from the first weights again, on the proposals of step 1, which keep
@@ -45,7 +45,7 @@ class AlternatingTraining(Callback):
 
     Raises:
         UserError: There are not four positive numbers, the training is shorter than they are, the network is no
-            ``FasterRCNN``, the strategy is a plain ``ddp``, or the checkpoint was written without this callback.
+            ``TwoStageDetector``, the strategy is a plain ``ddp``, or the checkpoint was written without this callback.
     """
 
     def __init__(self, steps: Sequence[int]) -> None:
@@ -73,7 +73,7 @@ class AlternatingTraining(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the first weights and what trains where nothing is frozen, or go on from a checkpoint."""
         self._check(trainer, pl_module)
-        network = cast(FasterRCNN, pl_module.network)
+        network = cast(TwoStageDetector, pl_module.network)
         if trainer.global_step == 0:
             self.step, self._proposer = 0, {}
             self._first = {name: _copied(network.get_submodule(name)) for name in ("backbone", "rpn")}
@@ -83,27 +83,22 @@ class AlternatingTraining(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Begin the step that is due and freeze what does not train in it, and only that."""
         while self.step < self.step_of(trainer.global_step):
-            self._advance(cast(FasterRCNN, pl_module.network))
+            self._advance(cast(TwoStageDetector, pl_module.network))
             for optimizer in trainer.optimizers:
                 optimizer.state.clear()
-        for name, part in self._parts.items():
-            if name in FROZEN[self.step]:
-                part.freeze()
-            else:
-                part.thaw()
+        freeze_only(self._parts, FROZEN[self.step])
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the network as it was found."""
-        for part in self._parts.values():
-            part.thaw()
-        network = cast(FasterRCNN, pl_module.network)
+        freeze_only(self._parts, ())
+        network = cast(TwoStageDetector, pl_module.network)
         network.trained, network.proposer = "both", None
 
     def _check(self, trainer: Trainer, pl_module: LightningModule) -> None:
         refuse_plain_ddp(self, trainer)
-        if not isinstance(pl_module.network, FasterRCNN):
+        if not isinstance(pl_module.network, TwoStageDetector):
             name = type(pl_module.network).__name__
-            raise UserError(f"AlternatingTraining trains a FasterRCNN, not {name}: take the callback out.")
+            raise UserError(f"AlternatingTraining trains a FasterRCNN or an RFCN, not {name}: take the callback out.")
         if trainer.estimated_stepping_batches < self.ends[-1]:
             raise UserError(
                 f"AlternatingTraining takes {self.ends[-1]} steps, but the training ends after "
@@ -115,7 +110,7 @@ class AlternatingTraining(Callback):
                 "train with the callback from the start."
             )
 
-    def _advance(self, network: FasterRCNN) -> None:
+    def _advance(self, network: TwoStageDetector) -> None:
         self.step += 1
         if self.step == 1:
             self._proposer = _copied(network.backbone)
@@ -125,7 +120,7 @@ class AlternatingTraining(Callback):
             network.rpn.load_state_dict(self._first.pop("rpn"))
         self._arrange(network)
 
-    def _arrange(self, network: FasterRCNN) -> None:
+    def _arrange(self, network: TwoStageDetector) -> None:
         """Set which losses the network computes and whose proposals it takes."""
         network.trained = "regions" if self.step % 2 else "proposals"
         network.proposer = None

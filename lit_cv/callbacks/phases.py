@@ -1,5 +1,6 @@
 """Training in phases: a classifier on fixed features, then both heads, then everything."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -60,17 +61,11 @@ class TrainingPhases(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Freeze what does not train in this step, and only that."""
-        frozen = self.frozen(trainer.global_step)
-        for name, part in self._parts.items():
-            if name in frozen:
-                part.freeze()
-            else:
-                part.thaw()
+        freeze_only(self._parts, self.frozen(trainer.global_step))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the network as it was found, however short the training was."""
-        for part in self._parts.values():
-            part.thaw()
+        freeze_only(self._parts, ())
 
 
 def refuse_plain_ddp(callback: Callback, trainer: Trainer) -> None:
@@ -105,3 +100,12 @@ class Part:
                 parameter.requires_grad_(True)
             for layer, training in self.modes:
                 layer.training = training
+
+
+def freeze_only(parts: Mapping[str, Part], frozen: Collection[str]) -> None:
+    """Freeze the parts with these names and give the others back their state."""
+    for name, part in parts.items():
+        if name in frozen:
+            part.freeze()
+        else:
+            part.thaw()

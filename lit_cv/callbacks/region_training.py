@@ -15,7 +15,6 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from lit_cv.callbacks.checkpoint import AtomicCheckpointIO
 from lit_cv.callbacks.feature_dump import FeatureDump
 from lit_cv.callbacks.region_rows import RegionRows
-from lit_cv.errors import UserError
 from lit_cv.models.region_svm import RegionClassifiers
 from lit_cv.ops.hard_negatives import HardNegativeMining
 from lit_cv.ops.linear_models import solve_ridge
@@ -95,8 +94,7 @@ class RegionTraining:
     def _targets(self) -> Iterator[dict[str, Tensor]]:
         loader = self.data.train_in_order()
         for _, targets in tqdm(loader, desc="Regions of the training images", unit="batch", delay=2):
-            if not all("proposals" in target for target in targets):
-                raise UserError("RegionStages needs the proposals of each image: set data.init_args.proposals.")
+            self.network.given(targets)
             yield from targets
 
     def _fill(self, dump: FeatureDump, regions: RegionRows, rows: Tensor, features: Features) -> None:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from lit_cv.models.backbones import Norm, build_trunk, single_map
-from lit_cv.models.detector import Detection
-from lit_cv.models.images import ImageBatch, batch_images, batch_objects, fit_size
+from lit_cv.models.detector import Detection, Keep, restore
+from lit_cv.models.images import ImageBatch, batch_objects, fit_images
 from lit_cv.models.network import Target, evaluating
 from lit_cv.models.proposals import ProposalDetector
 from lit_cv.models.region_heads import Head, backbone_head, mlp_head
@@ -105,9 +105,7 @@ class FastRCNN(ProposalDetector):
             num_classes,
             roi_op,
             roi_batch,
-            score_threshold,
-            nms_threshold,
-            detections_per_image,
+            Keep(score_threshold, nms_threshold, detections_per_image),
             lowest_negative,
             beta=1.0,  # equation 3
         )
@@ -156,18 +154,13 @@ class FastRCNN(ProposalDetector):
             scores = self.region_classifiers.scores(features)
         else:
             scores = logits.softmax(dim=1)[:, 1:]
-        detections: list[Detection] = self.roi_heads.choose(scores, deltas, resized, batch.sizes)
-        for detection, scale in zip(detections, batch.scales(), strict=True):
-            detection["boxes"] = detection["boxes"] / scale
-        return detections
+        return restore(self.roi_heads.choose(scores, deltas, resized, batch.sizes), batch)
 
     def _pool(self, batch: ImageBatch, rois: Tensor) -> Tensor:
         return self.roi_heads.pool(list(self.backbone(batch.pixels).values()), self.strides, rois)
 
     def _batch(self, images: list[Tensor]) -> ImageBatch:
-        sizes = [fit_size((image.shape[-2], image.shape[-1]), self.min_size, self.max_size) for image in images]
-        device = self.roi_heads.box_predictor.cls_score.weight.device
-        return batch_images(images, sizes, device, channels_last=self.channels_last)
+        return fit_images(images, self.min_size, self.max_size, self.device, self.channels_last)
 
     def _features(self, pooled: Tensor) -> Tensor:
         """Apply the head of ``predict``: with ``svd``, that of the weights as they are now, made once for them."""

@@ -1,23 +1,23 @@
 """Faster R-CNN (Ren et al. 2015): region proposals and a region classifier on shared features."""
 
 import math
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from lit_cv.errors import UserError
 from lit_cv.models.backbones import Norm, build_trunk, feature_pyramid, single_map
-from lit_cv.models.detector import Detection, Detector
-from lit_cv.models.images import ImageBatch, batch_images, batch_objects, fit_size
-from lit_cv.models.network import Target
+from lit_cv.models.detector import Keep
+from lit_cv.models.images import ImageBatch
 from lit_cv.models.region_heads import Head, backbone_head, mlp_head
 from lit_cv.models.two_stage import ProposalCount, RegionProposalNetwork, RoIHead
-from lit_cv.ops.roi import RoIOp, as_rois
+from lit_cv.models.two_stage_detector import TwoStageDetector
+from lit_cv.ops.roi import RoIOp
 
 
-class FasterRCNN(Detector):
+class FasterRCNN(TwoStageDetector):
     """Faster R-CNN on any backbone, with one feature map or a pyramid.
 
     With the same settings the parameters, losses and detections are those of torchvision's ``FasterRCNN``, whose
@@ -52,15 +52,7 @@ class FasterRCNN(Detector):
         head: On each region: ``mlp`` is two new layers; ``backbone``, with ``c4`` only, the end of the classification
             network with its weights (fc6 and fc7 of VGG, as in the paper), see ``backbone_head``.
         head_features: Width of the two layers of ``mlp``.
-
-    Attributes:
-        trained: The losses that are computed: those of the ``proposals``, those of the ``regions`` or ``both``; the
-            others are 0. Set by ``lit_cv.callbacks.AlternatingTraining``.
-        proposer: A backbone for the proposals of ``losses`` alone, in a tuple, so that it is no part of the network;
-            None: the network's own.
     """
-
-    loss_names: ClassVar[tuple[str, ...]] = ("rpn_objectness", "rpn_box", "roi_class", "roi_box")
 
     def __init__(
         self,
@@ -90,14 +82,9 @@ class FasterRCNN(Detector):
         head: Head = "mlp",
         head_features: int = 1024,
     ) -> None:
-        super().__init__()
-        self.num_classes = num_classes
-        self.trained: Literal["both", "proposals", "regions"] = "both"
-        self.proposer: tuple[nn.Module] | None = None
-        self.min_size, self.max_size = min_size, max_size
-        self.channels_last = channels_last
-        self.keep_train = ProposalCount(rpn_pre_nms_train, rpn_post_nms_train)
-        self.keep_test = ProposalCount(rpn_pre_nms_test, rpn_post_nms_test)
+        keep_train = ProposalCount(rpn_pre_nms_train, rpn_post_nms_train)
+        keep_test = ProposalCount(rpn_pre_nms_test, rpn_post_nms_test)
+        super().__init__(num_classes, min_size, max_size, channels_last, keep_train, keep_test)
         trunk = build_trunk(backbone, weights, norm)
         build_neck = feature_pyramid if neck == "fpn" else single_map
         self.backbone, channels, levels = build_neck(trunk, trainable_layers)
@@ -108,51 +95,14 @@ class FasterRCNN(Detector):
         box_head, features = (
             backbone_head(backbone, weights, norm) if head == "backbone" else mlp_head(channels, head_features)
         )
-        self.roi_heads = RoIHead(
-            box_head,
-            features,
-            num_classes,
-            roi_op,
-            roi_batch,
-            score_threshold,
-            nms_threshold,
-            detections_per_image,
-        )
+        keep = Keep(score_threshold, nms_threshold, detections_per_image)
+        self.roi_heads = RoIHead(box_head, features, num_classes, roi_op, roi_batch, keep)
         if channels_last:
             self.to(memory_format=torch.channels_last)
 
-    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses``."""
-        batch = self._batch(images)
-        objects = batch_objects(targets, batch)
-        maps = list(self.backbone(batch.pixels).values())
-        seen = maps if self.proposer is None else list(self.proposer[0](batch.pixels).values())
-        predictions = self.rpn(batch, seen)
-        nothing = predictions.logits.new_zeros(())
-        rpn_losses = roi_losses = (nothing, nothing)
-        if self.trained != "regions":
-            rpn_losses = self.rpn.losses(predictions, objects)
-        if self.trained != "proposals":
-            proposals = self.rpn.propose(predictions, batch.sizes, self.keep_train)
-            sample = self.roi_heads.sample(proposals, objects)
-            logits, deltas = self.roi_heads(*_pooled_maps(batch, maps), sample.rois)
-            roi_losses = self.roi_heads.losses(logits, deltas, sample)
-        return dict(zip(self.loss_names, (*rpn_losses, *roi_losses), strict=True))
-
-    def _predict(self, images: list[Tensor]) -> list[Detection]:
-        batch = self._batch(images)
-        maps = list(self.backbone(batch.pixels).values())
-        proposals = self.rpn.propose(self.rpn(batch, maps), batch.sizes, self.keep_test)
-        logits, deltas = self.roi_heads(*_pooled_maps(batch, maps), as_rois(proposals))
-        detections: list[Detection] = self.roi_heads.detect(logits, deltas, proposals, batch.sizes)
-        for detection, scale in zip(detections, batch.scales(), strict=True):
-            detection["boxes"] = detection["boxes"] / scale
-        return detections
-
-    def _batch(self, images: list[Tensor]) -> ImageBatch:
-        sizes = [fit_size((image.shape[-2], image.shape[-1]), self.min_size, self.max_size) for image in images]
-        device = self.rpn.head.cls_logits.weight.device
-        return batch_images(images, sizes, device, channels_last=self.channels_last)
+    def _classify(self, batch: ImageBatch, maps: list[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
+        outputs: tuple[Tensor, Tensor] = self.roi_heads(*_pooled_maps(batch, maps), rois)
+        return outputs
 
 
 def _anchor_shapes(

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.fcos import FCOSHead
@@ -11,13 +11,14 @@ from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from lit_cv.errors import UserError
 from lit_cv.models.backbones import Norm, build_trunk
-from lit_cv.models.detector import Detection, Detector
-from lit_cv.models.images import ImageBatch, batch_images, batch_objects, fit_size
+from lit_cv.models.detector import Detection, Detector, Keep
+from lit_cv.models.images import ImageBatch, batch_objects, fit_images
 from lit_cv.models.network import Target
-from lit_cv.models.retinanet import Keep, best_candidates, dense_pyramid, grid_anchors, suppress
+from lit_cv.models.retinanet import best_candidates, dense_pyramid, grid_anchors, suppress
 from lit_cv.ops.boxes import take
 
 GROUPS = 32  # of the group norms in the head
+FIRST_OFFSET = 3.0  # strides from a cell to each side of its box, before training
 SMALLEST_REACH, LARGEST_REACH = 4, 8  # strides between a cell and the farthest side of its box: 64 to 128 pixels on P4
 
 
@@ -34,7 +35,7 @@ class FCOS(Detector):
         backbone: A name of ``lit_cv.models.backbones.NAMES`` or ``timm/<name>``. Its stages from stride 8 on are levels
             of the pyramid, and two more levels halve the last one: strides 8 to 128 on a ResNet.
         weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
-        channels: Of the pyramid and of the head, a multiple of 32.
+        channels: Of the pyramid and of the head, a multiple of 32, at least 64.
         centre_radius: A cell is positive up to so many strides from the centre of a box, along each axis.
         min_size: Pixels of the shorter side of the resized image.
         max_size: Limit of its longer side.
@@ -65,8 +66,11 @@ class FCOS(Detector):
         detections_per_image: int = 100,
     ) -> None:
         super().__init__()
-        if channels < GROUPS or channels % GROUPS:
-            raise UserError(f"channels={channels}: the head of FCOS has {GROUPS} groups; give a multiple of {GROUPS}.")
+        if channels <= GROUPS or channels % GROUPS:  # a group of one value, where a map has one cell, has no variance
+            raise UserError(
+                f"channels={channels}: the head of FCOS has {GROUPS} groups; give a multiple of {GROUPS}, "
+                f"at least {2 * GROUPS}."
+            )
         self.num_classes, self.centre_radius = num_classes, centre_radius
         self.min_size, self.max_size, self.channels_last = min_size, max_size, channels_last
         self.keep = Keep(score_threshold, nms_threshold, detections_per_image)
@@ -74,6 +78,8 @@ class FCOS(Detector):
         # Squares around the cells, as large as the stride: they carry the centre and the scale of each cell.
         self.anchor_generator = AnchorGenerator(tuple((stride,) for stride in strides), ((1.0,),) * len(strides))
         self.head = FCOSHead(channels, 1, num_classes)
+        # The head ends in a ReLU: from 0, where torchvision begins, a side whose offsets fall below never comes back.
+        nn.init.constant_(self.head.regression_head.bbox_reg.bias, FIRST_OFFSET)
         if channels_last:
             self.to(memory_format=torch.channels_last)
 
@@ -119,9 +125,7 @@ class FCOS(Detector):
         return suppress(decode_cells(take(offsets, index), squares[index]), best, labels, batch, self.keep)
 
     def _batch(self, images: list[Tensor]) -> ImageBatch:
-        sizes = [fit_size((image.shape[-2], image.shape[-1]), self.min_size, self.max_size) for image in images]
-        device = next(self.head.parameters()).device
-        return batch_images(images, sizes, device, channels_last=self.channels_last)
+        return fit_images(images, self.min_size, self.max_size, self.device, self.channels_last)
 
 
 def match_cells(boxes: Tensor, squares: Tensor, counts: list[int], radius: float) -> tuple[Tensor, Tensor]:

@@ -98,6 +98,19 @@ def batch_images(
     return ImageBatch(pixels, sizes, original_sizes)
 
 
+def fit_images(
+    images: list[Tensor],
+    min_size: int,
+    max_size: int,
+    device: torch.device,
+    channels_last: bool = False,
+    divisible: int = 32,
+) -> ImageBatch:
+    """Make a batch of images that are resized as ``fit_size`` says; see ``batch_images``."""
+    sizes = [fit_size((image.shape[-2], image.shape[-1]), min_size, max_size) for image in images]
+    return batch_images(images, sizes, device, divisible=divisible, channels_last=channels_last)
+
+
 def batch_objects(targets: list[Target], batch: ImageBatch) -> Objects:
     """Scale the targets of a batch like its images and pad them to one tensor."""
     device = batch.pixels.device

@@ -32,6 +32,11 @@ class Network(nn.Module, ABC):
         **dict.fromkeys(("roi_heads", "roi_heads.pool", "roi_heads.box_head", "roi_heads.classify"), "heads"),
     }
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.parameters()).device
+
     @abstractmethod
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """Compute the unweighted training losses, in train and eval mode alike.

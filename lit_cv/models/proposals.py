@@ -39,7 +39,7 @@ class ProposalDetector(Detector):
             One detection an image.
         """
         if proposals is None:
-            proposals = [propose(image) for image in images]
+            return super().predict(images)
         with torch.no_grad(), evaluating(self):
             return self._detect(images, proposals)
 

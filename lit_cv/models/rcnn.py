@@ -3,19 +3,19 @@
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import clip_boxes_to_image
 
 from lit_cv.errors import UserError
 from lit_cv.models.backbones import Norm, build_trunk
-from lit_cv.models.detector import Detection
+from lit_cv.models.detector import Detection, Keep, best_of_regions
 from lit_cv.models.images import batch_images
 from lit_cv.models.network import Network, Target, evaluating
 from lit_cv.models.proposals import ProposalDetector
 from lit_cv.models.region_svm import RegionClassifiers
 from lit_cv.models.window_head import WindowHead
-from lit_cv.ops.boxes import grouped_nms, match_boxes, sample_balanced
+from lit_cv.ops.boxes import match_boxes, sample_balanced
 from lit_cv.ops.warp import warp_regions
 
 FeatureLayer = Literal["pool5", "fc6", "fc7"]
@@ -95,19 +95,15 @@ class RCNN(ProposalDetector):
         self.channels_last = channels_last
         self.windows, self.region_batch = windows, region_batch
         self.proposals_train, self.proposals_test = proposals_train, proposals_test
-        self.score_threshold, self.nms_threshold = score_threshold, nms_threshold
-        self.detections_per_image = detections_per_image
+        self.keep = Keep(score_threshold, nms_threshold, detections_per_image)
         trunk = build_trunk(backbone, weights, norm).freeze(trainable_layers)
         self.backbone = trunk.layers
         self.head = WindowHead(trunk, weights)
         lengths = self.head.lengths
-        self.last_layer = next(reversed(lengths))
-        self.feature_layer = feature_layer or self.last_layer
+        self.feature_layer = feature_layer or self.head.last
         if self.feature_layer not in lengths:
             raise UserError(f"feature_layer={feature_layer}: {backbone} has {', '.join(lengths)}; choose from these.")
-        self.class_head = nn.Linear(lengths[self.last_layer], num_classes)
-        nn.init.normal_(self.class_head.weight, std=0.01)
-        nn.init.zeros_(self.class_head.bias)
+        self.class_head = self.head.classifier(num_classes)
         self.region_classifiers = RegionClassifiers(num_classes - 1, lengths[self.feature_layer], lengths["pool5"])
         if channels_last:
             self.to(memory_format=torch.channels_last)
@@ -121,15 +117,15 @@ class RCNN(ProposalDetector):
 
     def _logits(self, vectors: dict[str, Tensor]) -> Tensor:
         """Apply the layer of the softmax, (K, classes); what comes straight from a map is brought to unit variance."""
-        last = vectors[self.last_layer]
-        if self.last_layer == "pool5":
+        last = vectors[self.head.last]
+        if self.head.last == "pool5":
             last = F.layer_norm(last, last.shape[1:])
         logits: Tensor = self.class_head(last).float()
         return logits
 
     def _draw(self, images: list[Tensor], targets: list[Target]) -> tuple[list[Tensor], Tensor]:
         """Draw regions of each image, float32 (K, 4), and give the classes of all, int64, 0 for background."""
-        device = self.class_head.weight.device
+        device = self.device
         candidates, labels, states = [], [], []
         for image, target, given in zip(images, targets, self.given(targets), strict=True):
             boxes, own = target["boxes"].to(device), target["labels"].to(device)
@@ -185,19 +181,11 @@ class RCNN(ProposalDetector):
                 scores.append(self._logits(vectors).softmax(dim=1)[:, 1:])
             refined = self.region_classifiers.boxes(vectors["pool5"], part) if with_boxes else part[:, None]
             boxes.append(refined.expand(-1, classes, -1))
-        return self._best(torch.cat(scores), clip_boxes_to_image(torch.cat(boxes), image.shape[-2:]))
-
-    def _best(self, scores: Tensor, boxes: Tensor) -> Detection:
-        """Choose the detections among regions with scores (K, C) and boxes (K, C, 4)."""
-        usable = (scores > self.score_threshold) & (boxes[..., 2:] - boxes[..., :2] >= 1e-2).all(-1)
-        labels = usable.nonzero()[:, 1] + 1
-        boxes, scores = boxes[usable], scores[usable]
-        kept = grouped_nms(boxes, scores, labels, self.nms_threshold)[: self.detections_per_image]
-        return Detection(boxes=boxes[kept], scores=scores[kept], labels=labels[kept])
+        return best_of_regions(clip_boxes_to_image(torch.cat(boxes), image.shape[-2:]), torch.cat(scores), self.keep)
 
     def _pixels(self, image: Tensor) -> Tensor:
         size = (image.shape[-2], image.shape[-1])
-        return batch_images([image], [size], self.class_head.weight.device, divisible=1).pixels[0]
+        return batch_images([image], [size], self.device, divisible=1).pixels[0]
 
     def _warp(self, pixels: Tensor, regions: Tensor) -> Tensor:
         memory_format = torch.channels_last if self.channels_last else torch.contiguous_format

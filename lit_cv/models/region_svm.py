@@ -5,6 +5,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from lit_cv.models.network import Target
 from lit_cv.ops.boxes import decode_boxes
 
 
@@ -83,6 +84,9 @@ class StagedDetector(Protocol):
     classifier: str
     box_regression: object
     proposals_train: int
+
+    def given(self, targets: list[Target]) -> list[Tensor]:
+        """See ``ProposalDetector.given``."""
 
     def region_features(self, images: list[Tensor], regions: list[Tensor]) -> Tensor:
         """Compute what the SVMs see of given regions, without gradients and as in eval mode.

@@ -1,7 +1,7 @@
 """RetinaNet (Lin et al. 2017, "Focal Loss for Dense Object Detection"): one stage on a pyramid, with the focal loss."""
 
 import math
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +14,10 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from lit_cv.errors import UserError
 from lit_cv.models.backbones import Norm, Trunk, build_trunk
-from lit_cv.models.detector import Detection, Detector
-from lit_cv.models.images import ImageBatch, batch_images, batch_objects, fit_size
+from lit_cv.models.detector import Detection, Detector, Keep, keep_best, restore
+from lit_cv.models.images import ImageBatch, batch_objects, fit_images
 from lit_cv.models.network import Target
-from lit_cv.ops.boxes import clip_boxes, decode_boxes, encode_boxes, grouped_nms, match_boxes, take
+from lit_cv.ops.boxes import clip_boxes, decode_boxes, encode_boxes, match_boxes, take
 
 FINEST_STRIDE = 8
 PAPER_CHANNELS = 256
@@ -134,17 +134,7 @@ class RetinaNet(Detector):
         return suppress(decode_boxes(take(deltas, index), anchors[index]), best.sigmoid(), labels, batch, self.keep)
 
     def _batch(self, images: list[Tensor]) -> ImageBatch:
-        sizes = [fit_size((image.shape[-2], image.shape[-1]), self.min_size, self.max_size) for image in images]
-        device = next(self.head.parameters()).device
-        return batch_images(images, sizes, device, channels_last=self.channels_last)
-
-
-class Keep(NamedTuple):
-    """Which candidates become detections, see the arguments of ``RetinaNet``."""
-
-    score_threshold: float
-    nms_threshold: float
-    detections_per_image: int
+        return fit_images(images, self.min_size, self.max_size, self.device, self.channels_last)
 
 
 def dense_pyramid(trunk: Trunk, trainable_layers: int | None, channels: int) -> tuple[nn.Module, list[int]]:
@@ -221,11 +211,5 @@ def suppress(boxes: Tensor, scores: Tensor, labels: Tensor, batch: ImageBatch, k
     Returns:
         The detections of each image, in pixels of the image as it was given.
     """
-    clipped = clip_boxes(boxes, batch.sizes)
-    parts = zip(clipped, scores, labels, scores > keep.score_threshold, batch.scales(), strict=True)
-    detections = []
-    for found, confidence, classes, usable, scale in parts:
-        found, confidence, classes = found[usable], confidence[usable], classes[usable]
-        kept = grouped_nms(found, confidence, classes, keep.nms_threshold)[: keep.detections_per_image]
-        detections.append(Detection(boxes=found[kept] / scale, scores=confidence[kept], labels=classes[kept]))
-    return detections
+    parts = zip(clip_boxes(boxes, batch.sizes), scores, labels, strict=True)
+    return restore([keep_best(*candidates, keep) for candidates in parts], batch)

@@ -1,6 +1,6 @@
 """R-FCN (Dai et al. 2016): a fully convolutional network scores parts of regions, and a region averages them."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,18 +11,18 @@ from torchvision.ops import ps_roi_align, ps_roi_pool
 
 from lit_cv.errors import UserError
 from lit_cv.models.backbones import RESNETS, Norm, build_trunk, single_map
-from lit_cv.models.detector import Detection, Detector
-from lit_cv.models.images import ImageBatch, batch_images, batch_objects, fit_size
-from lit_cv.models.network import Target
+from lit_cv.models.detector import Keep
+from lit_cv.models.images import ImageBatch
 from lit_cv.models.two_stage import ProposalCount, RegionHead, RegionProposalNetwork
-from lit_cv.ops.roi import RoIOp, as_rois
+from lit_cv.models.two_stage_detector import TwoStageDetector
+from lit_cv.ops.roi import RoIOp
 from lit_cv.ops.roi_cpu import SAMPLES
 
 STRIDE = 16
 CONV4_AND_5 = ("layer3", "layer4")  # of a ResNet
 
 
-class RFCN(Detector):
+class RFCN(TwoStageDetector):
     """R-FCN on any backbone.
 
     On ResNets with bottlenecks (resnet50 and larger) as in the paper: conv5 is dilated instead of halving its map, the
@@ -55,8 +55,6 @@ class RFCN(Detector):
         roi_batch: Regions sampled for the loss in each image.
     """
 
-    loss_names: ClassVar[tuple[str, ...]] = ("rpn_objectness", "rpn_box", "roi_class", "roi_box")
-
     def __init__(
         self,
         num_classes: int,
@@ -83,52 +81,27 @@ class RFCN(Detector):
         rpn_batch: int = 256,
         roi_batch: int = 128,
     ) -> None:
-        super().__init__()
         scales = [128.0, 256.0, 512.0] if anchor_scales is None else anchor_scales
         ratios = [0.5, 1.0, 2.0] if anchor_ratios is None else anchor_ratios
         if not scales or not ratios or bins < 1:
             raise UserError(f"anchor_scales={scales}, anchor_ratios={ratios}, bins={bins}: give at least one of each.")
-        self.num_classes = num_classes
-        self.min_size, self.max_size, self.channels_last = min_size, max_size, channels_last
-        self.keep_train = ProposalCount(rpn_pre_nms_train, rpn_post_nms_train)
-        self.keep_test = ProposalCount(rpn_pre_nms_test, rpn_post_nms_test)
+        keep_train = ProposalCount(rpn_pre_nms_train, rpn_post_nms_train)
+        keep_test = ProposalCount(rpn_pre_nms_test, rpn_post_nms_test)
+        super().__init__(num_classes, min_size, max_size, channels_last, keep_train, keep_test)
         self.backbone, for_rpn, for_regions = _features(backbone, weights, norm, trainable_layers)
         anchors = AnchorGenerator((tuple(scales),), (tuple(ratios),))
         self.rpn = RegionProposalNetwork(for_rpn, anchors, rpn_batch, rpn_nms_threshold, score_threshold=0.0)
-        self.head = PositionSensitiveHead(
-            *(for_regions, features, num_classes, bins, roi_op),
-            *(roi_batch, score_threshold, nms_threshold, detections_per_image),
-        )
+        keep = Keep(score_threshold, nms_threshold, detections_per_image)
+        self.roi_heads = PositionSensitiveHead(for_regions, features, num_classes, bins, roi_op, roi_batch, keep)
         if channels_last:
             self.to(memory_format=torch.channels_last)
 
-    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses``; Dai et al. 2016, section 2.2, and Ren et al. 2015, eq. 1."""
-        batch = self._batch(images)
-        objects = batch_objects(targets, batch)
-        maps = list(self.backbone(batch.pixels).values())
-        predictions = self.rpn(batch, maps[:1])
-        rpn_losses = self.rpn.losses(predictions, objects)
-        proposals = self.rpn.propose(predictions, batch.sizes, self.keep_train)
-        sample = self.head.sample(proposals, objects)
-        logits, deltas = self.head(maps[-1], sample.rois)
-        roi_losses = self.head.losses(logits, deltas, sample)
-        return dict(zip(self.loss_names, (*rpn_losses, *roi_losses), strict=True))
+    def _proposal_maps(self, maps: list[Tensor]) -> list[Tensor]:
+        return maps[:1]
 
-    def _predict(self, images: list[Tensor]) -> list[Detection]:
-        batch = self._batch(images)
-        maps = list(self.backbone(batch.pixels).values())
-        proposals = self.rpn.propose(self.rpn(batch, maps[:1]), batch.sizes, self.keep_test)
-        logits, deltas = self.head(maps[-1], as_rois(proposals))
-        detections: list[Detection] = self.head.detect(logits, deltas, proposals, batch.sizes)
-        for detection, scale in zip(detections, batch.scales(), strict=True):
-            detection["boxes"] = detection["boxes"] / scale
-        return detections
-
-    def _batch(self, images: list[Tensor]) -> ImageBatch:
-        sizes = [fit_size((image.shape[-2], image.shape[-1]), self.min_size, self.max_size) for image in images]
-        device = self.rpn.head.cls_logits.weight.device
-        return batch_images(images, sizes, device, channels_last=self.channels_last)
+    def _classify(self, batch: ImageBatch, maps: list[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
+        outputs: tuple[Tensor, Tensor] = self.roi_heads(maps[-1], rois)
+        return outputs
 
 
 class PositionSensitiveHead(RegionHead):
@@ -142,22 +115,14 @@ class PositionSensitiveHead(RegionHead):
         num_classes: With the background.
         bins: k.
         op: How the cells of a bin are averaged.
-        sampled: This and the others, see ``RegionHead``.
+        sampled: See ``RegionHead``.
+        keep: See ``RegionHead``.
     """
 
     def __init__(
-        self,
-        channels: int,
-        features: int,
-        num_classes: int,
-        bins: int,
-        op: RoIOp,
-        sampled: int,
-        score_threshold: float,
-        nms_threshold: float,
-        detections_per_image: int,
+        self, channels: int, features: int, num_classes: int, bins: int, op: RoIOp, sampled: int, keep: Keep
     ) -> None:
-        super().__init__(sampled, score_threshold, nms_threshold, detections_per_image)
+        super().__init__(sampled, keep)
         self.num_classes, self.bins, self.op = num_classes, bins, op
         self.reduce = nn.Sequential(nn.Conv2d(channels, features, 1), nn.ReLU(inplace=True))
         self.class_maps = nn.Conv2d(features, num_classes * bins**2, 1)

@@ -5,17 +5,18 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import roi_align
 
 from lit_cv.errors import UserError
 from lit_cv.models.backbones import Norm, build_trunk
-from lit_cv.models.detector import Detection, Detector
-from lit_cv.models.images import ImageBatch, Objects, Size, batch_images, batch_objects, fit_size
+from lit_cv.models.detector import Detection, Detector, Keep, best_of_regions, restore
+from lit_cv.models.images import ImageBatch, Objects, Size, batch_objects, fit_images
 from lit_cv.models.network import Target
+from lit_cv.models.recent import RecentTensors
 from lit_cv.models.window_head import WindowHead
-from lit_cv.ops.boxes import clip_boxes, grouped_nms, match_boxes, sample_balanced
+from lit_cv.ops.boxes import clip_boxes, match_boxes, sample_balanced
 
 POSITIVE_IOU = 0.5  # with an object, from which a window shows it
 POSITIVE_FRACTION = 0.25  # of the windows in the loss, at most
@@ -94,16 +95,12 @@ class SlidingWindowDetector(Detector):
         self.size, self.min_size, self.max_size = size, min_size, max_size
         self.channels_last = channels_last
         self.windows_per_image, self.window_batch = windows_per_image, window_batch
-        self.score_threshold, self.nms_threshold = score_threshold, nms_threshold
-        self.detections_per_image = detections_per_image
+        self.keep = Keep(score_threshold, nms_threshold, detections_per_image)
         trunk = build_trunk(backbone, weights, norm).freeze(trainable_layers)
         self.backbone = trunk.layers
         self.head = WindowHead(trunk, weights)
-        self.last_layer = next(reversed(self.head.lengths))
-        self.class_head = nn.Linear(self.head.lengths[self.last_layer], num_classes)
-        nn.init.normal_(self.class_head.weight, std=0.01)
-        nn.init.zeros_(self.class_head.bias)
-        self._windows: dict[tuple[Size, torch.device], Tensor] = {}
+        self.class_head = self.head.classifier(num_classes)
+        self._windows = RecentTensors()
         if channels_last:
             self.to(memory_format=torch.channels_last)
 
@@ -136,44 +133,32 @@ class SlidingWindowDetector(Detector):
 
     def windows_of(self, size: Size) -> Tensor:
         """Return the windows of a resized image of this height and width, float32 (N, 4), on the network's device."""
-        key = (size, self.class_head.weight.device)
-        if key not in self._windows:
-            if len(self._windows) >= 16:  # of many image shapes keep the recent ones
-                self._windows.pop(next(iter(self._windows)))
-            with torch.inference_mode(False):  # validation may come first, and training must be able to use them
-                windows = slide_windows(size, self.window_scales, self.window_ratios, self.stride)
-                self._windows[key] = windows.to(key[1])
-        return self._windows[key]
+        device = self.device
+
+        def make() -> Tensor:
+            return slide_windows(size, self.window_scales, self.window_ratios, self.stride).to(device)
+
+        return self._windows.get((size, device), make)
 
     def _predict(self, images: list[Tensor]) -> list[Detection]:
         batch = self._batch(images)
-        detections = []
-        for image, scale in enumerate(batch.scales()):
-            pixels, windows = _own(batch, image), self.windows_of(batch.sizes[image])
-            logits = [
-                self._classify(crop_windows(pixels, part, self.size))
-                for part in torch.split(windows, self.window_batch)
-            ]
-            detections.append(self._best(torch.cat(logits).softmax(dim=1)[:, 1:], windows / scale))
-        return detections
+        return restore([self._detect_one(_own(batch, image), size) for image, size in enumerate(batch.sizes)], batch)
+
+    def _detect_one(self, pixels: Tensor, size: Size) -> Detection:
+        windows = self.windows_of(size)
+        parts = torch.split(windows, self.window_batch)
+        logits = torch.cat([self._classify(crop_windows(pixels, part, self.size)) for part in parts])
+        return best_of_regions(windows[:, None], logits.softmax(dim=1)[:, 1:], self.keep)
 
     def _classify(self, crops: Tensor) -> Tensor:
         """Return the logits float32 (K, classes) of warped windows (K, 3, size, size)."""
         memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
         maps = self.backbone(crops.contiguous(memory_format=memory_format))
-        logits: Tensor = self.class_head(self.head(maps)[self.last_layer])
+        logits: Tensor = self.class_head(self.head(maps)[self.head.last])
         return logits.float()
 
-    def _best(self, scores: Tensor, windows: Tensor) -> Detection:
-        """Choose the detections among windows (N, 4) with scores (N, C)."""
-        window, label = (scores > self.score_threshold).nonzero(as_tuple=True)
-        boxes, found = windows[window], scores[window, label]
-        kept = grouped_nms(boxes, found, label, self.nms_threshold)[: self.detections_per_image]
-        return Detection(boxes=boxes[kept], scores=found[kept], labels=label[kept] + 1)
-
     def _batch(self, images: list[Tensor]) -> ImageBatch:
-        sizes = [fit_size((image.shape[-2], image.shape[-1]), self.min_size, self.max_size) for image in images]
-        return batch_images(images, sizes, self.class_head.weight.device, divisible=1)
+        return fit_images(images, self.min_size, self.max_size, self.device, divisible=1)
 
 
 def slide_windows(size: Size, scales: Sequence[float], ratios: Sequence[float], stride: float) -> Tensor:

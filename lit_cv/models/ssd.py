@@ -8,11 +8,10 @@ from torch.nn import functional as F
 from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.ssd import SSDHead
-from torchvision.ops import batched_nms
 
 from lit_cv.errors import UserError
 from lit_cv.models.backbones import Norm, build_trunk
-from lit_cv.models.detector import Detection, Detector
+from lit_cv.models.detector import Detection, Detector, Keep, keep_best, restore
 from lit_cv.models.images import IMAGENET_MEAN, IMAGENET_STD, ImageBatch, Objects, batch_images, batch_objects
 from lit_cv.models.network import Target
 from lit_cv.models.ssd_features import VGG16_STEPS, ExtendedFeatures, vgg16_features
@@ -81,8 +80,7 @@ class SSD(Detector):
         super().__init__()
         self.num_classes, self.size, self.channels_last = num_classes, size, channels_last
         self.negatives_per_positive = negatives_per_positive
-        self.score_threshold, self.nms_threshold = score_threshold, nms_threshold
-        self.detections_per_image = detections_per_image
+        self.keep = Keep(score_threshold, nms_threshold, detections_per_image)
         is_vgg16 = backbone == "vgg16"
         self.mean, self.std = (VGG16_MEAN, VGG16_STD) if is_vgg16 else (IMAGENET_MEAN, IMAGENET_STD)
         if is_vgg16 and size not in VGG16_STEPS:
@@ -147,17 +145,18 @@ class SSD(Detector):
         boxes = clip_boxes(decode_boxes(deltas, anchors, WEIGHTS), batch.sizes)
         scores = logits.softmax(dim=-1)[..., 1:].transpose(1, 2)
         best = scores.topk(min(CANDIDATES, scores.shape[2]), dim=2)
-        parts = zip(boxes, best.values, best.indices, batch.scales(), strict=True)
-        detections = []
-        for image_boxes, image_scores, index, scale in parts:
-            usable = image_scores > self.score_threshold
-            labels = usable.nonzero()[:, 0] + 1
-            found, kept_scores = image_boxes[index[usable]], image_scores[usable]
-            kept = batched_nms(found, kept_scores, labels, self.nms_threshold)[: self.detections_per_image]
-            detections.append(Detection(boxes=found[kept] / scale, scores=kept_scores[kept], labels=labels[kept]))
-        return detections
+        labels = torch.arange(1, self.num_classes, device=boxes.device)[:, None].expand_as(best.indices[0]).flatten()
+        parts = zip(boxes, best.values, best.indices, strict=True)
+        return restore(
+            [
+                keep_best(image_boxes[index.flatten()], image_scores.flatten(), labels, self.keep)
+                for image_boxes, image_scores, index in parts
+            ],
+            batch,
+        )
 
     def _batch(self, images: list[Tensor]) -> ImageBatch:
         sizes = [(self.size, self.size)] * len(images)
-        device = next(self.head.parameters()).device
-        return batch_images(images, sizes, device, self.mean, self.std, divisible=1, channels_last=self.channels_last)
+        return batch_images(
+            images, sizes, self.device, self.mean, self.std, divisible=1, channels_last=self.channels_last
+        )

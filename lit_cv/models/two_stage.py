@@ -15,8 +15,9 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import clip_boxes_to_image
 
-from lit_cv.models.detector import Detection
+from lit_cv.models.detector import Detection, Keep, best_of_regions
 from lit_cv.models.images import ImageBatch, Objects, Size
+from lit_cv.models.recent import RecentTensors
 from lit_cv.ops.boxes import clip_boxes, decode_boxes, encode_boxes, grouped_nms, match_boxes, sample_balanced, take
 from lit_cv.ops.roi import RoIOp, pool_rois
 
@@ -81,7 +82,7 @@ class RegionProposalNetwork(nn.Module):
         self.sampled = sampled
         self.nms_threshold = nms_threshold
         self.score_threshold = score_threshold
-        self._anchors: dict[tuple[object, ...], Tensor] = {}
+        self._anchors = RecentTensors()
 
     def forward(self, batch: ImageBatch, maps: list[Tensor]) -> Predictions:
         """Score and regress the anchors of all maps (B, C, H, W)."""
@@ -98,16 +99,14 @@ class RegionProposalNetwork(nn.Module):
     def _anchors_of(self, batch: ImageBatch, maps: list[Tensor]) -> Tensor:
         height, width = batch.pixels.shape[-2:]
         grids = [tuple(level.shape[-2:]) for level in maps]
-        key = (height, width, *grids, maps[0].device)
-        if key not in self._anchors:
-            if len(self._anchors) >= 16:  # of many image shapes keep the recent ones
-                self._anchors.pop(next(iter(self._anchors)))
+
+        def make() -> Tensor:
             strides = [(height // rows, width // columns) for rows, columns in grids]
             # Not the generator's forward: under autocast it would round the anchors to bfloat16.
-            with torch.inference_mode(False):  # validation may come first, and training must be able to use them
-                self.anchor_generator.set_cell_anchors(torch.float32, maps[0].device)
-                self._anchors[key] = torch.cat(self.anchor_generator.grid_anchors(grids, strides))
-        return self._anchors[key]
+            self.anchor_generator.set_cell_anchors(torch.float32, maps[0].device)
+            return torch.cat(self.anchor_generator.grid_anchors(grids, strides))
+
+        return self._anchors.get((height, width, *grids, maps[0].device), make)
 
     def losses(self, predictions: Predictions, objects: Objects) -> tuple[Tensor, Tensor]:
         """Compute the objectness and box losses on a sample of anchors (Ren et al. 2015, eq. 1).
@@ -168,9 +167,7 @@ class RegionHead(nn.Module):
 
     Args:
         sampled: Regions drawn for the loss in each image, at most a quarter of them positive.
-        score_threshold: Detections with a lower probability go.
-        nms_threshold: IoU above which the less likely detection of the same class goes.
-        detections_per_image: The best so many are kept.
+        keep: Which of them become detections.
         lowest_negative: IoU with an object from which a region may be drawn as background.
         beta: Where the smooth L1 loss of boxes turns from quadratic to linear.
     """
@@ -178,17 +175,12 @@ class RegionHead(nn.Module):
     def __init__(
         self,
         sampled: int,
-        score_threshold: float,
-        nms_threshold: float,
-        detections_per_image: int,
+        keep: Keep,
         lowest_negative: float = 0.0,
         beta: float = BETA,
     ) -> None:
         super().__init__()
-        self.sampled = sampled
-        self.score_threshold = score_threshold
-        self.nms_threshold = nms_threshold
-        self.detections_per_image = detections_per_image
+        self.sampled, self.keep = sampled, keep
         self.lowest_negative = lowest_negative
         self.beta = beta
 
@@ -237,16 +229,9 @@ class RegionHead(nn.Module):
         counts = [len(part) for part in proposals]
         boxes = torch.split(decode_boxes(deltas, torch.cat(proposals)[:, None], ROI_WEIGHTS)[:, 1:], counts)
         return [
-            self._detect_one(clip_boxes_to_image(image_boxes, size), image_scores)
+            best_of_regions(clip_boxes_to_image(image_boxes, size), image_scores, self.keep)
             for image_boxes, image_scores, size in zip(boxes, torch.split(scores, counts), sizes, strict=True)
         ]
-
-    def _detect_one(self, boxes: Tensor, scores: Tensor) -> Detection:
-        usable = (scores > self.score_threshold) & (boxes[..., 2:] - boxes[..., :2] >= 1e-2).all(-1)
-        labels = usable.nonzero()[:, 1] + 1
-        boxes, scores = boxes[usable], scores[usable]
-        kept = grouped_nms(boxes, scores, labels, self.nms_threshold)[: self.detections_per_image]
-        return Detection(boxes=boxes[kept], scores=scores[kept], labels=labels[kept])
 
 
 class RoIHead(RegionHead):
@@ -269,13 +254,11 @@ class RoIHead(RegionHead):
         num_classes: int,
         op: RoIOp,
         sampled: int,
-        score_threshold: float,
-        nms_threshold: float,
-        detections_per_image: int,
+        keep: Keep,
         lowest_negative: float = 0.0,
         beta: float = BETA,
     ) -> None:
-        super().__init__(sampled, score_threshold, nms_threshold, detections_per_image, lowest_negative, beta)
+        super().__init__(sampled, keep, lowest_negative, beta)
         self.box_head = box_head
         self.box_predictor = FastRCNNPredictor(features, num_classes)
         self.op = op

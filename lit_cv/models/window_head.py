@@ -21,6 +21,7 @@ class WindowHead(nn.Module):
 
     Attributes:
         lengths: Layer -> length of its vector, first layer first.
+        last: The last layer.
 
     Raises:
         UserError: The weights do not fit.
@@ -44,6 +45,14 @@ class WindowHead(nn.Module):
                 load_weights(linear, read_weights(trunk.name, weights), f"classifier.{place}.", source=weights)
             self.add_module(name, nn.Sequential(linear, nn.ReLU(), nn.Dropout()))
             self.lengths[name] = FEATURES
+        self.last = next(reversed(self.lengths))
+
+    def classifier(self, num_classes: int) -> nn.Linear:
+        """Build a layer of new classes on the last vector (Girshick et al. 2014, section 2.3)."""
+        layer = nn.Linear(self.lengths[self.last], num_classes)
+        nn.init.normal_(layer.weight, std=0.01)
+        nn.init.zeros_(layer.bias)
+        return layer
 
     def forward(self, maps: Tensor, last: str | None = None) -> dict[str, Tensor]:
         """Compute the vectors (K, D) of maps (K, C, H, W), of the layers up to ``last`` (None: of all)."""

@@ -9,11 +9,11 @@ from torch.nn import functional as F
 
 from lit_cv.errors import UserError
 from lit_cv.models.backbones import Norm, build_trunk
-from lit_cv.models.detector import Detection, Detector
+from lit_cv.models.detector import Detection, Detector, Keep, best_of_regions, restore
 from lit_cv.models.images import ImageBatch, Objects, batch_images, batch_objects
 from lit_cv.models.network import Target
 from lit_cv.models.yolo_layers import GridHead, YOLOHead, added_convolutions
-from lit_cv.ops.boxes import clip_boxes, grouped_nms, random_keys, take
+from lit_cv.ops.boxes import clip_boxes, random_keys, take
 
 # What every cell predicts at first: boxes in the middle of the cell, a quarter of the image wide and high, with
 # confidence 0. If boxes had to grow from nothing, no box would overlap its object at first.
@@ -109,8 +109,7 @@ class YOLO(Detector):
         super().__init__()
         self.num_classes, self.size, self.grid, self.boxes_per_cell = num_classes, size, grid, boxes_per_cell
         self.channels_last = channels_last
-        self.score_threshold, self.nms_threshold = score_threshold, nms_threshold
-        self.detections_per_image = detections_per_image
+        self.keep = Keep(score_threshold, nms_threshold, detections_per_image)
         if neck_channels is None:
             neck_channels = [1024] * (3 if backbone.startswith("fast_yolo") else 4)
         trunk = build_trunk(backbone, weights, norm).freeze(trainable_layers)
@@ -187,19 +186,8 @@ class YOLO(Detector):
         boxes = clip_boxes(self._decode(found.boxes), batch.sizes)
         # A product of two negative numbers is no probability: each is clipped by itself.
         scores = found.confidence.clamp(0, 1)[..., None] * found.classes.clamp(0, 1)[:, :, None]
-        # A box outside the image is clipped to nothing.
-        usable = (scores.flatten(1, 2) > self.score_threshold) & (boxes[..., 2:] > boxes[..., :2]).all(-1, keepdim=True)
-        detections = []
-        for image_boxes, image_scores, keep, scale in zip(
-            boxes, scores.flatten(1, 2), usable, batch.scales(), strict=True
-        ):
-            rows, classes = keep.nonzero(as_tuple=True)
-            candidates, confidence = image_boxes[rows], image_scores[rows, classes]
-            kept = grouped_nms(candidates, confidence, classes, self.nms_threshold)[: self.detections_per_image]
-            detections.append(
-                Detection(boxes=candidates[kept] / scale, scores=confidence[kept], labels=classes[kept] + 1)
-            )
-        return detections
+        parts = zip(boxes[:, :, None], scores.flatten(1, 2), strict=True)
+        return restore([best_of_regions(*regions, self.keep) for regions in parts], batch)
 
     def _decode(self, boxes: Tensor) -> Tensor:
         """Turn coded boxes (B, N, P, 4) into ``x1, y1, x2, y2`` in pixels of the resized image, (B, N * P, 4)."""
@@ -210,8 +198,7 @@ class YOLO(Detector):
 
     def _batch(self, images: list[Tensor]) -> ImageBatch:
         sizes = [(self.size, self.size)] * len(images)
-        device = next(self.head.parameters()).device
-        return batch_images(images, sizes, device, divisible=1, channels_last=self.channels_last)
+        return batch_images(images, sizes, self.device, divisible=1, channels_last=self.channels_last)
 
 
 def _halvings(size: int, stride: int, grid: int, convolutions: int) -> int:

@@ -1,6 +1,7 @@
 """What every task shares: the weighted sum of losses, the optimiser, and randomness that a resume cannot change."""
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -32,7 +33,7 @@ def warmup(optimizer: torch.optim.Optimizer) -> WarmupMultiStepLR:
     return WarmupMultiStepLR(optimizer, warmup_steps=500)
 
 
-class Task(L.LightningModule):
+class Task(L.LightningModule, ABC):
     """Optimise `sum(loss_weights[k] * losses[k])` of a network that names its losses.
 
     Subclasses add the evaluation, the drawing, and the check that network and data fit.
@@ -94,17 +95,17 @@ class Task(L.LightningModule):
                 f"{len(self.class_names) + 1} (with background) instead of {self.network.num_classes}."
             )
 
+    @abstractmethod
     def renderer(self, score_threshold: float) -> Renderer:
         """Return what draws targets and predictions, the latter from this score on where they have one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def update_metrics(self, found: Predictions, targets: Targets) -> None:
         """Add the predictions of an evaluation batch to the metrics."""
-        raise NotImplementedError
 
+    @abstractmethod
     def compute_metrics(self) -> dict[str, Any]:
         """Return what the evaluation measured, by name without the stage, and start anew."""
-        raise NotImplementedError
 
     def configure_optimizers(self) -> Any:
         """Build the optimiser over the trainable parameters and its per-step schedule."""

@@ -1,5 +1,4 @@
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +15,12 @@ from lit_cv.models import SSD, FasterRCNN
 from lit_cv.models.images import batch_objects
 from lit_cv.tasks import DetectionTask, RestartingStepLR
 
+pytestmark = pytest.mark.usefixtures("_deterministic")
+
 STEPS = [2, 1, 2, 2]
 ENDS = [2, 3, 5, 7]
 State = dict[str, Tensor]
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-
-
-@pytest.fixture(scope="session")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("shapes")
-
-
-@pytest.fixture(autouse=True)
-def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("PL_GLOBAL_SEED", "3")
-    yield
-    torch.use_deterministic_algorithms(False)
 
 
 def data(root: Path) -> VOCDetectionDataModule:
@@ -296,7 +285,7 @@ def test_unusable_settings_are_refused(shapes: Path, tmp_path: Path) -> None:
             AlternatingTraining(steps)
     with pytest.raises(UserError, match="takes 7 steps, but the training ends after 6"):
         trainer(AlternatingTraining(STEPS), max_steps=6).fit(task(), data(shapes))
-    with pytest.raises(UserError, match="trains a FasterRCNN, not SSD"):
+    with pytest.raises(UserError, match="trains a FasterRCNN or an RFCN, not SSD"):
         trainer(AlternatingTraining(STEPS)).fit(DetectionTask(SSD(4, "tiny", size=64)), data(shapes))
     joint = trainer(LastCheckpoint(tmp_path, 1), max_steps=1)
     joint.fit(task(), data(shapes))

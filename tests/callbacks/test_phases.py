@@ -1,7 +1,6 @@
 import os
 import pickle
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +17,11 @@ from lit_cv.errors import UserError
 from lit_cv.models import LocalizationNet
 from lit_cv.tasks import LocalizationTask, WarmupMultiStepLR
 
+pytestmark = pytest.mark.usefixtures("_deterministic")
+
 HEADS_AT, JOINT_AT, STEPS = 2, 4, 7
 State = dict[str, Tensor]
 NOTHING_ELSE = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-
-
-@pytest.fixture(scope="session")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("shapes")
-
-
-@pytest.fixture(autouse=True)
-def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("PL_GLOBAL_SEED", "3")
-    yield
-    torch.use_deterministic_algorithms(False)
 
 
 def data(root: Path, batch_size: int = 3) -> VOCLocalizationDataModule:

@@ -17,7 +17,7 @@ from lit_cv.callbacks.region_training import RegionTraining
 from lit_cv.errors import UserError
 from lit_cv.metrics import COCOAveragePrecision
 from lit_cv.models import RCNN
-from lit_cv.models.proposals import propose
+from lit_cv.models.proposals import ProposalDetector, propose
 from lit_cv.models.region_svm import RegionClassifiers
 from lit_cv.ops.boxes import encode_boxes
 from lit_cv.ops.linear_models import solve_svm
@@ -38,6 +38,8 @@ class Network(nn.Module):
         self.waves = nn.Parameter(torch.randn(4, 12, generator=generator) / 20)
         self.region_classifiers = RegionClassifiers(CLASSES, 12, 12)
         self.computed = 0
+
+    given = ProposalDetector.given
 
     def region_features(self, images: list[Tensor], regions: list[Tensor]) -> Tensor:
         assert len(images) == len(regions)
@@ -264,8 +266,9 @@ def test_eight_real_images_are_learned_by_heart(real_data: Path, tmp_path: Path)
         item["proposals"] = propose(image, 800)
     torch.manual_seed(0)
     weights = str(real_data / "weights" / "squeezenet1_0_imagenet.pth")
-    network = RCNN(21, "squeezenet1_0", weights, size=96, padding=7, windows=48, channels_last=True)
-    network.score_threshold = 0.18
+    network = RCNN(
+        21, "squeezenet1_0", weights, size=96, padding=7, windows=48, channels_last=True, score_threshold=0.18
+    )
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-4, total_steps=120)
     training = RegionTraining(network, EightImages(voc.class_names, images, targets), tmp_path, 1, False)

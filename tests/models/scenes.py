@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from lit_cv.models import Detector
+from lit_cv.models.proposals import propose
+
 CLASSES = 5
 
 
@@ -25,6 +28,29 @@ def scene(objects: list[int], sizes: list[tuple[int, int]]) -> tuple[list[Tensor
     return images, targets
 
 
+def one_square() -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+    """Return four dark images with one bright square of one of two brightnesses each."""
+    images, targets = [], []
+    for index, (left, top, side) in enumerate([(10, 20, 40), (50, 30, 36), (30, 50, 44), (12, 44, 48)]):
+        image = torch.full((3, 96, 96), 20, dtype=torch.uint8)
+        image[:, top : top + side, left : left + side] = 240
+        image[index % 2, top : top + side, left : left + side] = 40
+        images.append(image)
+        boxes = torch.tensor([[left, top, left + side, top + side]], dtype=torch.float32)
+        targets.append({"boxes": boxes, "labels": torch.tensor([1 + index % 2]), "proposals": propose(image)})
+    return images, targets
+
+
+def learn_by_heart(network: Detector, images: list[Tensor], targets: list[dict[str, Tensor]], steps: int) -> None:
+    """Train on the same images again and again."""
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    for _ in range(steps):
+        loss = sum(network.losses(images, targets).values())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
 def as_peer_images(images: list[Tensor]) -> list[Tensor]:
     """Return the images as torchvision's detectors expect them."""
     return [image.float() / 255 for image in images]
@@ -42,3 +68,30 @@ def randomise(module: nn.Module) -> None:
             value.uniform_(0.4, 0.8, generator=generator)
         elif value.dim() > 1:
             value.normal_(0, (2 / value[0].numel()) ** 0.5, generator=generator)
+
+
+def assert_losses_of_peer(ours: Detector, theirs: nn.Module, losses: dict[str, Tensor], expected: list[Tensor]) -> None:
+    """Compare losses with those of torchvision's network, in the order of ours, and the gradients of all parameters."""
+    assert tuple(losses) == ours.loss_names
+    for value, wanted in zip(losses.values(), expected, strict=True):
+        assert wanted > 0
+        torch.testing.assert_close(value, wanted, rtol=1e-5, atol=1e-5)
+    ours.zero_grad()
+    theirs.zero_grad()
+    sum(losses.values()).backward()
+    sum(expected).backward()
+    gradients = dict(theirs.named_parameters())
+    for name, parameter in ours.named_parameters():
+        assert (parameter.grad - gradients[name].grad).norm() <= 1e-2 * gradients[name].grad.norm() + 1e-8, name
+
+
+def assert_detections_of_peer(ours: Detector, theirs: nn.Module) -> None:
+    """Compare the detections in two images with those of torchvision's network."""
+    images, _ = scene([0, 0], [(96, 128), (150, 110)])
+    with torch.no_grad():
+        expected = theirs.eval()(as_peer_images(images))
+    for found, wanted in zip(ours.predict(images), expected, strict=True):
+        assert len(wanted["boxes"]) > 10
+        assert torch.equal(found["labels"], wanted["labels"])
+        torch.testing.assert_close(found["scores"], wanted["scores"], rtol=0, atol=5e-5)
+        torch.testing.assert_close(found["boxes"], wanted["boxes"], rtol=0, atol=1e-3)

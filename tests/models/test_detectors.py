@@ -5,11 +5,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from scenes import CLASSES, scene
+from scenes import CLASSES, learn_by_heart, one_square, scene
 
 from lit_cv.errors import UserError
 from lit_cv.models import FCOS, RCNN, RFCN, SSD, YOLO, Detector, FasterRCNN, FastRCNN, RetinaNet, SlidingWindowDetector
-from lit_cv.models.proposals import propose
 
 MIXED = [(70, 90), (128, 100), (60, 128)]
 
@@ -48,7 +47,7 @@ def retinanet(**options: object) -> Detector:
 
 
 def fcos(**options: object) -> Detector:
-    defaults = {"backbone": "tiny", "channels": 32, "min_size": 96, "max_size": 128, "score_threshold": 1e-3}
+    defaults = {"backbone": "tiny", "channels": 64, "min_size": 96, "max_size": 128, "score_threshold": 1e-3}
     return FCOS(CLASSES, **{**defaults, **options})
 
 
@@ -227,31 +226,13 @@ def test_plain_and_atrous_vgg16_have_the_same_grids() -> None:
     assert grids[0] == grids[1] == [38, 19, 10, 5, 3, 1]
 
 
-def one_square() -> tuple[list[torch.Tensor], list[dict[str, torch.Tensor]]]:
-    """Return four dark images with one bright square of one of two brightnesses each."""
-    images, targets = [], []
-    for index, (left, top, side) in enumerate([(10, 20, 40), (50, 30, 36), (30, 50, 44), (12, 44, 48)]):
-        image = torch.full((3, 96, 96), 20, dtype=torch.uint8)
-        image[:, top : top + side, left : left + side] = 240
-        image[index % 2, top : top + side, left : left + side] = 40
-        images.append(image)
-        boxes = torch.tensor([[left, top, left + side, top + side]], dtype=torch.float32)
-        targets.append({"boxes": boxes, "labels": torch.tensor([1 + index % 2]), "proposals": propose(image)})
-    return images, targets
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("builder", [faster_rcnn, ssd, fast_rcnn, rcnn, yolo, retinanet, fcos, rfcn])
 def test_detectors_learn_a_few_images_by_heart(builder: Builder) -> None:
     torch.manual_seed(0)
     network = builder()
     images, targets = one_square()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
-    for _ in range(200):
-        loss = sum(network.losses(images, targets).values())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    learn_by_heart(network, images, targets, steps=200)
     for found, target in zip(network.predict(images), targets, strict=True):
         assert found["labels"][0] == target["labels"][0]
         assert found["scores"][0] > 0.8

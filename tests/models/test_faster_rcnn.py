@@ -2,18 +2,13 @@
 
 import pytest
 import torch
-from scenes import CLASSES, as_peer_images, randomise, scene
+from scenes import CLASSES, as_peer_images, assert_detections_of_peer, assert_losses_of_peer, randomise, scene
 from torchvision.models.detection import faster_rcnn as peer
 
 from lit_cv.models import FasterRCNN
 from lit_cv.ops import boxes as ops
 
-LOSS_OF_PEER = {
-    "rpn_objectness": "loss_objectness",
-    "rpn_box": "loss_rpn_box_reg",
-    "roi_class": "loss_classifier",
-    "roi_box": "loss_box_reg",
-}
+PEER_LOSSES = ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg")  # in the order of ours
 
 
 @pytest.fixture(scope="module", params=["resnet50", "mobilenet"])
@@ -57,25 +52,8 @@ def test_losses_and_gradients_are_torchvisions(pair: tuple[FasterRCNN, peer.Fast
     images, targets = scene([3, 0, 6], [(96, 128), (150, 110), (128, 128)])
     expected = theirs.train()(as_peer_images(images), targets)
     losses = ours.losses(images, targets)
-    assert set(losses) == set(ours.loss_names)
-    for name, value in losses.items():
-        torch.testing.assert_close(value, expected[LOSS_OF_PEER[name]], rtol=1e-5, atol=1e-5)
-    ours.zero_grad()
-    theirs.zero_grad()
-    sum(losses.values()).backward()
-    sum(expected.values()).backward()
-    gradients = dict(theirs.named_parameters())
-    for name, parameter in ours.named_parameters():
-        assert (parameter.grad - gradients[name].grad).norm() <= 1e-2 * gradients[name].grad.norm() + 1e-8, name
+    assert_losses_of_peer(ours, theirs, losses, [expected[name] for name in PEER_LOSSES])
 
 
 def test_predicts_torchvisions_boxes(pair: tuple[FasterRCNN, peer.FasterRCNN]) -> None:
-    ours, theirs = pair
-    images, _ = scene([0, 0], [(96, 128), (150, 110)])
-    with torch.no_grad():
-        expected = theirs.eval()(as_peer_images(images))
-    for found, wanted in zip(ours.predict(images), expected, strict=True):
-        assert len(wanted["boxes"]) > 10
-        assert torch.equal(found["labels"], wanted["labels"])
-        torch.testing.assert_close(found["scores"], wanted["scores"], rtol=0, atol=5e-5)
-        torch.testing.assert_close(found["boxes"], wanted["boxes"], rtol=0, atol=1e-3)
+    assert_detections_of_peer(*pair)

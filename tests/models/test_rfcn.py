@@ -12,6 +12,7 @@ from torchvision.models._utils import IntermediateLayerGetter
 
 from lit_cv.errors import UserError
 from lit_cv.models import RFCN
+from lit_cv.models.detector import Keep
 from lit_cv.models.rfcn import PositionSensitiveHead
 from lit_cv.models.two_stage import BETA, RegionSample
 
@@ -19,7 +20,7 @@ ROIS = [[0, 0, 0, 47, 63], [1, 8, 16, 90, 40], [1, 33, 3, 41, 127], [0, 100, 100
 
 
 def head(bins: int = 3, op: str = "pool") -> PositionSensitiveHead:
-    return PositionSensitiveHead(6, 8, CLASSES, bins, op, 64, 0.05, 0.3, 100)
+    return PositionSensitiveHead(6, 8, CLASSES, bins, op, 64, Keep(0.05, 0.3, 100))
 
 
 def average_bins(maps: Tensor, roi: list[float], outputs: int, bins: int) -> Tensor:
@@ -100,14 +101,14 @@ def test_the_whole_network_gives_the_losses_of_its_sample(monkeypatch: pytest.Mo
     network = RFCN(CLASSES, backbone="tiny", bins=3, features=32, anchor_scales=[24.0, 48.0], min_size=96, max_size=128)
     images, targets = scene([2, 0], [(96, 96), (96, 128)])
     drawn: list[RegionSample] = []
-    sampling = network.head.sample
-    monkeypatch.setattr(network.head, "sample", lambda *args: drawn.append(sampling(*args)) or drawn[-1])
+    sampling = network.roi_heads.sample
+    monkeypatch.setattr(network.roi_heads, "sample", lambda *args: drawn.append(sampling(*args)) or drawn[-1])
     losses = network.losses(images, targets)
     (sample,) = drawn
     assert sample.classes.max() > 0
     assert (sample.rois[:, 0] == 1).any()
     features = network.backbone(network._batch(images).pixels)["0"]
-    logits, _ = network.head(features, sample.rois)
+    logits, _ = network.roi_heads(features, sample.rois)
     expected = functional.cross_entropy(logits, sample.classes)
     torch.testing.assert_close(losses["roi_class"], expected)
 
@@ -124,9 +125,9 @@ def test_resnets_are_dilated_and_propose_from_conv4() -> None:
     for level, wanted in zip(maps, expected.values(), strict=True):
         torch.testing.assert_close(level, wanted)
     assert network.rpn.head.cls_logits.in_channels == 1024
-    assert network.head.reduce[0].in_channels == 2048
-    assert network.head.class_maps.out_channels == 9 * CLASSES
-    assert network.head.box_maps.out_channels == 9 * 4
+    assert network.roi_heads.reduce[0].in_channels == 2048
+    assert network.roi_heads.class_maps.out_channels == 9 * CLASSES
+    assert network.roi_heads.box_maps.out_channels == 9 * 4
 
 
 @pytest.mark.parametrize("options", [{"anchor_scales": []}, {"anchor_ratios": []}, {"bins": 0}])

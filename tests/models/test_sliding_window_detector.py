@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scenes import CLASSES, scene
+from scenes import CLASSES, learn_by_heart, one_square, scene
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import batched_nms
@@ -159,19 +159,8 @@ def test_windows_without_extent_are_refused(options: dict[str, object]) -> None:
 @pytest.mark.slow
 def test_squares_are_learned_by_heart() -> None:
     network = detector(window_scales=[0.4], window_ratios=[1.0], stride=0.33)
-    images, targets = [], []
-    for index, (left, top, side) in enumerate([(10, 20, 40), (50, 30, 36), (30, 50, 44), (12, 44, 48)]):
-        image = torch.full((3, 96, 96), 20, dtype=torch.uint8)
-        image[index % 2, top : top + side, left : left + side] = 240
-        images.append(image)
-        boxes = torch.tensor([[left, top, left + side, top + side]], dtype=torch.float32)
-        targets.append({"boxes": boxes, "labels": torch.tensor([1 + index % 2])})
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
-    for _ in range(100):
-        loss = network.losses(images, targets)["window_class"]
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    images, targets = one_square()
+    learn_by_heart(network, images, targets, steps=100)
     for found, target in zip(network.predict(images), targets, strict=True):
         assert found["labels"][0] == target["labels"][0]
         assert found["scores"][0] > 0.8

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lit_cv.errors import UserError
 from lit_cv.models import YOLO
 from lit_cv.models.backbones import build_trunk
+from lit_cv.models.detector import Keep
 from lit_cv.models.yolo import Cells
 
 GRID, BOXES, CLASSES, SIZE = 2, 2, 3, 96
@@ -162,7 +163,7 @@ def test_boxes_of_one_class_suppress_each_other(monkeypatch: pytest.MonkeyPatch)
     (found,) = network.predict([blank(64, 64)])
     assert found["labels"].tolist() == [1, 2]
     assert found["scores"].tolist() == pytest.approx([0.9, 0.7])
-    network.detections_per_image, network.score_threshold = 1, 0.95
+    network.keep = Keep(score_threshold=0.95, nms_threshold=0.5, detections_per_image=1)
     assert not len(network.predict([blank(64, 64)])[0]["labels"])
 
 
