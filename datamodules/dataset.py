@@ -74,13 +74,10 @@ class DetectionDataset(Dataset[Sample]):
         width, height = self.annotations.sizes[index].tolist()
         check_size(path, (image.shape[1], image.shape[0]), (width, height))
         boxes, labels, difficult = self._objects(index)
-        proposals = None if self.proposals is None else self.proposals.best(index)
+        proposals = np.zeros((0, 4), np.float32) if self.proposals is None else self.proposals.best(index)
         if self.augmentation:
             chance = sample_seed(self.seed, epoch, index)
-            if proposals is None:
-                image, boxes, rows = self.augmentation(image, boxes, chance)
-            else:
-                image, boxes, rows, proposals = self.augmentation.with_proposals(image, boxes, proposals, chance)
+            image, boxes, rows, proposals = self.augmentation.with_proposals(image, boxes, proposals, chance)
             labels, difficult = labels[rows], difficult[rows]
         corners = torch.from_numpy(boxes)
         target: Target = {
@@ -91,7 +88,7 @@ class DetectionDataset(Dataset[Sample]):
             "iscrowd": torch.zeros(len(labels), dtype=torch.int64),
             "image_id": torch.tensor(index),
         }
-        if proposals is not None:
+        if self.proposals is not None:
             target["proposals"] = torch.from_numpy(proposals)
         return to_tensor(image), target
 

@@ -131,12 +131,22 @@ def source_key(root: Path, files: Iterable[Path], *facts: object) -> str:
     """
     digest = hashlib.sha256(repr(facts).encode())
     for file in files:
-        try:
-            stat = file.stat()
-        except OSError:
-            raise UserError(f"{file} is missing: restore it, or take it out of the image list.") from None
-        digest.update(f"{os.path.relpath(file, root)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        size, changed = stat_of(file)
+        digest.update(f"{os.path.relpath(file, root)} {size} {changed}\n".encode())
     return digest.hexdigest()[:32]
+
+
+def stat_of(file: Path) -> tuple[int, int]:
+    """Size in bytes and time of the last change in nanoseconds.
+
+    Raises:
+        UserError: If the file is missing.
+    """
+    try:
+        stat = file.stat()
+    except OSError:
+        raise UserError(f"{file} is missing: restore it, or take it out of the image list.") from None
+    return stat.st_size, stat.st_mtime_ns
 
 
 def cache_folder(root: Path) -> Path:

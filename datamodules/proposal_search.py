@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from datamodules.decode import read_image
+from datamodules.packed import stat_of
 from datamodules.proposals import (
     Proposals,
     StoredProposals,
@@ -27,7 +28,6 @@ from datamodules.proposals import (
     open_proposals,
     proposal_folder,
     search_settings,
-    stat_of,
 )
 from lit_cv.errors import UserError
 from lit_cv.ops.selective_search import Mode, selective_search

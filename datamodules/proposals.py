@@ -13,7 +13,7 @@ import numpy as np
 from jsonargparse.typing import PositiveInt
 from numpy.typing import NDArray
 
-from datamodules.packed import Packed, cache_folder
+from datamodules.packed import Packed, cache_folder, stat_of
 from lit_cv.errors import UserError
 from lit_cv.ops.selective_search import Mode
 
@@ -136,19 +136,6 @@ def open_proposals(root: Path, names: Sequence[str], settings: Proposals) -> Sto
 def search_settings(mode: Mode) -> dict[str, Any]:
     """What the boxes of an image depend on."""
     return {"mode": mode, "algorithm": ALGORITHM}
-
-
-def stat_of(file: Path) -> tuple[int, int]:
-    """Size in bytes and time of the last change in nanoseconds.
-
-    Raises:
-        UserError: If the file is missing.
-    """
-    try:
-        stat = file.stat()
-    except OSError:
-        raise UserError(f"{file} is missing: restore it, or take it out of the image list.") from None
-    return stat.st_size, stat.st_mtime_ns
 
 
 def digest_of(file: Path) -> bytes:
