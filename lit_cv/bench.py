@@ -54,8 +54,7 @@ def measure(network: nn.Module, images: Sequence[Tensor], repeats: int = 10) -> 
     Raises:
         ValueError: no image, or no repeat.
     """
-    if not images or repeats < 1:
-        raise ValueError(f"measuring needs an image and a repeat, not {len(images)} and {repeats}")
+    _check(images, repeats)
     parameters = list(network.parameters())
     device = parameters[0].device
     batches = [[image.to(device)] for image in images]
@@ -90,8 +89,7 @@ def stage_seconds(network: nn.Module, images: Sequence[Tensor], repeats: int = 5
     Raises:
         ValueError: no image, or no repeat.
     """
-    if not images or repeats < 1:
-        raise ValueError(f"measuring needs an image and a repeat, not {len(images)} and {repeats}")
+    _check(images, repeats)
     clock = StageClock(next(network.parameters()).device)
     batches = [[image.to(clock.device)] for image in images]
     predict = cast(Callable[[list[Tensor]], Any], network.predict)
@@ -134,6 +132,11 @@ def device_name(device: torch.device) -> str:
         lines = CPUINFO.read_text().splitlines()
         model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
     return f"{model} ({os.cpu_count()} cores)"
+
+
+def _check(images: Sequence[Tensor], repeats: int) -> None:
+    if not images or repeats < 1:
+        raise ValueError(f"measuring needs an image and a repeat, not {len(images)} and {repeats}")
 
 
 def _seconds(predict: Callable[[list[Tensor]], Any], batch: list[Tensor], device: torch.device) -> float:

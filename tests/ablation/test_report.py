@@ -322,7 +322,7 @@ def test_two_hundred_runs_are_reported_in_seconds(make_group):
     group = make_group(levels, seeds=range(5))
     begin = time.perf_counter()
     assert run_report([group]) == 0
-    assert time.perf_counter() - begin < 60  # a machine may be busy; minutes would mean a quadratic step
+    assert time.perf_counter() - begin < 10  # a machine may be busy; minutes would mean a quadratic step
 
 
 @pytest.mark.parametrize(
