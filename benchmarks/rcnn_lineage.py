@@ -5,6 +5,8 @@ R-CNN finds its own. Weights are random unless given: a detector's time hardly d
 papers' numbers (VGG-16, one GPU of 2015): what can be compared is the order and the ratios.
 
     python benchmarks/rcnn_lineage.py --root data --images 3 --repeats 3
+    python benchmarks/rcnn_lineage.py --root data --min-size 320 --max-size 533 --proposals 300 \
+        --precision bf16
 """
 
 import argparse
@@ -115,6 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="folder that holds VOCdevkit/VOC2012")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--precision", choices=("float32", "bf16"), default="float32")
     parser.add_argument("--backbone", default=BACKBONE, help="(default %(default)s)")
     parser.add_argument("--weights", help="imagenet, or the path of the backbone's state dict")
     parser.add_argument("--images", type=int, default=3, help="(default %(default)s)")
@@ -124,13 +127,14 @@ def main() -> None:
     parser.add_argument("--min-size", type=int, default=600, help="shorter side of the image (default %(default)s)")
     parser.add_argument("--max-size", type=int, default=1000, help="limit of its longer side (default %(default)s)")
     arguments = parser.parse_args()
-    result = measure(arguments)
+    with torch.autocast(arguments.device, torch.bfloat16, enabled=arguments.precision == "bf16"):
+        result = measure(arguments)
     print(*table(result), sep="\n")
     setting = {name: str(value) if isinstance(value, Path) else value for name, value in vars(arguments).items()}
     setting |= {"root": "VOC2012 val", "threads": torch.get_num_threads()}
     machine = {"hardware": hardware(arguments.device), "versions": {"torch": torch.__version__}}
-    suffix = "" if arguments.backbone == BACKBONE else f"-{arguments.backbone}"
-    write(f"rcnn_lineage-{arguments.device}{suffix}", {"setting": setting, **machine, **result})
+    suffix = f"{arguments.backbone}-{arguments.min_size}-{arguments.precision}"
+    write(f"rcnn_lineage-{arguments.device}-{suffix}", {"setting": setting, **machine, **result})
 
 
 if __name__ == "__main__":
