@@ -33,6 +33,7 @@ NAMES = ("map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar
 
 
 def random_boxes(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Return boxes (count, 4) of very different sizes in an image of about 500 pixels."""
     corner = rng.uniform(0, 400, (count, 2))
     return np.concatenate([corner, corner + rng.lognormal(4, 0.8, (count, 2)) + 2], axis=1).astype(np.float32)
 
@@ -80,6 +81,7 @@ def as_dicts(rows: list[dict[str, Tensor]], ids: list[int]) -> list[dict[str, An
 
 
 def theirs(dataset: dict[str, Any], results: list[dict[str, Any]]) -> tuple[float, dict[str, float]]:
+    """Return the seconds and the values of pycocotools."""
     results = [dict(row) for row in results]  # loadRes writes into them
     start = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
@@ -94,6 +96,7 @@ def theirs(dataset: dict[str, Any], results: list[dict[str, Any]]) -> tuple[floa
 
 
 def ours(predictions: list[dict[str, Tensor]], targets: list[dict[str, Tensor]]) -> tuple[float, dict[str, Any]]:
+    """Return the seconds and the values of the metric, updated batch by batch."""
     start = time.perf_counter()
     metric = COCOAveragePrecision(class_names=[str(k) for k in range(CLASSES)])
     for first in range(0, len(targets), BATCH):
@@ -103,6 +106,7 @@ def ours(predictions: list[dict[str, Tensor]], targets: list[dict[str, Tensor]])
 
 
 def main() -> int:
+    """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=3)

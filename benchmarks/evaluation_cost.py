@@ -21,10 +21,10 @@ from typing import Any
 import lightning as L
 import torch
 import torchvision
-from timing import hardware
 
 from datamodules import Shapes, VOCSegmentationDataModule
 from datamodules.loader import Batch
+from lit_cv.bench import device_name
 from lit_cv.models import FCN
 from lit_cv.tasks import SegmentationTask
 
@@ -71,12 +71,14 @@ def epoch(task: SegmentationTask, data: VOCSegmentationDataModule, batches: int,
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Return the seconds that a call takes, and its result."""
     start = now()
     result = work()
     return now() - start, result
 
 
 def now() -> float:
+    """Return a time in seconds: of the processor, or by the clock once a GPU has done its work."""
     if not torch.cuda.is_available():
         return time.process_time()
     torch.cuda.synchronize()
@@ -85,6 +87,7 @@ def now() -> float:
 
 @torch.inference_mode()  # as the Trainer
 def measure(task: SegmentationTask, data: VOCSegmentationDataModule, batches: int, rounds: int) -> dict[str, Any]:
+    """Return the medians over the epochs, and the ratio of an epoch with to one without evaluation."""
     epochs = [epoch(task, data, batches, number) for number in range(rounds + 1)][1:]  # the first warms up
     ratios = [
         (parts["loading"] + parts["with"] + parts["computing"]) / (parts["loading"] + parts["without"])
@@ -100,6 +103,7 @@ def measure(task: SegmentationTask, data: VOCSegmentationDataModule, batches: in
 
 
 def main() -> None:
+    """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", help="folder that holds VOCdevkit/VOC2012; generated images if left out")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
@@ -121,7 +125,7 @@ def main() -> None:
         }  # by the network's upsampling
         result = {
             "benchmark": "evaluation_cost",
-            "hardware": hardware("cuda" if args.device == "gpu" else "cpu"),
+            "hardware": device_name(torch.device("cuda" if args.device == "gpu" else "cpu")),
             "threads": torch.get_num_threads(),
             "versions": {"torch": torch.__version__, "torchvision": torchvision.__version__},
             "data": {"counts": data.counts, "fingerprint": data.fingerprint},

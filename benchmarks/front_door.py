@@ -27,12 +27,14 @@ COMMANDS = {
 
 
 def seconds(arguments: list[str]) -> float:
+    """Return the seconds that a new Python process takes."""
     start = time.perf_counter()
     subprocess.run([sys.executable, *arguments], capture_output=True, check=False)
     return time.perf_counter() - start
 
 
 def main() -> None:
+    """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds

@@ -39,6 +39,7 @@ from datamodules.dataset import DetectionDataset
 from datamodules.loader import Loader, collate
 from datamodules.sampling import TrainBatches
 from datamodules.shapes import CLASS_NAMES, write_voc
+from lit_cv.bench import device_name
 
 BATCH = 16
 
@@ -73,6 +74,7 @@ def rate(dataset: Dataset, keys: list[tuple[int, int]]) -> float:
 
 
 def speed(data: VOCDetectionDataModule, rounds: int) -> dict[str, Any]:
+    """Return the images per second of each data set, timed in turns."""
     ours = data.train_dataloader().dataset
     peers = {
         f"v2 on {on}, colours {colours}": Peer(ours, on, colours)
@@ -156,6 +158,7 @@ class ListDataset(Dataset):
 
 
 def records(names: list[str], size: int, images: int) -> Iterator[ImageRecord]:
+    """Generate the annotations of many images that share eight files."""
     for index in range(images):
         boxes = [(i, i, i + 10.0, i + 10.0) for i in range(1 + index % 13)]
         yield ImageRecord(
@@ -178,6 +181,7 @@ def resident(pids: list[int]) -> dict[str, float]:
 
 
 def one_epoch(make: Callable[[], Dataset], images: int, workers: int) -> dict[str, Any]:
+    """Return the memory of the workers after their first batches and at the end."""
     loader: DataLoader = Loader(make(), TrainBatches(images, 50, seed=0), workers, pin_memory=False)
     for number, _ in enumerate(loader):
         if number == 4 * workers:
@@ -207,6 +211,7 @@ def memory(images: int) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", help="folder that holds VOCdevkit/VOC2012; generated images if left out")
     parser.add_argument("--rounds", type=int, default=25, help="measured rounds (default %(default)s)")
@@ -227,7 +232,7 @@ def main() -> None:
         data.setup()
         result: dict[str, Any] = {
             "benchmark": "input_pipeline",
-            "machine": {"cpu": cpu_name(), "cores_used": 1, "system": platform.platform()},
+            "machine": {"cpu": device_name(torch.device("cpu")), "cores_used": 1, "system": platform.platform()},
             "versions": {"python": platform.python_version(), "torch": torch.__version__, "opencv": cv2.__version__,
                          "torchvision": torchvision.__version__},
             "data": {"source": source, "counts": data.counts, "fingerprint": data.fingerprint},
@@ -242,11 +247,6 @@ def main() -> None:
     if args.output:
         args.output.parent.mkdir(parents=True, exist_ok=True)
         args.output.write_text(text + "\n")
-
-
-def cpu_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ TARGET_FIRST, TARGET_LATER = 20.0, 1.0
 
 
 def random_person(rng: np.random.Generator, labelled: bool) -> Person:
+    """Return a person anywhere in the image."""
     joints = rng.uniform((40, 40), (WIDTH - 40, HEIGHT - 40), (16, 2)).round()
     flags = rng.choice([1, 2], 16, p=[0.2, 0.8]) * labelled
     return Person(joints, flags, (*(joints[9] - 30), *(joints[9] + 30)))
@@ -55,6 +56,7 @@ def generate(root: Path, images: int) -> None:
 
 
 def start(root: Path) -> MPIIPoseDataModule:
+    """Return a DataModule that is ready."""
     data = MPIIPoseDataModule(str(root))
     data.prepare_data()
     data.setup()
@@ -69,6 +71,7 @@ def timed(function: Callable[..., Any], *args: Any) -> tuple[float, float, Any]:
 
 
 def main() -> int:
+    """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=25_000)
     parser.add_argument("--rounds", type=int, default=3)

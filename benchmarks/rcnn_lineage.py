@@ -16,11 +16,11 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from timing import hardware, median_seconds, write
+from timing import median_seconds, write
 from torch import Tensor, nn
 from torchvision.io import ImageReadMode, decode_image
 
-from lit_cv.bench import stage_seconds
+from lit_cv.bench import device_name, stage_seconds
 from lit_cv.models import RCNN, FasterRCNN, FastRCNN, SlidingWindowDetector
 from lit_cv.models.proposals import ProposalDetector, propose
 
@@ -114,6 +114,7 @@ def table(result: dict[str, dict[str, float]]) -> list[str]:
 
 
 def main() -> None:
+    """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="folder that holds VOCdevkit/VOC2012")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -132,7 +133,7 @@ def main() -> None:
     print(*table(result), sep="\n")
     setting = {name: str(value) if isinstance(value, Path) else value for name, value in vars(arguments).items()}
     setting |= {"root": "VOC2012 val", "threads": torch.get_num_threads()}
-    machine = {"hardware": hardware(arguments.device), "versions": {"torch": torch.__version__}}
+    machine = {"hardware": device_name(torch.device(arguments.device)), "versions": {"torch": torch.__version__}}
     suffix = f"{arguments.backbone}-{arguments.min_size}-{arguments.precision}"
     write(f"rcnn_lineage-{arguments.device}-{suffix}", {"setting": setting, **machine, **result})
 

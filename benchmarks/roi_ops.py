@@ -12,10 +12,11 @@ from collections.abc import Callable
 
 import torch
 import torchvision
-from timing import hardware, median_seconds, write
+from timing import median_seconds, write
 from torch import Tensor
 from torchvision.ops import roi_align, roi_pool
 
+from lit_cv.bench import device_name
 from lit_cv.ops.roi import RoIOp, pool_rois
 
 REGIONS, CHANNELS, HEIGHT, WIDTH, STRIDE, BINS = 512, 256, 38, 50, 16, 7
@@ -71,6 +72,7 @@ def measure(threads: int, repeats: int) -> dict[str, object]:
 
 
 def main() -> None:
+    """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
@@ -85,7 +87,7 @@ def main() -> None:
         "roi_ops-cpu",
         {
             "setting": {**vars(arguments), **setting},
-            "hardware": hardware("cpu"),
+            "hardware": device_name(torch.device("cpu")),
             "versions": {"torch": torch.__version__, "torchvision": torchvision.__version__},
             "results": rows,
         },

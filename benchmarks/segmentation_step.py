@@ -15,11 +15,12 @@ from collections.abc import Iterable
 
 import torch
 import torchvision
-from timing import hardware, median_seconds, training_step, write
+from timing import median_seconds, training_step, write
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.segmentation import fcn_resnet50
 
+from lit_cv.bench import device_name
 from lit_cv.models import FCN
 
 CLASSES = 21
@@ -80,6 +81,7 @@ def measure(arguments: argparse.Namespace, batch: int) -> dict[str, object]:
 
 
 def main() -> None:
+    """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--batch", type=int, nargs="+", default=[2])
@@ -91,7 +93,7 @@ def main() -> None:
     arguments = parser.parse_args()
     result = {
         "setting": {**vars(arguments), "threads": torch.get_num_threads()},
-        "hardware": hardware(arguments.device),
+        "hardware": device_name(torch.device(arguments.device)),
         "versions": {"torch": torch.__version__, "torchvision": torchvision.__version__},
         "results": [measure(arguments, batch) for batch in arguments.batch],
     }

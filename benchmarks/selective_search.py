@@ -26,11 +26,12 @@ import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from timing import hardware, write
+from timing import write
 from torch import Tensor
 from tqdm import tqdm
 
 from datamodules import VOCDetectionDataModule
+from lit_cv.bench import device_name
 from lit_cv.ops.boxes import pairwise_iou
 from lit_cv.ops.selective_search import STRATEGIES, Mode, selective_search
 
@@ -148,6 +149,7 @@ def search_all(calls: dict[str, Callable[[Path], Search]], files: list[Path]) ->
 
 
 def main() -> None:
+    """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", required=True, help="folder that holds VOCdevkit")
     parser.add_argument("--set", default="2012_val", help="image list, <year>_<list>")
@@ -172,7 +174,7 @@ def main() -> None:
     equal = {"fast": [a for a, _ in pairs], "opencv_fast": [b for _, b in pairs]}
     result = {
         "setting": {"set": arguments.set, "images": len(chosen), "limit": arguments.limit, "threads": 1},
-        "hardware": hardware("cpu"),
+        "hardware": device_name(torch.device("cpu")),
         "versions": {"opencv_contrib": opencv.version, "numba": numba.__version__, "numpy": np.__version__},
         "objects": {"all": sum(map(len, objects)), "difficult": int(sum(flags.sum() for flags in difficult))},
         "speed_500x375": speed(searches, [i for i in chosen if sorted(packed.sizes[i].tolist()) == [375, 500]]),

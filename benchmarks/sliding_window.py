@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timing import hardware, synchronise
+from timing import synchronise
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from lit_cv.bench import device_name
 from lit_cv.models import SlidingWindowSegmenter
 
 RESULTS = Path(__file__).parent / "results"
@@ -44,6 +45,7 @@ def gflops(network: SlidingWindowSegmenter, image: Tensor) -> float:
 
 
 def seconds(network: SlidingWindowSegmenter, image: Tensor) -> float:
+    """Return the seconds of one prediction."""
     synchronise(image.device.type)
     start = time.perf_counter()
     network.predict([image])
@@ -81,6 +83,7 @@ def measure(arguments: argparse.Namespace, stride: int) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--size", type=int, nargs=2, default=[256, 256], help="height and width (default %(default)s)")
@@ -92,7 +95,7 @@ def main() -> None:
     patch = SlidingWindowSegmenter(CLASSES, arguments.widths).patch
     result = {
         "setting": {**vars(arguments), "patch": patch, "threads": torch.get_num_threads()},
-        "hardware": hardware(arguments.device),
+        "hardware": device_name(torch.device(arguments.device)),
         "versions": {"torch": torch.__version__},
         "results": [measure(arguments, stride) for stride in arguments.strides],
     }

@@ -1,7 +1,6 @@
 """What the benchmarks share: steps timed in turns, so that a slow minute of the machine meets all of them."""
 
 import json
-import platform
 import random
 import statistics
 import time
@@ -50,16 +49,9 @@ def median_seconds(
 
 
 def synchronise(device: str) -> None:
+    """Wait until a GPU has done its work."""
     if device == "cuda":
         torch.cuda.synchronize()
-
-
-def hardware(device: str) -> str:
-    """Return the name of the GPU or of the processor."""
-    if device == "cuda":
-        return torch.cuda.get_device_name()
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def write(name: str, result: dict[str, object]) -> None:

@@ -11,10 +11,11 @@ from collections.abc import Iterable
 
 import torch
 import torchvision
-from timing import hardware, median_seconds, training_step, write
+from timing import median_seconds, training_step, write
 from torch import Tensor
 from torchvision.models.detection import faster_rcnn as peer
 
+from lit_cv.bench import device_name
 from lit_cv.models import FasterRCNN
 
 CLASSES = 91
@@ -79,6 +80,7 @@ def measure(arguments: argparse.Namespace, batch: int) -> dict[str, object]:
 
 
 def main() -> None:
+    """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", choices=("float32", "bf16"), default="float32")
@@ -90,7 +92,7 @@ def main() -> None:
     arguments = parser.parse_args()
     result = {
         "setting": {**vars(arguments), "threads": torch.get_num_threads()},
-        "hardware": hardware(arguments.device),
+        "hardware": device_name(torch.device(arguments.device)),
         "versions": {"torch": torch.__version__, "torchvision": torchvision.__version__},
         "results": [measure(arguments, batch) for batch in arguments.batch],
     }

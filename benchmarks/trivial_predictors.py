@@ -49,6 +49,7 @@ def extent(image: Tensor) -> Tensor:
 
 
 def background(data: VOCSegmentationDataModule) -> dict[str, float]:
+    """Measure the mask that is background everywhere."""
     metric = SegmentationMetrics(len(data.class_names) + 1)
     for _, target in samples(data, "val"):
         metric.update([{"mask": torch.zeros_like(target["mask"])}], [target])
@@ -56,6 +57,7 @@ def background(data: VOCSegmentationDataModule) -> dict[str, float]:
 
 
 def majority_class(data: VOCLocalizationDataModule) -> dict[str, float]:
+    """Measure the most frequent class with its mean box."""
     boxes, labels = relative_boxes(data)
     classes = len(data.class_names)
     counts = torch.bincount(labels, minlength=classes + 1)[1:]
@@ -70,6 +72,7 @@ def majority_class(data: VOCLocalizationDataModule) -> dict[str, float]:
 
 
 def mean_pose(data: LSPPoseDataModule) -> dict[str, float]:
+    """Measure the mean pose."""
     joints = torch.cat([target["keypoints"] for _, target in samples(data, "train")]).double()
     labelled = (joints[..., 2:] > 0).double()
     points = (joints[..., :2] * labelled).sum(dim=0) / labelled.sum(dim=0)  # every crop has the same size
@@ -106,6 +109,7 @@ def evaluate(root: str, val_fraction: float) -> dict[str, dict[str, Any]]:
 
 
 def main() -> None:
+    """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", required=True, help="folder that holds VOCdevkit and lspet")
     parser.add_argument("--val-fraction", type=float, default=0.2, help="of the poses (default %(default)s)")

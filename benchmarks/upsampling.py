@@ -10,10 +10,11 @@ import argparse
 from collections.abc import Callable
 
 import torch
-from timing import hardware, median_seconds, write
+from timing import median_seconds, write
 from torch import Tensor
 from torch.nn import functional as F
 
+from lit_cv.bench import device_name
 from lit_cv.ops.upsampling import bed_of_nails, max_unpool
 
 SHAPE = (8, 64, 56, 56)
@@ -79,6 +80,7 @@ def measure(memory: str, repeats: int) -> dict[str, object]:
 
 
 def main() -> None:
+    """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=30)
     arguments = parser.parse_args()
@@ -91,7 +93,7 @@ def main() -> None:
         "upsampling-cpu",
         {
             "setting": {**vars(arguments), "shape": SHAPE, "threads": torch.get_num_threads()},
-            "hardware": hardware("cpu"),
+            "hardware": device_name(torch.device("cpu")),
             "versions": {"torch": torch.__version__},
             "results": rows,
         },
