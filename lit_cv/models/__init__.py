@@ -7,6 +7,7 @@ from lit_cv.models.fcn import FCN
 from lit_cv.models.fcos import FCOS
 from lit_cv.models.full_resolution import FullResolutionFCN
 from lit_cv.models.localization import Localization, LocalizationNet
+from lit_cv.models.mask_rcnn import Instance, MaskRCNN
 from lit_cv.models.network import Network
 from lit_cv.models.pose import Pose, PoseNet
 from lit_cv.models.rcnn import RCNN
@@ -30,8 +31,10 @@ __all__ = [
     "FastRCNN",
     "FasterRCNN",
     "FullResolutionFCN",
+    "Instance",
     "Localization",
     "LocalizationNet",
+    "MaskRCNN",
     "Network",
     "Pose",
     "PoseNet",

@@ -54,6 +54,8 @@ class FasterRCNN(TwoStageDetector):
         head_features: Width of the two layers of ``mlp``.
     """
 
+    roi_heads: RoIHead
+
     def __init__(
         self,
         num_classes: int,
@@ -101,7 +103,7 @@ class FasterRCNN(TwoStageDetector):
             self.to(memory_format=torch.channels_last)
 
     def _classify(self, batch: ImageBatch, maps: list[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
-        outputs: tuple[Tensor, Tensor] = self.roi_heads(*_pooled_maps(batch, maps), rois)
+        outputs: tuple[Tensor, Tensor] = self.roi_heads(*pooled_maps(batch, maps), rois)
         return outputs
 
 
@@ -122,7 +124,7 @@ def _anchor_shapes(
     return tuple(tuple(group) for group in nested), (tuple(ratios),) * levels
 
 
-def _pooled_maps(batch: ImageBatch, maps: list[Tensor]) -> tuple[list[Tensor], list[int]]:
+def pooled_maps(batch: ImageBatch, maps: list[Tensor]) -> tuple[list[Tensor], list[int]]:
     """Return the maps that regions are pooled from, without the pyramid's pooled top, and their strides."""
     maps = maps[:-1] if len(maps) > 1 else maps
     return maps, [2 ** round(math.log2(batch.pixels.shape[-1] / level.shape[-1])) for level in maps]

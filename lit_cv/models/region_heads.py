@@ -12,6 +12,7 @@ from lit_cv.models.frozen_norm import freeze_batch_norm
 
 Head = Literal["mlp", "backbone"]
 POOLED = 7  # height and width of a pooled region
+FINE_POOLED = 14  # the same for masks and keypoints
 VGG_FEATURES = 4096
 
 
@@ -49,6 +50,16 @@ def backbone_head(backbone: str, weights: str | None, norm: Norm) -> tuple[nn.Mo
     if backbone in VGG_LAYOUTS:
         return nn.Sequential(nn.Flatten(), layers), features
     return nn.Sequential(layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), features
+
+
+def shared_stage(box_head: nn.Module) -> nn.Module | None:
+    """Return the stage of a ResNet that a head begins with; None: it has none.
+
+    Masks and keypoints stand on it, too (Mask R-CNN, He et al. 2017, Figure 4, left).
+    """
+    if isinstance(box_head, nn.Sequential) and isinstance(box_head[1], nn.AdaptiveAvgPool2d):
+        return box_head[0]
+    return None
 
 
 def _end_of(backbone: str) -> tuple[nn.Module, str, int]:

@@ -55,11 +55,13 @@ class RegionSample(NamedTuple):
         rois: float32 (K, 5): index of the image, then ``x1, y1, x2, y2`` in pixels of the resized image.
         classes: int64 (K,), 0 for background.
         boxes: float32 (K, 4), of the object that the region overlaps most; only those of ``classes > 0`` mean anything.
+        objects: int64 (K,), the place of that object among those of its image.
     """
 
     rois: Tensor
     classes: Tensor
     boxes: Tensor
+    objects: Tensor
 
 
 class RegionProposalNetwork(nn.Module):
@@ -201,6 +203,7 @@ class RegionHead(nn.Module):
             rois=torch.cat((image[:, None], pad_sequence(candidates, batch_first=True)[image, drawn]), dim=1),
             classes=torch.where(state[image, drawn] > 0, objects.labels[image, matched], 0),
             boxes=objects.boxes[image, matched],
+            objects=matched,
         )
 
     def losses(self, logits: Tensor, deltas: Tensor, sample: RegionSample) -> tuple[Tensor, Tensor]:

@@ -66,20 +66,25 @@ class TwoStageDetector(Detector, ABC):
             losses["rpn_objectness"], losses["rpn_box"] = self.rpn.losses(predictions, objects)
         if self.trained != "proposals":
             proposals = self.rpn.propose(predictions, batch.sizes, self.keep_train)
-            losses |= self._region_losses(batch, maps, self.roi_heads.sample(proposals, objects))
+            losses |= self._region_losses(batch, maps, self.roi_heads.sample(proposals, objects), targets)
         return losses
 
-    def _region_losses(self, batch: ImageBatch, maps: list[Tensor], sample: RegionSample) -> dict[str, Tensor]:
+    def _region_losses(
+        self, batch: ImageBatch, maps: list[Tensor], sample: RegionSample, targets: list[Target]
+    ) -> dict[str, Tensor]:
         """Compute the losses of sampled regions."""
         class_loss, box_loss = self.roi_heads.losses(*self._classify(batch, maps, sample.rois), sample)
         return {"roi_class": class_loss, "roi_box": box_loss}
 
     def _predict(self, images: list[Tensor]) -> list[Detection]:
         batch = self._batch(images)
-        maps = list(self.backbone(batch.pixels).values())
+        return restore(self._detect(batch, list(self.backbone(batch.pixels).values())), batch)
+
+    def _detect(self, batch: ImageBatch, maps: list[Tensor]) -> list[Detection]:
+        """Return the detections in pixels of the resized images."""
         proposals = self.rpn.propose(self.rpn(batch, self._proposal_maps(maps)), batch.sizes, self.keep_test)
         logits, deltas = self._classify(batch, maps, as_rois(proposals))
-        return restore(self.roi_heads.detect(logits, deltas, proposals, batch.sizes), batch)
+        return self.roi_heads.detect(logits, deltas, proposals, batch.sizes)
 
     def _proposal_maps(self, maps: list[Tensor]) -> list[Tensor]:
         """Choose the maps that the region proposal network sees."""

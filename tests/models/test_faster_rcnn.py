@@ -1,12 +1,18 @@
 """FasterRCNN against torchvision's own on the same weights, images and sampled indices."""
 
 import pytest
-import torch
-from scenes import CLASSES, as_peer_images, assert_detections_of_peer, assert_losses_of_peer, randomise, scene
+from scenes import (
+    CLASSES,
+    as_peer_images,
+    assert_detections_of_peer,
+    assert_losses_of_peer,
+    first_come,
+    randomise,
+    scene,
+)
 from torchvision.models.detection import faster_rcnn as peer
 
 from lit_cv.models import FasterRCNN
-from lit_cv.ops import boxes as ops
 
 PEER_LOSSES = ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg")  # in the order of ours
 
@@ -39,15 +45,10 @@ def _ours(backbone: str, **options: object) -> FasterRCNN:
     return FasterRCNN(CLASSES, backbone, min_size=128, max_size=200, **counts, **options)
 
 
-@pytest.fixture
-def first_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make both samplers draw the first candidates."""
-    monkeypatch.setattr(torch, "randperm", lambda n, **options: torch.arange(n, **options))
-    monkeypatch.setattr(ops, "random_keys", lambda like: torch.linspace(0.99, 0, like.shape[1]).expand(like.shape))
-
-
-@pytest.mark.usefixtures("first_come")
-def test_losses_and_gradients_are_torchvisions(pair: tuple[FasterRCNN, peer.FasterRCNN]) -> None:
+def test_losses_and_gradients_are_torchvisions(
+    pair: tuple[FasterRCNN, peer.FasterRCNN], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first_come(monkeypatch)
     ours, theirs = pair
     images, targets = scene([3, 0, 6], [(96, 128), (150, 110), (128, 128)])
     expected = theirs.train()(as_peer_images(images), targets)
