@@ -1,43 +1,82 @@
 """COCO average precision: the official evaluation's digits (pycocotools) through hotcoco, fed with arrays."""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
 
-import hotcoco
 import numpy as np
 import torch
 from torch import Tensor
 
-from lit_cv.metrics.gather import Array, Evaluation, ImageMetric, check_labels
+from lit_cv.metrics.coco_tables import COCO_SIGMAS, IouType, evaluate
+from lit_cv.metrics.gather import Array, ImageMetric, ImageRecord, check_labels
+from lit_cv.metrics.shapes import MASK_COLUMNS, keypoint_column, mask_columns
 
-# The evaluation's tables: precision (iou, recall, class, size, max_detections) and recall (iou, class, size,
-# max_detections), over IoU 0.50:0.05:0.95, the sizes below and at most 1, 10 and 100 detections.
-_ALL, _SMALL, _MEDIUM, _LARGE = range(4)
+# Along the last two axes of the tables that `evaluate` returns.
+_SIZES = ("all", "small", "medium", "large")
+_PEOPLE_SIZES = ("all", "medium", "large")
+_MOST, _MOST_PEOPLE = (1, 10, 100), (20,)
 
 
 class COCOAveragePrecision(ImageMetric):
-    """Box AP and AR as the COCO server computes them (Lin et al. 2014; cocodataset.org/#detection-eval).
+    """AP and AR as the COCO server computes them (Lin et al. 2014; cocodataset.org/#detection-eval, #keypoints-eval).
 
-    Mean over the IoU thresholds 0.50:0.05:0.95 of the 101-point interpolated precision, at most 100
-    detections per image. Crowd regions absorb detections without penalty; size classes follow the targets' `area`
+    Mean over the IoU thresholds 0.50:0.05:0.95 of the 101-point interpolated precision, at most 100 detections per
+    image; of keypoints over the same thresholds of OKS, at most 20. Crowd regions absorb detections without
+    penalty, and so do people without a labelled joint; size classes follow the targets' `area`
     (small < 32² ≤ medium < 96² ≤ large, in square pixels).
 
-    `compute` returns floats in [0, 1] under `map`, `map_50`, `map_75`, `map_small`, `map_medium`,
-    `map_large`, `mar_1`, `mar_10`, `mar_100`, and, when `class_names` is given, float64 tensors (C,)
-    `map_per_class` and `map_50_per_class` over the labels 1..C. **-1 means that there was nothing to evaluate** (no
-    target of that class or size), as in the official evaluation; leave it out of any mean. It is not NaN so
-    that it survives JSON and every logger.
+    Besides what `ImageMetric.update` takes, predictions and targets have their masks for "segm" (see
+    `lit_cv.metrics.shapes.mask_columns`) and `keypoints` (N, K, 3) for "keypoints": x and y in pixels and of targets a
+    flag that is 0 where a joint is not labelled; the third number of predictions is not looked at. For
+    both, targets need `area`, in square pixels: COCO's is the mask's.
+
+    `compute` returns floats in [0, 1] under `map`, `map_50`, `map_75`, `map_small`, `map_medium`, `map_large`, `mar_1`,
+    `mar_10`, `mar_100` (keypoints: no `map_small`, and `mar_20` alone), and, when `class_names` is given, float64
+    tensors (C,) `map_per_class` and `map_50_per_class` over the labels 1..C. **-1 means that there was nothing to
+    evaluate** (no target of that class or size), as in the official evaluation; leave it out of any mean. It is not NaN
+    so that it survives JSON and every logger.
 
     Args:
-        iou_type: "bbox".
+        iou_type: what is compared: boxes ("bbox"), masks ("segm") or "keypoints".
         class_names: the names of the labels 1..C. None: the labels that occur are evaluated.
+        sigmas: for keypoints: the K joints' spreads, half the k of OKS = exp(-d² / 2 area k²); by default those of
+            COCO's 17 joints.
     """
 
-    def __init__(self, iou_type: Literal["bbox"] = "bbox", class_names: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        iou_type: IouType = "bbox",
+        class_names: Sequence[str] | None = None,
+        sigmas: Sequence[float] = COCO_SIGMAS,
+    ) -> None:
         super().__init__()
-        if iou_type != "bbox":
-            raise ValueError(f"iou_type must be 'bbox', not {iou_type!r}")
+        if iou_type not in get_args(IouType):
+            raise ValueError(f"iou_type must be one of {get_args(IouType)}, not {iou_type!r}")
+        self.iou_type, self.sigmas = iou_type, tuple(sigmas)
         self.class_names = None if class_names is None else tuple(class_names)
+        self.shapes = {"bbox": (), "segm": MASK_COLUMNS, "keypoints": ("keypoints",)}[iou_type]
+
+    def update(self, preds: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
+        """Keep the predictions and targets of one batch; see `ImageMetric.update`.
+
+        Raises:
+            ValueError: as there, or masks, keypoints or the `area` of a target are missing or of another form, or the masks of
+                an image differ in size.
+        """
+        if self.shapes:
+            for target in targets:
+                if "area" not in target:
+                    raise ValueError(f"image {int(target['image_id'])}: the target has no area, which its size is")
+        super().update(preds, targets)
+        if self.iou_type == "segm":
+            for record in self.images[len(self.images) - len(targets) :]:
+                _check_sizes(record)
+
+    def shape_columns(self, image_id: int, objects: Mapping[str, Any]) -> dict[str, Array]:
+        """The compressed masks, or the keypoints, of a prediction or a target."""
+        if self.iou_type == "segm":
+            return mask_columns(image_id, objects)
+        return keypoint_column(image_id, objects, len(self.sigmas)) if self.iou_type == "keypoints" else {}
 
     def compute(self) -> dict[str, float | Tensor]:
         """Evaluate all images seen since the last reset, on all ranks.
@@ -51,47 +90,30 @@ class COCOAveragePrecision(ImageMetric):
         else:
             check_labels(evaluation, len(self.class_names))
             classes = list(range(1, len(self.class_names) + 1))
-        precision, recall = _evaluate(evaluation, classes)
+        precision, recall = evaluate(evaluation, classes, self.iou_type, self.sigmas)
+        sizes, most = (_PEOPLE_SIZES, _MOST_PEOPLE) if self.iou_type == "keypoints" else (_SIZES, _MOST)
         results: dict[str, float | Tensor] = {
-            "map": _mean(precision[..., _ALL, -1]),
-            "map_50": _mean(precision[0, ..., _ALL, -1]),
-            "map_75": _mean(precision[5, ..., _ALL, -1]),
-            "map_small": _mean(precision[..., _SMALL, -1]),
-            "map_medium": _mean(precision[..., _MEDIUM, -1]),
-            "map_large": _mean(precision[..., _LARGE, -1]),
-            "mar_1": _mean(recall[..., _ALL, 0]),
-            "mar_10": _mean(recall[..., _ALL, 1]),
-            "mar_100": _mean(recall[..., _ALL, 2]),
+            "map": _mean(precision[..., 0, -1]),
+            "map_50": _mean(precision[0, ..., 0, -1]),
+            "map_75": _mean(precision[5, ..., 0, -1]),
         }
+        results |= {f"map_{size}": _mean(precision[..., i, -1]) for i, size in enumerate(sizes) if size != "all"}
+        results |= {f"mar_{count}": _mean(recall[..., 0, i]) for i, count in enumerate(most)}
         if self.class_names is not None:
-            results["map_per_class"] = _mean_per_class(precision[..., _ALL, -1])
-            results["map_50_per_class"] = _mean_per_class(precision[:1, ..., _ALL, -1])
+            results["map_per_class"] = _mean_per_class(precision[..., 0, -1])
+            results["map_50_per_class"] = _mean_per_class(precision[:1, ..., 0, -1])
         return results
 
 
-def _evaluate(evaluation: Evaluation, classes: list[int]) -> tuple[Array, Array]:
-    """The tables of the official `accumulate`: precision (10, 101, C, 4, 3), recall (10, C, 4, 3); -1 where empty."""
-    found, wanted = evaluation.found, evaluation.wanted
-    targets = hotcoco.COCO.from_arrays(
-        [{"id": index} for index in range(len(evaluation.image_ids))],
-        [{"id": label, "name": str(label)} for label in classes],
-        wanted["image"],
-        wanted["labels"],
-        _xywh(wanted["boxes"]),
-        area=wanted["area"],
-        iscrowd=wanted["iscrowd"],
-    )
-    rows = np.column_stack([found["image"], _xywh(found["boxes"]), found["scores"], found["labels"]])
-    evaluator = hotcoco.COCOeval(targets, targets.load_res(rows), "bbox")
-    evaluator.evaluate()
-    evaluator.accumulate()
-    tables = evaluator.eval
-    assert tables is not None  # accumulate() has filled it
-    return tables["precision"], tables["recall"]
-
-
-def _xywh(boxes: Array) -> Array:
-    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+def _check_sizes(record: ImageRecord) -> None:
+    sizes = np.concatenate([record.found["mask_size"], record.wanted["mask_size"]])
+    other = (sizes != sizes[:1]).any(axis=1).nonzero()[0]
+    if other.size:
+        (height, width), (other_height, other_width) = sizes[0], sizes[other[0]]
+        raise ValueError(
+            f"image {record.image_id}: masks of {height}x{width} and of {other_height}x{other_width}: "
+            "paste the predictions into the image of the targets"
+        )
 
 
 def _mean(table: Array) -> float:

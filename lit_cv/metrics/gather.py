@@ -8,6 +8,7 @@ when a rank has none.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -26,8 +27,8 @@ class ImageRecord(NamedTuple):
 
     Attributes:
         image_id: unique in the data set.
-        found: `boxes` (M, 4), `scores` (M,), `labels` (M,).
-        wanted: `boxes` (N, 4), `labels` (N,), `area` (N,), `iscrowd` (N,), `difficult` (N,).
+        found: `boxes` (M, 4), `scores` (M,), `labels` (M,), and what the metric keeps besides.
+        wanted: `boxes` (N, 4), `labels` (N,), `area` (N,), `iscrowd` (N,), `difficult` (N,), and likewise.
     """
 
     image_id: int
@@ -43,6 +44,7 @@ class Evaluation(NamedTuple):
         found: `image`, `boxes` (M, 4) float64, `scores` (M,) float64, `labels` (M,) int64.
         wanted: `image`, `boxes` (N, 4) float64, `labels` (N,) int64, `area` (N,) float64, `iscrowd` (N,) bool,
             `difficult` (N,) bool.
+        Both have the metric's further columns, with the rows that `shape_columns` made.
     """
 
     image_ids: list[int]
@@ -57,6 +59,9 @@ _COLUMNS = {
     "area": np.float64,
     "iscrowd": np.bool_,
     "difficult": np.bool_,
+    "masks": np.object_,
+    "mask_size": np.int64,
+    "keypoints": np.float64,
 }
 _FOUND = ("boxes", "scores", "labels")
 _WANTED = ("boxes", "labels", "area", "iscrowd", "difficult")
@@ -87,7 +92,8 @@ def gather(records: Sequence[T], key: Callable[[T], int]) -> list[T]:
 class ImageMetric(Metric):
     """The base of metrics that need all detections of all images at once.
 
-    A subclass writes `compute`, which starts from `self.evaluation()`. The arrays wait on the CPU
+    A subclass writes `compute`, which starts from `self.evaluation()`; where boxes are not enough it names `shapes` and
+    overrides `shape_columns`. The arrays wait on the CPU
     whatever the device of the predictions. `compute` is a collective call when torch.distributed is
     initialised (see `gather`); torchmetrics' own synchronisation is switched off, since it needs the same number of
     images on every rank.
@@ -97,6 +103,7 @@ class ImageMetric(Metric):
     is_differentiable = False
     higher_is_better = True
     images: list[ImageRecord]
+    shapes: tuple[str, ...] = ()  # further columns of predictions and targets
 
     def __init__(self) -> None:
         super().__init__(sync_on_compute=False)
@@ -118,20 +125,37 @@ class ImageMetric(Metric):
             raise ValueError(f"{len(preds)} predictions for {len(targets)} targets: one of each per image is needed")
         for pred, target in zip(preds, targets, strict=True):
             image_id = int(target["image_id"])
-            found = {name: _array(pred[name]) for name in _FOUND}
-            wanted = _with_defaults({name: _array(target[name]) for name in _WANTED if name in target})
+            found = {name: to_array(pred[name]) for name in _FOUND}
+            wanted = _with_defaults({name: to_array(target[name]) for name in _WANTED if name in target})
+            found |= self.shape_columns(image_id, pred)
+            wanted |= self.shape_columns(image_id, target)
             _check(image_id, found)
             _check(image_id, wanted)
             self.images.append(ImageRecord(image_id, found, wanted))
+
+    def shape_columns(self, image_id: int, objects: Mapping[str, Any]) -> dict[str, Array]:
+        """The columns `shapes` of a prediction or a target: arrays of as many rows as it has boxes; none here."""
+        return {}
 
     def evaluation(self) -> Evaluation:
         """Every rank's images as columns, each image once, sorted by `image_id`."""
         records = gather(self.images, key=lambda record: record.image_id)
         return Evaluation(
             [record.image_id for record in records],
-            _columns([record.found for record in records], _FOUND),
-            _columns([record.wanted for record in records], _WANTED),
+            _columns([record.found for record in records], (*_FOUND, *self.shapes)),
+            _columns([record.wanted for record in records], (*_WANTED, *self.shapes)),
         )
+
+    def _wrap_compute(self, compute: Callable[..., Any]) -> Callable[..., Any]:
+        squeezing = super()._wrap_compute(compute)
+
+        @wraps(compute)
+        def wrapped() -> dict[str, float | Tensor]:
+            # torchmetrics makes a scalar of a tensor with one element: the only class of a data set
+            results = squeezing().items()
+            return {name: value.reshape(-1) if isinstance(value, Tensor) else value for name, value in results}
+
+        return wrapped
 
     def _apply(self, fn: Callable[..., Any], exclude_state: Sequence[str] = ()) -> nn.Module:
         # The records are numpy arrays: `.to(device)` is not for them.
@@ -148,7 +172,7 @@ def check_labels(evaluation: Evaluation, num_classes: int) -> None:
             raise ValueError(f"image {image_id}: a {side} has label {label}, but classes are 1..{num_classes}")
 
 
-def _array(tensor: Tensor) -> Array:
+def to_array(tensor: Tensor) -> Array:
     """A copy on the CPU: a view would change with its tensor, and keep the whole batch alive."""
     tensor = tensor.detach().cpu()
     array: Array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
@@ -167,7 +191,7 @@ def _check(image_id: int, columns: Mapping[str, Array]) -> None:
     if len(set(lengths.values())) > 1:
         raise ValueError(f"image {image_id}: columns of different lengths: {lengths}")
     for name, column in columns.items():
-        if not np.isfinite(column).all():
+        if column.dtype != np.object_ and not np.isfinite(column).all():
             raise ValueError(f"image {image_id}: {name} are not finite")
 
 

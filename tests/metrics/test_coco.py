@@ -162,4 +162,4 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match=r"image 4: a prediction has label 3, but classes are 1\.\.2"):
         metric.compute()
     with pytest.raises(ValueError, match="iou_type"):
-        COCOAveragePrecision(iou_type="segm")  # type: ignore[arg-type]
+        COCOAveragePrecision(iou_type="boxes")  # type: ignore[arg-type]
