@@ -60,8 +60,8 @@ class COCOAveragePrecision(ImageMetric):
         """Keep the predictions and targets of one batch; see `ImageMetric.update`.
 
         Raises:
-            ValueError: as there, or masks, keypoints or the `area` of a target are missing or of another form, or the masks of
-                an image differ in size.
+            ValueError: as there, or masks, keypoints or the `area` of a target are missing or of another form, or the
+                masks of an image differ in size.
         """
         if self.shapes:
             for target in targets:

@@ -95,7 +95,7 @@ def _load_keypoints(evaluation: Evaluation, images: list[Any], categories: list[
     return targets, targets.load_res(_dicts(columns))
 
 
-def _segmentation(columns: dict[str, Array]) -> list[dict[str, Any]] | None:
+def _segmentation(columns: dict[str, Array]) -> list[Any] | None:
     if "masks" not in columns:
         return None
     sizes = columns["mask_size"].reshape(-1, 2).tolist()

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import hotcoco
 import numpy as np
 import torch
 from torch import Tensor
 
 from lit_cv.metrics.gather import Array, to_array
-from lit_cv.ops.rle import compress_masks, compress_runs
-from lit_cv.ops.runs import MaskRuns, encode_masks
+from lit_cv.ops.rle import compress_runs
 
 MASK_COLUMNS = ("masks", "mask_size")
 
@@ -19,8 +19,8 @@ def mask_columns(image_id: int, objects: Mapping[str, Any]) -> dict[str, Array]:
 
     Args:
         image_id: named in errors.
-        objects: `mask_runs`, `mask_lengths` and `mask_size` (see `MaskRuns`), or `masks`: dense (N, H, W), bool or 0
-            and 1, or a list of COCO's RLE dicts, their `counts` compressed (str, bytes) or not (a list of int).
+        objects: `mask_runs`, `mask_lengths` and `mask_size` (see `lit_cv.ops.runs`), or `masks`: dense (N, H, W), bool
+            or uint8, or a list of COCO's RLE dicts, their `counts` compressed (str, bytes) or not (a list of int).
 
     Returns:
         `masks` (N,), each the bytes of COCO's compressed `counts`; `mask_size` int64 (N, 2), height and width.
@@ -30,20 +30,19 @@ def mask_columns(image_id: int, objects: Mapping[str, Any]) -> dict[str, Array]:
     """
     if "mask_runs" in objects:
         height, width = (int(side) for side in objects["mask_size"])
-        runs = MaskRuns(objects["mask_runs"], objects["mask_lengths"], (height, width))
-        _check_runs(image_id, runs)
-    elif "masks" not in objects:
+        runs, lengths = (objects[name].cpu().numpy() for name in ("mask_runs", "mask_lengths"))
+        _check_runs(image_id, runs, lengths, (height, width))
+        return _columns(compress_runs(runs, lengths), [(height, width)] * len(lengths))
+    if "masks" not in objects:
         raise ValueError(f"image {image_id}: masks are missing: give mask_runs, mask_lengths and mask_size, or masks")
-    elif isinstance(objects["masks"], Tensor):
-        dense = objects["masks"]
-        if dense.ndim != 3 or dense.is_floating_point():
+    masks = objects["masks"]
+    if isinstance(masks, Tensor):
+        if masks.ndim != 3 or masks.dtype not in (torch.bool, torch.uint8):
             raise ValueError(
-                f"image {image_id}: masks are {dense.dtype} {tuple(dense.shape)}, not (N, H, W) of bool or 0 and 1"
+                f"image {image_id}: masks are {masks.dtype} {tuple(masks.shape)}, not bool or uint8 (N, H, W)"
             )
-        runs = encode_masks(dense)
-    else:
-        return _from_dicts(image_id, objects["masks"])
-    return _columns(compress_masks(runs), [runs.size] * len(runs.lengths))
+        masks = [hotcoco.mask.encode(mask) for mask in masks.cpu().numpy()]
+    return _from_dicts(image_id, masks)
 
 
 def keypoint_column(image_id: int, objects: Mapping[str, Any], joints: int) -> dict[str, Array]:
@@ -71,7 +70,7 @@ def _from_dicts(image_id: int, masks: Sequence[Mapping[str, Any]]) -> dict[str, 
         else:
             height, width = mask["size"]
             runs, lengths = np.array(text, dtype=np.int64), np.array([len(text)])
-            _check_runs(image_id, MaskRuns(torch.from_numpy(runs), torch.from_numpy(lengths), (height, width)))
+            _check_runs(image_id, runs, lengths, (height, width))
             counts += compress_runs(runs, lengths)
     return _columns(counts, [tuple(mask["size"]) for mask in masks])
 
@@ -82,13 +81,13 @@ def _columns(counts: list[bytes], sizes: list[Any]) -> dict[str, Array]:
     return {"masks": masks, "mask_size": np.array(sizes, dtype=np.int64).reshape(-1, 2)}
 
 
-def _check_runs(image_id: int, masks: MaskRuns) -> None:
-    owners = torch.arange(len(masks.lengths), device=masks.lengths.device).repeat_interleave(masks.lengths)
-    if len(owners) != len(masks.runs):
-        raise ValueError(f"image {image_id}: {len(masks.runs)} runs, but mask_lengths sum to {len(owners)}")
-    pixels = torch.zeros_like(masks.lengths).index_add_(0, owners, masks.runs)
-    height, width = masks.size
-    wrong = (pixels != height * width).nonzero()
-    if len(wrong):
-        found = int(pixels[wrong[0, 0]])
-        raise ValueError(f"image {image_id}: runs of {found} pixels in a mask of {height}x{width}: decode it anew")
+def _check_runs(image_id: int, runs: Array, lengths: Array, size: tuple[int, int]) -> None:
+    if len(runs) != lengths.sum():
+        raise ValueError(f"image {image_id}: {len(runs)} runs, but mask_lengths sum to {lengths.sum()}")
+    if not lengths.all():
+        raise ValueError(f"image {image_id}: a mask without runs: an empty one is a single run of all pixels")
+    pixels = np.add.reduceat(runs, lengths.cumsum() - lengths) if len(runs) else runs
+    height, width = size
+    wrong = np.flatnonzero(pixels != height * width)
+    if wrong.size:
+        raise ValueError(f"image {image_id}: runs of {pixels[wrong[0]]} pixels in a mask of {height}x{width}")

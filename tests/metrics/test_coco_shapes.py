@@ -238,6 +238,7 @@ def test_what_does_not_fit_is_named() -> None:
         ({}, "image 4: masks are missing"),
         ({**mask, "mask_size": torch.tensor([20, 11])}, "image 4: runs of 200 pixels in a mask of 20x11"),
         ({**mask, "mask_lengths": torch.tensor([3])}, "image 4: 21 runs, but mask_lengths sum to 3"),
+        ({**mask, "mask_lengths": torch.tensor([21, 0])}, "image 4: a mask without runs"),
         ({"masks": torch.ones(1, 20, 10)}, r"image 4: masks are torch.float32 \(1, 20, 10\)"),
         ({"masks": [{"size": [20, 10], "counts": [3, 4]}]}, "image 4: runs of 7 pixels in a mask of 20x10"),
         (as_runs(squares((0, 9), (0, 8))), "image 4: columns of different lengths"),
