@@ -14,6 +14,7 @@ from torch import Tensor
 from lit_cv.errors import UserError
 
 Picture = NDArray[np.uint8]
+Color = tuple[int, int, int]
 
 VOID = 255
 _LEGIBLE_SIDE = 480
@@ -21,6 +22,7 @@ _FONT, _FONT_SCALE, _MARGIN, _GAP, _CAPTION = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 3,
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 _SWATCH, _LEGEND_ROW, _LEGEND_ROWS = 14, 20, 4
 _OPACITY, _CONTOUR, _HATCH = 0.55, 2, 4
+_CUT = ".."
 
 
 def draw_boxes(
@@ -45,14 +47,36 @@ def draw_boxes(
     if scores is not None:
         texts = [f"{text} {score:.2f}" for text, score in zip(texts, scores.tolist(), strict=True)]
         order = scores.argsort().tolist()
-    corners = (boxes * zoom).round().long().tolist()
-    colors = [_color(label) for label in labels.tolist()]
+    outline_boxes(picture, boxes * zoom, texts, [strong_color(label) for label in labels.tolist()], order)
+    return picture
+
+
+def outline_boxes(
+    picture: Picture, boxes: Tensor, texts: Sequence[str], colors: Sequence[Color], order: Sequence[int]
+) -> None:
+    """Outline and name boxes in a picture.
+
+    Args:
+        picture: uint8 (H, W, 3) RGB, drawn into.
+        boxes: (N, 4) xyxy in its pixels.
+        texts: N names; one that is wider than the picture is cut off.
+        colors: N colours.
+        order: the boxes to draw, the last one on top.
+    """
+    corners = boxes.round().long().tolist()
     for index in order:
         x1, y1, x2, y2 = corners[index]
         cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), colors[index], 2)
     for index in order:
         _draw_name(picture, corners[index], texts[index], colors[index])
-    return picture
+
+
+def tint(picture: Picture, inside: NDArray[np.bool_], color: Color) -> None:
+    """Draw an area, bool (H, W), into a picture, uint8 (H, W, 3): translucent, with a contour inside its edge."""
+    tinted = cv2.addWeighted(picture, 1 - _OPACITY, np.full_like(picture, color), _OPACITY, 0)
+    eroded = cv2.erode(inside.astype(np.uint8), np.ones((2 * _CONTOUR + 1, 2 * _CONTOUR + 1), np.uint8))
+    picture[inside] = tinted[inside]
+    picture[inside & (eroded == 0)] = color
 
 
 def draw_mask(image: Tensor, mask: Tensor, class_names: Sequence[str]) -> Picture:
@@ -180,9 +204,12 @@ def _draw_entry(cell: Picture, label: int, text: str) -> None:
     cell[:] = written
 
 
-def _draw_name(picture: Picture, corners: Sequence[int], text: str, color: tuple[int, int, int]) -> None:
+def _draw_name(picture: Picture, corners: Sequence[int], text: str, color: Color) -> None:
     x1, y1, _, _ = corners
     (width, height), baseline = cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)
+    while width + 2 * _MARGIN > picture.shape[1] and len(text) > len(_CUT):
+        text = text.removesuffix(_CUT)[:-1] + _CUT
+        width = cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)[0][0]
     width, height = width + 2 * _MARGIN, height + baseline + _MARGIN
     # The name stands on the box, or inside it at the upper edge, and never leaves the picture.
     left = max(0, min(x1, picture.shape[1] - width))
@@ -192,7 +219,7 @@ def _draw_name(picture: Picture, corners: Sequence[int], text: str, color: tuple
     cv2.putText(picture, text, (left + _MARGIN, top + height - baseline), _FONT, _FONT_SCALE, ink, 1, cv2.LINE_AA)
 
 
-def _color(label: int) -> tuple[int, int, int]:
-    """A strong colour per class; hues a golden section apart keep neighbours distinct."""
-    red, green, blue = colorsys.hsv_to_rgb(label * 0.618034 % 1, 0.85, 0.95)
+def strong_color(number: int) -> Color:
+    """A strong colour per class or instance; hues a golden section apart keep neighbours distinct."""
+    red, green, blue = colorsys.hsv_to_rgb(number * 0.618034 % 1, 0.85, 0.95)
     return round(255 * red), round(255 * green), round(255 * blue)

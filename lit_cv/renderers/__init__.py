@@ -2,7 +2,17 @@
 
 from lit_cv.renderers.base import Renderer
 from lit_cv.renderers.boxes import BoxRenderer, TopBoxRenderer
+from lit_cv.renderers.instances import InstanceRenderer
 from lit_cv.renderers.masks import MaskRenderer
+from lit_cv.renderers.phrases import PhraseRenderer
 from lit_cv.renderers.poses import PoseRenderer
 
-__all__ = ["BoxRenderer", "MaskRenderer", "PoseRenderer", "Renderer", "TopBoxRenderer"]
+__all__ = [
+    "BoxRenderer",
+    "InstanceRenderer",
+    "MaskRenderer",
+    "PhraseRenderer",
+    "PoseRenderer",
+    "Renderer",
+    "TopBoxRenderer",
+]

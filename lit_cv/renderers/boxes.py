@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from lit_cv.drawing import Picture, draw_boxes
-from lit_cv.renderers.base import Objects, Renderer
+from lit_cv.renderers.base import Objects, Renderer, rows_of
 
 
 class BoxRenderer(Renderer):
@@ -28,32 +28,34 @@ class BoxRenderer(Renderer):
     def describe(self, found: Objects) -> dict[str, Any]:
         """`boxes` (xyxy in pixels of the image), `scores` (descending) and `labels` (class names)."""
         found = self.confident(found)
-        names = [self.class_names[label - 1] for label in found["labels"].tolist()]
-        return {"boxes": found["boxes"].tolist(), "scores": found["scores"].tolist(), "labels": names}
+        return {"boxes": found["boxes"].tolist(), "scores": found["scores"].tolist(), "labels": self.names(found)}
 
     def media(self, image: Tensor, target: Objects, found: Objects) -> dict[str, Any]:
         """The boxes of target and prediction."""
         layers = {"ground_truth": target, "predictions": self.confident(found)}
-        return {"boxes": {name: self._wandb_boxes(objects) for name, objects in layers.items()}}
+        return {"boxes": {name: self.wandb_boxes(objects) for name, objects in layers.items()}}
 
     def confident(self, objects: Objects) -> Objects:
         """The objects whose score, where they have one, reaches the threshold."""
         if "scores" not in objects:
             return objects
-        keep = objects["scores"] >= self.score_threshold
-        return {name: column[keep] for name, column in objects.items()}
+        return rows_of(objects, (objects["scores"] >= self.score_threshold).nonzero()[:, 0])
 
-    def _wandb_boxes(self, objects: Objects) -> dict[str, Any]:
+    def names(self, objects: Objects) -> list[str]:
+        """What is written on the boxes, without the scores: the names of their classes."""
+        return [self.class_names[label - 1] for label in objects["labels"].tolist()]
+
+    def wandb_boxes(self, objects: Objects) -> dict[str, Any]:
+        """The boxes as a layer of a `wandb.Image`."""
         scores = objects["scores"].tolist() if "scores" in objects else None
         rows = []
-        for index, ((x1, y1, x2, y2), label) in enumerate(
-            zip(objects["boxes"].tolist(), objects["labels"].tolist(), strict=True)
-        ):
+        columns = zip(objects["boxes"].tolist(), objects["labels"].tolist(), self.names(objects), strict=True)
+        for index, ((x1, y1, x2, y2), label, name) in enumerate(columns):
             row: dict[str, Any] = {
                 "position": {"minX": x1, "minY": y1, "maxX": x2, "maxY": y2},
                 "domain": "pixel",
                 "class_id": label,
-                "box_caption": self.class_names[label - 1],
+                "box_caption": name,
             }
             if scores is not None:
                 row["scores"] = {"score": scores[index]}

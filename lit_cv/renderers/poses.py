@@ -39,14 +39,18 @@ class PoseRenderer(Renderer):
         """Draw the skeletons of a target, (P, K, 3), or of a prediction, (P, K, 2); a small image is enlarged first."""
         zoom = legible_zoom(image)
         picture = enlarged(image.permute(1, 2, 0), zoom)
+        self.draw_people(picture, objects["keypoints"], zoom)
+        return picture
+
+    def draw_people(self, picture: Picture, keypoints: Tensor, zoom: int) -> None:
+        """Draw skeletons, (P, K, 3) or (P, K, 2), into the picture of an image that is enlarged `zoom` times."""
         thickness = max(2, round(max(picture.shape) / 150))
-        for person in objects["keypoints"].cpu().double().numpy():
+        for person in keypoints.cpu().double().numpy():
             flags = person[:, 2] if person.shape[1] == 3 else np.full(len(person), 2)
             # A prediction may be far away: OpenCV's coordinates are limited.
             corners = np.clip((person[:, :2] + 0.5) * zoom - 0.5, -(2**14), 2**14)
             fixed = np.round(corners * 2**_SHIFT).astype(int).tolist()
             self._draw_person(picture, fixed, flags.tolist(), thickness)
-        return picture
 
     def describe(self, found: Objects) -> dict[str, Any]:
         """`joints`: of each name its [x, y] in pixels of the image."""
