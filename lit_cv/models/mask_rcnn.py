@@ -23,10 +23,11 @@ from lit_cv.models.network import Target
 from lit_cv.models.region_heads import FINE_POOLED, shared_stage
 from lit_cv.models.two_stage import RegionSample
 from lit_cv.ops.masks import paste_masks
+from lit_cv.ops.objects import masks_of
 from lit_cv.ops.roi import as_rois, pool_rois
-from lit_cv.ops.runs import MaskRuns
 
 Branch = Literal["mask", "keypoint"]
+NEEDED: dict[Branch, str] = {"mask": "mask_runs", "keypoint": "keypoints"}  # of the targets
 
 
 class Instance(Detection, total=False):
@@ -103,6 +104,12 @@ class MaskRCNN(FasterRCNN):
     def _region_losses(
         self, batch: ImageBatch, maps: list[Tensor], sample: RegionSample, targets: list[Target]
     ) -> dict[str, Tensor]:
+        for name in self.heads:
+            if not all(NEEDED[name] in target for target in targets):
+                raise UserError(
+                    f"heads={list(self.heads)}: the targets have no {NEEDED[name]}; leave {name} out, or choose a "
+                    "DataModule that has them (data.init_args.masks of COCOKeypointDataModule)."
+                )
         losses = super()._region_losses(batch, maps, sample, targets)
         positive = sample.classes > 0
         rois, classes, objects = sample.rois[positive], sample.classes[positive], sample.objects[positive]
@@ -110,7 +117,7 @@ class MaskRCNN(FasterRCNN):
         scales = batch.scales()[rois[:, 0].long()]
         boxes, parts = rois[:, 1:] / scales, torch.split(objects, counts)
         if "mask" in self.heads:
-            masks, logits = [_masks_of(target, rois.device) for target in targets], self._masks(batch, maps, rois)
+            masks, logits = [masks_of(target, rois.device) for target in targets], self._masks(batch, maps, rois)
             wanted = mask_targets(masks, list(parts), list(torch.split(boxes, counts)), logits.shape[-1])
             losses["mask"] = mask_loss(logits, wanted, classes, self.mask_loss)
         if "keypoint" in self.heads:
@@ -156,8 +163,3 @@ class MaskRCNN(FasterRCNN):
         pooled = pool_rois(*pooled_maps(batch, maps), rois, FINE_POOLED, self.roi_heads.op)
         stage = shared_stage(self.roi_heads.box_head)
         return pooled if stage is None else stage(pooled)
-
-
-def _masks_of(target: Target, device: torch.device) -> MaskRuns:
-    height, width = target["mask_size"].tolist()
-    return MaskRuns(target["mask_runs"].to(device), target["mask_lengths"].to(device), (height, width))

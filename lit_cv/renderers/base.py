@@ -1,37 +1,13 @@
 """What the callbacks that draw need to know of a task."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from lit_cv.drawing import Picture, write_png
-from lit_cv.ops.runs import MaskRuns, select_masks
-
-MASK_KEYS = ("mask_runs", "mask_lengths", "mask_size")
-Objects = Mapping[str, Any]
-"""A target of the data, or a prediction of the network, for one image: tensors, and lists of text."""
-
-
-def rows_of(objects: Objects, rows: Tensor) -> Objects:
-    """The objects at int64 (K,) positions, in their order: rows of tensors, items of lists, and masks as runs."""
-    taken: dict[str, Any] = {
-        name: [column[row] for row in rows.tolist()] if isinstance(column, list) else column[rows]
-        for name, column in objects.items()
-        if name not in MASK_KEYS
-    }
-    if "mask_runs" in objects:
-        masks = select_masks(mask_runs(objects), rows)
-        taken |= zip(MASK_KEYS, (masks.runs, masks.lengths, objects["mask_size"]), strict=True)
-    return taken
-
-
-def mask_runs(objects: Objects) -> MaskRuns:
-    """The masks of a target or a prediction."""
-    height, width = objects["mask_size"].tolist()
-    return MaskRuns(objects["mask_runs"], objects["mask_lengths"], (height, width))
+from lit_cv.ops.objects import Objects
 
 
 class Renderer(ABC):

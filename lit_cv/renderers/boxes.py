@@ -6,7 +6,8 @@ from typing import Any
 from torch import Tensor
 
 from lit_cv.drawing import Picture, draw_boxes
-from lit_cv.renderers.base import Objects, Renderer, rows_of
+from lit_cv.ops.objects import Objects, rows_of
+from lit_cv.renderers.base import Renderer
 
 
 class BoxRenderer(Renderer):

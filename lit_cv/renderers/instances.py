@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lit_cv.drawing import Picture, enlarged, legible_zoom, outline_boxes, strong_color, tint
+from lit_cv.ops.objects import Objects, masks_of
 from lit_cv.ops.rle import compress_masks
 from lit_cv.ops.runs import decode_masks
-from lit_cv.renderers.base import Objects, mask_runs
 from lit_cv.renderers.boxes import BoxRenderer
 from lit_cv.renderers.poses import PoseRenderer
 
@@ -42,7 +42,7 @@ class InstanceRenderer(BoxRenderer):
         if "scores" in objects:
             texts = [f"{text} {score:.2f}" for text, score in zip(texts, objects["scores"].tolist(), strict=True)]
         if "mask_runs" in objects:
-            masks = decode_masks(mask_runs(objects))
+            masks = decode_masks(masks_of(objects))
             for index in order:
                 tint(picture, enlarged(masks[index], zoom) > 0, colors[index])
         outline_boxes(picture, objects["boxes"] * zoom, texts, colors, order)
@@ -57,7 +57,7 @@ class InstanceRenderer(BoxRenderer):
         found = self.confident(found)
         row = super().describe(found)
         if "mask_runs" in found:
-            masks = mask_runs(found)
+            masks = masks_of(found)
             row["masks"] = [{"size": list(masks.size), "counts": text.decode()} for text in compress_masks(masks)]
         if "keypoints" in found:
             row["keypoints"] = found["keypoints"].tolist()
@@ -75,7 +75,7 @@ class InstanceRenderer(BoxRenderer):
 
     def _wandb_masks(self, objects: Objects) -> dict[str, Any]:
         """A map of the instances, numbered from 1: W&B's masks hold one number a pixel."""
-        masks = mask_runs(objects)
+        masks = masks_of(objects)
         numbers: NDArray[np.uint8] = np.zeros(masks.size, np.uint8)
         dense, order = decode_masks(masks).cpu().numpy().astype(bool), _order(objects)[-_WANDB_MOST:]
         names = self.names(objects)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from lit_cv.drawing import VOID, Picture, draw_mask, write_mask
-from lit_cv.renderers.base import Objects, Renderer
+from lit_cv.ops.objects import Objects
+from lit_cv.renderers.base import Renderer
 
 
 class MaskRenderer(Renderer):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lit_cv.drawing import Picture, enlarged, legible_zoom, outline_boxes, strong_color
-from lit_cv.renderers.base import Objects, rows_of
+from lit_cv.ops.objects import Objects, rows_of
 from lit_cv.renderers.boxes import BoxRenderer
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from torch import Tensor
 
 from lit_cv.drawing import Picture, enlarged, legible_zoom
-from lit_cv.renderers.base import Objects, Renderer
+from lit_cv.ops.objects import Objects
+from lit_cv.renderers.base import Renderer
 
 RIGHT, LEFT, MIDDLE = (255, 120, 0), (0, 170, 255), (90, 230, 90)  # RGB
 _EDGE = (0, 0, 0)

@@ -2,6 +2,7 @@
 
 from lit_cv.tasks.base import Task
 from lit_cv.tasks.detection import DetectionTask
+from lit_cv.tasks.instances import InstanceTask
 from lit_cv.tasks.localization import LocalizationTask
 from lit_cv.tasks.pose import PoseTask
 from lit_cv.tasks.schedules import RestartingStepLR, WarmupMultiStepLR
@@ -9,6 +10,7 @@ from lit_cv.tasks.segmentation import SegmentationTask
 
 __all__ = [
     "DetectionTask",
+    "InstanceTask",
     "LocalizationTask",
     "PoseTask",
     "RestartingStepLR",

@@ -8,6 +8,7 @@ from torch import Tensor
 from lit_cv.metrics import COCOAveragePrecision, VOCAveragePrecision
 from lit_cv.models.detector import Detector
 from lit_cv.models.proposals import ProposalDetector
+from lit_cv.ops.objects import without_crowds
 from lit_cv.renderers import BoxRenderer
 from lit_cv.tasks.base import Batch, Predictions, Targets, Task
 
@@ -44,10 +45,10 @@ class DetectionTask(Task):
 
     def evaluate(self, batch: Batch) -> tuple[Mapping[str, Tensor], Predictions]:
         """Return losses and detections of an evaluation batch, on its own proposals where the network takes some."""
-        if not isinstance(self.network, ProposalDetector):
-            return super().evaluate(batch)
         images, targets = batch
-        return self.network.losses(images, targets), self.network.predict(images, self.network.given(targets))
+        given = (self.network.given(targets),) if isinstance(self.network, ProposalDetector) else ()
+        losses = self.network.losses(images, [without_crowds(target) for target in targets])
+        return losses, self.network.predict(images, *given)
 
     def update_metrics(self, found: Predictions, targets: Targets) -> None:
         """Add the detections of a batch."""

@@ -1,0 +1,120 @@
+"""Instances: boxes with their masks, their keypoints, or both."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, cast
+
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+
+from lit_cv.errors import UserError
+from lit_cv.metrics import COCOAveragePrecision
+from lit_cv.metrics.coco_tables import COCO_SIGMAS
+from lit_cv.models.mask_rcnn import MaskRCNN
+from lit_cv.ops.objects import without_crowds
+from lit_cv.renderers import InstanceRenderer, PoseRenderer
+from lit_cv.tasks.base import Batch, Predictions, Targets, Task, sgd, warmup
+
+BOX_METRICS = ("map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar_1", "mar_10", "mar_100")
+KEYPOINT_METRICS = ("map", "map_50", "map_75", "map_medium", "map_large", "mar_20")
+PREFIXES = {"bbox": "", "segm": "mask_", "keypoints": "oks_"}
+
+
+class InstanceTask(Task):
+    """Train and evaluate a `MaskRCNN`.
+
+    A batch is `(images, targets)`: uint8 images (3, H, W) and torchvision-style targets, with masks as runs and
+    keypoints as the network's heads need them. Logged, in [0, 1] with higher better and -1 where there is nothing to
+    evaluate: COCO's `map`, `map_50`, ... of the boxes, `mask_map`, `mask_map_50`, ... of the masks, `oks_map`,
+    `oks_map_50`, ... of the keypoints; per class `ap/<class>` and `mask_ap/<class>` (IoU .5:.95) or `oks_ap/<class>`;
+    and each loss. Crowd regions are part of the evaluation, as COCO has it, and of no loss.
+
+    Args:
+        network: the network, injected by `class_path`.
+        loss_weights: see `Task`.
+        optimizer: see `Task`.
+        scheduler: see `Task`.
+        sigmas: for OKS, the spread of each joint; by default those of COCO's 17.
+
+    Raises:
+        UserError: the network has another number of joints than the data or than `sigmas`.
+    """
+
+    network: MaskRCNN
+    METRICS: ClassVar[tuple[str, ...]] = (
+        *BOX_METRICS,
+        *(f"mask_{name}" for name in BOX_METRICS),
+        *(f"oks_{name}" for name in KEYPOINT_METRICS),
+    )
+    MONITOR: ClassVar[str] = "val/map"
+
+    def __init__(
+        self,
+        network: MaskRCNN,
+        loss_weights: dict[str, float] | None = None,
+        optimizer: OptimizerCallable = sgd,
+        scheduler: LRSchedulerCallable = warmup,
+        sigmas: Sequence[float] = COCO_SIGMAS,
+    ) -> None:
+        super().__init__(network, loss_weights, optimizer, scheduler)
+        self.sigmas = sigmas
+        self.skeleton: dict[str, Any] | None = None
+
+    def setup(self, stage: str) -> None:
+        """Take the skeleton from the DataModule and build the metrics of the network's heads."""
+        super().setup(stage)
+        datamodule = getattr(self.trainer, "datamodule", None)
+        if stage == "predict" or datamodule is None:
+            return
+        kinds = ["bbox"] + ["segm"] * ("mask" in self.network.heads)
+        if "keypoint" in self.network.heads:
+            kinds.append("keypoints")
+            self._take_skeleton(datamodule)
+        self.metrics = nn.ModuleDict(
+            {kind: COCOAveragePrecision(kind, self.class_names, self.sigmas) for kind in kinds}  # type: ignore[arg-type]
+        )
+
+    def _take_skeleton(self, datamodule: Any) -> None:
+        names = getattr(datamodule, "joint_names", ())
+        if len({len(names), len(self.sigmas), self.network.num_keypoints}) > 1:
+            raise UserError(
+                f"the data has {len(names)} joints, the network num_keypoints: {self.network.num_keypoints}, the task "
+                f"{len(self.sigmas)} sigmas: these have to agree (COCOKeypointDataModule has joints)."
+            )
+        self.skeleton = {"joint_names": list(names), "limbs": datamodule.limbs, "pairs": datamodule.joint_pairs}
+
+    def renderer(self, score_threshold: float) -> InstanceRenderer:
+        """Return what draws masks, boxes and skeletons."""
+        poses = None if self.skeleton is None else PoseRenderer(**self.skeleton)
+        return InstanceRenderer(self.class_names, score_threshold, poses)
+
+    def evaluate(self, batch: Batch) -> tuple[Mapping[str, Tensor], Predictions]:
+        """Return losses and predictions of an evaluation batch."""
+        images, targets = batch
+        return self.network.losses(images, [without_crowds(target) for target in targets]), self.network.predict(images)
+
+    def update_metrics(self, found: Predictions, targets: Targets) -> None:
+        """Add the predictions of a batch."""
+        for metric in self.metrics.values():
+            cast(COCOAveragePrecision, metric).update(found, targets)
+
+    def compute_metrics(self) -> dict[str, Any]:
+        """Return the average precisions."""
+        values: dict[str, Any] = {}
+        for kind, metric in self.metrics.items():
+            result = cast(COCOAveragePrecision, metric).compute()
+            metric.reset()  # type: ignore[operator]
+            prefix = PREFIXES[kind]
+            values |= {f"{prefix}{name}": result[name] for name in BOX_METRICS + KEYPOINT_METRICS if name in result}
+            per_class = cast(Tensor, result["map_per_class"])
+            values |= {f"{prefix}ap/{name}": ap for name, ap in zip(self.class_names, per_class, strict=True)}
+        return values
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the skeleton with the weights."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["skeleton"] = self.skeleton
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore the skeleton."""
+        super().on_load_checkpoint(checkpoint)
+        self.skeleton = checkpoint["skeleton"]
