@@ -1,13 +1,18 @@
 """The boxes of a whole data set, packed."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.packed import Content, Packed, open_packed
+
+Rows = NDArray[np.int64]
+Objects = dict[str, Any]
+"""What is known of the N objects of an image: an array (N, ...) for each key of the targets."""
 
 
 class ImageRecord(NamedTuple):
@@ -28,30 +33,64 @@ class ImageRecord(NamedTuple):
     difficult: list[bool]
 
 
-class PackedAnnotations(Packed):
-    """Packed boxes.
+class PackedBoxes(Packed):
+    """What all data sets of boxes have.
 
     Attributes:
         names: bytes (N,), path of each image relative to the root, UTF-8.
         sizes: int32 (N, 2), width and height.
-        offsets: int64 (N + 1,); rows ``offsets[i]:offsets[i + 1]`` of the next three belong to image i.
+        offsets: int64 (N + 1,); rows ``offsets[i]:offsets[i + 1]`` of the arrays of objects belong to image i.
         boxes: float32 (M, 4), xyxy in pixels, inside the image, with x2 > x1 and y2 > y1.
         labels: int64 (M,), 1..C.
+    """
+
+    sizes: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+    def rows(self, index: int) -> slice:
+        """The rows of the objects of image ``index``."""
+        return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
+
+    @abstractmethod
+    def trained(self, rows: slice) -> Rows:
+        """The rows among these of the objects that are trained on, int64 (K,)."""
+
+    @abstractmethod
+    def objects(self, rows: Rows) -> Objects:
+        """Writable copies of what targets say about these objects, but for masks."""
+
+
+B = TypeVar("B", bound=PackedBoxes)
+
+
+class PackedAnnotations(PackedBoxes):
+    """Packed boxes of Pascal VOC.
+
+    Attributes:
         difficult: bool (M,).
         counts: Number of images, boxes, difficult boxes, and of the boxes that were clipped or dropped.
     """
 
     KIND: ClassVar[str] = "annotations-1"
     ARRAYS: ClassVar[tuple[str, ...]] = ("names", "sizes", "offsets", "boxes", "labels", "difficult")
-    sizes: NDArray[np.int32]
-    offsets: NDArray[np.int64]
-    boxes: NDArray[np.float32]
-    labels: NDArray[np.int64]
     difficult: NDArray[np.bool_]
 
-    def rows(self, index: int) -> slice:
-        """The rows of ``boxes``, ``labels`` and ``difficult`` that belong to image ``index``."""
-        return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
+    def trained(self, rows: slice) -> Rows:
+        """The rows of the objects that are not difficult."""
+        return np.flatnonzero(~self.difficult[rows]) + rows.start
+
+    def objects(self, rows: Rows) -> Objects:
+        """Boxes, labels and flags; ``area`` is that of the box."""
+        boxes = self.boxes[rows]
+        return {
+            "boxes": boxes,
+            "labels": self.labels[rows],
+            "difficult": self.difficult[rows],
+            "area": (boxes[:, 2:] - boxes[:, :2]).prod(axis=1),
+            "iscrowd": np.zeros(len(rows), dtype=np.int64),
+        }
 
 
 def open_annotations(

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from datamodules.annotations import PackedAnnotations
+from datamodules.annotations import Objects, PackedBoxes, Rows
 from datamodules.decode import check_size, read_image
 from datamodules.loader import Sample, Target
 from datamodules.proposals import StoredProposals
 from datamodules.sampling import Key, sample_seed
-from datamodules.transforms import Augmentation
+from datamodules.transforms import Augmentation, Boxes, Image
 
 
 def to_tensor(image: NDArray[np.uint8]) -> Tensor:
@@ -32,7 +32,7 @@ class DetectionDataset(Dataset[Sample]):
         annotations: Boxes, labels and flags of all images.
         augmentation: Applied to image and boxes; None for none.
         seed: With epoch and index it determines the augmentation, see :func:`sample_seed`.
-        difficult: Whether difficult boxes are kept.
+        everything: Whether objects that are not trained on (difficult ones, crowds) are kept.
         partners: int64 (N,); image i gets the target of image ``partners[i]``, rescaled to its size. None: its own.
         proposals: Of the same images; with them targets have ``proposals``. None: none.
     """
@@ -40,15 +40,15 @@ class DetectionDataset(Dataset[Sample]):
     def __init__(
         self,
         root: Path,
-        annotations: PackedAnnotations,
+        annotations: PackedBoxes,
         augmentation: Augmentation | None = None,
         seed: int = 0,
-        difficult: bool = True,
+        everything: bool = True,
         partners: NDArray[np.int64] | None = None,
         proposals: StoredProposals | None = None,
     ) -> None:
         self.root, self.annotations, self.augmentation = root, annotations, augmentation
-        self.seed, self.difficult, self.partners, self.proposals = seed, difficult, partners, proposals
+        self.seed, self.everything, self.partners, self.proposals = seed, everything, partners, proposals
 
     def __len__(self) -> int:
         return len(self.annotations)
@@ -61,9 +61,9 @@ class DetectionDataset(Dataset[Sample]):
 
         Returns:
             The image, uint8 (3, H, W) RGB, and its target: ``boxes`` float32 (N, 4) xyxy in pixels, ``labels`` int64
-            (N,) in 1..C, ``difficult`` bool (N,), ``area`` float32 (N,) in square pixels, ``iscrowd`` int64 (N,) zeros,
-            ``image_id`` int64 scalar, the index; with proposals, those of the image: ``proposals`` float32 (P, 4) xyxy
-            in pixels, best first.
+            (N,) in 1..C, ``area`` float32 (N,) in square pixels, ``iscrowd`` int64 (N,), of VOC ``difficult`` bool
+            (N,), ``image_id`` int64 scalar, the index; with proposals, those of the image: ``proposals`` float32
+            (P, 4) xyxy in pixels, best first.
 
         Raises:
             UserError: If the image cannot be read or is not of the annotated size.
@@ -73,32 +73,50 @@ class DetectionDataset(Dataset[Sample]):
         image = read_image(path)
         width, height = self.annotations.sizes[index].tolist()
         check_size(path, (image.shape[1], image.shape[0]), (width, height))
-        boxes, labels, difficult = self._objects(index)
-        proposals = np.zeros((0, 4), np.float32) if self.proposals is None else self.proposals.best(index)
+        objects = self._objects(index)
+        proposals = None if self.proposals is None else self.proposals.best(index)
         if self.augmentation:
             chance = sample_seed(self.seed, epoch, index)
-            image, boxes, rows, proposals = self.augmentation.with_proposals(image, boxes, proposals, chance)
-            labels, difficult = labels[rows], difficult[rows]
-        corners = torch.from_numpy(boxes)
-        target: Target = {
-            "boxes": corners,
-            "labels": torch.from_numpy(labels),
-            "difficult": torch.from_numpy(difficult),
-            "area": (corners[:, 2:] - corners[:, :2]).prod(dim=1),
-            "iscrowd": torch.zeros(len(labels), dtype=torch.int64),
-            "image_id": torch.tensor(index),
-        }
-        if self.proposals is not None:
+            image, objects, proposals = self._augmented(self.augmentation, image, objects, proposals, chance)
+        target: Target = {name: torch.from_numpy(column) for name, column in objects.items()}
+        target["image_id"] = torch.tensor(index)
+        if proposals is not None:
             target["proposals"] = torch.from_numpy(proposals)
         return to_tensor(image), target
 
-    def _objects(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
-        """Writable copies of the boxes, labels and flags that image ``index`` is trained on."""
-        table = self.annotations
-        owner = index if self.partners is None else int(self.partners[index])
-        rows = table.rows(owner)
-        boxes, labels, difficult = table.boxes[rows], table.labels[rows], table.difficult[rows]
+    def _objects(self, index: int) -> Objects:
+        """What image ``index`` is trained or evaluated on."""
+        table, owner = self.annotations, index if self.partners is None else int(self.partners[index])
+        objects = table.objects(self._rows(owner))
         if owner != index:
-            boxes = boxes * np.tile(table.sizes[index] / table.sizes[owner], 2).astype(np.float32)
-        keep = ~difficult | self.difficult
-        return boxes[keep], labels[keep], difficult[keep]
+            resize = table.sizes[index] / table.sizes[owner]
+            objects["boxes"] = objects["boxes"] * np.tile(resize, 2).astype(np.float32)
+            objects["area"] = objects["area"] * resize.prod().astype(np.float32)
+        return objects
+
+    def _rows(self, owner: int) -> Rows:
+        rows = self.annotations.rows(owner)
+        return np.arange(rows.start, rows.stop) if self.everything else self.annotations.trained(rows)
+
+    def _augmented(
+        self, augmentation: Augmentation, image: Image, objects: Objects, proposals: Boxes | None, chance: int
+    ) -> tuple[Image, Objects, Boxes | None]:
+        boxes = objects["boxes"]
+        if proposals is None:
+            image, left, rows = augmentation(image, boxes, chance)
+        else:
+            image, left, rows, proposals = augmentation.with_proposals(image, boxes, proposals, chance)
+        return image, kept_objects(objects, left, rows), proposals
+
+
+def kept_objects(objects: Objects, boxes: Boxes, rows: Rows) -> Objects:
+    """The objects that an augmentation has left, with their new boxes; areas shrink or grow as the boxes do.
+
+    Args:
+        objects: The N objects before.
+        boxes: float32 (K, 4), the new boxes.
+        rows: int64 (K,), the object of each.
+    """
+    kept: Objects = {name: column[rows] for name, column in objects.items()}
+    before, after = ((corners[:, 2:] - corners[:, :2]).prod(axis=1) for corners in (kept["boxes"], boxes))
+    return kept | {"boxes": boxes, "area": kept["area"] * (after / before)}

@@ -1,25 +1,22 @@
 """Pascal VOC detection (Everingham et al. 2010, 2015; the development kits of VOC2007 and VOC2012)."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import albumentations as A
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from datamodules.annotations import ImageRecord, PackedAnnotations, open_annotations
-from datamodules.base import DataModule
+from datamodules.box_data import BoxDataModule
 from datamodules.dataset import DetectionDataset
 from datamodules.packed import cache_folder, source_key
-from datamodules.proposal_search import Found, find_proposals
-from datamodules.proposals import Proposals, StoredProposals, open_proposals
+from datamodules.proposals import Proposals
 from datamodules.shapes import Shapes
 from datamodules.transforms import Preset, make_augmentation
 from datamodules.voc_files import read_image_record
 from datamodules.voc_source import Source, VOCSource
 
 
-class VOCDetectionDataModule(DataModule[PackedAnnotations]):
+class VOCDetectionDataModule(BoxDataModule[PackedAnnotations]):
     """Boxes of Pascal VOC in its official layout.
 
     Boxes are (xmin - 1, ymin - 1, xmax, ymax): the official coordinates count pixels from 1 and include both ends, so
@@ -60,52 +57,13 @@ class VOCDetectionDataModule(DataModule[PackedAnnotations]):
         proposals: Proposals | None = None,
     ) -> None:
         self.voc = VOCSource(root, source, shapes, "Main", train_sets, val_sets, test_sets)
-        super().__init__(str(self.voc.root), batch_size, num_workers, shuffle_targets, seed)
-        self.augmentation, self.difficult, self.proposals = augmentation, difficult, proposals
-        self._stored: dict[Path, StoredProposals] = {}
+        super().__init__(str(self.voc.root), batch_size, num_workers, shuffle_targets, seed, proposals)
+        self.augmentation, self.difficult = augmentation, difficult
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """The 20 official names, or those of ``VOCdevkit/classes.txt`` where there is one."""
         return self.voc.class_names
-
-    @property
-    def fingerprint(self) -> str:
-        """That of :class:`DataModule`; with proposals it covers these, too."""
-        fingerprint = super().fingerprint
-        if self.proposals is None:
-            return fingerprint
-        content = [fingerprint, str(self.proposals.limit)]
-        content += [f"{name} {self._attached(split).fingerprint}" for name, split in sorted(self.splits.items())]
-        return hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """That of :class:`DataModule`, and ``<split>/proposals``: the number of them within the limit."""
-        if self.proposals is None:
-            return super().counts
-        attached = {f"{name}/proposals": self._attached(split).total for name, split in self.splits.items()}
-        return super().counts | attached
-
-    def prepare_data(self) -> None:
-        """Fetch the files, pack the annotations and compute the proposals that are missing; runs once per machine."""
-        super().prepare_data()
-        self.prepare_proposals()
-
-    def prepare_proposals(self, replace: bool = False) -> dict[str, Found]:
-        """Compute the proposals of each split unless they are there; see :func:`find_proposals`.
-
-        Args:
-            replace: Replace those that were computed for other images or settings; otherwise they are refused.
-        """
-        if self.proposals is None:
-            return {}
-        opened = {split: self.open_split(split) for split in ("train", "val", "test")}
-        return {
-            split: find_proposals(self.root, _names(packed), self.proposals, f"{split} images", replace)
-            for split, packed in opened.items()
-            if packed is not None
-        }
 
     def fetch(self) -> None:
         """Download or generate what is missing, as ``source`` says."""
@@ -132,18 +90,8 @@ class VOCDetectionDataModule(DataModule[PackedAnnotations]):
 
     def dataset(self, packed: PackedAnnotations, training: bool) -> DetectionDataset:
         """The samples of a split."""
-        proposals = None if self.proposals is None else self._attached(packed)
+        proposals = self.attached(packed)
         if not training:
             return DetectionDataset(self.root, packed, proposals=proposals)
         augmentation, partners = make_augmentation(self.augmentation), self.partners(packed)
         return DetectionDataset(self.root, packed, augmentation, self.seed, self.difficult, partners, proposals)
-
-    def _attached(self, packed: PackedAnnotations) -> StoredProposals:
-        assert self.proposals is not None
-        if packed.folder not in self._stored:  # opening them looks at every image file
-            self._stored[packed.folder] = open_proposals(self.root, _names(packed), self.proposals)
-        return self._stored[packed.folder]
-
-
-def _names(packed: PackedAnnotations) -> list[str]:
-    return [packed.name(index) for index in range(len(packed))]

@@ -7,7 +7,7 @@ from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.cli import LightningArgumentParser
 
-from datamodules import VOCDetectionDataModule
+from datamodules.box_data import BoxDataModule
 from lit_cv.errors import UserError
 from lit_cv.preflight import parsed
 
@@ -23,7 +23,7 @@ def compute_proposals(config: Path, overrides: Sequence[str]) -> None:
         UserError: bad options, an experiment without proposals, or unusable data.
     """
     data = data_module(["fit", "--config", str(config), *overrides])
-    if not isinstance(data, VOCDetectionDataModule) or data.proposals is None:
+    if not isinstance(data, BoxDataModule) or data.proposals is None:
         raise UserError(f"{config} attaches no proposals: set data.proposals, for instance --data.proposals.mode=fast.")
     data.fetch()
     for split, (stored, computed, seconds) in data.prepare_proposals(replace=True).items():
