@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,10 +28,12 @@ def encode_masks(masks: Tensor) -> MaskRuns:
     edge = pixels.new_ones(count, 1)
     # A run begins at each change against the pixel before; 0 before the first pixel, and one end after the last.
     changes = torch.cat((pixels[:, :1], pixels[:, 1:] != pixels[:, :-1], edge), dim=1)
-    owner, end = changes.nonzero(as_tuple=True)
+    place = _true_places(changes.flatten())
+    owner = place.div(changes.shape[1], rounding_mode="floor")
+    end = place - owner * changes.shape[1]
     begin = end.roll(1).masked_fill(owner != owner.roll(1), 0)
     begin[:1] = 0
-    return MaskRuns(end - begin, changes.sum(dim=1), (height, width))
+    return MaskRuns(end - begin, owner.bincount(minlength=count), (height, width))
 
 
 def decode_masks(masks: MaskRuns) -> Tensor:
@@ -38,9 +41,20 @@ def decode_masks(masks: MaskRuns) -> Tensor:
     height, width = masks.size
     first = masks.lengths.cumsum(0) - masks.lengths
     place = torch.arange(len(masks.runs), device=masks.runs.device) - first.repeat_interleave(masks.lengths)
-    total = len(masks.lengths) * height * width
-    pixels = (place % 2).to(torch.uint8).repeat_interleave(masks.runs, output_size=total)
+    pixels = _repeated((place % 2).to(torch.uint8), masks.runs, len(masks.lengths) * height * width)
     return pixels.view(-1, width, height).transpose(1, 2)
+
+
+def _true_places(flags: Tensor) -> Tensor:
+    if flags.device.type == "cpu":  # numpy takes a tenth of the time
+        return torch.from_numpy(np.flatnonzero(flags.numpy()))
+    return flags.nonzero().squeeze(1)
+
+
+def _repeated(values: Tensor, times: Tensor, total: int) -> Tensor:
+    if values.device.type == "cpu":  # numpy takes a thirtieth of the time
+        return torch.from_numpy(np.repeat(values.numpy(), times.numpy()))
+    return values.repeat_interleave(times, output_size=total)
 
 
 def select_masks(masks: MaskRuns, index: Tensor) -> MaskRuns:
