@@ -42,9 +42,11 @@ class Shapes:
 
 
 @dataclass
-class _Scene:
+class Scene:
+    """A drawn scene."""
+
     image: NDArray[np.uint8]  # (S, S, 3) RGB
-    objects: NDArray[np.uint8]  # (S, S), 0 background, k for object k, 255 void
+    owner: NDArray[np.uint8]  # (S, S), 0 background, k for object k
     labels: list[int]
     boxes: NDArray[np.int64]  # (N, 4) as VOC counts: from 1, both ends included
     difficult: list[bool]
@@ -124,14 +126,15 @@ def _write_devkit(devkit: Path, settings: Shapes) -> None:
     palette = voc_colors().tobytes()
     names = [f"shape_{i:06d}" for i in range(settings.train + settings.val)]
     for index, name in enumerate(tqdm(names, desc="Drawing shapes", unit="image", delay=2)):
-        scene = _draw_scene(np.random.default_rng((settings.seed, index)), settings.size)
+        scene = draw_scene(np.random.default_rng((settings.seed, index)), settings.size)
         bgr = cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR)
         cv2.imwrite(str(year / "JPEGImages" / f"{name}.jpg"), bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])
         (year / "Annotations" / f"{name}.xml").write_text(_xml(name, scene))
         classes = np.array([0, *scene.labels] + [0] * (255 - len(scene.labels)), dtype=np.uint8)
         classes[_VOID] = _VOID
-        _write_mask(year / "SegmentationObject" / f"{name}.png", scene.objects, palette)
-        _write_mask(year / "SegmentationClass" / f"{name}.png", classes[scene.objects], palette)
+        objects = _with_border(scene.owner)
+        _write_mask(year / "SegmentationObject" / f"{name}.png", objects, palette)
+        _write_mask(year / "SegmentationClass" / f"{name}.png", classes[objects], palette)
     lists = {"train": names[: settings.train], "val": names[settings.train :], "trainval": names}
     for task in ("Main", "Segmentation"):
         (year / "ImageSets" / task).mkdir(parents=True)
@@ -140,8 +143,9 @@ def _write_devkit(devkit: Path, settings: Shapes) -> None:
     (devkit / "classes.txt").write_text("\n".join(CLASS_NAMES) + "\n")
 
 
-def _draw_scene(rng: np.random.Generator, size: int) -> _Scene:
-    image = _background(rng, size)
+def draw_scene(rng: np.random.Generator, size: int) -> Scene:
+    """Draw one to three shapes on an image of ``size`` x ``size`` pixels; those all but covered are not its objects."""
+    image = background(rng, size)
     owner = np.zeros((size, size), dtype=np.uint8)
     labels, shapes = [], []
     for number in range(1, int(rng.integers(1, 4)) + 1):
@@ -153,16 +157,16 @@ def _draw_scene(rng: np.random.Generator, size: int) -> _Scene:
         shapes.append(shape)
     noisy = np.clip(image + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
     visible = np.array([np.count_nonzero(owner == k + 1) / np.count_nonzero(shape) for k, shape in enumerate(shapes)])
-    seen = np.flatnonzero(visible > 0.1)  # what is all but covered is not annotated
+    seen = np.flatnonzero(visible > 0.1)
     renumber = np.zeros(256, dtype=np.uint8)
     renumber[seen + 1] = np.arange(1, len(seen) + 1)
     boxes = np.array([cv2.boundingRect((owner == k + 1).astype(np.uint8)) for k in seen]).reshape(-1, 4)
     boxes = np.concatenate([boxes[:, :2] + 1, boxes[:, :2] + boxes[:, 2:]], axis=1)
     flags = (visible[seen] < 0.4).tolist()
-    return _Scene(noisy, _with_border(renumber[owner]), [labels[k] for k in seen], boxes, flags)
+    return Scene(noisy, renumber[owner], [labels[k] for k in seen], boxes, flags)
 
 
-def _background(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
+def background(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
     """A colour gradient in a random direction: float64 (size, size, 3) in [0, 255]."""
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.mgrid[:size, :size] / size - 0.5
@@ -209,7 +213,7 @@ def _write_mask(path: Path, mask: NDArray[np.uint8], palette: bytes) -> None:
     image.save(path, compress_level=1)
 
 
-def _xml(name: str, scene: _Scene) -> str:
+def _xml(name: str, scene: Scene) -> str:
     height, width, depth = scene.image.shape
     objects = "".join(
         f"  <object>\n    <name>{escape(CLASS_NAMES[label - 1])}</name>\n    <pose>Unspecified</pose>\n"

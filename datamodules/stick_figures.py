@@ -42,8 +42,11 @@ class Person(NamedTuple):
     head: tuple[float, float, float, float]
 
 
-class _Scene(NamedTuple):
+class FigureScene(NamedTuple):
+    """A drawn scene."""
+
     image: NDArray[np.uint8]  # (S, S, 3) RGB
+    owner: NDArray[np.uint8]  # (S, S), 0 background, k for person k
     people: list[Person]
 
 
@@ -156,14 +159,15 @@ def _draw(folder: Path, names: Sequence[str], settings: Shapes, largest_group: i
     (folder / "images").mkdir()
     everyone = []
     for index, name in enumerate(tqdm(names, desc="Drawing stick figures", unit="image", delay=2)):
-        scene = _draw_scene(np.random.default_rng((settings.seed, index)), settings.size, largest_group)
+        scene = draw_figures(np.random.default_rng((settings.seed, index)), settings.size, largest_group)
         bgr = cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR)
         cv2.imwrite(str(folder / "images" / name), bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])
         everyone.append(scene.people)
     return everyone
 
 
-def _draw_scene(rng: np.random.Generator, size: int, largest_group: int) -> _Scene:
+def draw_figures(rng: np.random.Generator, size: int, largest_group: int) -> FigureScene:
+    """Draw one to ``largest_group`` people on an image of ``size`` x ``size`` pixels."""
     count = int(rng.integers(1, largest_group + 1))
     image = _background(rng, size)
     owner = np.zeros((size, size), dtype=np.uint8)
@@ -179,7 +183,7 @@ def _draw_scene(rng: np.random.Generator, size: int, largest_group: int) -> _Sce
     _draw_block(image, owner, rng)
     noisy = np.clip(image + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
     people = [_label(rng, joints, owner, number) for number, joints in enumerate(figures, start=1)]
-    return _Scene(noisy, people)
+    return FigureScene(noisy, owner, people)
 
 
 def _pose(rng: np.random.Generator, facing: bool) -> NDArray[np.float64]:
