@@ -78,7 +78,7 @@ class DetectionDataset(Dataset[Sample]):
         if self.augmentation:
             chance = sample_seed(self.seed, epoch, index)
             image, objects, proposals = self._augmented(self.augmentation, image, objects, proposals, chance)
-        target: Target = {name: torch.from_numpy(column) for name, column in objects.items()}
+        target = self._target(objects)
         target["image_id"] = torch.tensor(index)
         if proposals is not None:
             target["proposals"] = torch.from_numpy(proposals)
@@ -86,13 +86,17 @@ class DetectionDataset(Dataset[Sample]):
 
     def _objects(self, index: int) -> Objects:
         """What image ``index`` is trained or evaluated on."""
-        table, owner = self.annotations, index if self.partners is None else int(self.partners[index])
+        table, owner = self.annotations, self._owner(index)
         objects = table.objects(self._rows(owner))
         if owner != index:
             resize = table.sizes[index] / table.sizes[owner]
             objects["boxes"] = objects["boxes"] * np.tile(resize, 2).astype(np.float32)
             objects["area"] = objects["area"] * resize.prod().astype(np.float32)
         return objects
+
+    def _owner(self, index: int) -> int:
+        """The image whose target image ``index`` gets."""
+        return index if self.partners is None else int(self.partners[index])
 
     def _rows(self, owner: int) -> Rows:
         rows = self.annotations.rows(owner)
@@ -107,6 +111,9 @@ class DetectionDataset(Dataset[Sample]):
         else:
             image, left, rows, proposals = augmentation.with_proposals(image, boxes, proposals, chance)
         return image, kept_objects(objects, left, rows), proposals
+
+    def _target(self, objects: Objects) -> Target:
+        return {name: torch.from_numpy(column) for name, column in objects.items()}
 
 
 def kept_objects(objects: Objects, boxes: Boxes, rows: Rows) -> Objects:

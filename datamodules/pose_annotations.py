@@ -1,5 +1,6 @@
 """The joints of a whole data set, cleaned and packed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -40,10 +41,14 @@ class Skeleton:
     @property
     def mirrored(self) -> NDArray[np.int64]:
         """For each joint the one whose place it takes in a mirrored image, int64 (K,)."""
-        order = np.arange(len(self.joints))
-        pairs = np.array(self.pairs)
-        order[pairs] = pairs[:, ::-1]
-        return order
+        return mirrored_order(len(self.joints), self.pairs)
+
+
+def mirrored_order(count: int, pairs: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+    """For each of ``count`` joints the one whose place it takes in a mirrored image, int64; ``pairs`` change places."""
+    order, swapped = np.arange(count), np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    order[swapped] = swapped[:, ::-1]
+    return order
 
 
 class People(NamedTuple):

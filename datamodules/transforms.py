@@ -80,22 +80,40 @@ class Augmentation(_Chain):
         """
         height, width = image.shape[:2]
         size = np.array([width, height, width, height])
+        others = {"proposals": _inside((proposals / size).astype(np.float32))}
+        image, boxes, rows, moved = self.move(image, boxes, others, seed)
+        height, width = image.shape[:2]
+        return image, boxes, rows, moved["proposals"] * np.array([width, height, width, height], dtype=np.float32)
+
+    def move(
+        self, image: Image, boxes: Boxes, others: dict[str, Any], seed: int
+    ) -> tuple[Image, Boxes, NDArray[np.int64], dict[str, Any]]:
+        """Augment one sample together with other targets, which have no say in what a transform does.
+
+        Args:
+            image: uint8 (H, W, 3).
+            boxes: float32 (N, 4), xyxy in pixels.
+            others: Targets by their names in albumentations, as its transforms take them: ``masks`` uint8 (N, H, W),
+                ``keypoints`` float32 (P, 5 or more); and ``proposals``, float32 (P, 4), relative.
+            seed: Seed of this sample's random stream, in [0, 2**32).
+
+        Returns:
+            What :meth:`__call__` returns, and all targets after the last transform.
+        """
+        height, width = image.shape[:2]
         relative = np.empty((len(boxes), 5), dtype=np.float32)
-        relative[:, :4] = boxes / size
+        relative[:, :4] = boxes / np.array([width, height, width, height])
         relative[:, 4] = np.arange(len(boxes))
-        data: dict[str, Any] = {
-            "image": image,
-            "bboxes": _inside(relative),
-            "proposals": _inside((proposals / size).astype(np.float32)),
-        }
+        data: dict[str, Any] = {"image": image, "bboxes": _inside(relative), **others}
         for transform in self.seeded(seed):
             data = transform(**data)
             for key, columns in (("bboxes", 5), ("proposals", 4)):
-                data[key] = _inside(np.asarray(data[key], dtype=np.float32).reshape(-1, columns))
+                if key in data:
+                    data[key] = _inside(np.asarray(data[key], dtype=np.float32).reshape(-1, columns))
         image, relative = data["image"], data["bboxes"]
         height, width = image.shape[:2]
         pixels = np.array([width, height, width, height], dtype=np.float32)
-        return image, relative[:, :4] * pixels, relative[:, 4].astype(np.int64), data["proposals"] * pixels
+        return image, relative[:, :4] * pixels, relative[:, 4].astype(np.int64), data
 
 
 class MaskAugmentation(_Chain):
@@ -259,6 +277,18 @@ class ZoomOut(A.DualTransform):  # type: ignore[misc]
         framed = cv2.copyMakeBorder(img, top, bottom, left, right, cv2.BORDER_CONSTANT, value=self.fill)
         return np.asarray(framed, dtype=np.uint8)
 
+    def apply_to_mask(self, mask: Image, canvas: tuple[int, int], corner: tuple[int, int], **params: Any) -> Image:
+        """Put a mask on an empty canvas."""
+        framed = np.zeros(canvas, dtype=np.uint8)
+        framed[corner[0] : corner[0] + mask.shape[0], corner[1] : corner[1] + mask.shape[1]] = mask
+        return framed
+
+    def apply_to_keypoints(
+        self, keypoints: NDArray[np.float32], corner: tuple[int, int], **params: Any
+    ) -> NDArray[np.float32]:
+        """Move the points (x and y in pixels, further columns behind) with the image."""
+        return _moved(keypoints, corner[1], corner[0])
+
     def apply_to_bboxes(
         self, bboxes: NDArray[np.float32], canvas: tuple[int, int], corner: tuple[int, int], **params: Any
     ) -> NDArray[np.float32]:
@@ -326,6 +356,18 @@ class IoUCrop(A.DualTransform):  # type: ignore[misc]
         boxes = boxes[((centre > 0) & (centre < 1)).all(axis=1)]
         boxes[:, :4] = boxes[:, :4].clip(0, 1)
         return boxes
+
+    def apply_to_keypoints(
+        self, keypoints: NDArray[np.float32], patch: tuple[int, int, int, int], **params: Any
+    ) -> NDArray[np.float32]:
+        """Move the points (x and y in pixels, further columns behind) with the image."""
+        return _moved(keypoints, -patch[0], -patch[1])
+
+
+def _moved(points: NDArray[np.float32], right: int, down: int) -> NDArray[np.float32]:
+    moved = points.copy()
+    moved[:, :2] += (right, down)
+    return moved
 
 
 def _judge(patches: NDArray[np.float64], boxes: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
