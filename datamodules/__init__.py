@@ -4,6 +4,7 @@ import os
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # its import asks the network for a newer version otherwise
 
+from datamodules.coco import COCODetectionDataModule, COCOInstanceDataModule, COCOKeypointDataModule
 from datamodules.folder import ImageFolderDataModule
 from datamodules.lsp import LSPPoseDataModule
 from datamodules.mpii import MPIIPoseDataModule
@@ -14,6 +15,9 @@ from datamodules.voc_localization import VOCLocalizationDataModule
 from datamodules.voc_segmentation import VOCSegmentationDataModule
 
 __all__ = [
+    "COCODetectionDataModule",
+    "COCOInstanceDataModule",
+    "COCOKeypointDataModule",
     "ImageFolderDataModule",
     "LSPPoseDataModule",
     "MPIIPoseDataModule",

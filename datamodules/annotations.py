@@ -79,7 +79,8 @@ class PackedAnnotations(PackedBoxes):
 
     def trained(self, rows: slice) -> Rows:
         """The rows of the objects that are not difficult."""
-        return np.flatnonzero(~self.difficult[rows]) + rows.start
+        kept: Rows = np.flatnonzero(~self.difficult[rows]) + rows.start
+        return kept
 
     def objects(self, rows: Rows) -> Objects:
         """Boxes, labels and flags; ``area`` is that of the box."""

@@ -4,9 +4,12 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 import tarfile
 import urllib.error
 import urllib.request
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
@@ -56,6 +59,39 @@ SBD_ARCHIVE = Archive(
     ("https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours",),
     "82b4d87ceb2ed10f6038a1cba92111cb",
 )
+
+
+def _coco(folder: str, name: str, md5: str) -> Archive:
+    return Archive(name, (f"http://images.cocodataset.org/{folder}",), md5)
+
+
+COCO_ARCHIVES = {
+    "train2017": _coco("zips", "train2017.zip", "cced6f7f71b7629ddf16f17bbcfab6b2"),
+    "val2017": _coco("zips", "val2017.zip", "442b8da7639aecaf257c1dceb8ba8c80"),
+    "annotations": _coco("annotations", "annotations_trainval2017.zip", "f4bbac642086de4f52a3fdda2de5fa2c"),
+}
+
+
+def fetch_coco(root: Path, sets: Sequence[str]) -> None:
+    """Download and unpack the official COCO archives that sets need, unless that was done before.
+
+    The environment variable LITCV_MIRRORS (URLs of folders, separated by blanks) replaces the official host.
+
+    Args:
+        root: Folder that is to hold ``annotations`` and the folders of images.
+        sets: ``train2017``, ``val2017``.
+
+    Raises:
+        UserError: If a set is in no public archive, or no mirror gives a good copy.
+    """
+    public = [name for name in COCO_ARCHIVES if name != "annotations"]
+    for name in sets:
+        if name not in public:
+            raise UserError(
+                f"No public archive holds annotations of the set {name!r}: choose from {', '.join(public)}."
+            )
+    for name in dict.fromkeys(("annotations", *sets)):
+        fetch_archive(COCO_ARCHIVES[name], root)
 
 
 def fetch_voc(root: Path, sets: Sequence[str]) -> None:
@@ -194,7 +230,7 @@ def _verified(file: Path, archive: Archive) -> bool:
 
 
 def unpack(file: Path, folder: Path) -> None:
-    """Unpack a tar file of plain files and folders.
+    """Unpack a tar or zip file of plain files and folders.
 
     Nothing is written unless every member stays inside ``folder``: no absolute path, no ``..``, no link, no device.
 
@@ -206,16 +242,34 @@ def unpack(file: Path, folder: Path) -> None:
         UserError: If a member would leave the folder, or the archive is damaged.
     """
     try:
-        with tarfile.open(file) as archive:
-            members = archive.getmembers()
-            for member in members:
-                path = PurePosixPath(member.name)
-                if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
-                    raise UserError(f"{file} holds {member.name!r}, which would leave {folder}: get another copy.")
-            for member in tqdm(members, desc=f"Unpacking {file.name}", unit="file", delay=2):
-                archive.extract(member, folder, filter="data")
-    except (tarfile.TarError, EOFError) as error:
+        (_unpack_zip if zipfile.is_zipfile(file) else _unpack_tar)(file, folder)
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise UserError(f"{file} cannot be unpacked ({error}): delete it and start again.") from None
     except OSError as error:
         free = shutil.disk_usage(folder).free >> 20
         raise UserError(f"{file} cannot be unpacked into {folder} ({error}; {free} MiB free): make room.") from None
+
+
+def _unpack_tar(file: Path, folder: Path) -> None:
+    with tarfile.open(file) as archive:
+        members = archive.getmembers()
+        for member in members:
+            _refuse_outside(file, folder, member.name, plain=member.isfile() or member.isdir())
+        for member in tqdm(members, desc=f"Unpacking {file.name}", unit="file", delay=2):
+            archive.extract(member, folder, filter="data")
+
+
+def _unpack_zip(file: Path, folder: Path) -> None:
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        for member in members:
+            kind = stat.S_IFMT(member.external_attr >> 16)  # 0 where the archive does not say
+            _refuse_outside(file, folder, member.filename, plain=kind in (0, stat.S_IFREG, stat.S_IFDIR))
+        for member in tqdm(members, desc=f"Unpacking {file.name}", unit="file", delay=2):
+            archive.extract(member, folder)
+
+
+def _refuse_outside(file: Path, folder: Path, name: str, plain: bool) -> None:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not plain:
+        raise UserError(f"{file} holds {name!r}, which would leave {folder}: get another copy.")

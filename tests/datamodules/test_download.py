@@ -1,15 +1,18 @@
 import hashlib
 import io
+import stat
 import tarfile
 import threading
+import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from datamodules import VOCDetectionDataModule
-from datamodules.download import VOC_ARCHIVES, Archive, download, fetch_archive, unpack
+from datamodules import COCOInstanceDataModule, Shapes, VOCDetectionDataModule
+from datamodules.coco_shapes import write_coco
+from datamodules.download import COCO_ARCHIVES, VOC_ARCHIVES, Archive, download, fetch_archive, unpack
 from lit_cv.errors import UserError
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB
@@ -184,6 +187,45 @@ def test_no_member_leaves_the_folder(tmp_path: Path, hostile: tarfile.TarInfo) -
     assert not (tmp_path / "out.txt").exists()
 
 
+def zipped(*members: tuple[str, bytes], mode: int = 0) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as file:
+        for name, content in members:
+            info = zipfile.ZipInfo(name)
+            info.external_attr = mode << 16
+            file.writestr(info, content)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("../out.txt", 0),
+        ("/tmp/litcv-out.txt", 0),
+        ("a/../../out.txt", 0),
+        ("link", stat.S_IFLNK),
+        ("pipe", stat.S_IFIFO),
+    ],
+)
+def test_no_member_of_a_zip_leaves_the_folder(tmp_path: Path, name: str, mode: int) -> None:
+    file = tmp_path / "hostile.zip"
+    file.write_bytes(zipped(("ok.txt", b"fine"), (name, b"/etc/passwd"), mode=mode))
+    target = tmp_path / "target"
+    target.mkdir()
+    with pytest.raises(UserError, match=r"hostile\.zip holds"):
+        unpack(file, target)
+    assert list(target.iterdir()) == []
+    assert not (tmp_path / "out.txt").exists()
+
+
+def test_a_damaged_zip_is_named(tmp_path: Path) -> None:
+    whole = zipped(("a.txt", b"text" * 100))
+    file = tmp_path / "damaged.zip"
+    file.write_bytes(whole.replace(b"texttext", b"texttexT", 1))
+    with pytest.raises(UserError, match=r"damaged\.zip cannot be unpacked"):
+        unpack(file, tmp_path)
+
+
 def test_damaged_archive_is_named(tmp_path: Path) -> None:
     file = tmp_path / "damaged.tar"
     file.write_bytes(b"no archive" * 100)
@@ -209,3 +251,25 @@ def test_voc_is_downloaded_checked_and_opened(
     data.prepare_data()
     data.setup()
     assert data.counts["train/images"] == 10
+
+
+def test_coco_is_downloaded_checked_and_opened(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = write_coco(tmp_path / "made", Shapes(train=3, val=2, size=32))
+    for name in COCO_ARCHIVES:
+        files = [(f"{name}/{file.name}", file.read_bytes()) for file in sorted((made / name).iterdir())]
+        official = COCO_ARCHIVES[name]
+        server.files[official.name] = zipped((f"{name}/", b""), *files)
+        known = Archive(official.name, official.folders, hashlib.md5(server.files[official.name]).hexdigest())
+        monkeypatch.setitem(COCO_ARCHIVES, name, known)
+    monkeypatch.setenv("LITCV_MIRRORS", server.url("good"))
+    data = COCOInstanceDataModule(str(tmp_path / "new"), source="download")
+    assert len(data.class_names) == 80  # known before anything is there
+    data.prepare_data()
+    data.setup()
+    assert (data.counts["train/images"], data.counts["val/images"]) == (3, 2)
+    assert len(data.class_names) == 4
+    assert len(server.requests) == 3
+    data.prepare_data()
+    assert len(server.requests) == 3
+    with pytest.raises(UserError, match="No public archive holds annotations of the set 'test2017'"):
+        COCOInstanceDataModule(str(tmp_path / "new"), source="download", test_sets=["test2017"]).prepare_data()

@@ -1,0 +1,97 @@
+"""COCO's images with the masks and joints of their objects."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from datamodules.annotations import Objects
+from datamodules.coco_annotations import PackedCOCO
+from datamodules.dataset import DetectionDataset
+from datamodules.instance_augmentation import augment_instances
+from datamodules.loader import Sample, Target
+from datamodules.pose_annotations import mirrored_order
+from datamodules.sampling import Key
+from datamodules.transforms import Augmentation, Boxes, Image
+from lit_cv.ops.runs import MaskRuns, decode_masks, encode_masks
+
+
+class InstanceDataset(DetectionDataset):
+    """Maps (epoch, index) to an image and its target.
+
+    Args:
+        root: Folder that the names in ``annotations`` are relative to.
+        annotations: The objects of all images.
+        masks: Whether targets have masks.
+        augmentation: Applied to image and objects; None for none.
+        seed: With epoch and index it determines the augmentation, see :func:`sample_seed`.
+        everything: Whether crowds are kept.
+        partners: int64 (N,); image i gets the target of image ``partners[i]``, rescaled to its size. None: its own.
+    """
+
+    annotations: PackedCOCO
+
+    def __init__(
+        self,
+        root: Path,
+        annotations: PackedCOCO,
+        masks: bool,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        everything: bool = True,
+        partners: NDArray[np.int64] | None = None,
+    ) -> None:
+        super().__init__(root, annotations, augmentation, seed, everything, partners)
+        self.masks = masks
+        self.mirrored = mirrored_order(len(annotations.joint_names), annotations.joint_pairs)
+
+    def __getitem__(self, key: Key) -> Sample:
+        """The sample of one epoch; see :meth:`DetectionDataset.__getitem__`.
+
+        Besides, with masks its target has ``mask_runs`` int64 (R,), ``mask_lengths`` int64 (N,) and ``mask_size`` int64
+        (2,), height and width, see :class:`MaskRuns`; with joints ``keypoints`` float32 (N, K, 3): x and y in pixels,
+        (0, 0) the centre of the first one, and the flag 0 not labelled (and x = y = 0), 1 labelled but hidden, 2
+        labelled and visible.
+        """
+        return super().__getitem__(key)
+
+    def _objects(self, index: int) -> Objects:
+        objects, table, owner = super()._objects(index), self.annotations, self._owner(index)
+        (width, height), old = table.sizes[index].tolist(), table.sizes[owner]
+        if owner != index and "keypoints" in objects:
+            joints = objects["keypoints"]
+            moved = (joints[..., :2] + 0.5) * ((width, height) / old).astype(np.float32) - 0.5
+            joints[..., :2] = np.where(joints[..., 2:] > 0, moved, 0)
+        if self.masks:
+            masks = table.masks(self._rows(owner), (int(old[1]), int(old[0])))
+            objects["masks"] = masks if owner == index else _resized(masks, (width, height))
+        return objects
+
+    def _augmented(
+        self, augmentation: Augmentation, image: Image, objects: Objects, proposals: Boxes | None, chance: int
+    ) -> tuple[Image, Objects, Boxes | None]:
+        if self.masks:
+            objects["masks"] = decode_masks(objects["masks"]).numpy()
+        image, objects = augment_instances(augmentation, image, objects, self.mirrored, chance)
+        if self.masks:
+            objects["masks"] = encode_masks(torch.from_numpy(objects["masks"]))
+        return image, objects, proposals
+
+    def _target(self, objects: Objects) -> Target:
+        masks: MaskRuns | None = objects.pop("masks", None)
+        target = super()._target(objects)
+        if masks is not None:
+            target |= {
+                "mask_runs": masks.runs,
+                "mask_lengths": masks.lengths,
+                "mask_size": torch.tensor(masks.size, dtype=torch.int64),
+            }
+        return target
+
+
+def _resized(masks: MaskRuns, size: tuple[int, int]) -> MaskRuns:
+    """Masks of another size, (width, height); the nearest pixel."""
+    pixels = [cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT) for mask in decode_masks(masks).numpy()]
+    return encode_masks(torch.from_numpy(np.array(pixels, dtype=np.uint8).reshape(-1, size[1], size[0])))

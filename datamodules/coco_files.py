@@ -1,0 +1,243 @@
+"""The annotation files of COCO (Lin et al. 2014; cocodataset.org/#format-data), read into flat arrays."""
+
+from collections.abc import Callable, Iterable
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.coco_masks import counts_of
+from datamodules.json_chunks import read_records
+from lit_cv.errors import UserError
+
+# The official id of each of the 80 classes; the 11 missing ones of 1..91 are not annotated.
+CATEGORIES = {
+    1: "person", 2: "bicycle", 3: "car", 4: "motorcycle", 5: "airplane", 6: "bus", 7: "train", 8: "truck", 9: "boat",
+    10: "traffic light", 11: "fire hydrant", 13: "stop sign", 14: "parking meter", 15: "bench", 16: "bird", 17: "cat",
+    18: "dog", 19: "horse", 20: "sheep", 21: "cow", 22: "elephant", 23: "bear", 24: "zebra", 25: "giraffe",
+    27: "backpack", 28: "umbrella", 31: "handbag", 32: "tie", 33: "suitcase", 34: "frisbee", 35: "skis",
+    36: "snowboard", 37: "sports ball", 38: "kite", 39: "baseball bat", 40: "baseball glove", 41: "skateboard",
+    42: "surfboard", 43: "tennis racket", 44: "bottle", 46: "wine glass", 47: "cup", 48: "fork", 49: "knife",
+    50: "spoon", 51: "bowl", 52: "banana", 53: "apple", 54: "sandwich", 55: "orange", 56: "broccoli", 57: "carrot",
+    58: "hot dog", 59: "pizza", 60: "donut", 61: "cake", 62: "chair", 63: "couch", 64: "potted plant", 65: "bed",
+    67: "dining table", 70: "toilet", 72: "tv", 73: "laptop", 74: "mouse", 75: "remote", 76: "keyboard",
+    77: "cell phone", 78: "microwave", 79: "oven", 80: "toaster", 81: "sink", 82: "refrigerator", 84: "book",
+    85: "clock", 86: "vase", 87: "scissors", 88: "teddy bear", 89: "hair drier", 90: "toothbrush",
+}  # fmt: skip
+
+
+class Images(NamedTuple):
+    """The images of a file.
+
+    Attributes:
+        ids: int64 (N,).
+        names: File names.
+        sizes: int32 (N, 2), width and height in pixels.
+    """
+
+    ids: NDArray[np.int64]
+    names: list[str]
+    sizes: NDArray[np.int32]
+
+
+class Segmentations(NamedTuple):
+    """The masks of M annotations as written: each a union of polygons, or runs (RLE), or nothing.
+
+    Attributes:
+        points: float64 (V,), x and y of the corners of all polygons in turn, in pixels.
+        corners: int64 (Q,), numbers that each polygon takes of ``points``.
+        polygons: int64 (M,), polygons of each annotation.
+        runs: uint32 (R,), column by column as COCO counts them.
+        lengths: int64 (M,), runs of each annotation, 0 unless it is an RLE.
+        sizes: int64 (M, 2), width and height of each RLE, -1 without one.
+        dropped: int64 (M,), polygons of each that had fewer than three corners, or half a corner.
+    """
+
+    points: NDArray[np.float64]
+    corners: NDArray[np.int64]
+    polygons: NDArray[np.int64]
+    runs: NDArray[np.uint32]
+    lengths: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    dropped: NDArray[np.int64]
+
+
+class Annotations(NamedTuple):
+    """M annotations as written.
+
+    Attributes:
+        ids: int64 (M,).
+        images: int64 (M,), id of each one's image.
+        categories: int64 (M,), id of each one's category.
+        boxes: float64 (M, 4), x, y, width and height in pixels.
+        areas: float64 (M,), of the segmentation in square pixels.
+        crowds: int64 (M,), 1 for a region with many objects that nobody told apart.
+        joints: float64 (J,), x, y and flag of all joints in turn; empty unless they were asked for.
+        joint_counts: int64 (M,), numbers that each annotation takes of ``joints``; likewise.
+    """
+
+    ids: NDArray[np.int64]
+    images: NDArray[np.int64]
+    categories: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    areas: NDArray[np.float64]
+    crowds: NDArray[np.int64]
+    joints: NDArray[np.float64]
+    joint_counts: NDArray[np.int64]
+
+
+class File(NamedTuple):
+    """What a file says.
+
+    Attributes:
+        images: Its images.
+        annotations: Its annotations, in the order of the file.
+        segmentations: Their masks; None unless they were asked for.
+        categories: The records of its categories, in ascending order of their ids.
+    """
+
+    images: Images
+    annotations: Annotations
+    segmentations: Segmentations | None
+    categories: list[dict[str, Any]]
+
+
+def read_file(path: Path, masks: bool, keypoints: bool) -> File:
+    """Read an ``instances_<set>.json`` or ``person_keypoints_<set>.json``.
+
+    A missing ``iscrowd`` means 0.
+
+    Args:
+        path: The file.
+        masks: Whether to read the segmentations.
+        keypoints: Whether to read the joints; an annotation without any has none.
+
+    Raises:
+        UserError: If the file cannot be read, is cut off, or has records that are not of COCO's form.
+    """
+    images, annotations, segmentations, categories = [], [], [], []
+    for key, records in read_records(path, ("images", "annotations", "categories")):
+        if key == "images":
+            images.append(_columns(path, "image", _images, records))
+        elif key == "annotations":
+            annotations.append(_columns(path, "annotation", lambda r: _annotations(r, keypoints), records))
+            if masks:
+                segmentations.append(_columns(path, "annotation", _segmentations, records))
+        else:
+            categories += _columns(path, "category", _categories, records)
+    if not images or not len(images[0].ids) or not annotations or not categories:
+        raise UserError(f"{path} lacks images, annotations or categories: it is no COCO file of objects; mend root.")
+    return File(
+        Images(
+            np.concatenate([chunk.ids for chunk in images]),
+            [name for chunk in images for name in chunk.names],
+            np.concatenate([chunk.sizes for chunk in images]),
+        ),
+        _joined(annotations, Annotations),
+        _joined(segmentations, Segmentations) if masks else None,
+        sorted(categories, key=lambda category: int(category["id"])),
+    )
+
+
+R = TypeVar("R")
+
+
+def _columns(path: Path, kind: str, read: Callable[[list[dict[str, Any]]], R], records: list[dict[str, Any]]) -> R:
+    """The columns of some records; where that fails, the first record that is to blame is named."""
+    try:
+        return read(records)
+    except (KeyError, ValueError, TypeError, OverflowError, AttributeError) as error:
+        if len(records) == 1:
+            what = records[0].get("id", "without id") if isinstance(records[0], dict) else "that is no object"
+            reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+            raise UserError(f"{path} has the {kind} {what} that is not of COCO's form ({reason}): mend it.") from None
+    for record in records:
+        _columns(path, kind, read, [record])
+    raise UserError(f"{path} has {kind} records that do not fit one another: mend it.")
+
+
+def _images(records: list[dict[str, Any]]) -> Images:
+    names = [record["file_name"] for record in records]
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("file_name is no text")
+    sizes = _integers([(record["width"], record["height"]) for record in records]).reshape(-1, 2)
+    if (sizes < 1).any():
+        raise ValueError("it has no pixels")
+    return Images(_integers([record["id"] for record in records]), names, sizes.astype(np.int32))
+
+
+def _categories(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    for record in records:
+        _integers([record["id"]])
+        if not isinstance(record["name"], str):
+            raise ValueError("name is no text")
+    return records
+
+
+def _annotations(records: list[dict[str, Any]], keypoints: bool) -> Annotations:
+    boxes = np.array([record["bbox"] for record in records], dtype=np.float64).reshape(len(records), 4)
+    areas = np.array([record["area"] for record in records], dtype=np.float64)
+    if not ((np.abs(boxes) < 1e9).all() and np.isfinite(areas).all()):
+        raise ValueError("its bbox or area is not finite")
+    joints = [record.get("keypoints") or () for record in records] if keypoints else []
+    return Annotations(
+        _integers([record["id"] for record in records]),
+        _integers([record["image_id"] for record in records]),
+        _integers([record["category_id"] for record in records]),
+        boxes,
+        areas,
+        _integers([record.get("iscrowd", 0) for record in records]),
+        np.fromiter(chain.from_iterable(joints), dtype=np.float64),
+        np.array([len(points) for points in joints], dtype=np.int64),
+    )
+
+
+def _segmentations(records: list[dict[str, Any]]) -> Segmentations:
+    written = [record.get("segmentation") or [] for record in records]
+    if not all(isinstance(mask, list | dict) for mask in written):
+        raise ValueError("its segmentation is neither polygons nor an RLE")
+    polygons = [mask if isinstance(mask, list) else [] for mask in written]
+    kept = [[polygon for polygon in mask if len(polygon) >= 6 and len(polygon) % 2 == 0] for mask in polygons]
+    points = np.fromiter(chain.from_iterable(chain.from_iterable(kept)), dtype=np.float64)
+    if not (np.abs(points) < 1e5).all():  # rasterising takes time and memory in proportion
+        raise ValueError("its polygon reaches beyond 100,000 pixels")
+    runs = [_runs(mask) if isinstance(mask, dict) else _NO_RUNS for mask in written]
+    sizes = [mask["size"][::-1] if isinstance(mask, dict) else (-1, -1) for mask in written]
+    return Segmentations(
+        points,
+        np.array([len(polygon) for mask in kept for polygon in mask], dtype=np.int64),
+        np.array([len(mask) for mask in kept], dtype=np.int64),
+        np.concatenate([_NO_RUNS, *runs]),
+        np.array([len(counts) for counts in runs], dtype=np.int64),
+        _integers(sizes).reshape(len(records), 2),
+        np.array([len(mask) - len(rest) for mask, rest in zip(polygons, kept, strict=True)], dtype=np.int64),
+    )
+
+
+_NO_RUNS = np.zeros(0, dtype=np.uint32)
+
+
+def _runs(mask: dict[str, Any]) -> NDArray[np.uint32]:
+    """The runs of an RLE: a list of counts, or those of pycocotools' compressed text."""
+    counts = mask["counts"]
+    runs = counts_of(counts.encode()) if isinstance(counts, str) else _integers(counts)
+    if (runs < 0).any() or int(runs.sum()) != int(mask["size"][0]) * int(mask["size"][1]):
+        raise ValueError("the runs of its RLE do not add up to its size")
+    return runs.astype(np.uint32)
+
+
+def _integers(values: list[Any]) -> NDArray[np.int64]:
+    """An array of what has to be integers."""
+    array = np.array(values)
+    if array.size and array.dtype.kind not in "iub":
+        raise ValueError(f"{values[0]!r} is not an integer")
+    return array.astype(np.int64)
+
+
+T = TypeVar("T", Annotations, Segmentations)
+
+
+def _joined(chunks: Iterable[T], kind: type[T]) -> T:
+    return kind(*(np.concatenate(column) for column in zip(*chunks, strict=True)))

@@ -1,0 +1,71 @@
+"""Where COCO's files come from, and which belong to which split."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from datamodules import coco_shapes
+from datamodules.coco_files import CATEGORIES
+from datamodules.coco_packing import COCOSet
+from datamodules.download import fetch_coco
+from datamodules.shapes import Shapes
+from lit_cv.errors import UserError
+
+Source = Literal["local", "download", "shapes"]
+Objects = Literal["instances", "person_keypoints"]
+
+
+class COCOSource:
+    """COCO's files and the sets of the splits.
+
+    Args:
+        root: Folder that holds ``annotations`` and a folder of images for each set.
+        source: ``local``: the files are there; ``download``: fetch the official archives that are missing; ``shapes``:
+            generate a small data set of shapes and stick figures (train2017 and val2017 only) if there is none.
+        shapes: What ``source: shapes`` generates.
+        objects: Beginning of the names of the annotation files.
+        sets: Names of the sets of train, val and test; None or empty for a split without.
+    """
+
+    def __init__(
+        self, root: str, source: Source, shapes: Shapes, objects: Objects, *sets: Sequence[str] | None
+    ) -> None:
+        self.root, self.source, self.shapes, self.objects = Path(root), source, shapes, objects
+        self.sets = {split: list(names or ()) for split, names in zip(("train", "val", "test"), sets, strict=True)}
+
+    @property
+    def known_names(self) -> tuple[str, ...] | None:
+        """The names of the categories where they are known without a file; None for ``local``."""
+        if self.source == "local":
+            return None
+        categories = coco_shapes.CATEGORIES if self.source == "shapes" else CATEGORIES
+        return tuple(categories.values()) if self.objects == "instances" else (categories[1],)
+
+    def fetch(self) -> None:
+        """Download or generate what is missing, as ``source`` says."""
+        if self.source == "download":
+            fetch_coco(self.root, [name for sets in self.sets.values() for name in sets])
+        elif self.source == "shapes":
+            coco_shapes.write_coco(self.root, self.shapes)
+
+    def files(self, split: str) -> list[COCOSet]:
+        """The files of a split; empty for a split without sets.
+
+        Raises:
+            UserError: If one is missing, or a set is named twice.
+        """
+        names = self.sets[split]
+        if len(set(names)) < len(names):
+            raise UserError(f"{split}_sets={names} name a set twice: name each once.")
+        folder = self.root / "annotations"
+        files = [COCOSet(folder / f"{self.objects}_{name}.json", self.root / name) for name in names]
+        for file, images in files:
+            if not file.is_file():
+                found = sorted(
+                    path.stem.removeprefix(f"{self.objects}_") for path in folder.glob(f"{self.objects}_*.json")
+                )
+                there = f"choose another set ({', '.join(found)})" if found else "mend root, or set source to download"
+                raise UserError(f"The annotation file {file} is missing: {there}.")
+            if not images.is_dir():
+                raise UserError(f"{images} is no folder, though {file} describes its images: put them there.")
+        return files
