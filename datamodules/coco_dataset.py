@@ -70,8 +70,8 @@ class InstanceDataset(DetectionDataset):
         return objects
 
     def _augmented(
-        self, augmentation: Augmentation, image: Image, objects: Objects, proposals: Boxes | None, chance: int
-    ) -> tuple[Image, Objects, Boxes | None]:
+        self, augmentation: Augmentation, image: Image, objects: Objects, proposals: Boxes, chance: int
+    ) -> tuple[Image, Objects, Boxes]:
         if self.masks:
             objects["masks"] = decode_masks(objects["masks"]).numpy()
         image, objects = augment_instances(augmentation, image, objects, self.mirrored, chance)

@@ -74,13 +74,13 @@ class DetectionDataset(Dataset[Sample]):
         width, height = self.annotations.sizes[index].tolist()
         check_size(path, (image.shape[1], image.shape[0]), (width, height))
         objects = self._objects(index)
-        proposals = None if self.proposals is None else self.proposals.best(index)
+        proposals = np.zeros((0, 4), np.float32) if self.proposals is None else self.proposals.best(index)
         if self.augmentation:
             chance = sample_seed(self.seed, epoch, index)
             image, objects, proposals = self._augmented(self.augmentation, image, objects, proposals, chance)
         target = self._target(objects)
         target["image_id"] = torch.tensor(index)
-        if proposals is not None:
+        if self.proposals is not None:
             target["proposals"] = torch.from_numpy(proposals)
         return to_tensor(image), target
 
@@ -103,13 +103,9 @@ class DetectionDataset(Dataset[Sample]):
         return np.arange(rows.start, rows.stop) if self.everything else self.annotations.trained(rows)
 
     def _augmented(
-        self, augmentation: Augmentation, image: Image, objects: Objects, proposals: Boxes | None, chance: int
-    ) -> tuple[Image, Objects, Boxes | None]:
-        boxes = objects["boxes"]
-        if proposals is None:
-            image, left, rows = augmentation(image, boxes, chance)
-        else:
-            image, left, rows, proposals = augmentation.with_proposals(image, boxes, proposals, chance)
+        self, augmentation: Augmentation, image: Image, objects: Objects, proposals: Boxes, chance: int
+    ) -> tuple[Image, Objects, Boxes]:
+        image, left, rows, proposals = augmentation.with_proposals(image, objects["boxes"], proposals, chance)
         return image, kept_objects(objects, left, rows), proposals
 
     def _target(self, objects: Objects) -> Target:
