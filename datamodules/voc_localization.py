@@ -1,7 +1,7 @@
 """Pascal VOC with one object an image, for classification with localization."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import albumentations as A
 import numpy as np
@@ -102,10 +102,12 @@ class KeepObject(Augmentation):
     def __init__(self, augmentation: Augmentation) -> None:
         self.compose = augmentation.compose
 
-    def __call__(self, image: Image, boxes: Boxes, seed: int) -> tuple[Image, Boxes, NDArray[np.int64]]:
-        """Augment one sample; see :meth:`Augmentation.__call__`."""
-        changed, left, rows = super().__call__(image, boxes, seed)
-        return (changed, left, rows) if len(rows) else (image, boxes, np.arange(len(boxes)))
+    def move(
+        self, image: Image, boxes: Boxes, others: dict[str, Any], seed: int
+    ) -> tuple[Image, Boxes, NDArray[np.int64], dict[str, Any]]:
+        """Augment one sample; see :meth:`Augmentation.move`."""
+        changed, left, rows, moved = super().move(image, boxes, others, seed)
+        return (changed, left, rows, moved) if len(rows) else (image, boxes, np.arange(len(boxes)), others)
 
 
 def largest_objects(packed: PackedAnnotations) -> Content:
