@@ -1,9 +1,18 @@
 """Metrics that agree with the official evaluations to the last digit."""
 
 from lit_cv.metrics.coco import COCOAveragePrecision
+from lit_cv.metrics.densecap import DenseCaptionAP
 from lit_cv.metrics.localization import LocalizationAccuracy
 from lit_cv.metrics.pckh import PCK, PCKh
 from lit_cv.metrics.segmentation import SegmentationMetrics
 from lit_cv.metrics.voc import VOCAveragePrecision
 
-__all__ = ["PCK", "COCOAveragePrecision", "LocalizationAccuracy", "PCKh", "SegmentationMetrics", "VOCAveragePrecision"]
+__all__ = [
+    "PCK",
+    "COCOAveragePrecision",
+    "DenseCaptionAP",
+    "LocalizationAccuracy",
+    "PCKh",
+    "SegmentationMetrics",
+    "VOCAveragePrecision",
+]

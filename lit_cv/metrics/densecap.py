@@ -1,0 +1,221 @@
+"""Dense captioning: average precision over thresholds of box overlap and of METEOR (Johnson et al. 2016 §4.2)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lit_cv.metrics.gather import Array, ImageMetric, gather
+from lit_cv.metrics.meteor import Pair, exact_match_meteor, find_meteor, meteor
+
+IOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
+METEORS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)
+MERGED = 0.7  # target boxes with at least this IoU are one box with several references
+
+
+class _Judged(NamedTuple):
+    """What is known of an image once its predictions are assigned; `best` is -1 where a prediction overlaps nothing."""
+
+    image_id: int
+    scores: NDArray[np.float64]  # (M,), descending
+    ious: NDArray[np.float64]  # (M,) with the merged target box that overlaps most
+    takes: NDArray[np.bool_]  # (M,) whether it is the first to be assigned to that box
+    meteors: NDArray[np.float64]  # (M,) against that box's references
+    language: NDArray[np.float64]  # (M,) against all phrases of the image; (0,) unless asked for
+    targets: int  # merged boxes
+
+
+class DenseCaptionAP(ImageMetric):
+    """AP of regions with phrases, as DenseCap's released code computes it (its `eval/eval_utils.lua`).
+
+    1. Target boxes are merged: the box with the most others at IoU ≥ 0.7 and these become one, with their mean
+       corners and all their phrases as references; again with what is left, until nothing is.
+    2. In the order of scores, each prediction is assigned to the merged box with the highest IoU, however small, and
+       takes it; a box is taken once, and later predictions assigned to it are wrong.
+    3. A prediction is right if it took its box with IoU ≥ t and the METEOR of its phrase against the references is
+       above s. AP is the mean over the recalls 0, 0.01, …, 1 of the highest precision at that recall or a higher one.
+    4. The mean over t in {.3, .4, .5, .6, .7} and s in {0, .05, .1, .15, .2, .25}, all images together.
+
+    As there, overlaps count pixels with both ends (width = x2 - x1 + 1). Two things differ: boxes are in pixels of
+    the image, not of its copy with a longer side of 720; and a prediction that overlaps nothing takes nothing, where
+    that code, indexing with -1, lets it take the image's last box.
+
+    `compute` returns floats in [0, 1]: `densecap_map`; its parts `ap_<100 t>_<100 s>` (`ap_30_05`); `box_map`, the mean
+    over t of the AP of boxes alone, whatever their phrases, and its parts `box_ap_<100 t>`; and `meteor`, the mean
+    over all predictions of the METEOR against the references of their box, 0 where there is none (the `average_score`
+    of that code). With `language`, also `language_meteor`: the mean against all phrases of the image, wherever they
+    are, as in the paper's column "Language". **-1 means that there was nothing to evaluate**: no target, or for the two
+    means no prediction.
+
+    With `meteor="exact_match_meteor"` all that depends on it is named `exact_match_...` (`exact_match_densecap_map`),
+    since it is another measure. Each process scores its own images before they are gathered; a pair of a phrase and
+    references that the evaluation before had is not scored again.
+
+    Args:
+        meteor: `meteor`: METEOR 1.5, which needs Java and the extra `captions`; `exact_match_meteor`: its formula
+            with exact matches only, see `lit_cv.metrics.meteor`.
+        language: whether `language_meteor` is computed, too: a comparison with every phrase of the image for each
+            prediction, which takes some ten times as long as all the rest.
+
+    Raises:
+        UserError: METEOR's program is asked for and it or Java is missing.
+    """
+
+    shapes = ("phrases",)
+
+    def __init__(self, meteor: Literal["meteor", "exact_match_meteor"] = "meteor", language: bool = False) -> None:
+        super().__init__()
+        if meteor not in ("meteor", "exact_match_meteor"):
+            raise ValueError(f"meteor must be 'meteor' or 'exact_match_meteor', not {meteor!r}")
+        if meteor == "meteor":
+            find_meteor()
+        self.measure, self.language = meteor, language
+        self._known: dict[Pair, float] = {}
+
+    def update(self, preds: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
+        """Keep the predictions and targets of one batch.
+
+        Args:
+            preds: per image `boxes` (M, 4) xyxy in pixels, `scores` (M,), `phrases` a list of M strings.
+            targets: per image `boxes` (N, 4) xyxy in pixels, `phrases` a list of N strings, `image_id` int64 scalar,
+                unique in the data set.
+
+        Raises:
+            ValueError: the batches differ in length, the columns of one image do, or a number is not finite.
+        """
+        super().update([_labelled(pred) for pred in preds], [_labelled(target) for target in targets])
+
+    def shape_columns(self, image_id: int, objects: Mapping[str, Any]) -> dict[str, Array]:
+        """The phrases, (N,) objects."""
+        phrases = np.empty(len(objects["phrases"]), dtype=np.object_)
+        phrases[:] = objects["phrases"]
+        return {"phrases": phrases}
+
+    def compute(self) -> dict[str, float]:
+        """Evaluate all images seen since the last reset, on all ranks.
+
+        Raises:
+            UserError: METEOR's program fails.
+        """
+        judged = gather(self._judge(), key=lambda image: image.image_id)
+        return _named(judged, "" if self.measure == "meteor" else "exact_match_", self.language)
+
+    def _judge(self) -> list[_Judged]:
+        """The own images, their phrases scored in one go."""
+        judged: list[_Judged] = []
+        pairs: list[list[Pair]] = []
+        for image in self.images:
+            boxes, references = merge_boxes(image.wanted["boxes"], image.wanted["phrases"])
+            order = np.argsort(-image.found["scores"], kind="stable")
+            ious, best, takes = assign(image.found["boxes"][order], boxes)
+            phrases = image.found["phrases"][order].tolist()
+            own = [(phrase, references[k] if k >= 0 else ()) for phrase, k in zip(phrases, best.tolist(), strict=True)]
+            every = tuple(dict.fromkeys(image.wanted["phrases"].tolist()))
+            pairs += [own, [(phrase, every) for phrase in phrases] if self.language else []]
+            scores, none = image.found["scores"][order].astype(np.float64), np.zeros(0)
+            judged.append(_Judged(image.image_id, scores, ious, takes, none, none, len(boxes)))
+        values = iter(self._score(pairs))
+        return [image._replace(meteors=next(values), language=next(values)) for image in judged]
+
+    def _score(self, groups: list[list[Pair]]) -> list[NDArray[np.float64]]:
+        distinct = dict.fromkeys(pair for group in groups for pair in group)
+        missing = [pair for pair in distinct if pair not in self._known]
+        measure = meteor if self.measure == "meteor" else exact_match_meteor
+        fresh = dict(zip(missing, measure(missing), strict=True))
+        # Only what this evaluation used is kept, or memory would grow with every epoch.
+        self._known = {pair: fresh[pair] if pair in fresh else self._known[pair] for pair in distinct}
+        return [np.array([self._known[pair] for pair in group], dtype=np.float64) for group in groups]
+
+
+def merge_boxes(boxes: Array, phrases: Array) -> tuple[NDArray[np.float64], list[tuple[str, ...]]]:
+    """Merge target boxes that overlap by IoU ≥ 0.7, the box with the most such others first.
+
+    Args:
+        boxes: (N, 4) xyxy in pixels.
+        phrases: (N,) strings.
+
+    Returns:
+        The K merged boxes, (K, 4), means of their members; and the different phrases of each one's members.
+    """
+    boxes = boxes.astype(np.float64).reshape(-1, 4)
+    close = _ious(boxes, boxes) >= MERGED
+    merged, references = [], []
+    while close.any():
+        members = np.flatnonzero(close[close.sum(axis=1).argmax()])
+        close[members] = False
+        close[:, members] = False
+        merged.append(boxes[members].mean(axis=0))
+        references.append(tuple(dict.fromkeys(phrases[members].tolist())))
+    return np.array(merged, dtype=np.float64).reshape(-1, 4), references
+
+
+def assign(found: Array, wanted: Array) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Assign each prediction to the target box with the highest IoU.
+
+    Args:
+        found: (M, 4) xyxy in pixels, the highest score first.
+        wanted: (K, 4) xyxy in pixels.
+
+    Returns:
+        The IoU, (M,); the target box, (M,), -1 where none overlaps; whether the prediction is the first there, (M,).
+    """
+    ious, best = np.zeros(len(found)), np.full(len(found), -1)
+    takes = np.zeros(len(found), dtype=np.bool_)
+    if len(found) and len(wanted):
+        overlaps = _ious(found.astype(np.float64), wanted)
+        ious = overlaps.max(axis=1)
+        best = np.where(ious > 0, overlaps.argmax(axis=1), -1)
+        assigned, first = np.unique(best, return_index=True)
+        takes[first[assigned >= 0]] = True
+    return ious, best, takes
+
+
+def _ious(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """IoU of boxes (M, 4) with boxes (N, 4) whose last pixel belongs to them, (M, N)."""
+    first_area, second_area = ((boxes[:, 2:] - boxes[:, :2] + 1).prod(axis=1) for boxes in (first, second))
+    lower = np.maximum(first[:, None, :2], second[:, :2])
+    upper = np.minimum(first[:, None, 2:], second[:, 2:])
+    inter = (upper - lower + 1).clip(0).prod(axis=2)
+    iou: NDArray[np.float64] = inter / (first_area[:, None] + second_area - inter)
+    return iou
+
+
+def _labelled(regions: Mapping[str, Any]) -> dict[str, Any]:
+    return {**regions, "labels": torch.ones(len(regions["boxes"]), dtype=torch.int64)}
+
+
+def _named(judged: list[_Judged], prefix: str, language: bool) -> dict[str, float]:
+    columns = {
+        name: np.concatenate([getattr(image, name) for image in judged] or [np.zeros(0)])
+        for name in ("scores", "ious", "takes", "meteors", "language")
+    }
+    order = np.argsort(-columns.pop("scores"), kind="stable")
+    targets = sum(image.targets for image in judged)
+    ious, takes, meteors = (columns[name][order] for name in ("ious", "takes", "meteors"))
+    boxes = {t: takes.astype(np.bool_) & (ious >= t) for t in IOUS}
+    table = {(t, s): average_precision(boxes[t] & (meteors > s), targets) for t in IOUS for s in METEORS}
+    box_table = {t: average_precision(boxes[t], targets) for t in IOUS}
+    results = {
+        f"{prefix}densecap_map": float(np.mean(list(table.values()))),
+        "box_map": float(np.mean(list(box_table.values()))),
+        f"{prefix}meteor": float(meteors.mean()) if len(meteors) else -1.0,
+    }
+    if language:
+        results[f"{prefix}language_meteor"] = float(columns["language"].mean()) if len(meteors) else -1.0
+    results |= {f"{prefix}ap_{round(100 * t)}_{round(100 * s):02d}": value for (t, s), value in table.items()}
+    return results | {f"box_ap_{round(100 * t)}": value for t, value in box_table.items()}
+
+
+def average_precision(right: NDArray[np.bool_], targets: int) -> float:
+    """AP at 101 recalls of predictions in the order of their scores, bool (M,); -1 without a target."""
+    if not targets:
+        return -1.0
+    found = np.cumsum(right)
+    precision = found / np.arange(1, len(found) + 1)
+    highest = np.maximum.accumulate(precision[::-1])[::-1]
+    # The fewest right predictions that give a recall of k / 100, in whole numbers: no rounding decides.
+    needed = -(-np.arange(101) * targets // 100)
+    places = np.searchsorted(found, needed)
+    return float(np.append(highest, 0.0)[places].sum() / 101)

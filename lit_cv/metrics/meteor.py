@@ -1,0 +1,170 @@
+"""METEOR of phrases: by its program (Denkowski & Lavie 2014), or its formula with exact matches only."""
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+from lit_cv.errors import UserError
+
+References = tuple[str, ...]
+Pair = tuple[str, References]
+PairScores = Callable[[Sequence[Pair]], list[float]]
+
+# Parameters of METEOR 1.5 for English, tuned on rankings (its README).
+_ALPHA, _BETA, _GAMMA = 0.85, 0.2, 0.6
+_BEAM = 40
+_TOGETHER = 128  # lines sent before answers are read: their answers fit into the pipe, so that nobody waits for nobody
+
+
+def find_meteor() -> tuple[str, Path]:
+    """The paths of Java and of METEOR's jar.
+
+    Raises:
+        UserError: If one of them is missing.
+    """
+    java, package = shutil.which("java"), find_spec("pycocoevalcap")
+    if java is None:
+        raise UserError(
+            "METEOR needs Java, and there is no `java` in PATH: install the package openjdk-17-jre-headless (Debian, "
+            "Ubuntu), or choose meteor=exact_match_meteor, which is another measure."
+        )
+    if package is None or not package.submodule_search_locations:
+        raise UserError(
+            "METEOR needs the package pycocoevalcap: install the extra (pip install 'lit-cv[captions]'), or choose "
+            "meteor=exact_match_meteor, which is another measure."
+        )
+    return java, Path(package.submodule_search_locations[0]) / "meteor" / "meteor-1.5.jar"
+
+
+def meteor(pairs: Sequence[Pair]) -> list[float]:
+    """METEOR 1.5 of each candidate, as its program computes it for English with its own tokenizer (``-l en -norm``).
+
+    The program is started once for all pairs, which takes some seconds, and scores about ten thousand pairs a second.
+
+    Args:
+        pairs: Candidates, each with its references; the best one counts.
+
+    Returns:
+        Scores in [0, 1]; 0 for an empty candidate or without a reference that has a word.
+
+    Raises:
+        UserError: If Java or the program is missing, or fails.
+    """
+    lines = {number: line for number, pair in enumerate(pairs) if (line := _line(*pair))}
+    scores = [0.0] * len(pairs)
+    if lines:
+        with _program() as (ask, answer):
+            numbers = iter(lines)
+            while batch := list(islice(numbers, _TOGETHER)):
+                ask([lines[number] for number in batch])
+                statistics = [answer() for _ in batch]
+                ask([" ||| ".join(["EVAL", *statistics])])
+                for number in batch:
+                    scores[number] = float(answer())
+                answer()  # the score of all of them together
+    return scores
+
+
+def _line(candidate: str, references: References) -> str | None:
+    texts = [text for reference in references if (text := _clean(reference))]
+    hypothesis = _clean(candidate)
+    return " ||| ".join(["SCORE", *texts, hypothesis]) if texts and hypothesis else None
+
+
+def _clean(text: str) -> str:
+    return " ".join(text.replace("|||", " ").split())
+
+
+@contextmanager
+def _program() -> Iterator[tuple[Callable[[list[str]], None], Callable[[], str]]]:
+    """Functions that send lines to the program and read one answer of it."""
+    java, jar = find_meteor()
+    command = [java, "-Xmx2G", "-jar", str(jar), "-", "-", "-stdio", "-l", "en", "-norm"]
+    pipe = subprocess.PIPE
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, encoding="utf-8")
+        assert process.stdin is not None
+        assert process.stdout is not None
+        sender, receiver = process.stdin, process.stdout
+
+        def ask(lines: list[str]) -> None:
+            sender.write("\n".join(lines) + "\n")
+            sender.flush()
+
+        def answer() -> str:
+            if line := receiver.readline().strip():
+                return line
+            raise BrokenPipeError
+
+        try:
+            yield ask, answer
+        except OSError:
+            raise UserError(f"METEOR's program has stopped ({_last_line(errors)}): check `java -jar {jar}`.") from None
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def _last_line(file: IO[str]) -> str:
+    file.seek(0)
+    return (file.read().strip().splitlines() or ["without a word"])[-1]
+
+
+def exact_match_meteor(pairs: Sequence[Pair]) -> list[float]:
+    """METEOR's formula with exact matches of words only: no stems, synonyms, paraphrases, function words, no Java.
+
+    It is another measure than METEOR and mostly lower: never put both into one table. The parameters are those of
+    METEOR 1.5 for English but its delta, since all words weigh the same. Words are what blanks divide, in lower case.
+
+    Args:
+        pairs: Candidates, each with its references; the best one counts.
+
+    Returns:
+        Scores in [0, 1]; 0 for an empty candidate or without a reference that has a word.
+    """
+    return [
+        max((_exact(candidate, reference) for reference in references), default=0.0) for candidate, references in pairs
+    ]
+
+
+def _exact(candidate: str, reference: str) -> float:
+    """Eq. 1 to 5 of Denkowski & Lavie 2014 with a single matcher and delta 0.5."""
+    hypothesis, words = candidate.lower().split(), reference.lower().split()
+    matches, chunks = _align(hypothesis, words)
+    if not matches:
+        return 0.0
+    precision, recall = matches / len(hypothesis), matches / len(words)
+    mean = precision * recall / (_ALPHA * precision + (1 - _ALPHA) * recall)
+    # As in the program: a phrase that equals its reference is not fragmented at all.
+    fragmentation = 0.0 if hypothesis == words else chunks / matches
+    return float(mean * (1 - _GAMMA * fragmentation**_BETA))
+
+
+def _align(hypothesis: list[str], words: list[str]) -> tuple[int, int]:
+    """The largest number of matched words and, with so many, the smallest number of chunks; a beam search as METEOR's.
+
+    A chunk is a run of words that are matched in the same order and side by side in both phrases.
+    """
+    # From the reference's places in use (as bits) and that of the last match, to words without a match and chunks.
+    states = {(0, -2): (0, 0)}
+    for word in hypothesis:
+        places = [place for place, other in enumerate(words) if other == word]
+        following: dict[tuple[int, int], tuple[int, int]] = {}
+        for (used, last), (skipped, chunks) in states.items():
+            options = [((used, -2), (skipped + 1, chunks))]
+            options += [
+                ((used | 1 << place, place), (skipped, chunks + (place != last + 1)))
+                for place in places
+                if not used >> place & 1
+            ]
+            for state, cost in options:
+                following[state] = min(cost, following.get(state, cost))
+        states = dict(sorted(following.items(), key=lambda item: item[1])[:_BEAM])
+    skipped, chunks = min(states.values())
+    return len(hypothesis) - skipped, chunks
