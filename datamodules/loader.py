@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import cv2
+import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from datamodules.sampling import EvalBatches, TrainBatches
 from lit_cv.errors import UserError
 
-Target = dict[str, Tensor]
+Target = dict[str, Any]  # tensors, and the phrases of regions as a list
 Sample = tuple[Tensor, Target]
 Batch = tuple[list[Tensor], list[Target]]
 
@@ -34,18 +34,24 @@ class _Parcel(NamedTuple):
 
     pixels: Tensor  # uint8, all images behind one another
     shapes: list[torch.Size]
-    targets: list[dict[str, NDArray[Any]]]  # pickled by value
+    targets: list[dict[str, Any]]  # arrays and lists, pickled by value
 
     @classmethod
     def pack(cls, samples: list[Sample]) -> "_Parcel":
         images, targets = collate(samples)
-        arrays = [{key: value.numpy() for key, value in target.items()} for target in targets]
+        arrays = [
+            {key: value.numpy() if isinstance(value, Tensor) else value for key, value in target.items()}
+            for target in targets
+        ]
         return cls(torch.cat([image.reshape(-1) for image in images]), [image.shape for image in images], arrays)
 
     def unpack(self) -> Batch:
         parts = torch.split(self.pixels, [math.prod(shape) for shape in self.shapes])
         images = [part.view(tuple(shape)) for part, shape in zip(parts, self.shapes, strict=True)]
-        return images, [{key: torch.from_numpy(value) for key, value in target.items()} for target in self.targets]
+        return images, [
+            {key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for key, value in target.items()}
+            for target in self.targets
+        ]
 
 
 def _start_worker(_: int) -> None:
