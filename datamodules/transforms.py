@@ -140,6 +140,16 @@ class MaskAugmentation(_Chain):
         return data["image"], np.ascontiguousarray(data["mask"])
 
 
+class ColourAugmentation(_Chain):
+    """A chain of albumentations transforms that change colours only; boxes stay where they are."""
+
+    def __call__(self, image: Image, seed: int) -> Image:
+        """Augment an image, uint8 (H, W, 3), with the random stream that ``seed``, in [0, 2**32), starts."""
+        for transform in self.seeded(seed):
+            image = transform(image=image)["image"]
+        return image
+
+
 def _inside(boxes: Boxes) -> Boxes:
     """Clip relative boxes (N, 4 or more) to the image and drop those without an area."""
     boxes[:, :4] = boxes[:, :4].clip(0, 1)
@@ -184,6 +194,25 @@ def make_mask_augmentation(choice: MaskPreset | Sequence[A.BasicTransform]) -> M
             f"augmentation={choice!r} is not for masks: choose none, flip or a list of albumentations transforms."
         )
     return MaskAugmentation(choice)
+
+
+def make_colour_augmentation(choice: Literal["none"] | Sequence[A.BasicTransform]) -> ColourAugmentation | None:
+    """The augmentation of images with phrases: of a list of colour transforms; None for none.
+
+    Raises:
+        UserError: If it is a preset, or a transform moves pixels: phrases say "left of" and "behind".
+    """
+    if choice == "none":
+        return None
+    if isinstance(choice, str):
+        raise UserError(f"augmentation={choice!r} is not for phrases: choose none or a list of colour transforms.")
+    for transform in choice:
+        if not isinstance(transform, A.ImageOnlyTransform):
+            raise UserError(
+                f"augmentation has {type(transform).__name__}, which may move pixels, so that phrases such as 'left' "
+                "would be wrong: take it out."
+            )
+    return ColourAugmentation(choice)
 
 
 class PhotometricDistortion(A.ImageOnlyTransform):  # type: ignore[misc]
