@@ -4,10 +4,10 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
-from itertools import islice
 from pathlib import Path
+from threading import Thread
 from typing import IO
 
 from lit_cv.errors import UserError
@@ -19,7 +19,7 @@ PairScores = Callable[[Sequence[Pair]], list[float]]
 # Parameters of METEOR 1.5 for English, tuned on rankings (its README).
 _ALPHA, _BETA, _GAMMA = 0.85, 0.2, 0.6
 _BEAM = 40
-_TOGETHER = 128  # lines sent before answers are read: their answers fit into the pipe, so that nobody waits for nobody
+_TOGETHER = 128  # statistics that become scores in one line
 
 
 def find_meteor() -> tuple[str, Path]:
@@ -45,7 +45,7 @@ def find_meteor() -> tuple[str, Path]:
 def meteor(pairs: Sequence[Pair]) -> list[float]:
     """METEOR 1.5 of each candidate, as its program computes it for English with its own tokenizer (``-l en -norm``).
 
-    The program is started once for all pairs, which takes some seconds, and scores about ten thousand pairs a second.
+    The program is started once for all pairs, which takes some seconds, and scores some thousand pairs a second.
 
     Args:
         pairs: Candidates, each with its references; the best one counts.
@@ -59,15 +59,14 @@ def meteor(pairs: Sequence[Pair]) -> list[float]:
     lines = {number: line for number, pair in enumerate(pairs) if (line := _line(*pair))}
     scores = [0.0] * len(pairs)
     if lines:
-        with _program() as (ask, answer):
-            numbers = iter(lines)
-            while batch := list(islice(numbers, _TOGETHER)):
-                ask([lines[number] for number in batch])
-                statistics = [answer() for _ in batch]
-                ask([" ||| ".join(["EVAL", *statistics])])
-                for number in batch:
-                    scores[number] = float(answer())
-                answer()  # the score of all of them together
+        with _program() as ask:
+            statistics = ask(list(lines.values()), len(lines))
+            # Each answer to EVAL ends with the score of all of its statistics together: nobody asked for that one.
+            batches = [statistics[start : start + _TOGETHER] for start in range(0, len(lines), _TOGETHER)]
+            answers = ask([" ||| ".join(["EVAL", *batch]) for batch in batches], len(lines) + len(batches))
+        wanted = [answer for place, answer in enumerate(answers[:-1]) if place % (_TOGETHER + 1) < _TOGETHER]
+        for number, answer in zip(lines, wanted, strict=True):
+            scores[number] = float(answer)
     return scores
 
 
@@ -82,10 +81,10 @@ def _clean(text: str) -> str:
 
 
 @contextmanager
-def _program() -> Iterator[tuple[Callable[[list[str]], None], Callable[[], str]]]:
-    """Functions that send lines to the program and read one answer of it."""
+def _program() -> Iterator[Callable[[list[str], int], list[str]]]:
+    """A function that sends lines to the program and returns a number of lines that it answers."""
     java, jar = find_meteor()
-    command = [java, "-Xmx2G", "-jar", str(jar), "-", "-", "-stdio", "-l", "en", "-norm"]
+    command = [java, "-Xmx2G", "-Dfile.encoding=UTF-8", "-jar", str(jar), "-", "-", "-stdio", "-l", "en", "-norm"]
     pipe = subprocess.PIPE
     with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
         process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, encoding="utf-8")
@@ -93,22 +92,29 @@ def _program() -> Iterator[tuple[Callable[[list[str]], None], Callable[[], str]]
         assert process.stdout is not None
         sender, receiver = process.stdin, process.stdout
 
-        def ask(lines: list[str]) -> None:
-            sender.write("\n".join(lines) + "\n")
-            sender.flush()
+        def send(lines: list[str]) -> None:
+            with suppress(OSError):  # the answers that do not come tell as much
+                sender.writelines(f"{line}\n" for line in lines)
+                sender.flush()
 
-        def answer() -> str:
-            if line := receiver.readline().strip():
-                return line
-            raise BrokenPipeError
+        def ask(lines: list[str], answers: int) -> list[str]:
+            # Beside the reading: pipes hold little, and the program stops reading when nobody reads what it writes.
+            writer = Thread(target=send, args=(lines,), daemon=True)
+            writer.start()
+            received = [receiver.readline().strip() for _ in range(answers)]
+            writer.join()
+            if not all(received):
+                raise UserError(f"METEOR's program has stopped ({_last_line(errors)}): check `{java} -jar {jar}`.")
+            return received
 
         try:
-            yield ask, answer
-        except OSError:
-            raise UserError(f"METEOR's program has stopped ({_last_line(errors)}): check `java -jar {jar}`.") from None
+            yield ask
         finally:
             process.kill()
-            process.communicate()
+            receiver.close()
+            with suppress(OSError):
+                sender.close()
+            process.wait()
 
 
 def _last_line(file: IO[str]) -> str:
