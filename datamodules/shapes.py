@@ -20,6 +20,7 @@ from lit_cv.drawing import voc_colors
 from lit_cv.errors import UserError
 
 CLASS_NAMES = ("circle", "square", "triangle")
+Paint = Callable[[np.random.Generator, NDArray[np.float64]], NDArray[np.float64]]
 _VOID = 255
 _VERSION = 1  # raise it when the same settings give other scenes
 
@@ -43,7 +44,7 @@ class Shapes:
 
 @dataclass
 class Scene:
-    """A drawn scene."""
+    """A drawn image and what is visible in it."""
 
     image: NDArray[np.uint8]  # (S, S, 3) RGB
     owner: NDArray[np.uint8]  # (S, S), 0 background, k for object k
@@ -143,15 +144,23 @@ def _write_devkit(devkit: Path, settings: Shapes) -> None:
     (devkit / "classes.txt").write_text("\n".join(CLASS_NAMES) + "\n")
 
 
-def draw_scene(rng: np.random.Generator, size: int) -> Scene:
-    """Draw one to three shapes on an image of ``size`` x ``size`` pixels; those all but covered are not its objects."""
+def draw_scene(rng: np.random.Generator, size: int, paint: Paint | None = None) -> Scene:
+    """Draw one to three shapes, of which some cover parts of others.
+
+    Args:
+        rng: What the scene depends on.
+        size: Width and height in pixels.
+        paint: Chooses a shape's colour, RGB in [0, 255], by the pixels behind it, float64 (P, 3); None: any that
+            contrasts with them.
+    """
+    paint = paint or _contrasting
     image = background(rng, size)
     owner = np.zeros((size, size), dtype=np.uint8)
     labels, shapes = [], []
     for number in range(1, int(rng.integers(1, 4)) + 1):
         label = int(rng.integers(len(CLASS_NAMES))) + 1
         shape = _draw_shape(rng, label, size)
-        image[shape] = _contrasting(rng, image[shape])
+        image[shape] = paint(rng, image[shape])
         owner[shape] = number
         labels.append(label)
         shapes.append(shape)
