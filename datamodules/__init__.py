@@ -10,6 +10,7 @@ from datamodules.lsp import LSPPoseDataModule
 from datamodules.mpii import MPIIPoseDataModule
 from datamodules.proposals import Proposals
 from datamodules.shapes import Shapes
+from datamodules.visual_genome import VisualGenomeDataModule
 from datamodules.voc import VOCDetectionDataModule
 from datamodules.voc_localization import VOCLocalizationDataModule
 from datamodules.voc_segmentation import VOCSegmentationDataModule
@@ -26,4 +27,5 @@ __all__ = [
     "VOCDetectionDataModule",
     "VOCLocalizationDataModule",
     "VOCSegmentationDataModule",
+    "VisualGenomeDataModule",
 ]

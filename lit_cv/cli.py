@@ -213,8 +213,9 @@ def _proposals(options: argparse.Namespace) -> int:
 def _add_shapes(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = _verb(verbs, "shapes", "write a small generated data set in an official layout",
                    "litcv shapes voc data/shapes --train 400", _shapes)  # fmt: skip
-    parser.add_argument("layout", choices=["voc", "coco", "mpii", "lsp"],
-                        help="voc: scenes of shapes; coco: these and people; others: people")  # fmt: skip
+    parser.add_argument("layout", choices=["voc", "coco", "visual_genome", "mpii", "lsp"],
+                        help="voc: scenes of shapes; coco: these and people; visual_genome: these with phrases; "
+                             "others: people")  # fmt: skip
     parser.add_argument("folder", type=Path, metavar="DIR", help="where it is written")
     parser.add_argument("--train", type=int, default=400, help="number of training images (400)")
     parser.add_argument("--val", type=int, default=100, help="number of validation images (100)")
@@ -223,11 +224,18 @@ def _add_shapes(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 
 def _shapes(options: argparse.Namespace) -> int:
+    from datamodules import stick_figures
     from datamodules.coco_shapes import write_coco
+    from datamodules.region_shapes import write_visual_genome
     from datamodules.shapes import Shapes, write_voc
-    from datamodules.stick_figures import write_lsp, write_mpii
 
-    write = {"voc": write_voc, "coco": write_coco, "mpii": write_mpii, "lsp": write_lsp}[options.layout]
+    write = {
+        "voc": write_voc,
+        "coco": write_coco,
+        "visual_genome": write_visual_genome,
+        "mpii": stick_figures.write_mpii,
+        "lsp": stick_figures.write_lsp,
+    }[options.layout]
     written = write(options.folder, Shapes(options.train, options.val, options.size, options.seed))
     print(f"written: {written}")
     return 0

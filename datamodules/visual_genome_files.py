@@ -1,0 +1,193 @@
+"""The files of Visual Genome: region descriptions as a stream, image sizes, and the lists of the splits."""
+
+import json
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from lit_cv.errors import UserError
+from lit_cv.ops.vocabulary import words_of
+
+FOLDERS = ("VG_100K", "VG_100K_2")
+REGIONS, IMAGES, DENSECAP = "region_descriptions.json", "image_data.json", "densecap_splits.json"
+_WINDOW = 1 << 20  # characters read at once
+_LONGEST = 1 << 26  # characters of one image's regions; real ones have some thousands
+_BLANKS = " \t\r\n"
+
+
+class Regions(NamedTuple):
+    """What ``region_descriptions.json`` says, in flat arrays.
+
+    Attributes:
+        image_ids: int64 (I,).
+        offsets: int64 (I + 1,); regions ``offsets[i]:offsets[i + 1]`` belong to image i.
+        boxes: float32 (M, 4), x1, y1, x2, y2 in pixels, as annotated: they may lie outside or have no area.
+        word_offsets: int64 (M + 1,); ``words[word_offsets[r]:word_offsets[r + 1]]`` are those of region r.
+        words: int32 (W,), places in ``lexicon``.
+        lexicon: All different words, see :func:`words_of`.
+    """
+
+    image_ids: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+    word_offsets: NDArray[np.int64]
+    words: NDArray[np.int32]
+    lexicon: list[str]
+
+
+def read_regions(path: Path) -> Regions:
+    """Read the region descriptions of v1.0, v1.2 or v1.4, one image in memory at a time.
+
+    Coordinates count from 0. Only ``x``, ``y``, ``width``, ``height`` and ``phrase`` of a region are read, so that
+    missing region ids do no harm; the image's id is its ``id`` or ``image_id``, or that of its first region.
+
+    Raises:
+        UserError: If the file is cut off, of another format, or describes an image twice.
+    """
+    image_ids, offsets, word_offsets = array("q"), array("q", [0]), array("q", [0])
+    boxes, words = array("f"), array("i")
+    lexicon: defaultdict[str, int] = defaultdict(count().__next__)
+    for number, image in enumerate(_stream(path)):
+        try:
+            image_ids.append(_image_id(image))
+            for region in image["regions"]:
+                x, y, phrase = region["x"], region["y"], region["phrase"]
+                boxes.extend((x, y, x + region["width"], y + region["height"]))
+                words.extend(map(lexicon.__getitem__, words_of(phrase)))
+                word_offsets.append(len(words))
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise UserError(
+                f"{path} is not of Visual Genome's format: entry {number} ({type(error).__name__}: {error}); "
+                "fetch the region descriptions of v1.0, v1.2 or v1.4."
+            ) from None
+        offsets.append(len(word_offsets) - 1)
+    ids = np.array(image_ids, dtype=np.int64)
+    known, counts = np.unique(ids, return_counts=True)
+    if (counts > 1).any():
+        raise UserError(f"{path} describes image {known[counts > 1][0]} twice: fetch it again or take one entry out.")
+    flat = [np.asarray(column) for column in (offsets, boxes, word_offsets, words)]  # on the same memory
+    return Regions(ids, flat[0], flat[1].reshape(-1, 4), flat[2], flat[3], list(lexicon))
+
+
+def _image_id(image: dict[str, Any]) -> int:
+    for key in ("id", "image_id"):
+        if key in image:
+            return int(image[key])
+    first = image["regions"][0]
+    return int(first["image_id"] if "image_id" in first else first["image"])
+
+
+def _stream(path: Path) -> Iterator[Any]:
+    """The elements of a JSON array, parsed one by one: all at once they would take several times the file's size."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            yield from _elements(iter(lambda: file.read(_WINDOW), ""))
+    except (OSError, ValueError) as error:  # the errors of JSON and of UTF-8 are ValueErrors
+        raise UserError(f"{path} cannot be read as a JSON list ({error}): fetch it again.") from None
+
+
+def _elements(windows: Iterator[str]) -> Iterator[Any]:
+    decode = json.JSONDecoder().raw_decode
+    text, place = next(windows, "").lstrip(_BLANKS), 1
+    if not text.startswith("["):
+        raise ValueError("it does not begin with [")
+    while True:
+        place = _skip(text, place, _BLANKS + ",")
+        if text.startswith("]", place):
+            return
+        try:
+            element, place = decode(text, place)
+        except json.JSONDecodeError:  # nothing is wrong if the window ends here
+            text, place = _longer(text[place:], windows), 0
+        else:
+            yield element
+
+
+def _longer(rest: str, windows: Iterator[str]) -> str:
+    """The rest of the text and at least as much again, so that a long element is not parsed too often in vain."""
+    parts, size = [rest], len(rest)
+    if size > _LONGEST:
+        raise ValueError(f"an entry is damaged or has more than {_LONGEST:,} characters: {rest[:40]}...")
+    for window in windows:
+        parts.append(window)
+        size += len(window)
+        if size >= 2 * len(rest):
+            return "".join(parts)
+    if size == len(rest):
+        raise ValueError(f"it is cut off or damaged after {rest[:40]!r}")
+    return "".join(parts)
+
+
+def _skip(text: str, place: int, characters: str) -> int:
+    while place < len(text) and text[place] in characters:
+        place += 1
+    return place
+
+
+def read_sizes(path: Path) -> dict[int, tuple[int, int]]:
+    """Width and height in pixels of each image by its id, from ``image_data.json``.
+
+    Raises:
+        UserError: If the file is missing or of another format.
+    """
+    try:
+        rows = orjson.loads(path.read_bytes())
+        return {row.get("image_id", row.get("id")): (int(row["width"]), int(row["height"])) for row in rows}
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): fetch it from Visual Genome's site.") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not Visual Genome's list of images ({error}): fetch it again.") from None
+
+
+def find_images(root: Path) -> dict[int, str]:
+    """The path relative to ``root`` of each image in the two folders of the official archives, by its id."""
+    files = (file for folder in reversed(FOLDERS) for file in (root / folder).glob("*.jpg"))
+    return {int(file.stem): f"{file.parent.name}/{file.name}" for file in files if file.stem.isdecimal()}
+
+
+def list_file(root: Path, name: str) -> Path:
+    """The file that says which images are in the set ``name``; see :func:`read_set`."""
+    if name == "all":
+        return root / REGIONS
+    return root / DENSECAP if name.startswith("densecap_") else root / f"{name}.txt"
+
+
+def read_set(root: Path, name: str, described: Iterable[int]) -> list[int]:
+    """The ids of the images in a set.
+
+    Args:
+        root: Folder that holds the lists.
+        name: ``densecap_train``, ``densecap_val`` or ``densecap_test``: of DenseCap's ``densecap_splits.json``;
+            ``all``: all that are described; another name: ``<root>/<name>.txt``, an id a line.
+        described: Ids of all images that have region descriptions.
+
+    Raises:
+        UserError: If the list is missing, empty, or not of that form.
+    """
+    if name == "all":
+        return list(described)
+    path = list_file(root, name)
+    try:
+        if path.name == DENSECAP:
+            ids = orjson.loads(path.read_bytes())[name.removeprefix("densecap_")]
+        else:
+            ids = path.read_text().split()
+        ids = [int(number) for number in ids]
+    except OSError:
+        there = sorted(file.stem for file in root.glob("*.txt"))
+        raise UserError(
+            f"{path} is missing, which the set {name!r} needs: choose densecap_train, densecap_val, densecap_test "
+            f"(with DenseCap's {DENSECAP}), all, or the name of a list in {root} ({', '.join(there) or 'none there'})."
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} does not list the images of {name!r} ({error}): restore it.") from None
+    if not ids:
+        raise UserError(f"The set {name!r} of {path} is empty: choose another one.")
+    return ids
