@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 
 from datamodules import VisualGenomeDataModule
 from datamodules import visual_genome_files as files
@@ -281,3 +282,16 @@ def test_what_changes_is_packed_anew(tmp_path: Path) -> None:
     write(root, three(x=4))
     assert opened(root).fingerprint != first.fingerprint
     assert targets(opened(root))[0]["boxes"][0, 0] == 4
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_parser_of_configs_makes_it(tmp_path: Path) -> None:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(VisualGenomeDataModule, "data")
+    transforms = "[{class_path: datamodules.transforms.PhotometricDistortion, init_args: {hue: 5}}]"
+    options = ["--data.root=data", "--data.train_sets=[all]", f"--data.augmentation={transforms}"]
+    data = parser.instantiate_classes(parser.parse_args(options)).data
+    assert data.sets == {"train": ["all"], "val": ["densecap_val"], "test": []}
+    assert data.augmentation is not None
+    with pytest.raises(Exception, match="augmentation"):
+        parser.parse_args(["--data.root=data", "--data.augmentation=flip"])
