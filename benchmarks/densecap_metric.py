@@ -38,6 +38,7 @@ Regions = list[dict[str, Any]]
 
 
 def phrases(rng: np.random.Generator, count: int) -> list[str]:
+    """Return phrases of two to eight frequent words."""
     lengths = rng.integers(2, 9, count)
     drawn = rng.choice(WORDS, int(lengths.sum()))
     return [" ".join(part) for part in np.split(drawn, np.cumsum(lengths)[:-1])]
@@ -73,6 +74,7 @@ def core_seconds() -> float:
 
 
 def evaluate(found: Regions, wanted: Regions, **options: Any) -> dict[str, Any]:
+    """Return the seconds, the core seconds and the values of an evaluation."""
     metric = DenseCaptionAP(**options)
     start, used = time.perf_counter(), core_seconds()
     for first in range(0, len(wanted), BATCH):
@@ -88,6 +90,7 @@ def evaluate(found: Regions, wanted: Regions, **options: Any) -> dict[str, Any]:
 
 
 def main() -> int:
+    """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--predictions", type=int, default=100)

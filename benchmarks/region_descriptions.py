@@ -68,10 +68,12 @@ def generate(root: Path, images: int) -> int:
 
 
 def peak_gib() -> float:
+    """Return the largest resident memory of this process so far, in GiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def start(root: str, answers: "multiprocessing.Queue[dict[str, Any]]") -> None:
+    """Open the data in a process of its own and report what it took."""
     before, begin, used = peak_gib(), time.perf_counter(), time.process_time()
     data = VisualGenomeDataModule(root, test_sets=["densecap_test"])
     data.prepare_data()
@@ -90,6 +92,7 @@ def start(root: str, answers: "multiprocessing.Queue[dict[str, Any]]") -> None:
 
 
 def measured(root: Path) -> dict[str, Any]:
+    """Return what a fresh process reports."""
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
     process = context.Process(target=start, args=(str(root), answers))
@@ -100,6 +103,7 @@ def measured(root: Path) -> dict[str, Any]:
 
 
 def main() -> int:
+    """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=108_077)
     options = parser.parse_args()

@@ -100,9 +100,7 @@ def _things(scene: Scene) -> list[_Thing]:
     side = len(scene.image)
     things = []
     for number, (label, corners) in enumerate(zip(scene.labels, scene.boxes, strict=True), start=1):
-        pixels = scene.image[scene.objects == number]
-        if not len(pixels):  # a sliver that is nothing but outline
-            continue
+        pixels = scene.image[scene.owner == number]
         nearest = np.linalg.norm(_PALETTE - np.median(pixels, axis=0), axis=1).argmin()
         box = np.concatenate([corners[:2] - 1, corners[2:] - corners[:2] + 1])
         size = "small" if box[2:].mean() < _SMALL * side else "large"
