@@ -85,7 +85,7 @@ def evaluate(found: Regions, wanted: Regions, **options: Any) -> dict[str, Any]:
     return {
         "seconds": seconds,
         "core_seconds": cores,
-        **{name: value for name, value in result.items() if "ap_" not in name},
+        **{name: value for name, value in result.items() if not name[-1].isdigit()},
     }
 
 
