@@ -11,15 +11,18 @@ from datamodules.annotations import Objects
 from datamodules.coco_annotations import PackedCOCO
 from datamodules.dataset import DetectionDataset
 from datamodules.instance_augmentation import augment_instances
-from datamodules.loader import Sample, Target
+from datamodules.loader import Target
 from datamodules.pose_annotations import mirrored_order
-from datamodules.sampling import Key
 from datamodules.transforms import Augmentation, Boxes, Image
 from lit_cv.ops.runs import MaskRuns, decode_masks, encode_masks
 
 
 class InstanceDataset(DetectionDataset):
-    """Maps (epoch, index) to an image and its target.
+    """Maps (epoch, index) to an image and its target, that of :class:`DetectionDataset` and more.
+
+    With masks it has ``mask_runs`` int64 (R,), ``mask_lengths`` int64 (N,) and ``mask_size`` int64 (2,), height and
+    width, see :class:`MaskRuns`; with joints ``keypoints`` float32 (N, K, 3): x and y in pixels, (0, 0) the centre of
+    the first one, and the flag 0 not labelled (and x = y = 0), 1 labelled but hidden, 2 labelled and visible.
 
     Args:
         root: Folder that the names in ``annotations`` are relative to.
@@ -47,16 +50,6 @@ class InstanceDataset(DetectionDataset):
         self.masks = masks
         self.mirrored = mirrored_order(len(annotations.joint_names), annotations.joint_pairs)
 
-    def __getitem__(self, key: Key) -> Sample:
-        """The sample of one epoch; see :meth:`DetectionDataset.__getitem__`.
-
-        Besides, with masks its target has ``mask_runs`` int64 (R,), ``mask_lengths`` int64 (N,) and ``mask_size`` int64
-        (2,), height and width, see :class:`MaskRuns`; with joints ``keypoints`` float32 (N, K, 3): x and y in pixels,
-        (0, 0) the centre of the first one, and the flag 0 not labelled (and x = y = 0), 1 labelled but hidden, 2
-        labelled and visible.
-        """
-        return super().__getitem__(key)
-
     def _objects(self, index: int) -> Objects:
         objects, table, owner = super()._objects(index), self.annotations, self._owner(index)
         (width, height), old = table.sizes[index].tolist(), table.sizes[owner]
@@ -72,11 +65,13 @@ class InstanceDataset(DetectionDataset):
     def _augmented(
         self, augmentation: Augmentation, image: Image, objects: Objects, proposals: Boxes, chance: int
     ) -> tuple[Image, Objects, Boxes]:
-        if self.masks:
-            objects["masks"] = decode_masks(objects["masks"]).numpy()
+        runs, pixels = objects.get("masks"), None
+        if runs is not None:
+            objects["masks"] = pixels = decode_masks(runs).numpy()
         image, objects = augment_instances(augmentation, image, objects, self.mirrored, chance)
-        if self.masks:
-            objects["masks"] = encode_masks(torch.from_numpy(objects["masks"]))
+        if runs is not None:  # encoding is dearer than all the rest: half of the images are not flipped
+            same = objects["masks"] is pixels
+            objects["masks"] = runs if same else encode_masks(torch.from_numpy(objects["masks"]))
         return image, objects, proposals
 
     def _target(self, objects: Objects) -> Target:

@@ -25,7 +25,8 @@ def augment_instances(
         seed: Seed of this sample's random stream, in [0, 2**32).
 
     Returns:
-        The image, uint8 (H', W', 3), and the objects that are left.
+        The image, uint8 (H', W', 3), and the objects that are left; where nothing happened to them, the same array of
+        masks.
     """
     objects, others = dict(objects), {}
     masks, joints = objects.pop("masks", None), objects.pop("keypoints", None)
@@ -35,8 +36,11 @@ def augment_instances(
         others["keypoints"] = _points(joints, image.shape[:2])
     image, boxes, rows, moved = augmentation.move(image, objects["boxes"], others, seed)
     objects = kept_objects(objects, boxes, rows)
-    if masks is not None:
-        objects["masks"] = moved["masks"][rows] if len(masks) else np.zeros((0, *image.shape[:2]), dtype=np.uint8)
+    if masks is not None and len(masks):
+        untouched = moved["masks"] is masks and len(rows) == len(masks)
+        objects["masks"] = masks if untouched else moved["masks"][rows]
+    elif masks is not None:
+        objects["masks"] = np.zeros((0, *image.shape[:2]), dtype=np.uint8)
     if joints is not None:
         objects["keypoints"] = _joints(moved["keypoints"], joints, image.shape[:2], mirrored)[rows]
     return image, objects
