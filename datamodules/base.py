@@ -11,17 +11,20 @@ from numpy import int64
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from datamodules.defects import Defect, Listed, Survey
 from datamodules.loader import Loader, Sample
 from datamodules.packed import P
 from datamodules.sampling import EvalBatches, TrainBatches, derangement
 from lit_cv.errors import UserError
 
+SPLITS = ("train", "val", "test")
+
 
 class DataModule(LightningDataModule, ABC, Generic[P]):
     """Base of the data sets: a subclass says where the annotations come from and makes samples of them.
 
-    It overrides ``class_names``, :meth:`fetch`, :meth:`open_split` and :meth:`dataset`. Use the Trainer with
-    ``use_distributed_sampler=False``: the loaders shard themselves by rank.
+    It overrides ``class_names``, :meth:`fetch`, :meth:`open_split`, :meth:`dataset` and :meth:`survey`. Use the Trainer
+    with ``use_distributed_sampler=False``: the loaders shard themselves by rank.
 
     Args:
         root: Folder that holds the official layout.
@@ -57,6 +60,18 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
     def dataset(self, packed: P, training: bool) -> Dataset[Sample]:
         """The samples of a split by (epoch, index); augmented, and with shuffled targets if asked, in training."""
 
+    def survey(self, split: str) -> Survey:
+        """What a split lists and what is wrong with its annotations, for ``litcv doctor``; empty if it has none.
+
+        This one asks :meth:`open_split`, whose reader stops at the first defect; a data set overrides it to read on.
+        """
+        try:
+            packed = self.open_split(split)
+        except UserError as error:
+            return Survey([], [Defect.of(error, self.root, "unusable annotations")])
+        names = dict.fromkeys(packed.name(index) for index in range(len(packed))) if packed is not None else ()
+        return Survey([Listed(self.root / name, None, self.root) for name in names], [])
+
     @property
     def seed(self) -> int:
         """Seed of order and augmentation."""
@@ -76,13 +91,13 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
     def prepare_data(self) -> None:
         """Fetch the files and pack the annotations, which checks them; runs once per machine."""
         self.fetch()
-        for split in ("train", "val", "test"):
+        for split in SPLITS:
             self.open_split(split)
 
     def setup(self, stage: str | None = None) -> None:
         """Open the annotations of all splits, so that the fingerprint is the same in every stage."""
         if not self.splits:
-            opened = {split: self.open_split(split) for split in ("train", "val", "test")}
+            opened = {split: self.open_split(split) for split in SPLITS}
             self.splits = {split: packed for split, packed in opened.items() if packed is not None}
 
     def partners(self, packed: P) -> NDArray[int64] | None:

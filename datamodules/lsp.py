@@ -6,9 +6,8 @@ from typing import ClassVar
 import numpy as np
 import scipy.io
 
-from datamodules.packed import Content, cache_folder, open_packed, source_key
 from datamodules.pose import PoseDataModule, Source
-from datamodules.pose_annotations import HIDDEN, VISIBLE, PackedPoses, People, Skeleton, pack_people
+from datamodules.pose_annotations import HIDDEN, VISIBLE, People, Skeleton
 from datamodules.shapes import Shapes
 from datamodules.stick_figures import write_lsp
 from lit_cv.errors import UserError
@@ -82,26 +81,18 @@ class LSPPoseDataModule(PoseDataModule):
         if self.source == "shapes":
             write_lsp(self.root, self.shapes)
 
-    def open_split(self, split: str) -> PackedPoses | None:
-        """The people of ``train`` or ``val``, packed on the first call; None for ``test``.
-
-        Raises:
-            UserError: If ``joints.mat`` or an image is missing or unusable, or a split is empty.
-        """
-        if split == "test":
-            return None
-        source, images = self.root / "joints.mat", self.root / "images"
-        if not (source.is_file() and images.is_dir()):
+    def source_file(self, split: str) -> Path:
+        """``joints.mat``, of both splits."""
+        source = self.root / "joints.mat"
+        if not (source.is_file() and (self.root / "images").is_dir()):
             raise UserError(f"{self.root} does not hold joints.mat and images: set root to the folder of LSP or LSPET.")
+        return source
 
-        def build() -> Content:
-            people = read_joints(source)
-            chosen = np.flatnonzero(self.members(np.arange(len(people.names)), split, source))
-            names = [people.names[index] for index in chosen.tolist()]
-            return pack_people(self.root, People(names, people.joints[chosen]), SKELETON, source)
-
-        key = source_key(self.root, [source, images], split, self.val_fraction, self.root.resolve())
-        return open_packed(PackedPoses, cache_folder(self.root), key, build, *SKELETON.joints)
+    def read_people(self, source: Path, split: str) -> People:
+        """See :func:`read_joints`."""
+        people = read_joints(source)
+        chosen = np.flatnonzero(self.members(np.arange(len(people.names)), split, source))
+        return People([people.names[index] for index in chosen.tolist()], people.joints[chosen])
 
 
 def read_joints(path: Path) -> People:

@@ -72,7 +72,7 @@ def read_mask_record(root: Path, image: MaskedImage, num_classes: int) -> MaskRe
     Raises:
         UserError: Naming the file and what is wrong with it.
     """
-    mask = _read_mat(image.mask) if image.mask.suffix == ".mat" else _read_png(image.mask)
+    mask = read_mask(image.mask, num_classes)
     size = mask.shape[1], mask.shape[0]
     expected = _picture_size(image.picture, image.mask)
     if size != expected:
@@ -80,14 +80,28 @@ def read_mask_record(root: Path, image: MaskedImage, num_classes: int) -> MaskRe
             f"{image.mask} is {size[0]}x{size[1]} pixels but its image {image.picture} is {expected[0]}x{expected[1]}: "
             "restore the original mask and image."
         )
-    values, lengths = runs_of(mask)
-    unknown = values[(values > num_classes) & (values != VOID)]
+    return MaskRecord(image.picture.relative_to(root).as_posix(), size, *runs_of(mask))
+
+
+def read_mask(path: Path, num_classes: int) -> Mask:
+    """Read a mask, uint8 (H, W), whether its image is there or not.
+
+    Args:
+        path: PNG, or SBD's .mat.
+        num_classes: Number of classes without the background.
+
+    Raises:
+        UserError: Naming the file and what is wrong with it.
+    """
+    mask = _read_mat(path) if path.suffix == ".mat" else _read_png(path)
+    counts = np.bincount(mask.reshape(-1), minlength=VOID + 1)
+    unknown = np.flatnonzero(counts[num_classes + 1 : VOID]) + num_classes + 1
     if unknown.size:
         raise UserError(
-            f"{image.mask} has the index {unknown[0]}, but classes are 0..{num_classes} and void is {VOID}: "
+            f"{path} has the index {unknown[0]}, but classes are 0..{num_classes} and void is {VOID}: "
             "mend the mask, or list the missing classes in VOCdevkit/classes.txt."
         )
-    return MaskRecord(image.picture.relative_to(root).as_posix(), size, values, lengths)
+    return mask
 
 
 def _read_png(path: Path) -> Mask:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from datamodules.mpii_files import Annotations, find_mat, read_json, read_mat
 from datamodules.packed import Content, Packed, cache_folder, open_packed, source_key
 from datamodules.pose import PoseDataModule, Source
-from datamodules.pose_annotations import PackedPoses, People, Skeleton, pack_people
+from datamodules.pose_annotations import People, Skeleton
 from datamodules.shapes import Shapes
 from datamodules.stick_figures import write_mpii
 from lit_cv.errors import UserError
@@ -108,28 +108,21 @@ class MPIIPoseDataModule(PoseDataModule):
         if self.source == "shapes":
             write_mpii(self.root, self.shapes)
 
-    def open_split(self, split: str) -> PackedPoses | None:
-        """The people of ``train`` or ``val``, packed on the first call; None for ``test``.
-
-        Raises:
-            UserError: If the root, an annotation file or an image is missing or unusable, or a split is empty.
-        """
-        if split == "test":
-            return None
+    def source_file(self, split: str) -> Path:
+        """The official .mat, of both splits, or the split's JSON."""
         images = self.root / "images"
         if not images.is_dir():
             raise UserError(f"{images} is no folder: set root to the folder that holds MPII's images and annotations.")
-        use_mat = self.annotations == "mat"
-        source = find_mat(self.root) if use_mat else self.root / "annot" / f"{_JSON[split]}.json"
-
-        def build() -> Content:
-            people = self._read_mat(source, split) if use_mat else read_json(source)
-            return pack_people(self.root, _people(people), SKELETON, source)
-
+        if self.annotations == "mat":
+            return find_mat(self.root)
+        source = self.root / "annot" / f"{_JSON[split]}.json"
         if not source.exists():
             raise UserError(f"{source} is missing: put it there, or set annotations to mat.")
-        key = source_key(self.root, [source, images], split, self.val_fraction, self.root.resolve())
-        return open_packed(PackedPoses, cache_folder(self.root), key, build, *SKELETON.joints)
+        return source
+
+    def read_people(self, source: Path, split: str) -> People:
+        """See :func:`read_mat` and :func:`read_json`."""
+        return _people(self._read_mat(source, split) if self.annotations == "mat" else read_json(source))
 
     def _read_mat(self, path: Path, split: str) -> Annotations:
         def parse() -> Content:

@@ -1,5 +1,6 @@
 """What the data sets of human poses share: a sample is the crop of one person."""
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -11,9 +12,12 @@ from torch.utils.data import Dataset
 from datamodules.base import DataModule
 from datamodules.dataset import to_tensor
 from datamodules.decode import check_size, read_image
+from datamodules.defects import Defect, Listed, Survey
 from datamodules.loader import Sample
-from datamodules.pose_annotations import PackedPoses, Skeleton
+from datamodules.packed import Content, cache_folder, open_packed, source_key
+from datamodules.pose_annotations import PackedPoses, People, Skeleton, pack_people
 from datamodules.pose_crops import CropAugmentation, crop_of
+from datamodules.pose_defects import people_defects
 from datamodules.sampling import Key, sample_seed
 from datamodules.shapes import Shapes
 from lit_cv.errors import UserError
@@ -97,7 +101,9 @@ class PoseDataset(Dataset[Sample]):
 
 
 class PoseDataModule(DataModule[PackedPoses]):
-    """Base of the pose data sets: a subclass has a ``skeleton`` and overrides ``fetch`` and ``open_split``.
+    """Base of the pose data sets.
+
+    A subclass has a ``skeleton`` and overrides ``fetch``, :meth:`source_file` and :meth:`read_people`.
 
     Args:
         root: Folder that holds the official layout.
@@ -144,6 +150,50 @@ class PoseDataModule(DataModule[PackedPoses]):
     def class_names(self) -> tuple[str, ...]:
         """The names of the joints."""
         return self.skeleton.joints
+
+    @abstractmethod
+    def source_file(self, split: str) -> Path:
+        """The annotation file of ``train`` or ``val``.
+
+        Raises:
+            UserError: If it or the folder of the images is missing.
+        """
+
+    @abstractmethod
+    def read_people(self, source: Path, split: str) -> People:
+        """The people of ``train`` or ``val`` as the annotation file has them.
+
+        Raises:
+            UserError: If the file is unusable, or the split empty.
+        """
+
+    def open_split(self, split: str) -> PackedPoses | None:
+        """The people of ``train`` or ``val``, packed on the first call; None for ``test``.
+
+        Raises:
+            UserError: If the root, an annotation file or an image is missing or unusable, or a split is empty.
+        """
+        if split == "test":
+            return None
+        source = self.source_file(split)
+
+        def build() -> Content:
+            return pack_people(self.root, self.read_people(source, split), self.skeleton, source)
+
+        key = source_key(self.root, [source, self.root / "images"], split, self.val_fraction, self.root.resolve())
+        return open_packed(PackedPoses, cache_folder(self.root), key, build, *self.skeleton.joints)
+
+    def survey(self, split: str) -> Survey:
+        """See :meth:`DataModule.survey`; the annotation file is one, its people are looked at one by one."""
+        if split == "test":
+            return Survey([], [])
+        try:
+            source = self.source_file(split)
+            people = self.read_people(source, split)
+        except UserError as error:
+            return Survey([], [Defect.of(error, self.root, "unusable annotations")])
+        images = [Listed(self.root / name, None, source) for name in dict.fromkeys(people.names)]
+        return Survey(images, people_defects(self.root, people, self.skeleton, source))
 
     def dataset(self, packed: PackedPoses, training: bool) -> PoseDataset:
         """The samples of a split."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,10 +163,17 @@ def _image_sizes(root: Path, names: list[str], source: Path) -> NDArray[np.int32
     return sizes[inverse]
 
 
+def inside_image(joints: NDArray[np.float64], sizes: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which joints (N, K, 3) lie in their image of a width and height (N, 2), bool (N, K); NaN lies nowhere."""
+    with np.errstate(invalid="ignore"):
+        near, far = joints[..., :2] >= -0.5, joints[..., :2] <= sizes[:, None] - 0.5
+    inside: NDArray[np.bool_] = np.all(near & far, axis=2)
+    return inside
+
+
 def _usable_joints(joints: NDArray[np.float64], sizes: NDArray[np.int32]) -> tuple[NDArray[np.float64], int]:
     """Take the label off joints that are NaN or outside the image, zero all without one; and how many lost theirs."""
-    with np.errstate(invalid="ignore"):
-        inside = ((joints[..., :2] >= -0.5) & (joints[..., :2] <= sizes[:, None] - 0.5)).all(axis=2)
+    inside = inside_image(joints, sizes)
     labelled = joints[..., 2] > 0
     usable = np.where((inside & labelled)[..., None], joints, 0.0)
     return usable, int((labelled & ~inside).sum())

@@ -8,7 +8,6 @@ import shutil
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
@@ -20,10 +19,10 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from datamodules.decode import read_image
 from datamodules.packed import stat_of
+from datamodules.pool import Pool
 from datamodules.proposals import (
     Proposals,
     StoredProposals,
-    cores,
     digest_of,
     open_proposals,
     proposal_folder,
@@ -103,7 +102,7 @@ def _search(root: Path, names: Sequence[str], mode: Mode, folder: Path, label: s
             return digest, stat, None if digest in present else selective_search(read_image(file), mode, threads=1)
 
         digests, stats = [], []
-        with _Pool(cores()) as pool:
+        with Pool() as pool:
             bar = tqdm(pool.map(work, names), f"Proposals ({mode}), {label}", len(names), unit="image", delay=2)
             for digest, stat, boxes in bar:
                 digests.append(digest)
@@ -118,13 +117,6 @@ def _search(root: Path, names: Sequence[str], mode: Mode, folder: Path, label: s
                 journal.append(digest, boxes)
         journal.finish(folder, names, digests, stats, mode)
     return computed
-
-
-class _Pool(ThreadPoolExecutor):
-    """Threads that leave undone what has not begun when an error or the user ends the block."""
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        self.shutdown(wait=True, cancel_futures=kind is not None)
 
 
 def _known(cache: Path, mode: Mode) -> dict[bytes, tuple[StoredProposals, int]]:

@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +12,7 @@ from jsonargparse.typing import PositiveInt
 from numpy.typing import NDArray
 
 from datamodules.packed import Packed, cache_folder, stat_of
+from datamodules.pool import Pool
 from lit_cv.errors import UserError
 from lit_cv.ops.selective_search import Mode
 
@@ -84,7 +83,7 @@ class StoredProposals(Packed):
         files = [root / self.name(index) for index in range(len(self))]
         now = np.array([stat_of(file) for file in files], dtype=np.int64).reshape(-1, 2)
         suspects = np.flatnonzero((now != self.stats).any(axis=1)).tolist()
-        with ThreadPoolExecutor(cores()) as pool:
+        with Pool() as pool:
             contents = pool.map(digest_of, [files[index] for index in suspects])
             differ = (index for index, digest in zip(suspects, contents, strict=True) if digest != self.digest(index))
             first = next(differ, None)
@@ -142,8 +141,3 @@ def digest_of(file: Path) -> bytes:
     """SHA-256 of a file's content, 32 bytes."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").digest()
-
-
-def cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0))

@@ -8,12 +8,14 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from datamodules.annotations import ImageRecord, PackedAnnotations, open_annotations
 from datamodules.box_data import BoxDataModule
 from datamodules.dataset import DetectionDataset
+from datamodules.defects import Defect, Listed, Survey, box_defects
 from datamodules.packed import cache_folder, source_key
 from datamodules.proposals import Proposals
 from datamodules.shapes import Shapes
 from datamodules.transforms import Preset, make_augmentation
-from datamodules.voc_files import read_image_record
+from datamodules.voc_files import annotation_file, image_file, read_annotation, read_image_record
 from datamodules.voc_source import Source, VOCSource
+from lit_cv.errors import UserError
 
 
 class VOCDetectionDataModule(BoxDataModule[PackedAnnotations]):
@@ -87,6 +89,23 @@ class VOCDetectionDataModule(BoxDataModule[PackedAnnotations]):
         pairs = ((f / "Annotations" / f"{image}.xml", f / "JPEGImages" / f"{image}.jpg") for f, image in folders)
         key = source_key(self.root, (file for pair in pairs for file in pair), names, self.root.resolve())
         return open_annotations(cache_folder(self.root), key, records, names)
+
+    def survey(self, split: str) -> Survey:
+        """See :meth:`DataModule.survey`; each annotation file is read by itself."""
+        listed, defects = self.voc.survey(split)
+        images = []
+        for year, image in tqdm(listed, desc=f"Reading the {split} annotations", unit="image", delay=2):
+            file = annotation_file(self.root, year, image)
+            size = None
+            try:
+                record = read_annotation(self.root, year, image, self.class_names)
+                size = record.size
+                names = [f"object {k} ({self.class_names[label - 1]})" for k, label in enumerate(record.labels, 1)]
+                defects += box_defects(file, names, record.boxes, record.size)
+            except UserError as error:
+                defects.append(Defect.of(error, file, "unusable annotation"))
+            images.append(Listed(image_file(self.root, year, image), size, file))
+        return Survey(images, defects)
 
     def dataset(self, packed: PackedAnnotations, training: bool) -> DetectionDataset:
         """The samples of a split."""

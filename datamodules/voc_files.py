@@ -30,22 +30,55 @@ def read_list(devkit: Path, name: str, task: str = "Main") -> list[tuple[str, st
     Raises:
         UserError: If the name is malformed, or the list missing or empty.
     """
-    year, _, split = name.partition("_")
-    if not (year.isdigit() and split):
-        raise UserError(f"The set {name!r} is not of the form <year>_<list>: write, for instance, 2007_trainval.")
-    file = devkit / f"VOC{year}" / "ImageSets" / task / f"{split}.txt"
+    file = list_file(devkit, name, task)
     if not file.is_file():
         files = devkit.glob(f"VOC*/ImageSets/{task}/*.txt")
         there = ", ".join(sorted(f"{f.parts[-4][3:]}_{f.stem}" for f in files)[:20])
         raise UserError(f"The image list {file} is missing: choose another set ({there or 'none there'}).")
-    images = [(f"VOC{year}", line.split()[0]) for line in file.read_text().splitlines() if line.strip()]
+    year = file.parts[-4]
+    images = [(year, line.split()[0]) for line in file.read_text().splitlines() if line.strip()]
     if not images:
         raise UserError(f"The image list {file} is empty: restore it or choose another set.")
     return images
 
 
+def list_file(devkit: Path, name: str, task: str) -> Path:
+    """Where an official image list is, as for :func:`read_list`.
+
+    Raises:
+        UserError: If the name is malformed.
+    """
+    year, _, split = name.partition("_")
+    if not (year.isdigit() and split):
+        raise UserError(f"The set {name!r} is not of the form <year>_<list>: write, for instance, 2007_trainval.")
+    return devkit / f"VOC{year}" / "ImageSets" / task / f"{split}.txt"
+
+
 def read_image_record(root: Path, year: str, image: str, class_names: tuple[str, ...]) -> ImageRecord:
     """Read the annotation of one image and check that the image is there, whole and of the annotated size.
+
+    Args and result: see :func:`read_annotation`.
+
+    Raises:
+        UserError: Naming the file and what is wrong with it.
+    """
+    record = read_annotation(root, year, image, class_names)
+    check_image(root / record.name, record.size, annotation_file(root, year, image))
+    return record
+
+
+def annotation_file(root: Path, year: str, image: str) -> Path:
+    """The XML of an image."""
+    return root / "VOCdevkit" / year / "Annotations" / f"{image}.xml"
+
+
+def image_file(root: Path, year: str, image: str) -> Path:
+    """The JPEG of an image."""
+    return root / "VOCdevkit" / year / "JPEGImages" / f"{image}.jpg"
+
+
+def read_annotation(root: Path, year: str, image: str, class_names: tuple[str, ...]) -> ImageRecord:
+    """Read the annotation of one image, whether the image is there or not.
 
     Args:
         root: Folder that holds VOCdevkit.
@@ -59,8 +92,7 @@ def read_image_record(root: Path, year: str, image: str, class_names: tuple[str,
     Raises:
         UserError: Naming the file and what is wrong with it.
     """
-    folder = root / "VOCdevkit" / year
-    annotation, picture = folder / "Annotations" / f"{image}.xml", folder / "JPEGImages" / f"{image}.jpg"
+    annotation = annotation_file(root, year, image)
     tree = _parse(annotation)
     objects = tree.findall("object")
     try:
@@ -75,9 +107,9 @@ def read_image_record(root: Path, year: str, image: str, class_names: tuple[str,
             raise UserError(
                 f"{annotation} has the unknown class {name!r}: mend it or list it in VOCdevkit/classes.txt."
             )
-    check_image(picture, size, annotation)
     labels = [class_names.index(name) + 1 for name in names]
-    return ImageRecord(picture.relative_to(root).as_posix(), size, boxes, labels, difficult)
+    name = image_file(root, year, image).relative_to(root).as_posix()
+    return ImageRecord(name, size, boxes, labels, difficult)
 
 
 def _parse(path: Path) -> Element:

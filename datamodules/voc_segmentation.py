@@ -14,11 +14,12 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from datamodules.base import DataModule
 from datamodules.dataset import to_tensor
 from datamodules.decode import check_size, read_image
+from datamodules.defects import Defect, Listed, Survey
 from datamodules.download import SBD_ARCHIVE, fetch_archive
 from datamodules.loader import Sample
-from datamodules.mask_files import MaskedImage, read_mask_record, sbd_images, voc_image
+from datamodules.mask_files import MaskedImage, read_mask, read_mask_record, sbd_images, voc_image
 from datamodules.packed import cache_folder, source_key
-from datamodules.packed_masks import Mask, MaskRecord, PackedMasks, open_masks
+from datamodules.packed_masks import VOID, Mask, MaskRecord, PackedMasks, open_masks
 from datamodules.sampling import Key, sample_seed
 from datamodules.shapes import Shapes
 from datamodules.transforms import MaskAugmentation, MaskPreset, make_mask_augmentation
@@ -174,6 +175,28 @@ class VOCSegmentationDataModule(DataModule[PackedMasks]):
         if not training:
             return SegmentationDataset(self.root, packed)
         return SegmentationDataset(self.root, packed, self.augmentation, self.seed, self.partners(packed))
+
+    def survey(self, split: str) -> Survey:
+        """See :meth:`DataModule.survey`; each mask is read by itself."""
+        listed, defects = self.voc.survey(split)
+        files = [voc_image(self.voc.devkit, year, image) for year, image in listed]
+        for name in self.sbd[split]:
+            try:
+                files += sbd_images(self.root, name)
+            except UserError as error:
+                defects.append(Defect.of(error, self.root, "unusable image list"))
+        images = []
+        for image in tqdm(files, desc=f"Reading the {split} masks", unit="image", delay=2):
+            size = None
+            try:
+                mask = read_mask(image.mask, len(self.class_names))
+                size = mask.shape[1], mask.shape[0]
+                if (mask == VOID).all():
+                    defects.append(Defect(image.mask, "is all void, so the image is left out: restore it", "void mask"))
+            except UserError as error:
+                defects.append(Defect.of(error, image.mask, "unusable mask"))
+            images.append(Listed(image.picture, size, image.mask))
+        return Survey(images, defects)
 
     def _images(self, split: str) -> list[MaskedImage]:
         """The files of a split, each photograph once."""

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 from datamodules import shapes as shapes_writer
+from datamodules.defects import Defect
 from datamodules.download import fetch_voc
 from datamodules.shapes import Shapes
-from datamodules.voc_files import CLASS_NAMES, read_list
+from datamodules.voc_files import CLASS_NAMES, list_file, read_list
 from lit_cv.errors import UserError
 
 Source = Literal["local", "download", "shapes"]
@@ -68,3 +69,25 @@ class VOCSource:
         if len(set(images)) < len(images):
             raise UserError(f"{split}_sets={self.sets[split]} name an image twice: choose lists without overlap.")
         return images
+
+    def survey(self, split: str) -> tuple[list[tuple[str, str]], list[Defect]]:
+        """The images of a split, each once, and what is wrong with its lists.
+
+        Raises:
+            UserError: If the name of a list is malformed.
+        """
+        images: dict[tuple[str, str], None] = {}
+        defects: list[Defect] = []
+        for name in self.sets[split]:
+            file = list_file(self.devkit, name, self.task)
+            try:
+                listed = read_list(self.devkit, name, self.task)
+            except UserError as error:
+                defects.append(Defect.of(error, file, "unusable image list"))
+                continue
+            for image in listed:
+                if image in images:
+                    what = f"names {image[1]} a second time in {split}_sets: take it out, or choose other lists"
+                    defects.append(Defect(file, what, "duplicate id"))
+                images[image] = None
+        return list(images), defects

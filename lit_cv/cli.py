@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_report(verbs)
     _add_bench(verbs)
     _add_proposals(verbs)
+    _add_doctor(verbs)
     _add_shapes(verbs)
     return parser
 
@@ -208,6 +209,20 @@ def _proposals(options: argparse.Namespace) -> int:
 
     compute_proposals(options.config, options.overrides)
     return 0
+
+
+def _add_doctor(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _verb(verbs, "doctor", "list every defect of an experiment's data, with its file",
+                   "litcv doctor experiments/voc/ssd_squeezenet.yaml --data.root=data", _doctor)  # fmt: skip
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="an experiment's YAML")
+    parser.set_defaults(overrides=())
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    _refuse_missing_config(["--config", str(options.config)])
+    from lit_cv.doctor import run_doctor
+
+    return run_doctor(options.config, options.overrides)
 
 
 def _add_shapes(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule
@@ -22,7 +23,7 @@ def compute_proposals(config: Path, overrides: Sequence[str]) -> None:
     Raises:
         UserError: bad options, an experiment without proposals, or unusable data.
     """
-    data = data_module(["fit", "--config", str(config), *overrides])
+    data = data_module(parsed(["fit", "--config", str(config), *overrides]))
     if not isinstance(data, BoxDataModule) or data.proposals is None:
         raise UserError(f"{config} attaches no proposals: set data.proposals, for instance --data.proposals.mode=fast.")
     data.fetch()
@@ -32,9 +33,9 @@ def compute_proposals(config: Path, overrides: Sequence[str]) -> None:
         print(f"  {stored.folder}")
 
 
-def data_module(args: Sequence[str]) -> LightningDataModule:
-    """Build the DataModule that `args` (`["fit", "--config", ...]`) define, and nothing else of the experiment."""
+def data_module(config: Any) -> LightningDataModule:
+    """Build the DataModule of a `parsed` experiment, and nothing else of it."""
     parser = LightningArgumentParser()
     parser.add_lightning_class_args(LightningDataModule, "data", subclass_mode=True)
-    data: LightningDataModule = parser.instantiate_classes(Namespace(data=parsed(args).fit.data)).data  # type: ignore[no-untyped-call]
+    data: LightningDataModule = parser.instantiate_classes(Namespace(data=config.fit.data)).data  # type: ignore[no-untyped-call]
     return data

@@ -36,7 +36,7 @@ def test_it_computes_once_and_says_where(tmp_path: Path, capsys: pytest.CaptureF
     assert main(args) == 0
     assert "train: 4 images, 0 computed now" in capsys.readouterr().out
 
-    data = data_module(["fit", "--config", FAST_RCNN, *small(tmp_path)])
+    data = data_module(parsed(["fit", "--config", FAST_RCNN, *small(tmp_path)]))
     assert isinstance(data, VOCDetectionDataModule)
     assert [found.computed for found in data.prepare_proposals().values()] == [0, 0]
 
@@ -83,7 +83,7 @@ def test_mistakes_are_one_sentence(
 def test_settings_reach_an_experiment_without_proposals() -> None:
     args = ["fit", "--config", SSD]
     assert parsed(args).fit.data.init_args.proposals is None
-    data = data_module([*args, "--data.proposals.mode=quality", "--data.proposals.limit=7"])
+    data = data_module(parsed([*args, "--data.proposals.mode=quality", "--data.proposals.limit=7"]))
     assert isinstance(data, VOCDetectionDataModule)
     assert data.proposals is not None
     assert (data.proposals.mode, data.proposals.limit) == ("quality", 7)

@@ -1,0 +1,190 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import scipy.io
+
+from datamodules import Shapes, VOCDetectionDataModule
+from datamodules.base import DataModule
+from datamodules.defects import box_defects
+from datamodules.doctor import examine
+from lit_cv.cli import main
+
+ROOT = Path(__file__).parents[2]
+QUICK, VOC, LSP = (f"experiments/{name}.yaml" for name in ("quickstart/ssd", "voc/ssd_squeezenet", "quickstart/pose"))
+
+
+@pytest.fixture(autouse=True)
+def in_the_project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("LITCV_CACHE", str(tmp_path / "cache"))
+
+
+def doctor(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, list[str]]:
+    code = main(["doctor", *args])
+    return code, capsys.readouterr().out.splitlines()
+
+
+def scenes(folder: Path) -> list[str]:
+    return [f"--data.root={folder}", "--data.shapes={train: 6, val: 4, size: 48}"]
+
+
+def test_sound_data_are_found_sound(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number, name in enumerate(("ssd", "fcn", "localization", "pose")):
+        args = [f"experiments/quickstart/{name}.yaml", *scenes(tmp_path / str(number))]
+        assert doctor(capsys, *args) == (0, ["no defect found; images: train 6, val 4"])
+
+
+def test_every_planted_defect_is_named_with_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor(capsys, QUICK, *scenes(tmp_path))[0] == 0
+    folder = tmp_path / "VOCdevkit" / "VOC2012"
+    lists = {split: folder / "ImageSets" / "Main" / f"{split}.txt" for split in ("train", "val")}
+    names = [name for file in lists.values() for name in file.read_text().split()]
+    xml = [folder / "Annotations" / f"{name}.xml" for name in names]
+    jpg = [folder / "JPEGImages" / f"{name}.jpg" for name in names]
+
+    data = jpg[0].read_bytes()
+    jpg[0].write_bytes(data[: len(data) // 2])
+    jpg[1].unlink()
+    small = np.zeros((20, 30, 3), np.uint8)
+    cv2.imwrite(str(jpg[2]), small)
+    text = xml[3].read_text()
+    head, tail = text.split("<bndbox>", 1)
+    box = "<bndbox><xmin>9</xmin><ymin>9</ymin><xmax>{}</xmax><ymax>30</ymax></bndbox>"
+    rest = tail.split("</bndbox>", 1)[1]
+    xml[3].write_text(head + box.format(8) + rest)
+    xml[4].write_text(xml[4].read_text().split("<bndbox>", 1)[0])
+    xml[5].write_text(head + box.format(99) + rest)
+    xml[6].write_text(xml[6].read_text().replace("circle", "unicorn").replace("square", "unicorn"))
+    jpg[7].write_bytes(jpg[3].read_bytes())  # val shows what train shows
+    jpg[5].write_bytes(jpg[4].read_bytes())
+    lists["val"].write_text(lists["val"].read_text() + names[8] + "\n")
+
+    code, lines = doctor(capsys, QUICK, *scenes(tmp_path))
+    assert code == 1
+    found = dict(line.split(": ", 1) for line in lines[:-1])
+    assert len(found) == len(lines) - 1 == 10
+    for file, part in (
+        (jpg[0], "is truncated"),
+        (jpg[1], "is missing"),
+        (jpg[2], "is 30x20 pixels but its annotation says 48x48"),
+        (xml[3], "the box (8, 8, 8, 30) of object 1 "),
+        (xml[4], "is not valid XML"),
+        (xml[5], "reaches outside and is clipped"),
+        (xml[6], "has the unknown class 'unicorn'"),
+        (jpg[7], f"of val is the same picture as {jpg[3]} of train"),
+        (jpg[5], f"is the same picture as {jpg[4]}, in train as well"),
+        (lists["val"], f"names {names[8]} a second time"),
+    ):
+        assert part in found[str(file)], file
+    kinds = lines[-1].split("; ")[0].split(", ")
+    assert "unusable annotation: 2" in kinds
+    assert {"leak: 1", "box without area: 1", "box outside the image: 1", "missing image: 1", "duplicate id: 1"} <= {
+        *kinds
+    }
+    assert lines[-1].endswith("; images: train 6, val 4")
+
+
+def test_masks_are_looked_at_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fcn = "experiments/quickstart/fcn.yaml"
+    assert doctor(capsys, fcn, *scenes(tmp_path))[0] == 0
+    masks = sorted((tmp_path / "VOCdevkit/VOC2012/SegmentationClass").glob("*.png"))
+    for mask, pixels in zip(masks, (np.full((48, 48), 255), np.zeros((9, 8)), np.full((48, 48), 7)), strict=False):
+        cv2.imwrite(str(mask), pixels.astype(np.uint8))
+    masks[3].write_bytes(b"no image")
+    code, lines = doctor(capsys, fcn, *scenes(tmp_path))
+    assert code == 1
+    text = "\n".join(lines)
+    for part in (
+        f"{masks[0]}: is all void",
+        f"{masks[1].stem}.jpg: is 48x48 pixels but its annotation says 8x9",
+        f"{masks[2]}: has the index 7",
+        f"{masks[3]}: is not a readable mask",
+    ):
+        assert part in text
+    assert len(lines) == 5
+
+
+def test_joints_and_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["experiments/lsp/pose_squeezenet.yaml", "--data.source=shapes", *scenes(tmp_path)]
+    assert doctor(capsys, *args)[0] == 0
+    file = tmp_path / "joints.mat"
+    joints = scipy.io.loadmat(file)["joints"]
+    joints[:, 2] = 1  # all are labelled
+    joints[:, :2] = np.clip(joints[:, :2], 5, 40)
+    joints[2, 0, 0] = np.nan
+    joints[13, 1, 1] = 400
+    joints[:, 2, 3] = 0
+    scipy.io.savemat(file, {"joints": joints})
+    code, lines = doctor(capsys, *args)
+    assert code == 1
+    for line, of_whom in zip(
+        lines, ("the right_hip of person 1", "the head_top of person 2", "person 4"), strict=False
+    ):
+        assert line.startswith(f"{file}: {of_whom} of the split, in images/im0000")
+    assert len(lines) == 4
+    (tmp_path / "joints.mat").write_bytes(b"none")
+    code, lines = doctor(capsys, *args)
+    assert code == 1
+    assert "is no MATLAB 5 file" in lines[0]
+
+
+def test_the_known_defects_of_the_real_subsets(real_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sets = ["--data.train_sets=[2012_trainval]", "--data.val_sets=[2007_trainval]"]
+    code, lines = doctor(capsys, VOC, f"--data.root={real_data}", *sets)
+    assert code == 1
+    assert [Path(line.split(": ")[0]).stem for line in lines[:-1]] == ["000032", "000033", "000039"]
+    assert lines[-1] == "leak: 3; images: train 426, val 6"
+    code, lines = doctor(capsys, "experiments/lsp/pose_squeezenet.yaml", f"--data.root={real_data / 'lspet'}")
+    assert (code, lines[-1]) == (1, "joint outside the image: 2; images: train 160, val 40")
+    mpii = ["experiments/mpii/pose_resnet50.yaml", f"--data.root={real_data / 'mpii'}", "--data.annotations=json"]
+    code, lines = doctor(capsys, *mpii)
+    assert (code, len(lines)) == (1, 2)
+    assert lines[0].endswith("annot/train.json is missing: put it there, or set annotations to mat.")
+
+
+def test_a_reader_that_only_stops_is_told_of_all_the_same(tmp_path: Path) -> None:
+    data = VOCDetectionDataModule(str(tmp_path), source="shapes")
+    survey = DataModule.survey(data, "train")
+    assert survey.images == []
+    assert "holds no VOCdevkit folder" in survey.defects[0].what
+
+
+def test_a_leak_is_told_of_whatever_the_file(tmp_path: Path) -> None:
+    data = VOCDetectionDataModule(str(tmp_path), "shapes", val_sets=["2012_train"], shapes=Shapes(2, 1, 48))
+    data.fetch()
+    images, defects = examine(data)
+    assert images == {"train": 2, "val": 2}
+    assert [defect.kind for defect in defects] == ["leak"] * 2
+
+
+def test_boxes_by_hand() -> None:
+    boxes = [(0, 0, 10.04, 10), (-1, 0, 5, 5), (4, 4, 4, 9), (11, 2, 15, 4), (float("nan"), 0, 5, 5), (1, 1, 3, 3)]
+    defects = box_defects(Path("x"), [f"box {k}" for k in range(6)], boxes, (10, 20))
+    assert [(defect.what.split(" in ")[0][-1], defect.kind) for defect in defects] == [
+        ("1", "box outside the image"),
+        ("2", "box without area"),
+        ("3", "box without area"),
+        ("4", "box not finite"),
+    ]
+    assert box_defects(Path("x"), [], [], (10, 20)) == []
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "sentence"),
+    [
+        (["doctor"], 2, "CONFIG"),
+        (["doctor", "experiments/none.yaml"], 1, "there is no such file"),
+        (["doctor", QUICK, "--data.bathc_size=3"], 2, "bathc_size"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    args: list[str], code: int, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        found = main(args)
+    except SystemExit as exit_:
+        found = int(exit_.code or 0)
+    assert found == code
+    assert sentence in capsys.readouterr().err
