@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_bench(verbs)
     _add_proposals(verbs)
     _add_doctor(verbs)
+    _add_browse(verbs)
     _add_shapes(verbs)
     return parser
 
@@ -223,6 +224,34 @@ def _doctor(options: argparse.Namespace) -> int:
     from lit_cv.doctor import run_doctor
 
     return run_doctor(options.config, options.overrides)
+
+
+def _add_browse(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _verb(verbs, "browse", "write a page of an experiment's training samples with their targets drawn",
+                   "litcv browse experiments/voc/ssd_squeezenet.yaml --data.root=data", _browse)  # fmt: skip
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="an experiment's YAML")
+    parser.add_argument("--split", choices=["train", "val"], default="train", help="train: augmented; val: as they are")
+    parser.add_argument("--epoch", type=int, default=0, help="whose order and augmentation are shown (0)")
+    parser.add_argument("--samples", type=int, default=24, help="how many samples (24)")
+    parser.add_argument("--output", type=Path, help="the HTML file (browse/<experiment>-<split>.html)")
+    parser.set_defaults(overrides=())
+
+
+def _browse(options: argparse.Namespace) -> int:
+    _refuse_missing_config(["--config", str(options.config)])
+    if options.samples < 1 or options.epoch < 0:
+        raise UsageError(f"--samples {options.samples} --epoch {options.epoch}: give at least 1 and 0.")
+    from lit_cv.browse import write_page
+
+    write_page(
+        options.config,
+        options.overrides,
+        split=options.split,
+        epoch=options.epoch,
+        samples=options.samples,
+        output=options.output or Path("browse") / f"{options.config.stem}-{options.split}.html",
+    )
+    return 0
 
 
 def _add_shapes(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -47,14 +47,15 @@ def check_trials(trials: Sequence[Sequence[str]], metric: str | None) -> None:
             model = parsed(args).fit.model
         except UsageError as error:
             raise UserError(f"`{' '.join(args)}`: {error}") from None
-        task = _class(model.class_path)
+        task = named_class(model.class_path)
         if not issubclass(task, Task):
             raise UserError(f"{model.class_path} is no lit_cv.tasks.Task; name one in the experiment's `model`.")
-        known = task.logged_metrics(_class(model.init_args.network.class_path).loss_names)
+        known = task.logged_metrics(named_class(model.init_args.network.class_path).loss_names)
         if metric is not None and metric not in known:
             raise UserError(f"the sweep's metric {metric!r} is not logged by {task.__name__}; use {sorted(known)}.")
 
 
-def _class(path: str) -> Any:
+def named_class(path: str) -> Any:
+    """The class of a `class_path`."""
     module, _, name = path.rpartition(".")
     return getattr(import_module(module), name)

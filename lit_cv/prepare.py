@@ -33,9 +33,9 @@ def compute_proposals(config: Path, overrides: Sequence[str]) -> None:
         print(f"  {stored.folder}")
 
 
-def data_module(config: Any) -> LightningDataModule:
+def data_module(experiment: Any) -> LightningDataModule:
     """Build the DataModule of a `parsed` experiment, and nothing else of it."""
     parser = LightningArgumentParser()
     parser.add_lightning_class_args(LightningDataModule, "data", subclass_mode=True)
-    data: LightningDataModule = parser.instantiate_classes(Namespace(data=config.fit.data)).data  # type: ignore[no-untyped-call]
+    data: LightningDataModule = parser.instantiate_classes(Namespace(data=experiment.fit.data)).data  # type: ignore[no-untyped-call]
     return data

@@ -1,15 +1,12 @@
-"""A report as one HTML file that needs nothing beside it: pictures are embedded, and it can be read on a phone."""
+"""A report as a page: its table, its pictures, and what speaks against it."""
 
-import base64
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 0 auto; padding: 1rem; }
-body { max-width: 72rem; }
-h1 { font-size: 1.4rem; margin: 0.5rem 0; }
-.facts { color: #555; }
+from lit_cv.html import document, figure
+
+_STYLE = """
 .refused { border-left: 4px solid #D55E00; padding: 0.2rem 1rem; background: #fdf3ec; }
 .warned { border-left: 4px solid #E69F00; padding: 0.2rem 1rem; background: #fdf8ec; }
 .scroll { overflow-x: auto; }
@@ -18,9 +15,6 @@ th, td { padding: 0.35rem 0.8rem; text-align: right; border-bottom: 1px solid #e
 th { border-bottom: 2px solid #222; }
 th.factor, td.factor { text-align: left; }
 tr.baseline { background: #f4f7fa; }
-img { max-width: 100%; height: auto; }
-figure { margin: 1.5rem 0; }
-figcaption, .notes { color: #555; font-size: 0.9rem; }
 """
 CAPTIONS = {
     "effects.png": "Effect of each factor",
@@ -52,24 +46,11 @@ def page(
         pictures: PNG files.
     """
     callouts = "".join(f'<div class="{kind}">{_items(texts)}</div>' for kind, texts in boxes if texts)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<h1>{escape(title)}</h1>
-<p class="facts">{escape(facts)}</p>
-{callouts}
+    body = f"""{callouts}
 <div class="scroll"><table>{_table(lines, factors)}</table></div>
 <div class="notes">{"".join(f"<p>{escape(note)}</p>" for note in notes)}</div>
-{"".join(map(_figure, pictures))}
-</body>
-</html>
-"""
+{"".join(map(_figure, pictures))}"""
+    return document(title=title, facts=facts, body=body, style=_STYLE)
 
 
 def _items(texts: Sequence[str]) -> str:
@@ -92,7 +73,4 @@ def _cells(tag: str, line: Sequence[str], factors: int) -> str:
 
 
 def _figure(file: Path) -> str:
-    data = base64.b64encode(file.read_bytes()).decode()
-    caption = CAPTIONS[file.name]
-    image = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
-    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>\n"
+    return figure(file.read_bytes(), "png", CAPTIONS[file.name])

@@ -95,6 +95,11 @@ class Task(L.LightningModule, ABC):
                 f"{len(self.class_names) + 1} (with background) instead of {self.network.num_classes}."
             )
 
+    @classmethod
+    @abstractmethod
+    def target_renderer(cls, data: Any) -> Renderer:
+        """Return what draws the targets of a DataModule; needs no network."""
+
     @abstractmethod
     def renderer(self, score_threshold: float) -> Renderer:
         """Return what draws targets and predictions, the latter from this score on where they have one."""

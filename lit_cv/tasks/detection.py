@@ -39,6 +39,11 @@ class DetectionTask(Task):
             self.voc = VOCAveragePrecision(self.class_names, interpolation="area")
             self.voc_11point = VOCAveragePrecision(self.class_names, interpolation="11point")
 
+    @classmethod
+    def target_renderer(cls, data: Any) -> BoxRenderer:
+        """Return what draws the targets of the data."""
+        return BoxRenderer(data.class_names, score_threshold=0.0)
+
     def renderer(self, score_threshold: float) -> BoxRenderer:
         """Return what draws the boxes."""
         return BoxRenderer(self.class_names, score_threshold)

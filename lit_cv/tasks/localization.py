@@ -47,6 +47,11 @@ class LocalizationTask(Task):
                 f"{len(self.class_names)} (there is no background) instead of {self.network.num_classes}."
             )
 
+    @classmethod
+    def target_renderer(cls, data: Any) -> TopBoxRenderer:
+        """Return what draws the targets of the data."""
+        return TopBoxRenderer(data.class_names)
+
     def renderer(self, score_threshold: float) -> TopBoxRenderer:
         """Return what draws the box of the most probable class, whatever its score, and lists the five best."""
         return TopBoxRenderer(self.class_names)

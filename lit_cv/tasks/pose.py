@@ -55,6 +55,11 @@ class PoseTask(Task):
                 f"{len(self.class_names)} instead of {self.network.num_joints}."
             )
 
+    @classmethod
+    def target_renderer(cls, data: Any) -> PoseRenderer:
+        """Return what draws the targets of the data."""
+        return PoseRenderer(data.class_names, data.skeleton.limbs, data.skeleton.pairs)
+
     def renderer(self, score_threshold: float) -> PoseRenderer:
         """Return what draws the skeletons; poses have no scores."""
         return PoseRenderer(self.class_names, self.limbs, self.pairs)

@@ -36,6 +36,11 @@ class SegmentationTask(Task):
             self.masks = SegmentationMetrics(self.network.num_classes)
             self.checkerboard = MeanMetric()
 
+    @classmethod
+    def target_renderer(cls, data: Any) -> MaskRenderer:
+        """Return what draws the targets of the data."""
+        return MaskRenderer(data.class_names)
+
     def renderer(self, score_threshold: float) -> MaskRenderer:
         """Return what draws the masks, which have no scores."""
         return MaskRenderer(self.class_names)
