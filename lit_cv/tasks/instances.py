@@ -80,7 +80,13 @@ class InstanceTask(Task):
                 f"the data has {len(names)} joints, the network num_keypoints: {self.network.num_keypoints}, the task "
                 f"{len(self.sigmas)} sigmas: these have to agree (COCOKeypointDataModule has joints)."
             )
-        self.skeleton = {"joint_names": list(names), "limbs": datamodule.limbs, "pairs": datamodule.joint_pairs}
+        self.skeleton = _skeleton(datamodule)
+
+    @classmethod
+    def target_renderer(cls, data: Any) -> InstanceRenderer:
+        """Return what draws the targets of the data."""
+        poses = PoseRenderer(**_skeleton(data)) if getattr(data, "keypoints", False) else None
+        return InstanceRenderer(data.class_names, score_threshold=0.0, poses=poses)
 
     def renderer(self, score_threshold: float) -> InstanceRenderer:
         """Return what draws masks, boxes and skeletons."""
@@ -118,3 +124,7 @@ class InstanceTask(Task):
         """Restore the skeleton."""
         super().on_load_checkpoint(checkpoint)
         self.skeleton = checkpoint["skeleton"]
+
+
+def _skeleton(data: Any) -> dict[str, Any]:
+    return {"joint_names": list(data.joint_names), "limbs": data.limbs, "pairs": data.joint_pairs}

@@ -27,15 +27,22 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("shapes")
 
 
-CLASSES = {"lit_cv.tasks.DetectionTask": 4, "lit_cv.tasks.SegmentationTask": 4, "lit_cv.tasks.LocalizationTask": 3}
+CLASSES = {  # of the generated data, as the network counts them
+    ("DetectionTask", "VOCDetectionDataModule"): 4,
+    ("SegmentationTask", "VOCSegmentationDataModule"): 4,
+    ("LocalizationTask", "VOCLocalizationDataModule"): 3,
+    ("InstanceTask", "COCOInstanceDataModule"): 5,
+    ("InstanceTask", "COCOKeypointDataModule"): 2,
+}
 
 
 def small_network(config: dict[str, Any]) -> list[str]:
     """Return options for the classes of the shapes, random weights, and images of 128 pixels where the size is free."""
-    task, network = config["model"]["class_path"], config["model"]["init_args"]["network"]["init_args"]
+    kinds = tuple(config[part]["class_path"].rpartition(".")[2] for part in ("model", "data"))
+    network = config["model"]["init_args"]["network"]["init_args"]
     options = {"weights": "null", "min_size": 128, "max_size": 128}
     given = [f"--model.network.{name}={value}" for name, value in options.items() if name in network]
-    return [*given, *([f"--model.network.num_classes={CLASSES[task]}"] if task in CLASSES else [])]
+    return [*given, *([f"--model.network.num_classes={CLASSES[kinds]}"] if kinds in CLASSES else [])]
 
 
 def small_data(config: dict[str, Any], folder: Path) -> list[str]:
