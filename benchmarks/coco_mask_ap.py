@@ -1,0 +1,176 @@
+"""COCO mask AP of 1,000 images: ours against torchmetrics' MeanAveragePrecision, both from tensors to digits.
+
+    python benchmarks/coco_mask_ap.py [--images 1000] [--peer-images 200] [--detections 100] [--rounds 3]
+
+Both times are update + compute. Ours takes masks as runs, the form in which the project's networks hand them out; what
+compressing the same masks from dense ones takes instead is timed as well. torchmetrics takes dense masks, which are
+made batch by batch while its clock stands still (most of the benchmark's time): the ratio is that of the first
+`--peer-images` images, and ours is timed on all of them as well. Writes benchmarks/results/coco_mask_ap.json; exits 1
+when the digits differ or the ratio misses its target.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import hotcoco
+import numpy as np
+import torch
+import torchmetrics
+from timing import hardware, write
+from torch import Tensor
+from torchmetrics.detection import MeanAveragePrecision
+
+from lit_cv.metrics import COCOAveragePrecision
+from lit_cv.metrics.shapes import mask_columns
+from lit_cv.ops.runs import MaskRuns, decode_masks
+
+HEIGHT, WIDTH, CLASSES, OBJECTS, BATCH = 480, 640, 80, 8, 8
+TARGET_RATIO = 1 / 20
+NAMES = ("map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar_1", "mar_10", "mar_100")
+Batch = tuple[list[dict[str, Tensor]], list[dict[str, Tensor]]]
+
+
+def blob(rng: np.random.Generator, centre: np.ndarray, radius: float) -> np.ndarray:
+    """The runs of a mask whose outline is as wavy as a segmented object's."""
+    angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+    waves = sum(rng.normal(0, 0.12 / k) * np.sin(k * angles + rng.uniform(0, 6)) for k in range(1, 12))
+    reach = radius * (1 + waves)
+    points = centre + np.stack([np.cos(angles), np.sin(angles)], axis=1) * reach[:, None]
+    columns = np.zeros((WIDTH, HEIGHT), np.uint8)  # transposed, as COCO counts
+    cv2.fillPoly(columns, [np.round(points[:, ::-1]).astype(np.int32)], 1)
+    pixels = columns.reshape(-1)
+    changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
+    start = [0, 0] if pixels[0] else [0]
+    return np.diff(np.array([*start, *changes.tolist(), pixels.size]))
+
+
+def masks_of(rng: np.random.Generator, centres: np.ndarray, radii: np.ndarray) -> dict[str, Tensor]:
+    blobs = [blob(rng, centre, radius) for centre, radius in zip(centres, radii, strict=True)]
+    boxes = np.concatenate([centres - radii[:, None], centres + radii[:, None]], axis=1)
+    return {
+        "mask_runs": torch.from_numpy(np.concatenate(blobs)),
+        "mask_lengths": torch.tensor([len(runs) for runs in blobs]),
+        "mask_size": torch.tensor([HEIGHT, WIDTH]),
+        "area": torch.tensor([float(runs[1::2].sum()) for runs in blobs]),
+        "boxes": torch.from_numpy(boxes.astype(np.float32)),
+    }
+
+
+def generate(images: int, detections: int) -> Batch:
+    """Half of the detections lie around a target, mostly with its class; the others anywhere."""
+    rng = np.random.default_rng(0)
+    predictions, targets = [], []
+    for image_id in range(images):
+        centres, radii = rng.uniform((0, 0), (WIDTH, HEIGHT), (OBJECTS, 2)), rng.lognormal(3.7, 0.7, OBJECTS)
+        labels = rng.integers(1, CLASSES + 1, OBJECTS)
+        pick = rng.integers(0, OBJECTS, detections // 2)
+        other = detections - len(pick)
+        places = np.concatenate([centres[pick] + rng.normal(0, 3, (len(pick), 2)), rng.uniform(0, 480, (other, 2))])
+        sizes = np.concatenate([radii[pick] * rng.lognormal(0, 0.1, len(pick)), rng.lognormal(3.7, 0.7, other)])
+        target = masks_of(rng, centres, radii)
+        target |= {"image_id": torch.tensor(image_id), "labels": torch.from_numpy(labels)}
+        target |= {"iscrowd": torch.from_numpy((rng.random(OBJECTS) < 0.02).astype(np.int64))}
+        targets.append(target)
+        kinds = np.concatenate([labels[pick], rng.integers(1, CLASSES + 1, other)])
+        scores = torch.from_numpy(rng.random(detections).astype(np.float32))
+        predictions.append(masks_of(rng, places, sizes) | {"scores": scores, "labels": torch.from_numpy(kinds)})
+    return predictions, targets
+
+
+def runs_of(row: dict[str, Tensor]) -> MaskRuns:
+    height, width = row["mask_size"].tolist()
+    return MaskRuns(row["mask_runs"], row["mask_lengths"], (height, width))
+
+
+def with_dense(row: dict[str, Tensor]) -> dict[str, Tensor]:
+    columns = {name: column for name, column in row.items() if not name.startswith("mask_")}
+    return columns | {"masks": decode_masks(runs_of(row)).bool()}
+
+
+def batches(rows: Batch) -> Iterator[Batch]:
+    for first in range(0, len(rows[0]), BATCH):
+        yield rows[0][first : first + BATCH], rows[1][first : first + BATCH]
+
+
+def ours(rows: Batch) -> tuple[float, dict[str, Any]]:
+    start = time.perf_counter()
+    metric = COCOAveragePrecision("segm", class_names=[str(k) for k in range(CLASSES)])
+    for predictions, targets in batches(rows):
+        metric.update(predictions, targets)
+    result = metric.compute()
+    return time.perf_counter() - start, result
+
+
+def theirs(rows: Batch) -> tuple[float, float, dict[str, Any]]:
+    """Seconds of update and compute, seconds that compressing the dense masks takes us, and the digits.
+
+    Its own thresholds are those of the official evaluation rounded to float32, which moves its digits by 1e-4.
+    """
+    grid = {"iou_thresholds": np.linspace(0.5, 0.95, 10).tolist(), "rec_thresholds": np.linspace(0, 1, 101).tolist()}
+    metric, seconds, compression = MeanAveragePrecision(iou_type="segm", **grid), 0.0, 0.0
+    for batch in batches(rows):
+        dense = [[with_dense(row) for row in side] for side in batch]
+        start = time.perf_counter()
+        for side in dense:
+            for row in side:
+                mask_columns(0, row)
+        compression += time.perf_counter() - start
+        start = time.perf_counter()
+        metric.update(*dense)
+        seconds += time.perf_counter() - start
+    start = time.perf_counter()
+    result = metric.compute()
+    return seconds + time.perf_counter() - start, compression, result
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--peer-images", type=int, default=200)
+    parser.add_argument("--detections", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    rows = generate(options.images, options.detections)
+    few = rows[0][: options.peer_images], rows[1][: options.peer_images]
+    ours((rows[0][:1], rows[1][:1]))  # compiles
+    names = ("ours", "torchmetrics", "our_compression_of_dense_masks", "ours_all_images")
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    difference = 0.0
+    for _ in range(options.rounds):
+        our_seconds, our_digits = ours(few)
+        their_seconds, compression, their_digits = theirs(few)
+        for name, value in zip(seconds, (our_seconds, their_seconds, compression, ours(rows)[0]), strict=True):
+            seconds[name].append(value)
+        difference = max(abs(our_digits[name] - float(their_digits[name])) for name in NAMES)
+        print(f"ours {our_seconds:.2f} s, torchmetrics {their_seconds:.2f} s", flush=True)
+    pairs = list(zip(*seconds.values(), strict=True))
+    ratio = statistics.median(mine / theirs for mine, theirs, _, _ in pairs)
+    record = {
+        "images": options.images,
+        "peer_images": options.peer_images,
+        "detections_per_image": options.detections,
+        "objects_per_image": OBJECTS,
+        "mask_size": [HEIGHT, WIDTH],
+        "seconds": seconds,
+        "ratio": ratio,
+        "ratio_from_dense_masks": statistics.median((mine + dense) / theirs for mine, theirs, dense, _ in pairs),
+        "target_ratio": TARGET_RATIO,
+        "map": our_digits["map"],
+        "largest_difference": difference,
+        "hardware": hardware("cpu"),
+        "threads": torch.get_num_threads(),
+        "versions": {"hotcoco": hotcoco.__version__, "torchmetrics": torchmetrics.__version__},
+    }
+    write("coco_mask_ap", record)
+    print(f"ratio {ratio:.4f} (target {TARGET_RATIO}), largest difference {difference:.1e}")
+    # torchmetrics hands its digits out as float32
+    return 0 if ratio <= TARGET_RATIO and difference <= 1e-6 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
