@@ -50,6 +50,7 @@ def blob(rng: np.random.Generator, centre: np.ndarray, radius: float) -> np.ndar
 
 
 def masks_of(rng: np.random.Generator, centres: np.ndarray, radii: np.ndarray) -> dict[str, Tensor]:
+    """Return predictions or targets with blobs as masks."""
     blobs = [blob(rng, centre, radius) for centre, radius in zip(centres, radii, strict=True)]
     boxes = np.concatenate([centres - radii[:, None], centres + radii[:, None]], axis=1)
     return {
@@ -83,21 +84,25 @@ def generate(images: int, detections: int) -> Batch:
 
 
 def runs_of(row: dict[str, Tensor]) -> MaskRuns:
+    """Return the masks of a row."""
     height, width = row["mask_size"].tolist()
     return MaskRuns(row["mask_runs"], row["mask_lengths"], (height, width))
 
 
 def with_dense(row: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a row with dense masks instead of runs."""
     columns = {name: column for name, column in row.items() if not name.startswith("mask_")}
     return columns | {"masks": decode_masks(runs_of(row)).bool()}
 
 
 def batches(rows: Batch) -> Iterator[Batch]:
+    """Return predictions and targets a batch at a time."""
     for first in range(0, len(rows[0]), BATCH):
         yield rows[0][first : first + BATCH], rows[1][first : first + BATCH]
 
 
 def ours(rows: Batch) -> tuple[float, dict[str, Any]]:
+    """Return the seconds and the values of the metric, updated batch by batch."""
     start = time.perf_counter()
     metric = COCOAveragePrecision("segm", class_names=[str(k) for k in range(CLASSES)])
     for predictions, targets in batches(rows):
@@ -129,6 +134,7 @@ def theirs(rows: Batch) -> tuple[float, float, dict[str, Any]]:
 
 
 def main() -> int:
+    """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--peer-images", type=int, default=200)

@@ -37,10 +37,11 @@ CLASSES = {  # of the generated data, as the network counts them
 
 
 def small_network(config: dict[str, Any]) -> list[str]:
-    """Return options for the classes of the shapes, random weights, and images of 128 pixels where the size is free."""
+    """Return options for the classes of the shapes, random weights, small images and few regions, where it has them."""
     kinds = tuple(config[part]["class_path"].rpartition(".")[2] for part in ("model", "data"))
     network = config["model"]["init_args"]["network"]["init_args"]
-    options = {"weights": "null", "min_size": 128, "max_size": 128}
+    options = {"weights": "null", "min_size": 128, "max_size": 128, "roi_batch": 16}
+    options |= {"rpn_post_nms_train": 50, "rpn_post_nms_test": 20}
     given = [f"--model.network.{name}={value}" for name, value in options.items() if name in network]
     return [*given, *([f"--model.network.num_classes={CLASSES[kinds]}"] if kinds in CLASSES else [])]
 
