@@ -1,6 +1,6 @@
 """R-FCN (Dai et al. 2016): a fully convolutional network scores parts of regions, and a region averages them."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,9 @@ from lit_cv.models.detector import Keep
 from lit_cv.models.images import ImageBatch
 from lit_cv.models.two_stage import ProposalCount, RegionHead, RegionProposalNetwork
 from lit_cv.models.two_stage_detector import TwoStageDetector
-from lit_cv.ops.roi import RoIOp
 from lit_cv.ops.roi_cpu import SAMPLES
+
+BinOp = Literal["align", "pool"]
 
 STRIDE = 16
 CONV4_AND_5 = ("layer3", "layer4")  # of a ResNet
@@ -61,7 +62,7 @@ class RFCN(TwoStageDetector):
         backbone: str = "resnet50",
         weights: str | None = None,
         bins: int = 7,
-        roi_op: RoIOp = "pool",
+        roi_op: BinOp = "pool",
         features: int = 1024,
         anchor_scales: list[float] | None = None,
         anchor_ratios: list[float] | None = None,
@@ -120,7 +121,7 @@ class PositionSensitiveHead(RegionHead):
     """
 
     def __init__(
-        self, channels: int, features: int, num_classes: int, bins: int, op: RoIOp, sampled: int, keep: Keep
+        self, channels: int, features: int, num_classes: int, bins: int, op: BinOp, sampled: int, keep: Keep
     ) -> None:
         super().__init__(sampled, keep)
         self.num_classes, self.bins, self.op = num_classes, bins, op

@@ -11,31 +11,32 @@ from torchvision.ops import roi_align, roi_pool
 from lit_cv.ops import roi_cpu
 from lit_cv.ops.roi_cpu import SAMPLES
 
-RoIOp = Literal["align", "pool"]
+RoIOp = Literal["align", "pool", "bilinear"]
 
 
 def pool_rois(maps: list[Tensor], strides: list[int], rois: Tensor, size: int, op: RoIOp = "align") -> Tensor:
     """Pool each region from the map that fits its size.
 
-    On CPU both are those of ``roi_cpu``, which give the results of torchvision's kernels in a fraction of their time
-    (``benchmarks/roi_ops.py``); elsewhere they are torchvision's.
+    On CPU ``align`` and ``pool`` are those of ``roi_cpu``, which give the results of torchvision's kernels in a
+    fraction of their time (``benchmarks/roi_ops.py``); elsewhere they are torchvision's.
 
     Args:
         maps: Feature maps (B, C, H, W), finest first; one map for a network without a pyramid.
         strides: Pixels of the image between two cells of each map, powers of two.
         rois: float32 (K, 5): the index of the image in the batch, then ``x1, y1, x2, y2`` in its pixels.
         size: Height and width of the result.
-        op: ``align`` (Mask R-CNN, He et al. 2017, section 3) or ``pool`` (Fast R-CNN, Girshick 2015, section 2.1).
+        op: ``align`` (Mask R-CNN, He et al. 2017, section 3), ``pool`` (Fast R-CNN, Girshick 2015, section 2.1) or
+            ``bilinear``, see ``sample_grid``.
 
     Returns:
         (K, C, size, size), in the order of ``rois``.
     """
     levels = pyramid_levels(rois[:, 1:], strides)
-    if rois.device.type == "cpu":
+    if op != "bilinear" and rois.device.type == "cpu":
         cells = roi_cpu.find_cells(maps, strides, rois, levels)
         on_cpu = roi_cpu.align(cells, size) if op == "align" else roi_cpu.max_pool(cells, size)
         return on_cpu.to(maps[0].dtype)
-    kernel = roi_align if op == "align" else roi_pool
+    kernel = {"align": roi_align, "pool": roi_pool, "bilinear": sample_grid}[op]
     options = {"sampling_ratio": SAMPLES} if op == "align" else {}
     if len(maps) == 1:
         pooled: Tensor = kernel(maps[0], rois, size, 1 / strides[0], **options)
@@ -47,6 +48,36 @@ def pool_rois(maps: list[Tensor], strides: list[int], rois: Tensor, size: int, o
         for features, stride, part in zip(maps, strides, torch.split(rois[order], counts), strict=True)
     ]
     return torch.cat(parts)[order.argsort()]
+
+
+def sample_grid(features: Tensor, rois: Tensor, size: int, scale: float) -> Tensor:
+    """Read a map at a grid of points between its cells that spans each region from edge to edge.
+
+    DenseCap's bilinear interpolation (Johnson et al. 2016, section 3.2; Jaderberg et al. 2015, eq. 5). The result has
+    a gradient with respect to the regions, too. Points outside the map lie on its edge.
+
+    Args:
+        features: (B, C, H, W).
+        rois: float32 (K, 5), see ``pool_rois``.
+        size: Points along each side of the grid.
+        scale: Cells of the map a pixel of the image.
+
+    Returns:
+        (K, C, size, size), in the type of ``features``.
+    """
+    images, channels, height, width = features.shape
+    share = torch.linspace(0, 1, size, device=rois.device)
+    x, y = (
+        ((rois[:, [low]] + share * (rois[:, [low + 2]] - rois[:, [low]])) * scale - 0.5).clamp(0, cells - 1)
+        for low, cells in ((1, width), (2, height))
+    )
+    y = y + rois[:, :1] * height  # the maps of all images lie below one another, so that one call reads them all
+    x, y = (2 * x + 1) / width - 1, (2 * y + 1) / (images * height) - 1
+    grid = torch.stack((x[:, None].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)), dim=-1)
+    stacked = features.to(torch.promote_types(features.dtype, rois.dtype)).transpose(0, 1)
+    stacked = stacked.reshape(1, channels, images * height, width)
+    points = functional.grid_sample(stacked, grid.view(1, -1, size, 2), padding_mode="border", align_corners=False)
+    return points.view(channels, -1, size, size).transpose(0, 1).to(features.dtype)
 
 
 def as_rois(boxes: list[Tensor]) -> Tensor:

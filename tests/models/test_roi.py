@@ -7,7 +7,8 @@ from torchvision.ops import MultiScaleRoIAlign, roi_align, roi_pool
 from lit_cv.ops.roi import RoIOp, pool_rois, pyramid_levels
 
 STRIDES = [4, 8, 16]
-OPS = ["align", "pool"]
+OPS = ["align", "pool"]  # which have a peer in torchvision
+ALL = [*OPS, "bilinear"]
 EDGES = torch.tensor(
     [
         [0.0, -40, -30, 20, 30],  # beyond the corner
@@ -94,7 +95,7 @@ def test_pool_of_a_region_worked_by_hand() -> None:
     assert features.grad.tolist() == [[[[0, 2, 0], [0, 1, 1], [0, 0, 0]]]]
 
 
-@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize("op", ALL)
 def test_gradient_is_that_of_the_function(op: RoIOp) -> None:
     generator = torch.Generator().manual_seed(2)
     # Values a step apart: the maxima stay the same when one of them is moved a little.
@@ -118,7 +119,7 @@ def test_gradient_is_the_same_each_time(op: RoIOp) -> None:
         assert all(torch.equal(one, two) for one, two in zip(gradients[0], repeated, strict=True))
 
 
-@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize("op", ALL)
 def test_half_precision_pools_in_single(op: RoIOp) -> None:
     maps, rois = maps_and_rois()
     halves = [level.detach().bfloat16().requires_grad_() for level in maps]
@@ -130,13 +131,27 @@ def test_half_precision_pools_in_single(op: RoIOp) -> None:
     assert all(level.grad.dtype == torch.bfloat16 for level in halves)
 
 
+def test_bilinear_points_by_hand() -> None:
+    features = torch.arange(24.0).view(2, 1, 3, 4)  # column + 4 row, + 12 in the second image; centres at 8, 24, ...
+    rois = torch.tensor([[1, 8.0, 8, 40, 24], [0, 24, 40, 24, 40], [1, -99, 0, 8, 1000]])
+    pooled = pool_rois([features], [16], rois, 3, "bilinear")
+    first = [[12, 13, 14], [14, 15, 16], [16, 17, 18]]  # from the centre of one cell to that of another, and halfway
+    assert pooled[0, 0].tolist() == first
+    assert pooled[1, 0].tolist() == [[9.0] * 3] * 3  # a point
+    assert pooled[2, 0].tolist() == [[12.0] * 3, [20.0] * 3, [20.0] * 3]  # points outside lie on the edge
+    region = torch.tensor([[0.0, 10, 10, 38, 22]], requires_grad=True)
+    pool_rois([features], [16], region, 3, "bilinear").sum().backward()
+    # An edge moved by a pixel moves three points by 1 / 16 of a cell, three by half of that, and three not at all.
+    torch.testing.assert_close(region.grad[0, 1:], torch.tensor([1.0, 4, 1, 4]) * 4.5 / 16)
+
+
 def test_pyramid_level_of_known_boxes() -> None:
     sides = torch.tensor([10.0, 111.0, 112.0, 223.0, 224.0, 447.0, 448.0, 2000.0])
     boxes = torch.stack((sides * 0, sides * 0, sides, sides), dim=1)
     assert pyramid_levels(boxes, [4, 8, 16, 32]).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
-@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize("op", ALL)
 def test_no_region_pools_to_nothing(op: RoIOp) -> None:
     maps, rois = maps_and_rois()
     pooled = pool_rois(maps, STRIDES, rois[:0], 7, op=op)
