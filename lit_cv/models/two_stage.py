@@ -4,7 +4,7 @@ Parts and the names of their parameters are torchvision's, so its published stat
 done for the whole batch at once and waits for the device only where NMS does.
 """
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -168,11 +168,20 @@ class RegionHead(nn.Module):
     """What heads on regions share: which regions they train on, their losses, and detections from their output.
 
     Args:
-        sampled: Regions drawn for the loss in each image, at most a quarter of them positive.
+        sampled: Regions drawn for the loss in each image.
         keep: Which of them become detections.
         lowest_negative: IoU with an object from which a region may be drawn as background.
         beta: Where the smooth L1 loss of boxes turns from quadratic to linear.
+
+    Attributes:
+        positive_iou: IoU with an object from which a region may be drawn as that object.
+        negative_iou: IoU with all objects below which it may be drawn as background.
+        positives: The largest share of regions drawn as objects.
     """
+
+    positive_iou: ClassVar[float] = 0.5
+    negative_iou: ClassVar[float] = 0.5
+    positives: ClassVar[float] = 0.25
 
     def __init__(
         self,
@@ -190,12 +199,14 @@ class RegionHead(nn.Module):
         """Draw the regions of the loss from the proposals of each image, (N, 4), and the objects themselves."""
         candidates = [torch.cat((boxes, objects.boxes_of(image))) for image, boxes in enumerate(proposals)]
         matches = [
-            match_boxes(objects.boxes_of(image), boxes, high=0.5, low=0.5, lowest=self.lowest_negative)
+            match_boxes(
+                objects.boxes_of(image), boxes, self.positive_iou, self.negative_iou, lowest=self.lowest_negative
+            )
             for image, boxes in enumerate(candidates)
         ]
         index = pad_sequence([match[0] for match in matches], batch_first=True)
         state = pad_sequence([match[1] for match in matches], batch_first=True, padding_value=-1)
-        drawn, valid = sample_balanced(state, self.sampled, positive_fraction=0.25)
+        drawn, valid = sample_balanced(state, self.sampled, self.positives)
         image, place = valid.nonzero(as_tuple=True)
         drawn = drawn[image, place]
         matched = index[image, drawn]
