@@ -1,5 +1,6 @@
 """Networks: plain ``nn.Module``, named by ``class_path`` in the experiments."""
 
+from lit_cv.models.densecap import DenseCap, DescribedRegions
 from lit_cv.models.detector import Detection, Detector
 from lit_cv.models.fast_rcnn import FastRCNN
 from lit_cv.models.faster_rcnn import FasterRCNN
@@ -26,6 +27,8 @@ __all__ = [
     "RFCN",
     "SSD",
     "YOLO",
+    "DenseCap",
+    "DescribedRegions",
     "Detection",
     "Detector",
     "FastRCNN",

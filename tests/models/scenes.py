@@ -12,7 +12,7 @@ CLASSES = 5
 
 
 def scene(objects: list[int], sizes: list[tuple[int, int]]) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-    """Return random images, boxes (a number for each image) and proposals around them and elsewhere."""
+    """Return random images, boxes (a number for each image) with phrases, and proposals around them and elsewhere."""
     generator = torch.Generator().manual_seed(3)
     images, targets = [], []
     for count, (height, width) in zip(objects, sizes, strict=True):
@@ -26,7 +26,8 @@ def scene(objects: list[int], sizes: list[tuple[int, int]]) -> tuple[list[Tensor
         elsewhere = torch.rand(30, 2, 2, generator=generator).sort(dim=1).values.flatten(1) * size
         proposals = torch.cat((around, elsewhere))
         proposals = proposals[(proposals[:, 2:] - proposals[:, :2] > 1).all(dim=1)]
-        targets.append({"boxes": boxes, "labels": labels, "proposals": proposals})
+        tokens = torch.arange(3 * count).view(count, 3) % 5 + 4
+        targets.append({"boxes": boxes, "labels": labels, "proposals": proposals, "tokens": tokens})
     return images, targets
 
 

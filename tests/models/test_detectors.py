@@ -8,7 +8,19 @@ import torch
 from scenes import CLASSES, learn_by_heart, one_square, scene
 
 from lit_cv.errors import UserError
-from lit_cv.models import FCOS, RCNN, RFCN, SSD, YOLO, Detector, FasterRCNN, FastRCNN, RetinaNet, SlidingWindowDetector
+from lit_cv.models import (
+    FCOS,
+    RCNN,
+    RFCN,
+    SSD,
+    YOLO,
+    DenseCap,
+    Detector,
+    FasterRCNN,
+    FastRCNN,
+    RetinaNet,
+    SlidingWindowDetector,
+)
 
 MIXED = [(70, 90), (128, 100), (60, 128)]
 
@@ -56,6 +68,11 @@ def rfcn(**options: object) -> Detector:
     return RFCN(CLASSES, min_size=96, max_size=128, **{**defaults, **options})
 
 
+def densecap(**options: object) -> Detector:
+    defaults = {"backbone": "tiny", "neck": "c4", "anchor_scales": [24.0, 48.0], "head_features": 64}
+    return DenseCap(20, embedding=16, hidden=16, min_size=96, max_size=128, **{**defaults, **options})
+
+
 BUILDERS = {
     "faster_rcnn_c4": faster_rcnn,
     "faster_rcnn_fpn": lambda **options: faster_rcnn(neck="fpn", anchor_scales=None, **options),
@@ -79,6 +96,9 @@ BUILDERS = {
     "fcos_batch_norm": lambda **options: fcos(backbone="resnet18", norm="train", **options),
     "rfcn": rfcn,
     "rfcn_align": lambda **options: rfcn(roi_op="align", **options),
+    "densecap": densecap,
+    "densecap_bilinear_beam": lambda **options: densecap(roi_op="bilinear", beam=3, **options),
+    "densecap_fpn": lambda **options: densecap(neck="fpn", roi_op="bilinear", anchor_scales=None, **options),
 }
 Builder = Callable[..., Detector]
 
@@ -243,6 +263,7 @@ def test_an_image_one_pixel_wide_is_seen(build: Builder) -> None:
     network = build()
     image = torch.full((3, 300, 1), 90, dtype=torch.uint8)
     target = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64), "proposals": torch.zeros(0, 4)}
+    target["tokens"] = torch.zeros(0, 3, dtype=torch.int64)
     assert all(loss.isfinite() for loss in network.losses([image, image], [target, target]).values())
     for found in network.predict([image, image]):
         assert found["boxes"].isfinite().all()
