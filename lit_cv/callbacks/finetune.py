@@ -1,0 +1,54 @@
+"""Fine-tuning of a backbone that begins after a number of steps."""
+
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import nn
+
+from lit_cv.callbacks.phases import Part, refuse_plain_ddp
+from lit_cv.errors import UserError
+
+
+class FinetuneBackbone(Callback):
+    """Keep the network's ``backbone`` fixed up to an optimiser step, then train it with the rest.
+
+    DenseCap's ``finetune_cnn_after`` (Johnson et al. 2016, section 3.4). What is frozen gets no gradient and is in eval
+    mode; the optimiser is built over it from the start, and the learning rate follows its own schedule. What is never
+    trained (``trainable_layers``) stays so. The phase is a function of the step alone, so a resumed run goes on in it.
+
+    With several processes use ``trainer.strategy: ddp_find_unused_parameters_true``.
+
+    Args:
+        after: The optimiser step from which the backbone trains, >= 0.
+
+    Raises:
+        UserError: The step is negative, the network has no backbone, or the strategy is a plain ``ddp``.
+    """
+
+    def __init__(self, after: int) -> None:
+        if after < 0:
+            raise UserError(f"after={after}: give the step from which the backbone trains, 0 or more.")
+        self.after = after
+        self._backbone: Part | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note what trains in the end."""
+        refuse_plain_ddp(self, trainer)
+        backbone = getattr(pl_module.network, "backbone", None)
+        if not isinstance(backbone, nn.Module):
+            name = type(pl_module.network).__name__
+            raise UserError(f"FinetuneBackbone: {name} has no backbone; take the callback out.")
+        self._backbone = Part(backbone)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Freeze the backbone before its step, and only then."""
+        if self._backbone is not None:
+            if trainer.global_step < self.after:
+                self._backbone.freeze()
+            else:
+                self._backbone.thaw()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave the network as it was found, however short the training was."""
+        if self._backbone is not None:
+            self._backbone.thaw()
