@@ -25,9 +25,10 @@ class LanguageModel(nn.Module):
         self.words = nn.Embedding(vocabulary_size, embedding)
         self.lstm = nn.LSTM(embedding, hidden, batch_first=True)
         # As in the released code, the cell keeps what it holds at first: words are far from the code they depend on.
-        nn.init.zeros_(self.lstm.bias_ih_l0)
-        nn.init.zeros_(self.lstm.bias_hh_l0)
-        nn.init.ones_(self.lstm.bias_ih_l0[hidden : 2 * hidden])
+        _, _, first, second = self.lstm.parameters()
+        nn.init.zeros_(first)
+        nn.init.zeros_(second)
+        nn.init.ones_(first[hidden : 2 * hidden])
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden, vocabulary_size - END)  # neither padding nor <START> is ever an answer
         self._gates: tuple[object, Tensor] | None = None
@@ -64,8 +65,8 @@ class LanguageModel(nn.Module):
             int64 (K, T), ids of the words, padded.
         """
         with torch.autocast(codes.device.type, enabled=False):
-            weight, bias = self.lstm.weight_ih_l0, self.lstm.bias_ih_l0 + self.lstm.bias_hh_l0
-            gates = F.linear(self.encoder(codes.float()), weight, bias)
+            weight, _, first, second = self.lstm.parameters()
+            gates = F.linear(self.encoder(codes.float()), weight, first + second)
             state = _cell(gates, gates.new_zeros(len(codes), self.lstm.hidden_size))
             if beam == 1:
                 return greedy_search(self._step(), state, longest)
@@ -73,23 +74,24 @@ class LanguageModel(nn.Module):
 
     def _step(self) -> Step:
         """Return a step of the LSTM that looks up what a word adds to the gates instead of multiplying its vector."""
-        table, recurrent = self._table(), self.lstm.weight_hh_l0.T
+        _, recurrent, _, _ = self.lstm.parameters()
+        table = self._table()
 
         def step(words: Tensor, state: State) -> tuple[Tensor, State]:
             hidden, cell = state
-            state = _cell(torch.addmm(table[words], hidden, recurrent), cell)
+            state = _cell(torch.addmm(table[words], hidden, recurrent.T), cell)
             return self.output(state[0]), state
 
         return step
 
     def _table(self) -> Tensor:
         """Return the input gates of each word, (V, 4 hidden), made once for the weights as they are now."""
-        parameters = (self.words.weight, self.lstm.weight_ih_l0, self.lstm.bias_ih_l0, self.lstm.bias_hh_l0)
+        weight, _, first, second = self.lstm.parameters()
         # A parameter's version counts the changes of its values; its address changes with its device.
-        weights = tuple((value.device, value.data_ptr(), value._version) for value in parameters)
+        parts = (self.words.weight, weight, first, second)
+        weights = tuple((value.device, value.data_ptr(), value._version) for value in parts)
         if self._gates is None or self._gates[0] != weights:
-            vectors, weight, first, second = parameters
-            self._gates = weights, F.linear(vectors, weight, first + second)
+            self._gates = weights, F.linear(self.words.weight, weight, first + second)
         return self._gates[1]
 
 
