@@ -1,6 +1,7 @@
 """LightningModules: what is optimised and measured."""
 
 from lit_cv.tasks.base import Task
+from lit_cv.tasks.captioning import CaptioningTask
 from lit_cv.tasks.detection import DetectionTask
 from lit_cv.tasks.instances import InstanceTask
 from lit_cv.tasks.localization import LocalizationTask
@@ -9,6 +10,7 @@ from lit_cv.tasks.schedules import RestartingStepLR, WarmupMultiStepLR
 from lit_cv.tasks.segmentation import SegmentationTask
 
 __all__ = [
+    "CaptioningTask",
     "DetectionTask",
     "InstanceTask",
     "LocalizationTask",
