@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from datamodules import Shapes, VisualGenomeDataModule
 from lit_cv.ablation.sweep import load_sweep
 from lit_cv.errors import UserError
 from lit_cv.preflight import _parser, check_trials, parsed
@@ -51,7 +52,12 @@ def small_data(config: dict[str, Any], folder: Path) -> list[str]:
     kind = config["data"]["class_path"].rpartition(".")[2]
     sets = ["--data.train_sets=[2012_train]", "--data.val_sets=[2012_val]"] if kind.startswith("VOC") else []
     root = folder / ("voc" if sets else kind)
-    return [*sets, f"--data.root={root}", "--data.source=shapes", "--data.shapes.train=4", "--data.shapes.val=2"]
+    few = [*sets, f"--data.root={root}", "--data.source=shapes", "--data.shapes.train=4", "--data.shapes.val=2"]
+    if kind != "VisualGenomeDataModule":
+        return few
+    words = VisualGenomeDataModule(str(root), "shapes", min_count=1, max_words=12, shapes=Shapes(4, 2)).vocabulary
+    few += ["--data.min_count=1", "--data.max_words=12", "--data.test_sets=null"]
+    return [*few, f"--model.network.vocabulary_size={len(words)}"]
 
 
 def one_step(args: list[str], shapes: Path) -> LitCLI:
