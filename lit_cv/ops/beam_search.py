@@ -64,7 +64,7 @@ def beam_search(step: Step, state: State, longest: int, beam: int) -> Tensor:
     state = _rows_of(state, rows.repeat_interleave(beam))
     for place in range(longest):
         logits, state = step(words.flatten(), state)
-        parents, words, scores = _continue(logits.view(*words.shape, -1), words, scores)
+        parents, words, scores = _continue(logits.view(*words.shape, logits.shape[1]), words, scores)
         phrases = phrases.gather(1, parents[..., None].expand_as(phrases))
         phrases[..., place] = words
         written[rows] = phrases[:, 0]

@@ -74,6 +74,11 @@ class CaptioningTask(Task):
                 f"{len(self.vocabulary)} instead of {self.network.vocabulary_size}."
             )
 
+    @classmethod
+    def target_renderer(cls, data: Any) -> PhraseRenderer:
+        """Return what draws the targets of the data."""
+        return PhraseRenderer(score_threshold=0.0)
+
     def renderer(self, score_threshold: float) -> PhraseRenderer:
         """Return what draws the boxes and writes the phrases."""
         return PhraseRenderer(score_threshold)
