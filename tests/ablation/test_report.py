@@ -335,4 +335,4 @@ def test_every_published_number_belongs_to_an_arm_of_its_sweep(file, make_group)
     published = load_published(file, study)
     numbers = [number for arm in study.arms if (number := published.of(arm)) is not None]
     assert len(numbers) == len(published.values) > 1
-    assert re.search(r"arXiv:\d{4}\.\d{4,5}; Table \d+.*(VOC|ILSVRC)", published.source)
+    assert re.search(r"arXiv:\d{4}\.\d{4,5}; Table \d+.*(VOC|ILSVRC|COCO|Visual Genome)", published.source)

@@ -69,7 +69,7 @@ def regions() -> tuple[torch.Tensor, torch.Tensor, RegionSample]:
     boxes = torch.rand(2, 8, 2, 2, generator=generator).sort(dim=2).values.flatten(2) * 80
     boxes[..., 2:] += 5
     rois = torch.cat((torch.tensor([[0.0]] * 5 + [[1.0]] * 3), boxes[0]), dim=1)
-    sample = RegionSample(rois, torch.tensor([1, 0, 4, 2, 0, 3, 1, 0]), boxes[1])
+    sample = RegionSample(rois, torch.tensor([1, 0, 4, 2, 0, 3, 1, 0]), boxes[1], torch.arange(8))
     return torch.randn(8, CLASSES, generator=generator), torch.randn(8, CLASSES, 4, generator=generator), sample
 
 

@@ -84,6 +84,7 @@ def test_losses_of_a_sample_are_those_of_the_paper() -> None:
         rois=torch.tensor([[0.0, 10, 10, 50, 50], [0.0, 60, 60, 90, 100]]),
         classes=torch.tensor([3, 0]),
         boxes=torch.tensor([[14.0, 10, 54, 50], [0.0, 0, 0, 0]]),
+        objects=torch.tensor([0, 0]),
     )
     logits = torch.tensor([[0.0, 1, 0, 2, 0], [1.0, 0, 0, 0, 0]])
     deltas = torch.tensor([[0.5, 0.0, 0.05, 0.0], [9.0, 9.0, 9.0, 9.0]])[:, None].expand(-1, CLASSES, -1)

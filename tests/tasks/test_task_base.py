@@ -24,6 +24,12 @@ class TwoLosses(nn.Module):
         return {"near": self.weight, "far": 3 * self.weight}
 
 
+class Trained(Task):
+    """A task without an evaluation."""
+
+    renderer = target_renderer = update_metrics = compute_metrics = None
+
+
 class Data(L.LightningDataModule):
     class_names = ("a", "b")
 
@@ -44,17 +50,17 @@ def trainer(**options: object) -> L.Trainer:
 
 
 def test_the_total_is_the_weighted_sum() -> None:
-    task = Task(TwoLosses(2.0), loss_weights={"far": 10.0})
+    task = Trained(TwoLosses(2.0), loss_weights={"far": 10.0})
     assert task.total(task.network.losses([], [])).item() == 2.0 + 10.0 * 6.0
 
 
 def test_a_weight_for_an_unknown_loss_is_refused() -> None:
     with pytest.raises(UserError, match=r"\['fra'\].*\['near', 'far'\]"):
-        Task(TwoLosses(), loss_weights={"fra": 1.0})
+        Trained(TwoLosses(), loss_weights={"fra": 1.0})
 
 
 def test_gradients_follow_the_weights() -> None:
-    task = Task(
+    task = Trained(
         TwoLosses(), {"far": 2.0}, lambda params: torch.optim.SGD(params, lr=1.0), lambda o: WarmupMultiStepLR(o, 0)
     )
     trainer(max_steps=1).fit(task, Data())
@@ -63,14 +69,14 @@ def test_gradients_follow_the_weights() -> None:
 
 def test_a_loss_that_is_not_finite_names_the_images() -> None:
     with pytest.raises(UserError, match=r"not finite at step 0 \(near inf.*image_id \[0, 1\]"):
-        trainer(max_steps=2).fit(Task(TwoLosses(float("inf"))), Data())
+        trainer(max_steps=2).fit(Trained(TwoLosses(float("inf"))), Data())
 
 
 def test_a_network_with_too_few_outputs_is_refused() -> None:
     network = TwoLosses()
     network.num_classes = 21
     with pytest.raises(UserError, match=r"num_classes: 3 .* instead of 21"):
-        trainer(max_steps=1).fit(Task(network), Data())
+        trainer(max_steps=1).fit(Trained(network), Data())
 
 
 def test_the_randomness_of_a_step_depends_on_seed_and_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +84,7 @@ def test_the_randomness_of_a_step_depends_on_seed_and_step_alone(monkeypatch: py
         monkeypatch.setenv("PL_GLOBAL_SEED", str(seed))
         torch.manual_seed(int(torch.randint(0, 1000, ()).item()))  # whatever was drawn before
         network = TwoLosses()
-        trainer(max_epochs=2).fit(Task(network), Data())
+        trainer(max_epochs=2).fit(Trained(network), Data())
         return network.draws
 
     first = draws(1)
