@@ -116,7 +116,7 @@ def measure(threads: int, repeats: int, every: int) -> dict[str, object]:
         "threads": threads,
         "words_per_second": words,
         "ours_times_as_fast_as": speedup,
-        "different_captions": {"greedy": len(ours.unique(dim=0)), "beam": len(ours_beam.unique(dim=0))},
+        "distinct_captions": {"greedy": len(ours.unique(dim=0)), "beam": len(ours_beam.unique(dim=0))},
     }
 
 
@@ -130,7 +130,7 @@ def main() -> None:
     with torch.no_grad():
         rows = [measure(threads, arguments.repeats, arguments.every) for threads in arguments.threads]
     for row in rows:
-        print(f"{row['threads']} threads, {row['different_captions']} different captions")
+        print(f"{row['threads']} threads, {row['distinct_captions']} different captions")
         for title in ("words_per_second", "ours_times_as_fast_as"):
             print(title)
             for name, value in row[title].items():
