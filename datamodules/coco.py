@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import albumentations as A
 
+from datamodules.augmentation import Preset, make_augmentation
 from datamodules.box_data import BoxDataModule
 from datamodules.coco_annotations import PackedCOCO
 from datamodules.coco_dataset import InstanceDataset
@@ -13,7 +14,6 @@ from datamodules.dataset import DetectionDataset
 from datamodules.packed import Content, cache_folder, open_packed, source_key
 from datamodules.proposals import Proposals
 from datamodules.shapes import Shapes
-from datamodules.transforms import Preset, make_augmentation
 from lit_cv.errors import UserError
 
 

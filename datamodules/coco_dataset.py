@@ -8,12 +8,13 @@ import torch
 from numpy.typing import NDArray
 
 from datamodules.annotations import Objects
+from datamodules.augmentation import Augmentation
 from datamodules.coco_annotations import PackedCOCO
 from datamodules.dataset import DetectionDataset
 from datamodules.instance_augmentation import augment_instances
 from datamodules.loader import Target
 from datamodules.pose_annotations import mirrored_order
-from datamodules.transforms import Augmentation, Boxes, Image
+from datamodules.transforms import Boxes, Image
 from lit_cv.ops.runs import MaskRuns, decode_masks, encode_masks
 
 

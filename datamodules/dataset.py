@@ -10,11 +10,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from datamodules.annotations import Objects, PackedBoxes, Rows
+from datamodules.augmentation import Augmentation
 from datamodules.decode import check_size, read_image
 from datamodules.loader import Sample, Target
 from datamodules.proposals import StoredProposals
 from datamodules.sampling import Key, sample_seed
-from datamodules.transforms import Augmentation, Boxes, Image
+from datamodules.transforms import Boxes, Image
 
 
 def to_tensor(image: NDArray[np.uint8]) -> Tensor:

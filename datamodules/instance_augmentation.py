@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.annotations import Objects
+from datamodules.augmentation import Augmentation
 from datamodules.dataset import kept_objects
-from datamodules.transforms import Augmentation, Image
+from datamodules.transforms import Image
 
 
 def augment_instances(

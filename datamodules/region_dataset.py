@@ -7,12 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from datamodules.augmentation import ColourAugmentation
 from datamodules.dataset import to_tensor
 from datamodules.decode import check_size, read_image
 from datamodules.loader import Sample, Target
 from datamodules.packed_regions import PackedRegions
 from datamodules.sampling import Key, sample_seed
-from datamodules.transforms import ColourAugmentation
 
 
 class RegionDataset(Dataset[Sample]):

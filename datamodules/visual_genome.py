@@ -6,6 +6,7 @@ from typing import Literal
 import albumentations as A
 import numpy as np
 
+from datamodules.augmentation import make_colour_augmentation
 from datamodules.base import DataModule
 from datamodules.packed import Content, cache_folder, open_packed, source_key
 from datamodules.packed_regions import PackedRegions, ParsedRegions, pack_regions, to_lines
@@ -13,7 +14,6 @@ from datamodules.region_dataset import RegionDataset
 from datamodules.region_shapes import write_visual_genome
 from datamodules.sampling import derangement
 from datamodules.shapes import Shapes
-from datamodules.transforms import make_colour_augmentation
 from datamodules.visual_genome_files import (
     FOLDERS,
     IMAGES,

@@ -6,13 +6,13 @@ import albumentations as A
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from datamodules.annotations import ImageRecord, PackedAnnotations, open_annotations
+from datamodules.augmentation import Preset, make_augmentation
 from datamodules.box_data import BoxDataModule
 from datamodules.dataset import DetectionDataset
 from datamodules.defects import Defect, Listed, Survey, box_defects
 from datamodules.packed import cache_folder, source_key
 from datamodules.proposals import Proposals
 from datamodules.shapes import Shapes
-from datamodules.transforms import Preset, make_augmentation
 from datamodules.voc_files import annotation_file, image_file, read_annotation, read_image_record
 from datamodules.voc_source import Source, VOCSource
 from lit_cv.errors import UserError

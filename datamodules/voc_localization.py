@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.annotations import PackedAnnotations
+from datamodules.augmentation import Augmentation, Preset
 from datamodules.dataset import DetectionDataset
 from datamodules.packed import Content, cache_folder, open_packed
 from datamodules.shapes import Shapes
-from datamodules.transforms import Augmentation, Boxes, Image, Preset
+from datamodules.transforms import Boxes, Image
 from datamodules.voc import VOCDetectionDataModule
 from datamodules.voc_source import Source
 

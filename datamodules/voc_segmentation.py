@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from datamodules.augmentation import MaskAugmentation, MaskPreset, make_mask_augmentation
 from datamodules.base import DataModule
 from datamodules.dataset import to_tensor
 from datamodules.decode import check_size, read_image
@@ -22,7 +23,6 @@ from datamodules.packed import cache_folder, source_key
 from datamodules.packed_masks import VOID, Mask, MaskRecord, PackedMasks, open_masks
 from datamodules.sampling import Key, sample_seed
 from datamodules.shapes import Shapes
-from datamodules.transforms import MaskAugmentation, MaskPreset, make_mask_augmentation
 from datamodules.voc_source import Source, VOCSource
 from lit_cv.errors import UserError
 

@@ -14,11 +14,12 @@ from small_shapes import SETTINGS
 from test_coco_masks import masks_of
 
 from datamodules import COCODetectionDataModule, COCOInstanceDataModule, COCOKeypointDataModule, Proposals
+from datamodules.augmentation import Augmentation
 from datamodules.coco import COCODataModule
 from datamodules.coco_shapes import write_coco
 from datamodules.instance_augmentation import augment_instances
 from datamodules.loader import Loader
-from datamodules.transforms import Augmentation, IoUCrop, ZoomOut
+from datamodules.transforms import IoUCrop, ZoomOut
 
 Target = dict[str, torch.Tensor]
 MIRRORED = np.array([0, 2, 1])  # a nose, a left and a right eye

@@ -17,9 +17,9 @@ import torch
 from PIL import Image
 
 from datamodules import Proposals, VOCDetectionDataModule, proposal_search
+from datamodules.augmentation import Augmentation, make_augmentation
 from datamodules.decode import read_image
 from datamodules.proposals import StoredProposals, open_proposals, proposal_folder
-from datamodules.transforms import Augmentation, make_augmentation
 from lit_cv.errors import UserError
 from lit_cv.ops.selective_search import selective_search
 

@@ -5,7 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
-from datamodules.transforms import Augmentation, IoUCrop, PhotometricDistortion, ZoomOut, make_augmentation
+from datamodules.augmentation import Augmentation, make_augmentation
+from datamodules.transforms import IoUCrop, PhotometricDistortion, ZoomOut
 from lit_cv.errors import UserError
 
 
