@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.coco_masks import counts_of
 from datamodules.json_chunks import read_records
 from lit_cv.errors import UserError
+from lit_cv.ops.rle import decompress_runs
 
 # The official id of each of the 80 classes; the 11 missing ones of 1..91 are not annotated.
 CATEGORIES = {
@@ -222,7 +222,7 @@ _NO_RUNS = np.zeros(0, dtype=np.uint32)
 def _runs(mask: dict[str, Any]) -> NDArray[np.uint32]:
     """The runs of an RLE: a list of counts, or those of pycocotools' compressed text."""
     counts = mask["counts"]
-    runs = counts_of(counts.encode()) if isinstance(counts, str) else _integers(counts)
+    runs = decompress_runs(counts.encode()) if isinstance(counts, str) else _integers(counts)
     if (runs < 0).any() or int(runs.sum()) != int(mask["size"][0]) * int(mask["size"][1]):
         raise ValueError("the runs of its RLE do not add up to its size")
     return runs.astype(np.uint32)

@@ -31,6 +31,34 @@ def compress_runs(runs: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[b
     return [written[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
 
 
+def decompress_runs(text: bytes) -> NDArray[np.int64]:
+    """The runs in pycocotools' compressed text (``rleFrString`` in its ``maskApi.c``), int64 (R,).
+
+    Each number is written in digits of five bits, the lowest first, in the characters from "0" on; a sixth bit says
+    that more follow. From the fourth on it is the difference to the number before the last.
+
+    Raises:
+        ValueError: If the text ends within a number or has other characters.
+    """
+    digits = np.frombuffer(text, dtype=np.uint8).astype(np.int64) - ord("0")
+    if not digits.size:
+        return digits
+    last = (digits & 32) == 0
+    if not last[-1] or digits.min() < 0 or digits.max() > 63:
+        raise ValueError("its RLE is no compressed text")
+    ends = np.flatnonzero(last)
+    starts = np.append(0, ends[:-1] + 1)
+    places = 5 * (np.arange(len(digits)) - np.repeat(starts, ends - starts + 1))
+    if places.max() > 30:
+        raise ValueError("its RLE has a number beyond 32 bits")
+    numbers = np.add.reduceat((digits & 31) << places, starts)
+    negative = (digits[ends] & 16) != 0
+    numbers -= negative.astype(np.int64) << places[ends] + 5
+    numbers[1::2] = numbers[1::2].cumsum()
+    numbers[2::2] = numbers[2::2].cumsum()
+    return numbers
+
+
 def compress_masks(masks: MaskRuns) -> list[bytes]:
     """`compress_runs` of masks in tensors, on any device."""
     return compress_runs(masks.runs.cpu().numpy(), masks.lengths.cpu().numpy())

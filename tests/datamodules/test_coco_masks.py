@@ -11,7 +11,8 @@ from pycocotools.coco import COCO
 from small_coco import SQUARE, record, write
 
 from datamodules import COCOInstanceDataModule, COCOKeypointDataModule
-from datamodules.coco_masks import counts_of, polygon_runs
+from datamodules.coco_masks import polygon_runs
+from lit_cv.ops.rle import decompress_runs
 from lit_cv.ops.runs import MaskRuns, decode_masks
 
 
@@ -62,7 +63,7 @@ def test_polygons_anywhere_are_rasterised_as_pycocotools_does() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.999, 1.0])
 def test_compressed_runs_are_those_of_pycocotools(size: tuple[int, int], share: float) -> None:
     mask = (np.random.default_rng(0).random(size) < share).astype(np.uint8)
-    runs = counts_of(coco_mask.encode(np.asfortranarray(mask))["counts"])
+    runs = decompress_runs(coco_mask.encode(np.asfortranarray(mask))["counts"])
     assert np.array_equal(np.repeat(np.arange(len(runs)) % 2, runs).reshape(size[::-1]).T, mask)
     assert runs[1:].all()
 
@@ -70,7 +71,7 @@ def test_compressed_runs_are_those_of_pycocotools(size: tuple[int, int], share: 
 @pytest.mark.parametrize("text", [b"o", b"0o", b"!!", b"\xff", b"oooooooo0"])
 def test_what_is_no_compressed_text_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match="RLE"):
-        counts_of(text)
+        decompress_runs(text)
 
 
 def test_every_form_of_segmentation_gives_the_same_mask(tmp_path: Path) -> None:

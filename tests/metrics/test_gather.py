@@ -1,13 +1,11 @@
-import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from detections import random_predictions, random_targets
+from two_processes import results_of_two
 
 from lit_cv.metrics import COCOAveragePrecision, VOCAveragePrecision
 from lit_cv.metrics.gather import gather
@@ -34,24 +32,13 @@ def evaluate(share: list[int]) -> dict[str, Any]:
     return results
 
 
-def work(rank: int, folder: str) -> None:
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    results = [evaluate(shares[rank]) for shares in SHARES]
-    Path(folder, f"{rank}.pickle").write_bytes(pickle.dumps(results))
-    dist.destroy_process_group()
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
 def test_two_processes_give_the_digits_of_one(tmp_path: Path) -> None:
     expected = evaluate(list(range(IMAGES)))
     assert 0.1 < expected["COCOAveragePrecision/map"] < 0.9
     assert 0.1 < expected["VOCAveragePrecision/map"] < 0.9
-    mp.spawn(work, args=(str(tmp_path),), nprocs=2)
-    for rank in range(2):
-        for result in pickle.loads((tmp_path / f"{rank}.pickle").read_bytes()):
-            assert result == expected
+    assert results_of_two(evaluate, SHARES, tmp_path) == [expected] * 2 * len(SHARES)
 
 
 def test_without_processes_records_are_sorted_and_the_first_of_a_key_stays() -> None:

@@ -1,13 +1,10 @@
 import math
-import os
-import pickle
 from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor
+from two_processes import results_of_two
 
 from lit_cv.metrics import PCK, PCKh
 
@@ -94,20 +91,9 @@ def evaluate(share: list[int]) -> dict[str, list[float] | float]:
 SHARES: list[tuple[list[int], list[int]]] = [([0, 2, 4, 6], [1, 3, 5]), (list(range(PEOPLE)), [])]
 
 
-def work(rank: int, folder: str) -> None:
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    results = [evaluate(shares[rank]) for shares in SHARES]
-    Path(folder, f"{rank}.pickle").write_bytes(pickle.dumps(results))
-    dist.destroy_process_group()
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
 def test_two_processes_give_the_digits_of_one(tmp_path: Path) -> None:
     expected = evaluate(list(range(PEOPLE)))
     assert 0.1 < expected["pckh_50"] < 0.9
-    mp.spawn(work, args=(str(tmp_path),), nprocs=2)
-    for rank in range(2):
-        for result in pickle.loads((tmp_path / f"{rank}.pickle").read_bytes()):
-            assert result == expected
+    assert results_of_two(evaluate, SHARES, tmp_path) == [expected] * 2 * len(SHARES)
