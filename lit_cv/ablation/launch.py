@@ -5,36 +5,17 @@ import shutil
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from lit_cv.ablation.jobs import FixedQueue, Job, Queue
 from lit_cv.ablation.results import read_json
-from lit_cv.ablation.sweep import SEED, Sweep, Trial, load_sweep
+from lit_cv.ablation.sweep import SEED, Sweep, load_sweep
 from lit_cv.ablation.values import canonical, duration, short_names, show_level
 from lit_cv.errors import UserError
-from lit_cv.runs import is_finished, lock, run_folder, write_json
+from lit_cv.runs import lock, run_folder, write_json
 
 Preflight = Callable[[list[list[str]], str | None], None]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run to be done: the trial, its folder and how a person calls it."""
-
-    trial: Trial
-    folder: Path
-    label: str
-
-    @property
-    def command(self) -> list[str]:
-        """The whole command line; `--resume` continues a run that was interrupted and starts one that is new."""
-        return [*self.trial.program, *self.trial.args, "--resume"]
-
-    @property
-    def finished(self) -> bool:
-        """Whether the run has written its result."""
-        return is_finished(self.folder)
 
 
 class Executor(Protocol):
@@ -42,8 +23,8 @@ class Executor(Protocol):
 
     workers: int
 
-    def execute(self, jobs: Sequence[Job]) -> list[Job]:
-        """Run the jobs, report progress, and return those that failed. One failure does not stop the others."""
+    def execute(self, queue: Queue) -> list[Job]:
+        """Run what the queue hands out, report progress, and return what failed; one failure stops no other."""
         ...
 
 
@@ -106,7 +87,7 @@ def launch(sweep: Sweep, executor: Executor, *, dry_run: bool, preflight: Prefli
         _tell_of_former_plan(jobs, group)
         save_plan(sweep, jobs, group)
         try:
-            failed = executor.execute(missing) if missing else []
+            failed = executor.execute(FixedQueue(missing)) if missing else []
         except KeyboardInterrupt:
             print("Stopped. The same command continues where this one ended.", flush=True)
             return 1

@@ -6,12 +6,11 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lit_cv.ablation import guard
-from lit_cv.ablation.launch import Job
+from lit_cv.ablation.jobs import Job, Queue
 from lit_cv.ablation.progress import Progress
 from lit_cv.errors import UserError
 
@@ -53,21 +52,22 @@ class LocalExecutor:
         self._threads = max(1, len(os.sched_getaffinity(0)) // self.workers)
         self._free = deque(_slots(self.workers, gpus, gpus_per_run))
 
-    def execute(self, jobs: Sequence[Job]) -> list[Job]:
-        """Run the jobs; return those that failed. Ctrl-C ends all of them and is passed on.
+    def execute(self, queue: Queue) -> list[Job]:
+        """Run what the queue hands out; return what failed. Ctrl-C ends all of them and is passed on.
 
         Each run's output is appended to `log.txt` in its folder; the end of it is shown when the run fails.
         """
-        waiting, running, failed = deque(jobs), list[Running](), list[Job]()
-        with Progress(len(jobs)) as progress:
+        running, failed = list[Running](), list[Job]()
+        with Progress(queue.total) as progress:
             try:
-                while waiting or running:
-                    while waiting and self._free:
-                        running.append(self._start(waiting.popleft()))
+                while running or not queue.exhausted:
+                    while self._free and (job := queue.take()) is not None:
+                        running.append(self._start(job))
                     for run in [run for run in running if run.process.poll() is not None]:
                         running.remove(run)
                         self._free.append(run.slot)
                         failed += self._ended(run, progress)
+                        queue.ended(run.job)
                     progress.update([run.job.label for run in running])
                     time.sleep(POLL_SECONDS)
             finally:

@@ -17,7 +17,7 @@ REDRAW_SECONDS = 0.5
 class Progress:
     """Counts the runs of a sweep. `with Progress(12) as progress: ...`."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int | None) -> None:
         self.console = Console(highlight=False, soft_wrap=True)
         columns = (
             BarColumn(20),
@@ -56,4 +56,5 @@ class Progress:
     def _advance(self, line: str) -> None:
         self._ended += 1
         self._bar.advance(self._task)
-        self.console.print(f"[{self._ended}/{self._total}] {line}", markup=False)
+        count = f"{self._ended}/{self._total}" if self._total else str(self._ended)
+        self.console.print(f"[{count}] {line}", markup=False)

@@ -1,0 +1,71 @@
+"""The runs of a sweep as work to be handed out: one job a run, and the queue that says which may start."""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from lit_cv.ablation.sweep import Trial
+from lit_cv.runs import is_finished
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to be done: the trial, its folder and how a person calls it."""
+
+    trial: Trial
+    folder: Path
+    label: str
+
+    @property
+    def command(self) -> list[str]:
+        """The whole command line; `--resume` continues a run that was interrupted and starts one that is new."""
+        return [*self.trial.program, *self.trial.args, "--resume"]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has written its result."""
+        return is_finished(self.folder)
+
+
+class Queue(Protocol):
+    """Hands out the runs that are to be done, in the sweep's order.
+
+    Attributes:
+        total: how many it hands out altogether; None where that is not known.
+        exhausted: whether it will hand out no more, now or later.
+    """
+
+    total: int | None
+
+    @property
+    def exhausted(self) -> bool: ...  # noqa: D102
+
+    def take(self) -> Job | None:
+        """The next job, or None: all are handed out, or the next depends on the results of jobs that are running."""
+        ...
+
+    def ended(self, job: Job) -> None:
+        """Learn that a job that was handed out has ended, with a result or without one."""
+        ...
+
+
+class FixedQueue:
+    """A queue of jobs that are known from the start, as those of a grid are."""
+
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        self._waiting = deque(jobs)
+        self.total: int | None = len(self._waiting)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether all are handed out."""
+        return not self._waiting
+
+    def take(self) -> Job | None:
+        """The next job, None after the last."""
+        return self._waiting.popleft() if self._waiting else None
+
+    def ended(self, job: Job) -> None:
+        """Nothing depends on it."""
