@@ -10,10 +10,11 @@ import orjson
 from numpy.typing import NDArray
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from datamodules.shapes import CLASS_NAMES, Scene, Shapes, draw_scene, write_once
+from datamodules.outlines import OUTLINES
+from datamodules.shapes import Scene, Shapes, draw_scene, write_once
 from datamodules.visual_genome_files import DENSECAP, FOLDERS, IMAGES, REGIONS
 
-_VERSION = 1  # raise it when the same settings give other scenes or phrases
+_VERSION = 2  # raise it when the same settings give other scenes or phrases
 COLOURS = {
     "red": (225, 30, 30),
     "green": (25, 165, 45),
@@ -22,9 +23,13 @@ COLOURS = {
     "purple": (150, 35, 175),
     "black": (10, 10, 10),
     "white": (250, 250, 250),
+    "orange": (250, 130, 20),
+    "brown": (115, 65, 25),
+    "pink": (250, 150, 190),
+    "cyan": (40, 215, 220),
 }
+KINDS = ("circle", *OUTLINES)
 _PALETTE = np.array(list(COLOURS.values()), dtype=np.float64)
-_SMALL = 0.3  # of the image's side: shapes whose box has a shorter side, on the mean, are called small
 _APART = 0.12  # of the image's side: centres farther apart have a relation that can be seen
 _JITTER = 2  # pixels: nobody draws a box twice in the same place
 
@@ -32,12 +37,11 @@ _JITTER = 2  # pixels: nobody draws a box twice in the same place
 class _Thing(NamedTuple):
     box: NDArray[np.int64]  # x, y, width, height, from 0
     colour: str
-    size: str
-    shape: str
+    kind: str
 
     @property
     def name(self) -> str:
-        return f"{self.size} {self.colour} {self.shape}"
+        return f"{self.colour} {self.kind}"
 
     @property
     def centre(self) -> NDArray[np.float64]:
@@ -48,11 +52,12 @@ class _Thing(NamedTuple):
 def write_visual_genome(root: Path | str, settings: Shapes = Shapes()) -> Path:  # noqa: B008  (frozen)
     """Write images, ``image_data.json``, ``region_descriptions.json`` and splits, unless they are there already.
 
-    Each shape has two regions ("a small red circle", "the circle is red") and each pair of shapes whose centres are
-    apart has two more, with the box around both ("a small red circle left of a large blue square", and the other way
-    round). As in Visual Genome, boxes of the same thing differ by some pixels and may reach over the edge, and phrases
-    have capitals, full stops and trailing blanks here and there. ``densecap_splits.json`` names the training and
-    validation images. It is written under a temporary name and renamed, so a broken run leaves no half data set.
+    Each shape has two regions ("red circle", "circle, red") and each pair of shapes whose centres are apart has two
+    more, with the box around both ("red circle left of blue square", and the other way round). No word is in most
+    phrases, so METEOR gives little to a phrase that does not depend on the image. As in Visual Genome, boxes of the
+    same thing differ by some pixels and may reach over the edge, and phrases have capitals, full stops and trailing
+    blanks here and there. ``densecap_splits.json`` names the training and validation images. It is written under a
+    temporary name and renamed, so a broken run leaves no half data set.
 
     Args:
         root: The folder to write; missing, empty, or written before with the same settings.
@@ -77,7 +82,7 @@ def _write(folder: Path, settings: Shapes) -> None:
     described: list[dict[str, Any]] = []
     for number in tqdm(numbers, desc="Drawing shapes", unit="image", delay=2):
         rng = np.random.default_rng((settings.seed, number))
-        scene = draw_scene(rng, settings.size, _named_colour)
+        scene = draw_scene(rng, settings.size, _named_colour, KINDS)
         bgr = cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR)
         cv2.imwrite(str(folder / FOLDERS[0] / f"{number}.jpg"), bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])
         regions = [_region(rng, number, k, box, text) for k, (box, text) in enumerate(_phrases(rng, scene))]
@@ -90,21 +95,19 @@ def _write(folder: Path, settings: Shapes) -> None:
 
 
 def _named_colour(rng: np.random.Generator, behind: NDArray[np.float64]) -> NDArray[np.float64]:
-    """One of the palette's four colours that are farthest from the mean of the pixels behind."""
+    """One of the palette, but none of the four colours that are nearest to the mean of the pixels behind."""
     order = np.argsort(np.linalg.norm(_PALETTE - behind.mean(axis=0), axis=1))
-    colour: NDArray[np.float64] = _PALETTE[order[-int(rng.integers(1, 5))]]
+    colour: NDArray[np.float64] = _PALETTE[order[int(rng.integers(4, len(order)))]]
     return colour
 
 
 def _things(scene: Scene) -> list[_Thing]:
-    side = len(scene.image)
     things = []
     for number, (label, corners) in enumerate(zip(scene.labels, scene.boxes, strict=True), start=1):
         pixels = scene.image[scene.owner == number]
         nearest = np.linalg.norm(_PALETTE - np.median(pixels, axis=0), axis=1).argmin()
         box = np.concatenate([corners[:2] - 1, corners[2:] - corners[:2] + 1])
-        size = "small" if box[2:].mean() < _SMALL * side else "large"
-        things.append(_Thing(box, list(COLOURS)[nearest], size, CLASS_NAMES[label - 1]))
+        things.append(_Thing(box, list(COLOURS)[nearest], KINDS[label - 1]))
     return things
 
 
@@ -112,7 +115,7 @@ def _phrases(rng: np.random.Generator, scene: Scene) -> list[tuple[NDArray[np.in
     things = _things(scene)
     found = []
     for thing in things:
-        found += [(thing.box, f"a {thing.name}"), (thing.box, f"the {thing.shape} is {thing.colour}")]
+        found += [(thing.box, thing.name), (thing.box, f"{thing.kind}, {thing.colour}")]
     for first, second in combinations(things, 2):
         offset = second.centre - first.centre
         if np.abs(offset).max() < _APART * len(scene.image):
@@ -122,8 +125,8 @@ def _phrases(rng: np.random.Generator, scene: Scene) -> list[tuple[NDArray[np.in
         corner = np.minimum(first.box[:2], second.box[:2])
         end = np.maximum(first.box[:2] + first.box[2:], second.box[:2] + second.box[2:])
         around = np.concatenate([corner, end - corner])
-        found.append((around, f"a {first.name} {there} a {second.name}"))
-        found.append((around, f"a {second.name} {back} a {first.name}"))
+        found.append((around, f"{first.name} {there} {second.name}"))
+        found.append((around, f"{second.name} {back} {first.name}"))
     return [found[k] for k in rng.permutation(len(found))]
 
 

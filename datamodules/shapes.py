@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from datamodules.outlines import OUTLINES
 from lit_cv.drawing import voc_colors
 from lit_cv.errors import UserError
 
@@ -144,7 +145,9 @@ def _write_devkit(devkit: Path, settings: Shapes) -> None:
     (devkit / "classes.txt").write_text("\n".join(CLASS_NAMES) + "\n")
 
 
-def draw_scene(rng: np.random.Generator, size: int, paint: Paint | None = None) -> Scene:
+def draw_scene(
+    rng: np.random.Generator, size: int, paint: Paint | None = None, kinds: Sequence[str] = CLASS_NAMES
+) -> Scene:
     """Draw one to three shapes, of which some cover parts of others.
 
     Args:
@@ -152,14 +155,15 @@ def draw_scene(rng: np.random.Generator, size: int, paint: Paint | None = None) 
         size: Width and height in pixels.
         paint: Chooses a shape's colour, RGB in [0, 255], by the pixels behind it, float64 (P, 3); None: any that
             contrasts with them.
+        kinds: What is drawn: ``circle`` and those of :data:`datamodules.outlines.OUTLINES`; labels count them from 1.
     """
     paint = paint or _contrasting
     image = background(rng, size)
     owner = np.zeros((size, size), dtype=np.uint8)
     labels, shapes = [], []
     for number in range(1, int(rng.integers(1, 4)) + 1):
-        label = int(rng.integers(len(CLASS_NAMES))) + 1
-        shape = _draw_shape(rng, label, size)
+        label = int(rng.integers(len(kinds))) + 1
+        shape = _draw_shape(rng, kinds[label - 1], size)
         image[shape] = paint(rng, image[shape])
         owner[shape] = number
         labels.append(label)
@@ -185,20 +189,23 @@ def background(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
     return gradient
 
 
-def _draw_shape(rng: np.random.Generator, label: int, size: int) -> NDArray[np.bool_]:
+def _draw_shape(rng: np.random.Generator, kind: str, size: int) -> NDArray[np.bool_]:
     """The pixels of one shape: bool (size, size)."""
     low, high = (0.3, 0.6) if rng.random() < 0.7 else (0.18, 0.3)
     radius = rng.uniform(low, high) * size / 2
     centre = rng.uniform(0.8 * radius, size - 0.8 * radius, 2)  # some reach over the edge
     canvas = np.zeros((size, size), dtype=np.uint8)
-    if CLASS_NAMES[label - 1] == "circle":
+    if kind == "circle":
         cv2.circle(canvas, np.round(centre).astype(int).tolist(), round(radius), 1, cv2.FILLED)
     else:
-        corners, upright = (4, np.pi / 4) if CLASS_NAMES[label - 1] == "square" else (3, np.pi / 6)
-        angles = upright + rng.uniform(-0.2, 0.2) + 2 * np.pi / corners * np.arange(corners)
-        points = centre + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-        cv2.fillPoly(canvas, [np.round(points).astype(np.int32)], 1)
+        cv2.fillPoly(canvas, _contours(kind, centre, radius, rng.uniform(-0.2, 0.2)), 1)
     return canvas.astype(bool)
+
+
+def _contours(kind: str, centre: NDArray[np.float64], radius: float, turn: float) -> list[NDArray[np.int32]]:
+    polar = [(part[:, :1], part[:, 1] + turn) for part in OUTLINES[kind]]
+    points = [centre + radius * far * np.stack([np.cos(angles), np.sin(angles)], axis=1) for far, angles in polar]
+    return [np.round(part).astype(np.int32) for part in points]
 
 
 def _contrasting(rng: np.random.Generator, behind: NDArray[np.float64]) -> NDArray[np.float64]:
