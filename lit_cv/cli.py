@@ -132,6 +132,7 @@ def _add_sweep(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument("--executor", choices=["local"], default="local", help="where the trials run")
     parser.add_argument("--workers", type=int, help="trials at once (one a GPU, or one without GPUs)")
     parser.add_argument("--gpus-per-run", type=int, default=1, help="GPUs of each trial (1)")
+    parser.add_argument("--runs", type=int, help="how many runs a random or bayes sweep without `run_cap` has")
     parser.add_argument("--dry-run", action="store_true", help="print the trials and an estimate, start nothing")
 
 
@@ -148,6 +149,7 @@ def _sweep(options: argparse.Namespace) -> int:
         executor=options.executor,
         workers=options.workers,
         gpus_per_run=options.gpus_per_run,
+        runs=options.runs,
         dry_run=options.dry_run,
         preflight=preflight,
     )

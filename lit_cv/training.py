@@ -19,6 +19,7 @@ from lit_cv.callbacks.checkpoint import AtomicCheckpointIO, LastCheckpoint, last
 from lit_cv.callbacks.metrics_csv import MetricsCSV
 from lit_cv.callbacks.predictions import PredictionWriter
 from lit_cv.callbacks.provenance import Provenance
+from lit_cv.callbacks.stop_request import StopRequest
 from lit_cv.errors import UserError
 from lit_cv.runs import is_finished, lock, read_yaml, run_folder, write_json
 
@@ -95,7 +96,7 @@ class LitCLI(LightningCLI):
                 checkpoints, "best", monitor, mode="min" if "loss" in monitor else "max", enable_version_counter=False
             )
             every = self._get(self.config_init, "run").checkpoint_every
-            callbacks += [self.provenance, best, LastCheckpoint(checkpoints, every)]
+            callbacks += [self.provenance, best, LastCheckpoint(checkpoints, every), StopRequest(self.folder)]
             kwargs |= {"default_root_dir": self.folder, "logger": self._loggers(trainer["logger"])}
         else:
             kwargs |= {"logger": False, "enable_checkpointing": False}

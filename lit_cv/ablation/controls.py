@@ -30,15 +30,17 @@ class Finding:
 
 def check(study: Study) -> list[Finding]:
     """Compare all runs of a study: refusals first, then warnings (uncommitted changes, versions, hardware)."""
+    searched = study.method != "grid"  # a search goes on without the trials that fail
     refusals = [
-        *study.problems,
+        *([] if searched else study.problems),
         *_missing_seeds(study),
         *_configs(study),
         *_commits(study),
         *_data(study),
         *_budgets(study),
     ]
-    warnings = [*_swept_data(study), *_dirty(study), *_without_commit(study), *_environment(study)]
+    warnings = [*(study.problems if searched else []), *_stopped_early(study)]
+    warnings += [*_swept_data(study), *_dirty(study), *_without_commit(study), *_environment(study)]
     return [Finding(text, True) for text in refusals] + [Finding(text, False) for text in warnings]
 
 
@@ -111,11 +113,18 @@ def _budgets(study: Study) -> list[str]:
     """Steps and epochs agree, unless they are swept; arms of different batch sizes need to agree in one of the two."""
     if any(_within(key, BUDGET_KEYS) for key in study.swept):
         return []
-    steps = _outliers(study.runs, "steps", lambda run: run.result["steps"])
-    epochs = _outliers(study.runs, "epochs", lambda run: run.result["epochs"])
+    whole = [(arm, run) for arm, run in study.runs if not run.result.get("stopped_early")]
+    steps = _outliers(whole, "steps", lambda run: run.result["steps"])
+    epochs = _outliers(whole, "epochs", lambda run: run.result["epochs"])
     if any(key.endswith(BATCH_KEYS) for key in study.swept) and not (steps and epochs):
         return []
     return steps + epochs
+
+
+def _stopped_early(study: Study) -> list[str]:
+    """Runs that early termination has ended: their budgets are smaller than those of the others."""
+    names = [run.name for _, run in study.runs if run.result.get("stopped_early")]
+    return [f"{len(names)} runs were stopped early by Hyperband, before their budget ({_few(names)})."] if names else []
 
 
 def _dirty(study: Study) -> list[str]:

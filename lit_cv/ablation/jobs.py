@@ -1,7 +1,9 @@
 """The runs of a sweep as work to be handed out: one job a run, and the queue that says which may start."""
 
+import json
+import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +30,13 @@ class Job:
         """Whether the run has written its result."""
         return is_finished(self.folder)
 
+    def score(self, metric: str) -> float | None:
+        """The final value of a metric; None without a result, without the metric, and where it is no finite number."""
+        if not self.finished:
+            return None
+        value = json.loads((self.folder / "result.json").read_bytes())["metrics"].get(metric)
+        return value if isinstance(value, int | float) and math.isfinite(value) else None
+
 
 class Queue(Protocol):
     """Hands out the runs that are to be done, in the sweep's order.
@@ -50,6 +59,10 @@ class Queue(Protocol):
         """Learn that a job that was handed out has ended, with a result or without one."""
         ...
 
+    def watch(self, running: Sequence[Job]) -> None:
+        """Look at the jobs at work, as often as the executor likes; some of them may be asked to stop."""
+        ...
+
 
 class FixedQueue:
     """A queue of jobs that are known from the start, as those of a grid are."""
@@ -69,3 +82,6 @@ class FixedQueue:
 
     def ended(self, job: Job) -> None:
         """Nothing depends on it."""
+
+    def watch(self, running: Sequence[Job]) -> None:
+        """Nothing is asked of them."""

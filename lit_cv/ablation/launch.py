@@ -5,14 +5,18 @@ import shutil
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from lit_cv.ablation.changes import refuse_changes
 from lit_cv.ablation.jobs import FixedQueue, Job, Queue
 from lit_cv.ablation.results import read_json
-from lit_cv.ablation.sweep import SEED, Sweep, load_sweep
+from lit_cv.ablation.search import BayesQueue, Point, searched_trials, total_runs
+from lit_cv.ablation.stopping import EarlyTermination, UntilTarget
+from lit_cv.ablation.sweep import SEED, Sweep, Trial, load_sweep
 from lit_cv.ablation.values import canonical, duration, short_names, show_level
-from lit_cv.errors import UserError
+from lit_cv.errors import UsageError, UserError
 from lit_cv.runs import lock, run_folder, write_json
 
 Preflight = Callable[[list[list[str]], str | None], None]
@@ -34,6 +38,7 @@ def run_sweep(
     executor: str = "local",
     workers: int | None = None,
     gpus_per_run: int = 1,
+    runs: int | None = None,
     dry_run: bool = False,
     preflight: Preflight,
 ) -> int:
@@ -44,6 +49,7 @@ def run_sweep(
         executor: where to run; `local`.
         workers: runs at once; by default one per `gpus_per_run` visible GPUs, or one on a machine without a GPU.
         gpus_per_run: GPUs that each run sees.
+        runs: how many runs the sweep has, if its file has no smaller `run_cap`.
         dry_run: only print what would be run.
         preflight: called before the first run starts, with the arguments of every run to be done and the metric's name;
             raises UserError for a parameter or metric that the experiment does not have.
@@ -55,6 +61,10 @@ def run_sweep(
         UserError: a bad sweep file, an unknown executor, or another runner at work on the same sweep.
     """
     sweep = load_sweep(path)
+    if runs is not None and runs < 1:
+        raise UsageError(f"--runs {runs}: give at least 1.")
+    if runs is not None:
+        sweep = replace(sweep, run_cap=min(runs, sweep.run_cap or runs))
     return launch(sweep, make_executor(executor, workers, gpus_per_run), dry_run=dry_run, preflight=preflight)
 
 
@@ -81,28 +91,65 @@ def launch(sweep: Sweep, executor: Executor, *, dry_run: bool, preflight: Prefli
         print(overview(sweep, jobs, missing, executor.workers), flush=True)
         if dry_run:
             print("\n".join(shlex.join(job.command) for job in missing))
+            if more := total_runs(sweep, len(jobs)) - len(jobs):
+                print(f"The other {more} trials depend on the results of these.")
             return 0
         if missing:
             preflight([job.trial.args for job in missing], sweep.metric.name if sweep.metric else None)
-        _tell_of_former_plan(jobs, group)
         save_plan(sweep, jobs, group)
+        queue = make_queue(sweep, jobs, missing, executor.workers)
         try:
-            failed = executor.execute(FixedQueue(missing)) if missing else []
+            failed = [] if queue.exhausted else executor.execute(queue)
         except KeyboardInterrupt:
             print("Stopped. The same command continues where this one ended.", flush=True)
             return 1
-        print(f"{len(jobs) - len(failed)} of {len(jobs)} runs finished. Table: litcv report {group}", flush=True)
+        jobs = plan(sweep)
+        finished = sum(job.finished for job in jobs)
+        print(f"{finished} of {len(jobs)} runs finished. Table: litcv report {group}", flush=True)
         return 1 if failed else 0
 
 
+def make_queue(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], workers: int) -> Queue:
+    """The queue that the sweep's method, target and early termination ask for."""
+    queue: Queue = FixedQueue(missing)
+    if sweep.method == "bayes":
+        group = jobs[0].folder.parent
+
+        def extend(points: Sequence[Point]) -> list[Job]:
+            grown = make_jobs(sweep, [sweep.trial_at(point) for point in points])
+            save_plan(sweep, grown, group)
+            return grown
+
+        queue = BayesQueue(sweep, jobs, missing, total=total_runs(sweep, len(jobs)), workers=workers, extend=extend)
+    if sweep.metric and sweep.metric.target is not None:
+        queue = UntilTarget(queue, sweep.metric, jobs)
+    if sweep.metric and sweep.hyperband:
+        queue = EarlyTermination(queue, sweep.hyperband, sweep.metric, jobs)
+    return queue
+
+
 def plan(sweep: Sweep) -> list[Job]:
-    """One job per trial, in the sweep's order.
+    """One job per trial that is known, in the sweep's order: of a Bayesian sweep those made so far and the first ones.
+
+    Raises:
+        UserError: two trials are the same run, the trials belong to different groups, a search has no end, or the
+            sweep has changed since its runs were started.
+    """
+    if sweep.method != "grid":
+        return make_jobs(sweep, searched_trials(sweep))
+    jobs = make_jobs(sweep, sweep.trials())
+    refuse_changes(sweep, jobs[0].folder.parent, jobs)
+    return jobs
+
+
+def make_jobs(sweep: Sweep, trials: Sequence[Trial]) -> list[Job]:
+    """One job per trial.
 
     Raises:
         UserError: two trials are the same run, or the trials belong to different groups.
     """
     names = short_names(sweep.swept())
-    jobs = [Job(trial, run_folder(trial.args), label(trial.values, names)) for trial in sweep.trials()]
+    jobs = [Job(trial, run_folder(trial.args), label(trial.values, names)) for trial in trials]
     groups = sorted({str(job.folder.parent) for job in jobs})
     if len(groups) > 1:
         raise UserError(
@@ -115,16 +162,17 @@ def plan(sweep: Sweep) -> list[Job]:
 
 def label(values: dict[str, Any], names: dict[str, str]) -> str:
     """A trial in words: `anchor_scales=128 256, seed 1`. `names` are the short names of the swept keys."""
-    words = [f"{short}={show_level(key, values[key])}" for key, short in names.items()]
-    return ", ".join(words + ([f"seed {values[SEED]}"] if SEED in values else []))
+    words = [f"{short}={show_level(key, values[key])}" for key, short in names.items() if key in values]
+    return ", ".join(words + ([f"seed {values[SEED]}"] if SEED in values and SEED not in names else []))
 
 
 def overview(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], workers: int) -> str:
     """What the sweep amounts to: arms, seeds, runs, how many are done, and the time that the rest may take."""
     seeds = len({job.trial.seed for job in jobs})
-    line = (
-        f"{sweep.name}: {len(jobs) // seeds} arms × {seeds} seeds = {len(jobs)} runs, {len(jobs) - len(missing)} done"
-    )
+    size = f"{len(jobs) // seeds} arms × {seeds} seeds = {len(jobs)} runs"
+    if sweep.method != "grid" or len(jobs) % seeds:
+        size = f"{sweep.method}, {total_runs(sweep, len(jobs))} runs"
+    line = f"{sweep.name}: {size}, {len(jobs) - len(missing)} done"
     seconds = [read_json(file)["fit_seconds"] for file in jobs[0].folder.parent.glob("*/result.json")]
     if not missing or not seconds:
         return line
@@ -134,30 +182,36 @@ def overview(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], workers:
     return f"{line}; the rest takes about {total} ({basis})"
 
 
-def _tell_of_former_plan(jobs: Sequence[Job], group: Path) -> None:
-    file = group / "sweep.json"
-    former = [run["id"] for arm in read_json(file)["arms"] for run in arm["runs"]] if file.exists() else []
-    outside = set(former) - {job.folder.name for job in jobs}
-    if outside:
-        print(f"The sweep has changed: {len(outside)} runs of its former version stay in {group}, outside the report.")
-
-
 def save_plan(sweep: Sweep, jobs: Sequence[Job], group: Path) -> None:
     """Write `sweep.yaml` (a copy) and `sweep.json` (metric, swept keys, arms and their run ids) for the report."""
     temporary = group / ".sweep.yaml.part"
     shutil.copyfile(sweep.path, temporary)
     temporary.replace(group / "sweep.yaml")
+    content = {
+        "name": sweep.name,
+        "description": sweep.description,
+        "file": str(sweep.path.resolve()),
+        "method": sweep.method,
+        "search_seed": None if sweep.method == "grid" else sweep.search_seed,
+        "metric": {"name": sweep.metric.name, "goal": sweep.metric.goal} if sweep.metric else None,
+        "swept": sweep.swept(),
+        "arms": _arms(jobs) if sweep.method == "grid" else _searched_arms(jobs),
+    }
+    write_json(group / "sweep.json", content)
+
+
+def _arms(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     arms: dict[str, dict[str, Any]] = {}
     for job in jobs:
         values = {key: value for key, value in job.trial.values.items() if key != SEED}
         arm = arms.setdefault(canonical(values), {"values": values, "runs": []})
         arm["runs"].append({"seed": job.trial.seed, "id": job.folder.name})
-    content = {
-        "name": sweep.name,
-        "description": sweep.description,
-        "file": str(sweep.path.resolve()),
-        "metric": {"name": sweep.metric.name, "goal": sweep.metric.goal} if sweep.metric else None,
-        "swept": sweep.swept(),
-        "arms": list(arms.values()),
-    }
-    write_json(group / "sweep.json", content)
+    return list(arms.values())
+
+
+def _searched_arms(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """One arm per trial: a search repeats none with another seed."""
+    return [
+        {"values": job.trial.values, "point": job.trial.point, "runs": [{"seed": None, "id": job.folder.name}]}
+        for job in jobs
+    ]

@@ -68,6 +68,7 @@ class LocalExecutor:
                         self._free.append(run.slot)
                         failed += self._ended(run, progress)
                         queue.ended(run.job)
+                    queue.watch([run.job for run in running])
                     progress.update([run.job.label for run in running])
                     time.sleep(POLL_SECONDS)
             finally:

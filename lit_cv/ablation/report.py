@@ -159,6 +159,8 @@ def facts(study: Study, refused: Sequence[str]) -> str:
     commits = " ".join(sorted({str(run.result["git"]["commit"])[:7] for run in runs}))
     prints = " ".join(sorted({str(run.result["data"]["fingerprint"])[:7] for run in runs}))
     seeds = f"{len(study.seeds)} paired seeds" if len(study.seeds) > 1 else "1 seed"
+    if study.method != "grid":
+        seeds = f"{len(runs)} trials of a {study.method} search"
     parts = [seeds, budget, f"commit {commits}", f"data {prints}", f"controlled: {'no' if refused else 'yes'}"]
     return " · ".join(parts)
 

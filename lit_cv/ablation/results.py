@@ -102,6 +102,7 @@ class Study:
         arms: in the order of the sweep.
         seeds: the seeds that every arm should have.
         problems: one sentence for each run that is unfinished or cannot be placed.
+        method: how the arms were chosen: `grid`, or a search whose arms have one run each.
         declared: all keys that the sweep file sets, also those with one value.
     """
 
@@ -113,6 +114,7 @@ class Study:
     arms: list[Arm]
     seeds: list[int | None]
     problems: list[str]
+    method: str = "grid"
     declared: list[str] = field(default_factory=list)
 
     @property
@@ -186,10 +188,13 @@ def _load_sweep_group(folder: Path) -> Study:
         arm = Arm({key: planned["values"].get(key) for key in plan["swept"]})
         for entry in planned["runs"]:
             place = folder / entry["id"]
-            if (place / "result.json").exists():
-                arm.runs[entry["seed"]] = _load_run(place)
+            run = _load_run(place) if (place / "result.json").exists() else None
+            failed = run and plan["method"] != "grid" and run.metrics.get(plan["metric"]["name"], 0) is None
+            if run and not failed:
+                arm.runs[entry["seed"]] = run
             else:
                 state = "is unfinished" if place.exists() else "was never started"
+                state = "has no finite metric" if failed else state
                 problems.append(f"{folder.name}/{entry['id']} ({_values(arm)}, seed {entry['seed']}) {state}.")
         arms.append(arm)
     return Study(
@@ -201,6 +206,7 @@ def _load_sweep_group(folder: Path) -> Study:
         arms=[arm for arm in arms if arm.runs],
         seeds=distinct(entry["seed"] for planned in plan["arms"] for entry in planned["runs"]),
         problems=problems,
+        method=plan.get("method", "grid"),
         declared=distinct(key for planned in plan["arms"] for key in planned["values"]),
     )
 

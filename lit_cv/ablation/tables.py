@@ -102,7 +102,7 @@ class Table:
 
 
 def make_table(study: Study, metric: str, *, maximize: bool, baseline: Arm, published: Published | None) -> Table:
-    """Reduce the runs of a study to one row per arm."""
+    """Reduce the runs of a study to one row per arm, those of a search sorted from the best to the worst."""
     reference = baseline.scores(metric)
     rows = []
     for arm in study.arms:
@@ -120,6 +120,8 @@ def make_table(study: Study, metric: str, *, maximize: bool, baseline: Arm, publ
                 gigabytes=max(_numbers(arm, "peak_memory_gb"), default=None),
             )
         )
+    if study.method != "grid":
+        rows.sort(key=lambda row: row.mean, reverse=maximize)
     return Table(metric, maximize, short_names(study.swept), baseline, rows)
 
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from lit_cv import __version__
 from lit_cv.bench import device_name, measure, peak_memory_gb
+from lit_cv.callbacks.stop_request import StopRequest
 from lit_cv.runs import write_json
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "albumentations", "numpy", "hotcoco")
@@ -79,6 +80,7 @@ class Provenance(Callback):
             {
                 **self._identity(trainer),
                 "status": "finished",
+                "stopped_early": _stopped_early(trainer),
                 "metrics": self.metrics,
                 "best": _best(trainer),
                 "steps": trainer.global_step,
@@ -138,6 +140,10 @@ def git_state() -> dict[str, Any]:
 def _images(trainer: L.Trainer) -> list[torch.Tensor]:
     batch = next(iter(trainer.datamodule.val_dataloader()))  # type: ignore[attr-defined]
     return [image.to(trainer.strategy.root_device) for image in batch[0][:BENCH_IMAGES]]
+
+
+def _stopped_early(trainer: L.Trainer) -> bool:
+    return any(part.stopped for part in trainer.callbacks if isinstance(part, StopRequest))  # type: ignore[attr-defined]
 
 
 def _best(trainer: L.Trainer) -> dict[str, Any] | None:

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -56,7 +57,10 @@ PARAMETERS = {
 }
 
 
-@pytest.mark.parametrize("macro", ["args", "args_no_hyphens", "args_no_boolean_flags", "args_json"])
+MACROS = ["args", "args_no_equals", "args_no_hyphens", "args_no_boolean_flags", "args_json"]
+
+
+@pytest.mark.parametrize("macro", [*MACROS, "args_append_hydra", "args_override_hydra"])
 def test_macros_equal_those_of_wandbs_own_agent(sweep_file, macro):
     from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
@@ -78,6 +82,26 @@ def test_environment_macro_and_program_macro(sweep_file, monkeypatch):
     assert trial.args == ["fit", "--data.root=/data", "--a=1"]
 
 
+def test_json_file_macro_names_a_file_with_the_parameters(sweep_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = ["fit", "--config", "${args_json_file}"]
+    trials = load_sweep(sweep_file({"lr": {"values": [0.1, 0.2]}, "a": {"value": "x"}}, command=command)).trials()
+    files = [Path(trial.args[2]) for trial in trials]
+    assert [json.loads(file.read_text()) for file in files] == [{"a": "x", "lr": 0.1}, {"a": "x", "lr": 0.2}]
+    assert files[0].parent == Path("wandb/sweep-sweep")
+
+
+def test_a_grid_enumerates_ranges_as_wandb_does(sweep_file):
+    parameters = {
+        "n": {"min": 1, "max": 3},
+        "q": {"distribution": "q_uniform", "min": 0, "max": 1.0, "q": 0.5},
+        "block": {"parameters": {"x": {"values": [1, 2]}, "y": {"value": "z"}}},
+    }
+    sweep = load_sweep(sweep_file(parameters))
+    assert sweep.parameters == {"n": [1, 2, 3], "q": [0, 0.5], "block": [{"x": 1, "y": "z"}, {"x": 2, "y": "z"}]}
+    assert len(load_sweep(sweep_file(parameters, run_cap=5)).trials()) == 5
+
+
 def test_swept_keys_are_those_with_several_values_without_the_seed(sweep_file):
     parameters = {"b": {"values": [1, 2]}, "c": {"value": 3}, "seed_everything": {"values": [1, 2]}}
     assert load_sweep(sweep_file(parameters)).swept() == ["b"]
@@ -87,11 +111,26 @@ def test_swept_keys_are_those_with_several_values_without_the_seed(sweep_file):
     ("parameters", "changes", "expected"),
     [
         ({"a": {"value": 1}}, {"metod": "grid"}, "unknown sweep key `metod`; did you mean method?"),
-        ({"a": {"value": 1}}, {"run_cap": 3}, "`run_cap` is not supported yet; remove it"),
+        ({"a": {"value": 1}}, {"run_cap": 0}, "`run_cap` is 0; write how many runs"),
+        ({"a": {"value": 1}}, {"run_cap": True}, "`run_cap` is True"),
+        ({"a": {"value": 1}}, {"job": "a/b/c"}, "`job` needs W&B's server"),
+        ({"a": {"value": 1}}, {"image_uri": "x"}, "`image_uri` needs W&B's server"),
+        ({"a": {"value": 1}}, {"method": "custom"}, "`method` is 'custom'; write one of grid, random, bayes"),
+        ({"a": {"value": 1}}, {"method": "bayes"}, "`method: bayes` needs a `metric`"),
+        ({"a": {"value": 1}}, {"early_terminate": {"type": "hyperband", "min_iter": 1}}, "needs a `metric`"),
+        ({"a": {"value": 1}}, {"early_terminate": {"type": "median"}}, "`early_terminate` is {'type': 'median'}"),
+        ({"a": {"value": 1}}, {"early_terminate": {"type": "hyperband"}}, "needs `min_iter`, or `max_iter` and `s`"),
+        ({"a": {"value": 1}}, {"early_terminate": {"type": "hyperband", "max_iter": 9}}, "`s` is None"),
+        ({"a": {"value": 1}}, {"early_terminate": {"type": "hyperband", "max_iter": 2, "s": 1}}, "at no iteration"),
+        ({"a": {"value": 1}}, {"early_terminate": {"type": "hyperband", "min_iter": 1, "eta": 1}}, "a number above 1"),
+        ({"a": {"value": 1}}, {"early_terminate": {"type": "hyperband", "itr": 1}}, "unknown key of `early_terminate`"),
+        ({"a": {"value": 1}}, {"early_terminate": {"type": "hyperband", "strict": 1}}, "write true or false"),
+        ({"a": {"value": 1}}, {"metric": {"name": "val/map", "target": "0.9"}}, "`target` is '0.9'; write a number"),
+        ({"a": {"value": 1}}, {"metric": {"name": "val/map", "impute": "best"}}, "only worst is known here"),
         ({"a": {"valus": [1]}}, {}, "unknown key of parameter `a`: `valus`; did you mean values"),
-        ({"a": {"min": 0, "max": 1}}, {}, "parameter `a` has `min`, which a grid cannot enumerate"),
-        ({"a": {"values": []}}, {}, "`values` of parameter `a` must be a list with at least one value"),
-        ({"a": {"values": 3}}, {}, "must be a list with at least one value, not 3"),
+        ({"a": {"min": 0.0, "max": 1}}, {}, "has a distribution that a grid cannot enumerate"),
+        ({"a": {"values": []}}, {}, "parameter `a` must have a list with at least one value as `values`, not []"),
+        ({"a": {"values": 3}}, {}, "a list with at least one value as `values`, not 3"),
         ({"a": {"value": 1, "values": [1]}}, {}, "needs exactly one of value, values, parameters"),
         ({"a": {"values": [1, None]}}, {}, 'passes as the word None; write "null" in quotes'),
         ({"a": {"values": [[1, None]]}}, {}, 'write "null" in quotes'),
@@ -120,8 +159,6 @@ def test_mistakes_are_one_sentence_with_the_file(sweep_file, parameters, changes
         ({"command": ["fit", "${arguments}"]}, "'${arguments}' in `command` is no macro"),
         ({"command": ["fit", "--x=${args}"]}, "as words of their own"),
         ({"command": ["python", "train.py", "${args}"]}, "the command has no `fit`"),
-        ({"method": "random"}, "method 'random' is not supported yet"),
-        ({"method": "bayes"}, "method 'bayes' is not supported yet"),
     ],
 )
 def test_unusable_commands_and_methods_are_refused(sweep_file, changes, expected):
