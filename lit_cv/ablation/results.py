@@ -183,13 +183,14 @@ def _load_run(folder: Path) -> Run:
 
 def _load_sweep_group(folder: Path) -> Study:
     plan = read_json(folder / "sweep.json")
+    method, metric = plan.get("method", "grid"), Metric(**plan["metric"]) if plan["metric"] else None
     arms, problems = [], []
     for planned in plan["arms"]:
         arm = Arm({key: planned["values"].get(key) for key in plan["swept"]})
         for entry in planned["runs"]:
             place = folder / entry["id"]
             run = _load_run(place) if (place / "result.json").exists() else None
-            failed = run and plan["method"] != "grid" and run.metrics.get(plan["metric"]["name"], 0) is None
+            failed = run and method != "grid" and metric and run.metrics.get(metric.name, 0) is None
             if run and not failed:
                 arm.runs[entry["seed"]] = run
             else:
@@ -201,12 +202,12 @@ def _load_sweep_group(folder: Path) -> Study:
         title=plan["description"].splitlines()[0] if plan["description"] else plan["name"],
         folders=[folder],
         sweep_file=Path(plan["file"]),
-        metric=Metric(**plan["metric"]) if plan["metric"] else None,
+        metric=metric,
         swept=plan["swept"],
         arms=[arm for arm in arms if arm.runs],
         seeds=distinct(entry["seed"] for planned in plan["arms"] for entry in planned["runs"]),
         problems=problems,
-        method=plan.get("method", "grid"),
+        method=method,
         declared=distinct(key for planned in plan["arms"] for key in planned["values"]),
     )
 

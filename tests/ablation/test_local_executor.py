@@ -114,15 +114,6 @@ def test_preflight_stops_the_sweep_before_any_run(project):
     assert not list(Path("runs").glob("*/*/*"))
 
 
-def test_a_changed_sweep_says_what_stays_behind(project, capsys):
-    run_sweep(project(), workers=2, preflight=accept)
-    capsys.readouterr()
-    changed = project(**{"model.lr": {"values": [0.5, 0.75]}})
-    assert run_sweep(changed, workers=2, preflight=accept) == 0
-    assert "2 runs of its former version stay in runs/study" in capsys.readouterr().out
-    assert len(results()) == 6
-
-
 @pytest.mark.slow
 def test_kill_minus_9_of_the_runner_ends_its_children_and_the_next_call_finishes(project):
     marker = uuid.uuid4().hex

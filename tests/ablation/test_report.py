@@ -336,3 +336,31 @@ def test_every_published_number_belongs_to_an_arm_of_its_sweep(file, make_group)
     numbers = [number for arm in study.arms if (number := published.of(arm)) is not None]
     assert len(numbers) == len(published.values) > 1
     assert re.search(r"arXiv:\d{4}\.\d{4,5}; Table \d+.*(VOC|ILSVRC|COCO|Visual Genome)", published.source)
+
+
+def test_a_search_is_reported_from_the_best_trial_on(make_group, capsys):
+    group = make_group(
+        {"model.lr": [0.3, 0.1, 0.2, 0.4], "seed_everything": [7]}, (None,), score=lambda number, _: number
+    )
+    plan = json.loads((group / "sweep.json").read_text())
+    write_json(group / "sweep.json", plan | {"method": "random", "swept": ["model.lr"]})
+    runs = [arm["runs"][0]["id"] for arm in plan["arms"]]
+    change(group / runs[1], stopped_early=True, steps=50, epochs=1)
+    change(group / runs[2], metrics={"val/map_50": None})  # as NaN is written
+    (group / runs[3] / "result.json").unlink()
+    assert run_report([group]) == 0
+    output = capsys.readouterr().out
+    assert "2 trials of a random search · 50 to 200 steps" in output
+    assert [line.split("|")[1].strip() for line in output.splitlines() if line.startswith("|")][2:] == ["0.1", "0.3"]
+    text = (group / "report" / "report.md").read_text()
+    assert "1 runs were stopped early by Hyperband, before their budget" in text
+    assert f"anchors/{runs[2]} (lr=0.2, seed None) has no finite metric." in text
+    assert f"anchors/{runs[3]} (lr=0.4, seed None) is unfinished." in text
+
+
+def test_a_grid_with_runs_stopped_early_is_compared_with_a_warning(make_group):
+    group = make_group()
+    change(next(group.glob("*/result.json")).parent, stopped_early=True, steps=50)
+    found = check(load_study([group]))
+    assert [finding.refuses for finding in found if "stopped early by Hyperband" in finding.text] == [False]
+    assert not any(finding.refuses for finding in found)
