@@ -196,7 +196,8 @@ def _load_sweep_group(folder: Path) -> Study:
             else:
                 state = "is unfinished" if place.exists() else "was never started"
                 state = "has no finite metric" if failed else state
-                problems.append(f"{folder.name}/{entry['id']} ({_values(arm)}, seed {entry['seed']}) {state}.")
+                seed = f", seed {entry['seed']}" if method == "grid" else ""
+                problems.append(f"{folder.name}/{entry['id']} ({_values(arm)}{seed}) {state}.")
         arms.append(arm)
     return Study(
         title=plan["description"].splitlines()[0] if plan["description"] else plan["name"],

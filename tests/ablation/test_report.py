@@ -339,12 +339,12 @@ def test_every_published_number_belongs_to_an_arm_of_its_sweep(file, make_group)
 
 
 def test_a_search_is_reported_from_the_best_trial_on(make_group, capsys):
-    group = make_group(
-        {"model.lr": [0.3, 0.1, 0.2, 0.4], "seed_everything": [7]}, (None,), score=lambda number, _: number
-    )
+    group = make_group({"model.lr": [0.3, 0.1, 0.2, 0.4]}, seeds=(0,), score=lambda number, _: number)
     plan = json.loads((group / "sweep.json").read_text())
-    write_json(group / "sweep.json", plan | {"method": "random", "swept": ["model.lr"]})
     runs = [arm["runs"][0]["id"] for arm in plan["arms"]]
+    for arm in plan["arms"]:
+        arm["runs"][0]["seed"] = None
+    write_json(group / "sweep.json", plan | {"method": "random"})
     change(group / runs[1], stopped_early=True, steps=50, epochs=1)
     change(group / runs[2], metrics={"val/map_50": None})  # as NaN is written
     (group / runs[3] / "result.json").unlink()
@@ -354,8 +354,8 @@ def test_a_search_is_reported_from_the_best_trial_on(make_group, capsys):
     assert [line.split("|")[1].strip() for line in output.splitlines() if line.startswith("|")][2:] == ["0.1", "0.3"]
     text = (group / "report" / "report.md").read_text()
     assert "1 runs were stopped early by Hyperband, before their budget" in text
-    assert f"anchors/{runs[2]} (lr=0.2, seed None) has no finite metric." in text
-    assert f"anchors/{runs[3]} (lr=0.4, seed None) is unfinished." in text
+    assert f"anchors/{runs[2]} (lr=0.2) has no finite metric." in text
+    assert f"anchors/{runs[3]} (lr=0.4) is unfinished." in text
 
 
 def test_a_grid_with_runs_stopped_early_is_compared_with_a_warning(make_group):

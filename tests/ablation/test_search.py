@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lit_cv.ablation.launch import plan, run_sweep
+from lit_cv.ablation.launch import make_jobs, make_queue, plan, run_sweep
 from lit_cv.ablation.results import read_json
 from lit_cv.ablation.search import STARTUP, BayesQueue, Trials
 from lit_cv.ablation.stopping import UntilTarget
@@ -147,19 +147,17 @@ def finish(job, **metrics):
     (job.folder / "result.json").write_text(json.dumps({"status": "finished", "metrics": metrics}))
 
 
-def make_queue(sweep, workers, total=20):
+def bayes_queue(sweep, workers):
     jobs = plan(sweep)
 
     def extend(points):
-        from lit_cv.ablation.launch import make_jobs
-
         return make_jobs(sweep, [sweep.trial_at(point) for point in points])
 
-    return BayesQueue(sweep, jobs, jobs, total=total, workers=workers, extend=extend)
+    return BayesQueue(sweep, jobs, jobs, total=20, workers=workers, extend=extend)
 
 
 def test_a_bayes_trial_waits_for_the_trials_that_it_depends_on(write_sweep):
-    queue = make_queue(write_sweep(run_cap=20), workers=3)
+    queue = bayes_queue(write_sweep(run_cap=20), workers=3)
     first = [queue.take() for _ in range(STARTUP)]
     for job in [*first[:5], first[7]]:  # 5 and 6 are at work
         finish(job, **{"val/map_50": 1.0})
@@ -187,8 +185,6 @@ def test_results_that_are_no_numbers_are_failures(write_sweep):
 def test_nothing_starts_once_the_target_is_reached(write_sweep, goal, values):
     sweep = write_sweep(method="grid", parameters={"a": {"values": [1, 2, 3, 4]}},
                         metric={"name": "m", "goal": goal, "target": 0.5})  # fmt: skip
-    from lit_cv.ablation.launch import make_queue
-
     jobs = plan(sweep)
     queue = make_queue(sweep, jobs, jobs, 1)
     for job, value in zip(jobs, values, strict=False):
