@@ -164,9 +164,13 @@ def _add_report(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument("--published", type=Path, help="CSV of published numbers (sweeps/published/<sweep>.csv)")
     parser.add_argument("--output", type=Path, help="where the report goes (RUNS/report)")
     parser.add_argument("--force", action="store_true", help="report runs that are not comparable all the same")
+    parser.add_argument("--watch", type=int, nargs="?", const=10, metavar="SECONDS",
+                        help="write the report anew every SECONDS (10) until all runs are finished")  # fmt: skip
 
 
 def _report(options: argparse.Namespace) -> int:
+    if options.watch is not None and options.watch < 1:
+        raise UsageError(f"--watch {options.watch}: give a number of seconds from 1 on.")
     from lit_cv.ablation.report import run_report
 
     return run_report(
@@ -176,6 +180,7 @@ def _report(options: argparse.Namespace) -> int:
         force=options.force,
         output=options.output,
         published=options.published,
+        watch=options.watch,
     )
 
 

@@ -28,18 +28,25 @@ class Finding:
     refuses: bool
 
 
-def check(study: Study) -> list[Finding]:
-    """Compare all runs of a study: refusals first, then warnings (uncommitted changes, versions, hardware)."""
+def check(study: Study, *, partial: bool = False) -> list[Finding]:
+    """Compare all runs of a study: refusals first, then warnings (uncommitted changes, versions, hardware).
+
+    Args:
+        study: the runs.
+        partial: the sweep still goes on, so that nothing is missing yet.
+    """
     searched = study.method != "grid"  # a search goes on without the trials that fail
+    waiting = [] if partial else [run.problem for run in study.unfinished]
+    lacking = [*study.problems, *waiting]
     refusals = [
-        *([] if searched else study.problems),
-        *_missing_seeds(study),
+        *([] if searched else lacking),
+        *([] if searched or partial else _missing_seeds(study)),
         *_configs(study),
         *_commits(study),
         *_data(study),
         *_budgets(study),
     ]
-    warnings = [*(study.problems if searched else []), *_stopped_early(study)]
+    warnings = [*(lacking if searched else []), *_stopped_early(study)]
     warnings += [*_swept_data(study), *_dirty(study), *_without_commit(study), *_environment(study)]
     return [Finding(text, True) for text in refusals] + [Finding(text, False) for text in warnings]
 
@@ -153,6 +160,8 @@ def _environment(study: Study) -> list[str]:
 
 def _outliers(members: Sequence[Member], what: str, value_of: Callable[[Run], Any]) -> list[str]:
     """One sentence for each arm (or run) whose value is not the most frequent one."""
+    if len({repr(value_of(run)) for _, run in members}) < 2:  # by far the most frequent case
+        return []
     values = {run.name: value_of(run) for _, run in members}
     counts = Counter(canonical(value) for value in values.values())
     if len(counts) < 2:

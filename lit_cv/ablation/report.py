@@ -4,6 +4,7 @@ import difflib
 import re
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -14,8 +15,10 @@ from lit_cv.ablation.page import CAPTIONS, page
 from lit_cv.ablation.plots import draw_all
 from lit_cv.ablation.published import Published, find_published, load_published
 from lit_cv.ablation.results import Arm, Study, load_study
-from lit_cv.ablation.tables import Table, cells, comma_separated, latex, make_table, markdown
+from lit_cv.ablation.tables import Table, comma_separated, latex, make_table, markdown
 from lit_cv.ablation.values import CONFIG, canonical, short_names, show_level
+from lit_cv.ablation.watch import follow
+from lit_cv.ablation.web_table import arms_table, filters, runs_table
 from lit_cv.errors import UserError
 
 LOWER_IS_BETTER = re.compile(r"loss|error|seconds")
@@ -29,6 +32,7 @@ def run_report(
     force: bool = False,
     output: Path | None = None,
     published: Path | None = None,
+    watch: int | None = None,
 ) -> int:
     """Compare the runs of one or several groups.
 
@@ -39,6 +43,7 @@ def run_report(
         force: write the report although the runs are not comparable; it then says so.
         output: where to write; by default `report/` in the first group folder.
         published: CSV with published numbers; by default `published/<group>.csv` beside the sweep file.
+        watch: seconds between two looks for news, while runs are unfinished; by default the report is written once.
 
     Returns:
         0, or 1 when the runs cannot be compared and `force` is not given.
@@ -46,24 +51,39 @@ def run_report(
     Raises:
         UserError: a folder without finished runs, an unknown metric or baseline, a bad published file.
     """
-    study = load_study(folders)
-    findings = check(study)
-    refusals = [finding.text for finding in findings if finding.refuses]
-    if refusals and not force:
+    write = partial(_report, metric=metric, baseline=baseline, output=output, published=published)
+    watching = watch is not None
+    study = load_study(folders) if watch is None else follow(folders, watch, named=metric is not None, write=write)
+    if study is None:
+        return 0
+    findings = check(study, partial=watching)
+    refusals = [] if force else [finding.text for finding in findings if finding.refuses]
+    if refusals:
         print("These runs are not comparable:", *(f"- {text}" for text in refusals), sep="\n", file=sys.stderr)
         print("Mend them, or write the report nevertheless with --force.", file=sys.stderr)
-        return 1
+    if not refusals or watching:
+        files = write(study, findings)
+        print(files[0].read_text(encoding="utf-8").split("\n![")[0])
+        print(*files, sep="\n")
+    return 1 if refusals else 0
+
+
+def _report(
+    study: Study,
+    findings: Sequence[Finding],
+    *,
+    metric: str | None,
+    baseline: str | None,
+    output: Path | None,
+    published: Path | None,
+    refresh: int | None = None,
+) -> list[Path]:
     name = choose_metric(study, metric)
     maximize = is_maximized(study, name)
     file = published or find_published(study, maximize=maximize)
     numbers = load_published(file, study) if file else None
-    arm = find_baseline(study, baseline)
-    table = make_table(study, name, maximize=maximize, baseline=arm, published=numbers)
-    folder = output or study.folders[0] / "report"
-    files = write_report(study, table, findings, numbers, folder)
-    print((folder / "report.md").read_text(encoding="utf-8").split("\n![")[0])
-    print(*files, sep="\n")
-    return 0
+    table = make_table(study, name, maximize=maximize, baseline=find_baseline(study, baseline), published=numbers)
+    return write_report(study, table, findings, numbers, output or study.folders[0] / "report", refresh)
 
 
 def choose_metric(study: Study, wanted: str | None) -> str:
@@ -115,11 +135,16 @@ def find_baseline(study: Study, wanted: str | None) -> Arm:
 
 
 def write_report(
-    study: Study, table: Table, findings: Sequence[Finding], published: Published | None, folder: Path
+    study: Study,
+    table: Table,
+    findings: Sequence[Finding],
+    published: Published | None,
+    folder: Path,
+    refresh: int | None = None,
 ) -> list[Path]:
     """Write report.md, report.html, table.csv, table.tex and the pictures; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = [*draw_all(table, folder), *draw_gallery(table, study.seeds, folder)]
+    pictures = [*draw_all(table, folder), *draw_gallery(table, study.seeds, folder)] if table.rows else []
     refused = [finding.text for finding in findings if finding.refuses]
     warned = [finding.text for finding in findings if not finding.refuses]
     line, notes = facts(study, refused), remarks(table, published)
@@ -130,11 +155,12 @@ def write_report(
     html = page(
         title=study.title,
         facts=line,
-        lines=cells(table),
-        factors=len(table.names),
+        controls=filters(study, table),
+        tables=[("Arms", arms_table(table)), ("Runs", runs_table(study, table, folder))],
         boxes=[("refused", refused), ("warned", warned)],
         notes=notes,
         pictures=pictures,
+        refresh=refresh,
     )
     contents = {
         "report.md": text.rstrip() + "\n",
@@ -154,14 +180,16 @@ def _list(title: str, texts: Sequence[str]) -> list[str]:
 def facts(study: Study, refused: Sequence[str]) -> str:
     """Data, seeds, budget, commit and whether the comparison is controlled, in one line."""
     runs = [run for _, run in study.runs]
-    steps = sorted({run.result["steps"] for run in runs})
-    budget = f"{steps[0]:,} steps" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,} steps"
+    steps = [f"{count:,}" for count in sorted({run.result["steps"] for run in runs})]
+    budget = f"{' to '.join(steps[:: max(1, len(steps) - 1)])} steps" if steps else "no run finished"
     commits = " ".join(sorted({str(run.result["git"]["commit"])[:7] for run in runs}))
     prints = " ".join(sorted({str(run.result["data"]["fingerprint"])[:7] for run in runs}))
     seeds = f"{len(study.seeds)} paired seeds" if len(study.seeds) > 1 else "1 seed"
     if study.method != "grid":
         seeds = f"{len(runs)} trials of a {study.method} search"
-    parts = [seeds, budget, f"commit {commits}", f"data {prints}", f"controlled: {'no' if refused else 'yes'}"]
+    waiting = f"{len(study.unfinished)} of {len(runs) + len(study.unfinished)} runs unfinished"
+    parts = [*([waiting] if study.unfinished else []), seeds, budget, f"commit {commits}", f"data {prints}"]
+    parts.append(f"controlled: {'no' if refused else 'yes'}")
     return " · ".join(parts)
 
 

@@ -1,7 +1,7 @@
 """Finished runs, read back from their folders and grouped into the arms of an ablation."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -69,11 +69,35 @@ class Run:
 
     def curve(self, metric: str) -> dict[int, float]:
         """step -> value from `metrics.csv`; where a step occurs twice (after a resume), the last one counts."""
-        file = self.folder / "metrics.csv"
-        if not file.exists():
-            return {}
-        with file.open(newline="", encoding="utf-8") as lines:
-            return {int(row["step"]): float(row["value"]) for row in csv.DictReader(lines) if row["name"] == metric}
+        return read_curve(self.folder, metric)
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A run without a result: at work, stopped, or never started.
+
+    Attributes:
+        folder: the run folder; it need not exist.
+        values: what its sweep sets, by dotted key; empty without a sweep.
+        seed: None if the sweep sets none.
+    """
+
+    folder: Path
+    values: dict[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+
+    @property
+    def state(self) -> str:
+        """In words."""
+        return "unfinished" if self.folder.exists() else "not started"
+
+    @property
+    def problem(self) -> str:
+        """Why a report is incomplete without it, in a sentence."""
+        seed = "" if self.seed is None else f", seed {self.seed}"
+        which = f" ({_label(self.values)}{seed})" if self.values else ""
+        state = "is unfinished" if self.folder.exists() else "was never started"
+        return f"{self.folder.parent.name}/{self.folder.name}{which} {state}."
 
 
 @dataclass
@@ -101,9 +125,10 @@ class Study:
         swept: dotted keys of the factors; `group` is the first when several groups are compared.
         arms: in the order of the sweep.
         seeds: the seeds that every arm should have.
-        problems: one sentence for each run that is unfinished or cannot be placed.
+        problems: one sentence for each run that cannot be placed or has no finite metric.
         method: how the arms were chosen: `grid`, or a search whose arms have one run each.
         declared: all keys that the sweep file sets, also those with one value.
+        unfinished: the runs without a result.
     """
 
     title: str
@@ -116,6 +141,7 @@ class Study:
     problems: list[str]
     method: str = "grid"
     declared: list[str] = field(default_factory=list)
+    unfinished: list[Unfinished] = field(default_factory=list)
 
     @property
     def runs(self) -> list[tuple[Arm, Run]]:
@@ -148,28 +174,45 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def load_study(folders: Sequence[Path]) -> Study:
+def read_curve(folder: Path, metric: str) -> dict[int, float]:
+    """step -> value of a metric from the `metrics.csv` of a run, which may still grow; empty where it has none."""
+    try:
+        text = (folder / "metrics.csv").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    complete = text[: text.rfind("\n") + 1].splitlines()
+    rows = csv.reader(line for line in complete if metric in line)  # a run logs much, and reading fields takes time
+    return {int(row[0]): float(row[3]) for row in rows if len(row) == 4 and row[2] == metric}
+
+
+def load_study(folders: Sequence[Path], *, partial: bool = False) -> Study:
     """Read group folders (`runs/<group>`) into arms.
 
     A group that `litcv sweep` made is read by its `sweep.json`; any other by the overrides in which its runs differ.
 
+    Args:
+        folders: of the groups.
+        partial: the sweep still goes on, so arms without a finished run are kept and none need be finished.
+
     Raises:
-        UserError: a folder is missing or holds no finished run.
+        UserError: a folder is missing, or holds no finished run and `partial` is not given.
     """
     studies = [_load_group(folder) for folder in folders]
+    for study in studies:
+        if not study.runs and not (partial and study.unfinished):
+            raise UserError(f"{study.folders[0]}: holds no finished run (no */result.json); run the sweep first.")
+        if not partial:
+            study.arms = [arm for arm in study.arms if arm.runs]
     study = studies[0] if len(studies) == 1 else _merge(studies)
     for arm in study.arms:
-        arm.label = _values(arm) or study.title
+        arm.label = _label(arm.values) or study.title
     return study
 
 
 def _load_group(folder: Path) -> Study:
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder; name a group of runs such as runs/quickstart.")
-    study = _load_sweep_group(folder) if (folder / "sweep.json").exists() else _load_plain_group(folder)
-    if not study.runs:
-        raise UserError(f"{folder}: holds no finished run (no */result.json); run the sweep first.")
-    return study
+    return _load_sweep_group(folder) if (folder / "sweep.json").exists() else _load_plain_group(folder)
 
 
 def _load_run(folder: Path) -> Run:
@@ -184,20 +227,18 @@ def _load_run(folder: Path) -> Run:
 def _load_sweep_group(folder: Path) -> Study:
     plan = read_json(folder / "sweep.json")
     method, metric = plan.get("method", "grid"), Metric(**plan["metric"]) if plan["metric"] else None
-    arms, problems = [], []
+    arms, unfinished, problems = [], [], []
     for planned in plan["arms"]:
         arm = Arm({key: planned["values"].get(key) for key in plan["swept"]})
         for entry in planned["runs"]:
             place = folder / entry["id"]
             run = _load_run(place) if (place / "result.json").exists() else None
-            failed = run and method != "grid" and metric and run.metrics.get(metric.name, 0) is None
-            if run and not failed:
+            if run and method != "grid" and metric and run.metrics.get(metric.name, 0) is None:
+                problems.append(f"{run.name} ({_label(arm.values)}) has no finite metric.")
+            elif run:
                 arm.runs[entry["seed"]] = run
             else:
-                state = "is unfinished" if place.exists() else "was never started"
-                state = "has no finite metric" if failed else state
-                seed = f", seed {entry['seed']}" if method == "grid" else ""
-                problems.append(f"{folder.name}/{entry['id']} ({_values(arm)}{seed}) {state}.")
+                unfinished.append(Unfinished(place, arm.values, entry["seed"]))
         arms.append(arm)
     return Study(
         title=plan["description"].splitlines()[0] if plan["description"] else plan["name"],
@@ -205,18 +246,19 @@ def _load_sweep_group(folder: Path) -> Study:
         sweep_file=Path(plan["file"]),
         metric=metric,
         swept=plan["swept"],
-        arms=[arm for arm in arms if arm.runs],
+        arms=arms,
         seeds=distinct(entry["seed"] for planned in plan["arms"] for entry in planned["runs"]),
         problems=problems,
         method=method,
         declared=distinct(key for planned in plan["arms"] for key in planned["values"]),
+        unfinished=unfinished,
     )
 
 
 def _load_plain_group(folder: Path) -> Study:
     runs = [_load_run(file.parent) for file in sorted(folder.glob("*/result.json"))]
     begun = sorted(file.parent for file in folder.glob("*/run.json") if not (file.parent / "result.json").exists())
-    problems = [f"{folder.name}/{place.name} is unfinished." for place in begun]
+    problems = []
     overridden = distinct(key for run in runs for key, _ in split_arguments(run.result["command"]))
     factors = [key for key in overridden if key not in NOT_FACTORS and not key.startswith("run.")]
     swept = [key for key in factors if len(distinct(run.config.get(key) for run in runs)) > 1]
@@ -230,7 +272,8 @@ def _load_plain_group(folder: Path) -> Study:
             )
         arm.runs.setdefault(run.seed, run)
     seeds = sorted({run.seed for run in runs}, key=str)
-    return Study(folder.name, [folder], None, None, swept, list(arms.values()), seeds, problems)
+    unfinished = [Unfinished(place) for place in begun]
+    return Study(folder.name, [folder], None, None, swept, list(arms.values()), seeds, problems, unfinished=unfinished)
 
 
 def _merge(studies: Sequence[Study]) -> Study:
@@ -239,7 +282,7 @@ def _merge(studies: Sequence[Study]) -> Study:
     Its factors are the keys that the sweep of a group sets and that differ between the arms, and, as the first, the
     group where these do not tell all arms apart.
     """
-    arms = [(study.folders[0].name, arm) for study in studies for arm in study.arms]
+    arms = [(study.folders[0].name, arm) for study in studies for arm in study.arms if arm.runs]
     keys = distinct(key for study in studies for key in (*study.declared, *study.swept))
     settings = [{GROUP: group, **{key: _setting(arm, key) for key in keys}} for group, arm in arms]
     swept = [key for key in keys if len(distinct(setting[key] for setting in settings)) > 1]
@@ -257,6 +300,7 @@ def _merge(studies: Sequence[Study]) -> Study:
         ],
         seeds=distinct(seed for study in studies for seed in study.seeds),
         problems=[problem for study in studies for problem in study.problems],
+        unfinished=[run for study in studies for run in study.unfinished],
     )
 
 
@@ -265,6 +309,6 @@ def _setting(arm: Arm, key: str) -> Any:
     return arm.values.get(key, run.experiment if key == CONFIG else run.config.get(key))
 
 
-def _values(arm: Arm) -> str:
-    names = short_names(list(arm.values))
-    return ", ".join(f"{short}={show_level(key, arm.values[key])}" for key, short in names.items())
+def _label(values: Mapping[str, Any]) -> str:
+    names = short_names(list(values))
+    return ", ".join(f"{short}={show_level(key, values[key])}" for key, short in names.items())

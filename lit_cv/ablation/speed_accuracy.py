@@ -94,16 +94,21 @@ def speed_accuracy(table: Table) -> Figure | None:
 
 def _draw_arms(figure: Figure, axis: Axes, table: Table, rows: Sequence[Row]) -> None:
     styles = arm_styles(table)
+    others = [row for row in rows if not styles[row.arm.label].label]
+    if others:
+        _points(axis, table, others, marker=".", color=GREY, zorder=1)
     for row in rows:
         style = styles[row.arm.label]
-        order = 2 if style.label else 1
-        _point(axis, table, row, marker=style.marker, color=style.colour, label=style.label, zorder=order)
-    legend(figure, axis, others=any(style.label is None for style in styles.values()))
+        if style.label:
+            _points(axis, table, [row], marker=style.marker, color=style.colour, label=style.label, zorder=2)
+    legend(figure, axis, others=bool(others))
 
 
-def _point(axis: Axes, table: Table, row: Row, **look: Any) -> None:
-    spread = None if np.isnan(row.std) else [row.std * table.scale]
-    axis.errorbar([row.ms or 0], [row.mean * table.scale], yerr=spread, linestyle="none", capsize=3, **look)
+def _points(axis: Axes, table: Table, rows: Sequence[Row], **look: Any) -> None:
+    spreads = table.scale * np.array([row.std for row in rows])
+    errors = None if np.isnan(spreads).all() else spreads
+    scores = [row.mean * table.scale for row in rows]
+    axis.errorbar([row.ms or 0 for row in rows], scores, yerr=errors, linestyle="none", capsize=3, **look)
 
 
 def _draw_designs(
@@ -119,7 +124,7 @@ def _draw_designs(
         found = designs[row.arm.label]
         width = widths.get(found.size, (SMALL + LARGE) / 2)
         look = {"marker": markers[found.architecture], "color": colours[found.backbone], "markersize": width}
-        _point(axis, table, row, **look, markeredgecolor="white", markeredgewidth=0.8, zorder=3)
+        _points(axis, table, [row], **look, markeredgecolor="white", markeredgewidth=0.8, zorder=3)
         if counted and found.proposals is not None:
             _write(axis, table, row, str(found.proposals), (5, -9), color=FRONT)
     members = {letter: row for letter, row in zip(string.ascii_uppercase, front, strict=False) if len(front) > 1}

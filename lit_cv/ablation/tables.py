@@ -105,7 +105,7 @@ def make_table(study: Study, metric: str, *, maximize: bool, baseline: Arm, publ
     """Reduce the runs of a study to one row per arm, those of a search sorted from the best to the worst."""
     reference = baseline.scores(metric)
     rows = []
-    for arm in study.arms:
+    for arm in (arm for arm in study.arms if arm.runs):
         scores = arm.scores(metric)
         seconds = _middle(arm, "seconds_per_image")
         rows.append(
@@ -150,7 +150,7 @@ def cells(table: Table) -> list[list[str]]:
 
 def score(table: Table, mean: float, std: float) -> str:
     """`41.2 ± 0.4` in percent or `0.2512 ± 0.0031` as logged; the spread of one seed is `–`."""
-    return f"{_scaled(table, mean)} ± {NOTHING if math.isnan(std) else _scaled(table, std)}"
+    return f"{scaled(table, mean)} ± {NOTHING if math.isnan(std) else scaled(table, std)}"
 
 
 def difference(table: Table, row: Row) -> str:
@@ -159,12 +159,13 @@ def difference(table: Table, row: Row) -> str:
         return "baseline"
     if row.difference is None:
         return NOTHING
-    low, high = (_scaled(table, bound, "+") for bound in (row.difference.low, row.difference.high))
+    low, high = (scaled(table, bound, "+") for bound in (row.difference.low, row.difference.high))
     bounds = NOTHING if math.isnan(row.difference.low) else f"[{low}, {high}]"
-    return f"{_scaled(table, row.difference.mean, '+')} {bounds}"
+    return f"{scaled(table, row.difference.mean, '+')} {bounds}"
 
 
-def _scaled(table: Table, value: float, sign: str = "") -> str:
+def scaled(table: Table, value: float, sign: str = "") -> str:
+    """`41.2`: a value of the metric in percent, or with four decimals as logged."""
     return format(value * table.scale, f"{sign}.{1 if table.percent else 4}f")
 
 

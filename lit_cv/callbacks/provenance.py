@@ -12,6 +12,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.callbacks.model_checkpoint import ModelCheckpoint
+from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
@@ -92,6 +93,7 @@ class Provenance(Callback):
                 "fit_seconds": self._elapsed(),
                 "peak_memory_gb": peak_memory_gb(trainer.strategy.root_device),
                 "finished": _now(),
+                "wandb_url": _wandb_url(trainer),
             },
         )
 
@@ -144,6 +146,12 @@ def _images(trainer: L.Trainer) -> list[torch.Tensor]:
 
 def _stopped_early(trainer: L.Trainer) -> bool:
     return any(part.stopped for part in trainer.callbacks if isinstance(part, StopRequest))  # type: ignore[attr-defined]
+
+
+def _wandb_url(trainer: L.Trainer) -> str | None:
+    """Where W&B shows the run, None offline and without W&B."""
+    urls = [logger.experiment.url for logger in trainer.loggers if isinstance(logger, WandbLogger)]
+    return urls[0] if urls else None
 
 
 def _best(trainer: L.Trainer) -> dict[str, Any] | None:

@@ -1,0 +1,89 @@
+"""How long `litcv report` takes on a thousand runs: 200 arms of five seeds, and a random search of 1,000 arms.
+
+    python benchmarks/report_scale.py
+
+Writes run folders as the tests' made-up project does, each with the resolved config of a real experiment and a curve of
+400 lines, reports them with a fresh Python each time, and writes benchmarks/results/report_scale.json.
+"""
+
+import argparse
+import copy
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+from timing import write
+
+REPOSITORY = Path(__file__).parents[1]
+sys.path.insert(0, str(REPOSITORY / "tests" / "ablation"))
+
+from fake_project import write_run  # noqa: E402
+
+from lit_cv.runs import write_json  # noqa: E402
+
+EXPERIMENT = "experiments/voc/faster_rcnn_squeezenet.yaml"
+RATE, BACKBONE = "model.optimizer.lr", "model.network.backbone"
+LINES = 400  # of metrics.csv
+
+
+def resolved_config() -> dict[str, Any]:
+    """Return the config of a real experiment with every default, as a run writes it."""
+    command = [sys.executable, "-m", "lit_cv", "fit", "--config", EXPERIMENT, "--print_config"]
+    printed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    content: dict[str, Any] = yaml.safe_load(printed)
+    return content
+
+
+def write_group(group: Path, arms: int, seeds: int, config: dict[str, Any]) -> None:
+    """Write the run folders of a sweep over two factors, and its sweep.json."""
+    draw = random.Random(0)
+    planned = []
+    for arm in range(arms):
+        values = {RATE: 10 ** draw.uniform(-5, -1), BACKBONE: ("squeezenet1_0", "resnet50", "vgg16")[arm % 3]}
+        own = copy.deepcopy(config)
+        own["model"]["init_args"]["optimizer"]["init_args"]["lr"] = values[RATE]
+        own["model"]["init_args"]["network"]["init_args"]["backbone"] = values[BACKBONE]
+        runs = [{"seed": seed, "id": f"{arm:05x}{seed:05x}"} for seed in range(seeds)]
+        for run in runs:
+            folder = group / run["id"]
+            write_run(folder, seed=run["seed"], config=own, score=draw.random(), seconds_per_image=draw.random())
+            with (folder / "metrics.csv").open("a") as lines:
+                lines.writelines(f"{step},0,train/loss,{1 / step}\n" for step in range(1, LINES))
+        planned.append({"values": values, "runs": runs})
+    plan = {"name": group.name, "description": "", "file": "none.yaml", "swept": [RATE, BACKBONE], "arms": planned}
+    write_json(group / "sweep.json", {**plan, "metric": {"name": "val/map_50", "goal": "maximize"}})
+
+
+def main() -> None:
+    """Measure, print and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds = parser.parse_args().rounds
+    config = resolved_config()
+    medians, sizes = {}, {}
+    with tempfile.TemporaryDirectory() as place:
+        for arms, seeds in ((200, 5), (1000, 1)):
+            group = Path(place) / f"{arms} arms, {seeds} seeds"
+            write_group(group, arms, seeds, config)
+            seconds = []
+            for _ in range(rounds):
+                start = time.perf_counter()
+                subprocess.run([sys.executable, "-m", "lit_cv", "report", group], check=True, capture_output=True)
+                seconds.append(time.perf_counter() - start)
+            medians[group.name] = round(statistics.median(seconds), 2)
+            sizes[group.name] = round((group / "report" / "report.html").stat().st_size / 1e6, 2)
+            print(f"{medians[group.name]:6.2f} s, report.html {sizes[group.name]:5.2f} MB  {group.name}")
+    machine = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "python": platform.python_version()}
+    write("report_scale", {**machine, "median_seconds": medians, "report_html_megabytes": sizes})
+
+
+if __name__ == "__main__":
+    main()
