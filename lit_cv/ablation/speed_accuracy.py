@@ -96,11 +96,11 @@ def _draw_arms(figure: Figure, axis: Axes, table: Table, rows: Sequence[Row]) ->
     styles = arm_styles(table)
     others = [row for row in rows if not styles[row.arm.label].label]
     if others:
-        _points(axis, table, others, marker=".", color=GREY, zorder=1)
+        _points(axis, table, others, marker=".", color=GREY, zorder=1, elinewidth=0.5)
     for row in rows:
         style = styles[row.arm.label]
         if style.label:
-            _points(axis, table, [row], marker=style.marker, color=style.colour, label=style.label, zorder=2)
+            _points(axis, table, [row], marker=style.marker, color=style.colour, label=style.label, capsize=3)
     legend(figure, axis, others=bool(others))
 
 
@@ -108,7 +108,7 @@ def _points(axis: Axes, table: Table, rows: Sequence[Row], **look: Any) -> None:
     spreads = table.scale * np.array([row.std for row in rows])
     errors = None if np.isnan(spreads).all() else spreads
     scores = [row.mean * table.scale for row in rows]
-    axis.errorbar([row.ms or 0 for row in rows], scores, yerr=errors, linestyle="none", capsize=3, **look)
+    axis.errorbar([row.ms or 0 for row in rows], scores, yerr=errors, linestyle="none", **look)
 
 
 def _draw_designs(

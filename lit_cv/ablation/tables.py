@@ -8,6 +8,7 @@ import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lit_cv.ablation.published import Published
 from lit_cv.ablation.results import Arm, Study
@@ -140,12 +141,17 @@ def cells(table: Table) -> list[list[str]]:
     header = [*table.names.values(), table.metric, "Δ to baseline [95 %]"]
     lines = [header + (["published"] if with_published else []) + ["params", "GFLOPs", "ms/image", "GB"]]
     for row in table.rows:
-        line = [show_level(key, row.arm.values[key]) for key in table.names]
+        line = [level(key, row.arm.values[key]) for key in table.names]
         line += [score(table, row.mean, row.std), difference(table, row)]
         line += [_number(row.published, ".1f")] if with_published else []
         line += ["–" if row.params is None else f"{row.params / 1e6:.1f} M", _number(row.gflops, ".1f")]
         lines.append([*line, _number(row.ms, ".1f"), _number(row.gigabytes, ".2f")])
     return lines
+
+
+def level(key: str, value: Any) -> str:
+    """The value of a factor, a number with five digits; the CSV has them all."""
+    return f"{value:.5g}" if isinstance(value, float) else show_level(key, value)
 
 
 def score(table: Table, mean: float, std: float) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from lit_cv.ablation.results import GROUP, Run, Study, Unfinished, read_curve
-from lit_cv.ablation.tables import NOTHING, Table, cells, scaled
-from lit_cv.ablation.values import duration, show_level
+from lit_cv.ablation.tables import NOTHING, Table, cells, level, scaled
+from lit_cv.ablation.values import duration
 
 FILES = {"log.txt": "log", "config.yaml": "config", "metrics.csv": "metrics", "pictures": "pictures"}
 RANGES, MOST_OPTIONS = 4, 30
@@ -99,7 +99,7 @@ def _run(
 
 def _level(key: str, value: Any) -> Cell:
     numeric = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-    return Cell(show_level(key, value), _number(value) if numeric else None)
+    return Cell(level(key, value), _number(value) if numeric else None)
 
 
 def _number(value: float | None) -> float:
@@ -142,8 +142,8 @@ def filters(study: Study, table: Table) -> str:
 
 
 def _options(levels: Sequence[Cell]) -> str:
-    texts = list(dict.fromkeys(level.text for level in levels))
-    numbers = sorted({level.number for level in levels if level.number is not None and not math.isnan(level.number)})
+    texts = list(dict.fromkeys(cell.text for cell in levels))
+    numbers = sorted({cell.number for cell in levels if cell.number is not None and not math.isnan(cell.number)})
     if len(texts) <= MOST_OPTIONS or len(numbers) < MOST_OPTIONS:
         return "".join(f"<option>{escape(text)}</option>" for text in texts)
     bounds = [numbers[i * (len(numbers) - 1) // RANGES] for i in range(RANGES + 1)]
