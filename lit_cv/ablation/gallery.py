@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from lit_cv.ablation.plot_style import few_digits
 from lit_cv.ablation.results import Arm, Run
 from lit_cv.ablation.tables import Table
 from lit_cv.errors import UserError
@@ -46,10 +47,10 @@ def draw_gallery(table: Table, seeds: Sequence[int | None], folder: Path) -> lis
         pictures = [last_pictures(arm.runs[seed]) if seed in arm.runs else {} for arm in arms]
         images = sorted(set.intersection(*map(set, pictures)))[:IMAGES]
         if images:
-            title = f"seed {seed}" + (
-                f" · {len(arms)} of {len(table.rows)} arms" if len(arms) < len(table.rows) else ""
-            )
-            figure = _figure([[own[image] for own in pictures] for image in images], [arm.label for arm in arms], title)
+            parts = [f"seed {seed}"] if seed is not None else []
+            parts += [f"{len(arms)} of {len(table.rows)} arms"] if len(arms) < len(table.rows) else []
+            labels = [few_digits(arm.label) for arm in arms]
+            figure = _figure([[own[image] for own in pictures] for image in images], labels, " · ".join(parts))
             figure.savefig(folder / "gallery.png", dpi=150, bbox_inches="tight", facecolor="white")
             return [folder / "gallery.png"]
     return []

@@ -1,5 +1,6 @@
 """How every picture of a report looks. Colours are Okabe and Ito's, which colour-blind readers can tell apart."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":", "-", "--", "-.")
 GREY = "#BBBBBB"
 LABEL_LENGTH = 60
+LONG_NUMBER = re.compile(r"\d+\.\d{5,}(e[+-]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,14 @@ def unit(table: Table) -> str:
 
 
 def short(text: str) -> str:
-    """A label of bounded length."""
+    """A label of bounded length, its numbers with four digits."""
+    text = few_digits(text)
     return text if len(text) <= LABEL_LENGTH else f"{text[: LABEL_LENGTH - 1]}…"
+
+
+def few_digits(text: str) -> str:
+    """A text whose long decimal numbers, as a search draws them, are rounded to four digits."""
+    return LONG_NUMBER.sub(lambda match: f"{float(match[0]):.4g}", text)
 
 
 def bare(axis: Axes) -> None:

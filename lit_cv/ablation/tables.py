@@ -17,6 +17,7 @@ from lit_cv.ablation.values import short_names, show_level
 
 IN_PERCENT = re.compile(r"(^|[_/])(m?ap|mar|m?iou|pckh?|acc|accuracy|error|recall|precision)([_/]|$)")
 NOTHING = "–"
+ROWS_OF_A_PAGE = 40
 LATEX = {
     "\\": r"\textbackslash{}",
     **{sign: f"\\{sign}" for sign in "{}$&#%_"},
@@ -29,7 +30,7 @@ LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': "''",  # \textquotedbl needs fonts in T1 encoding
 }
 
 
@@ -189,11 +190,13 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """The table in LaTeX (packages booktabs and textcomp)."""
+    """The table in LaTeX, with the package booktabs, and longtable where it is longer than a page."""
     header, *rows = [" & ".join(map(escape_latex, line)) + r" \\" for line in cells(table)]
     factors, numbers = len(table.names), len(cells(table)[0]) - len(table.names)
-    body = [r"\toprule", header, r"\midrule", *rows, r"\bottomrule"]
-    return "\n".join([rf"\begin{{tabular}}{{{'l' * factors}{'r' * numbers}}}", *body, r"\end{tabular}"]) + "\n"
+    repeated = [r"\endhead"] if len(rows) > ROWS_OF_A_PAGE else []
+    body = [r"\toprule", header, r"\midrule", *repeated, *rows, r"\bottomrule"]
+    kind = "longtable" if len(rows) > ROWS_OF_A_PAGE else "tabular"
+    return "\n".join([rf"\begin{{{kind}}}{{{'l' * factors}{'r' * numbers}}}", *body, rf"\end{{{kind}}}"]) + "\n"
 
 
 def escape_latex(text: str) -> str:

@@ -1,5 +1,6 @@
 """The page of a report as a browser shows it: a search of 200 arms, of one run each."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from lit_cv.runs import write_json
 RATE, DECAY, BACKBONE = "model.optimizer.lr", "model.optimizer.weight_decay", "model.network.backbone"
 BACKBONES = ("resnet50", "a_b <i>&% ±", "vgg16")
 RUNS = 200
+needs_latex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 needs_chromium = pytest.mark.skipif(chromium.PROGRAM is None, reason="chromium is not installed")
 
 
@@ -162,6 +164,26 @@ def test_no_picture_of_a_search_has_a_bar_for_each_arm(report):
     for file in report.glob("*.png"):
         with Image.open(file) as picture:
             assert max(picture.size) < 3000
+
+
+@needs_latex
+@pytest.mark.parametrize("arms", [1, 3, 200])
+def test_the_latex_table_compiles(arms, tmp_path):
+    values = ["50% & more", "x_y#{z}~^\\$", 'a|b<c>"±"', *range(arms)][:arms]
+    group = tmp_path / "group"
+    for number, value in enumerate(values):
+        write_run(
+            group / str(number), config={"model": {"a_b": value}}, command=["fit", f"--model.a_b={json.dumps(value)}"]
+        )
+    assert run_report([group]) == 0
+    packages = r"\usepackage{booktabs}\usepackage{longtable}"
+    text = rf"\documentclass{{article}}{packages}\begin{{document}}\input{{table}}\end{{document}}"
+    (group / "report" / "document.tex").write_text(text)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "document.tex"]
+    done = subprocess.run(command, cwd=group / "report", capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "Missing character" not in (group / "report" / "document.log").read_text()
+    assert "Overfull \\vbox" not in (group / "report" / "document.log").read_text()
 
 
 @pytest.mark.slow
