@@ -63,7 +63,7 @@ def write_group(group: Path, arms: int, seeds: int, config: dict[str, Any]) -> N
 
 
 def report(group: Path) -> tuple[float, float]:
-    """Return the seconds that a report takes, by the clock and of processors: the latter a busy machine does not raise."""
+    """Return the seconds that a report takes, by the clock and of processors (the same on a busy machine)."""
     start, before = time.perf_counter(), os.times()
     subprocess.run([sys.executable, "-m", "lit_cv", "report", group], check=True, capture_output=True)
     after = os.times()

@@ -43,7 +43,8 @@ def run_report(
         force: write the report although the runs are not comparable; it then says so.
         output: where to write; by default `report/` in the first group folder.
         published: CSV with published numbers; by default `published/<group>.csv` beside the sweep file.
-        watch: seconds between two looks for news, while runs are unfinished; by default the report is written once.
+        watch: seconds between two looks for news, while runs are unfinished; the report is then written even if runs
+            are not comparable. By default it is written once.
 
     Returns:
         0, or 1 when the runs cannot be compared and `force` is not given.

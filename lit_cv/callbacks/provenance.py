@@ -150,8 +150,8 @@ def _stopped_early(trainer: L.Trainer) -> bool:
 
 def _wandb_url(trainer: L.Trainer) -> str | None:
     """Where W&B shows the run, None offline and without W&B."""
-    urls = [logger.experiment.url for logger in trainer.loggers if isinstance(logger, WandbLogger)]
-    return urls[0] if urls else None
+    runs = [logger.experiment for logger in trainer.loggers if isinstance(logger, WandbLogger)]
+    return next((str(run.url) for run in runs if not run.offline), None)
 
 
 def _best(trainer: L.Trainer) -> dict[str, Any] | None:
