@@ -90,6 +90,10 @@ def _training(verb: str, args: list[str]) -> int:
     if not args or "--help" in args or "-h" in args:
         print(f"usage: litcv {verb} ...\n\n{summary}\n\n{more}\n\nexample:\n  {example}")
         return 0 if args else 2
+    from lit_cv import slurm
+
+    if slurm.is_task():
+        slurm.listen()  # before the imports, which take seconds
     _refuse_missing_config(args)
     from lit_cv import training
 
@@ -126,18 +130,26 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _add_sweep(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    from lit_cv.ablation.slurm_options import Resources
+
     parser = _verb(verbs, "sweep", "run every trial of a W&B sweep file; run it again and it finishes what is missing",
                    "litcv sweep sweeps/quickstart.yaml --workers 2", _sweep)  # fmt: skip
     parser.add_argument("file", type=Path, metavar="FILE", help="a W&B sweep file")
-    parser.add_argument("--executor", choices=["local"], default="local", help="where the trials run")
+    parser.add_argument("--executor", choices=["local", "slurm"], default="local", help="where the trials run (local)")
     parser.add_argument("--workers", type=int, help="trials at once (one a GPU, or one without GPUs)")
     parser.add_argument("--gpus-per-run", type=int, default=1, help="GPUs of each trial (1)")
     parser.add_argument("--runs", type=int, help="how many runs a random or bayes sweep without `run_cap` has")
-    parser.add_argument("--dry-run", action="store_true", help="print the trials and an estimate, start nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print the trials (or Slurm's script), start nothing")
+    parser.add_argument("--status", action="store_true", help="print the state of every run, start nothing")
+    Resources.add_arguments(parser)
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from lit_cv.ablation.launch import run_sweep
+    from lit_cv.ablation.launch import run_status, run_sweep
+    from lit_cv.ablation.slurm_options import Resources
+
+    if options.status:
+        return run_status(options.file)
 
     def preflight(trials: Sequence[Sequence[str]], metric: str | None) -> None:
         from lit_cv.preflight import check_trials
@@ -150,6 +162,7 @@ def _sweep(options: argparse.Namespace) -> int:
         workers=options.workers,
         gpus_per_run=options.gpus_per_run,
         runs=options.runs,
+        resources=Resources.of(options),
         dry_run=options.dry_run,
         preflight=preflight,
     )

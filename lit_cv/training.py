@@ -9,15 +9,18 @@ from typing import Any, Literal
 
 import lightning as L
 import yaml
+from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch.callbacks.model_checkpoint import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger, WandbLogger
 
+from lit_cv import slurm
 from lit_cv.arguments import parse
 from lit_cv.callbacks.after_training import AfterTraining
 from lit_cv.callbacks.checkpoint import AtomicCheckpointIO, LastCheckpoint, last_checkpoint
 from lit_cv.callbacks.metrics_csv import MetricsCSV
 from lit_cv.callbacks.predictions import PredictionWriter
+from lit_cv.callbacks.preemption import Preemption, leaving_when_preempted
 from lit_cv.callbacks.provenance import Provenance
 from lit_cv.callbacks.stop_request import StopRequest
 from lit_cv.errors import UserError
@@ -96,8 +99,13 @@ class LitCLI(LightningCLI):
                 checkpoints, "best", monitor, mode="min" if "loss" in monitor else "max", enable_version_counter=False
             )
             every = self._get(self.config_init, "run").checkpoint_every
-            callbacks += [self.provenance, best, LastCheckpoint(checkpoints, every), StopRequest(self.folder)]
+            last = LastCheckpoint(checkpoints, every)
+            callbacks += [self.provenance, best, last, StopRequest(self.folder)]
             kwargs |= {"default_root_dir": self.folder, "logger": self._loggers(trainer["logger"])}
+            if slurm.is_task():
+                callbacks.append(Preemption(last))
+                kwargs["plugins"].append(SLURMEnvironment(auto_requeue=False))  # its handler saves inside the signal
+                kwargs |= slurm.trainer_settings(trainer)
         else:
             kwargs |= {"logger": False, "enable_checkpointing": False}
         return super().instantiate_trainer(**kwargs, callbacks=callbacks)
@@ -181,17 +189,19 @@ def fit(args: Sequence[str], resume: bool) -> None:
         UserError: the folder already holds a run and `resume` is off, or another process works in it.
     """
     folder = run_folder(args)
-    if not is_first_process():
-        LitCLI(args, folder, last_checkpoint(folder / "checkpoints"))
-        return
     if is_finished(folder):
         if not resume:
             raise UserError(f"{folder}: this run is already finished; delete the folder to do it again.")
         print(f"already finished: {folder / 'result.json'}")
         return
+    if not is_first_process():
+        with leaving_when_preempted():
+            LitCLI(args, folder, last_checkpoint(folder / "checkpoints"))
+        return
     if (folder / "run.json").exists() and not resume:
         raise UserError(f"{folder}: this run was begun; add --resume to go on, or delete the folder to start anew.")
-    with lock(folder / ".lock", f"{folder}: another process is working on this run; wait for it or stop it."):
+    busy = f"{folder}: another process is working on this run; wait for it or stop it."
+    with leaving_when_preempted(), lock(folder / ".lock", busy):
         LitCLI(args, folder, last_checkpoint(folder / "checkpoints"))
 
 

@@ -1,6 +1,5 @@
 """`litcv sweep FILE`: plan the runs of a sweep, leave out what is finished, hand the rest to an executor."""
 
-import shlex
 import shutil
 import statistics
 from collections.abc import Callable, Sequence
@@ -13,6 +12,9 @@ from lit_cv.ablation.changes import refuse_changes
 from lit_cv.ablation.jobs import FixedQueue, Job, Queue
 from lit_cv.ablation.results import read_json
 from lit_cv.ablation.search import BayesQueue, Point, searched_trials, total_runs
+from lit_cv.ablation.slurm import SlurmExecutor
+from lit_cv.ablation.slurm_options import DEFAULT, Resources
+from lit_cv.ablation.status import status
 from lit_cv.ablation.stopping import EarlyTermination, UntilTarget
 from lit_cv.ablation.sweep import SEED, Sweep, Trial, load_sweep
 from lit_cv.ablation.values import canonical, duration, short_names, show_level
@@ -31,6 +33,10 @@ class Executor(Protocol):
         """Run what the queue hands out, report progress, and return what failed; one failure stops no other."""
         ...
 
+    def preview(self, jobs: Sequence[Job]) -> str:
+        """What would be carried out, for `--dry-run`."""
+        ...
+
 
 def run_sweep(
     path: Path,
@@ -39,6 +45,7 @@ def run_sweep(
     workers: int | None = None,
     gpus_per_run: int = 1,
     runs: int | None = None,
+    resources: Resources = DEFAULT,
     dry_run: bool = False,
     preflight: Preflight,
 ) -> int:
@@ -46,16 +53,17 @@ def run_sweep(
 
     Args:
         path: a W&B sweep file.
-        executor: where to run; `local`.
+        executor: where to run; `local` or `slurm`.
         workers: runs at once; by default one per `gpus_per_run` visible GPUs, or one on a machine without a GPU.
         gpus_per_run: GPUs that each run sees.
         runs: how many runs the sweep has, if its file has no smaller `run_cap`.
+        resources: what each run asks of Slurm.
         dry_run: only print what would be run.
         preflight: called before the first run starts, with the arguments of every run to be done and the metric's name;
             raises UserError for a parameter or metric that the experiment does not have.
 
     Returns:
-        0 when every run of the sweep is finished, else 1.
+        0 when every run of the sweep is finished or submitted, else 1.
 
     Raises:
         UserError: a bad sweep file, an unknown executor, or another runner at work on the same sweep.
@@ -65,20 +73,38 @@ def run_sweep(
         raise UsageError(f"--runs {runs}: give at least 1.")
     if runs is not None:
         sweep = replace(sweep, run_cap=min(runs, sweep.run_cap or runs))
-    return launch(sweep, make_executor(executor, workers, gpus_per_run), dry_run=dry_run, preflight=preflight)
+    place = make_executor(executor, sweep, workers, gpus_per_run, resources)
+    return launch(sweep, place, dry_run=dry_run, preflight=preflight)
 
 
-def make_executor(name: str, workers: int | None, gpus_per_run: int) -> Executor:
+def make_executor(name: str, sweep: Sweep, workers: int | None, gpus_per_run: int, resources: Resources) -> Executor:
     """The executor of this name.
 
     Raises:
-        UserError: there is none.
+        UsageError: there is none, or an option belongs to another one.
     """
+    if name == "slurm":
+        if workers is not None or gpus_per_run != 1:
+            raise UsageError("--workers and --gpus-per-run are options of --executor local; see --max-parallel.")
+        return SlurmExecutor(sweep.name, resources)
     if name != "local":
-        raise UserError(f"--executor {name}: there is no such executor; write --executor local.")
+        raise UsageError(f"--executor {name}: there is no such executor; write --executor local.")
+    if resources != DEFAULT:
+        raise UsageError("--nodes, --time and the other options of a Slurm job need --executor slurm.")
     from lit_cv.ablation.local import LocalExecutor
 
     return LocalExecutor(workers, gpus_per_run)
+
+
+def run_status(path: Path) -> int:
+    """Print the state of every run of a sweep file; returns 0.
+
+    Raises:
+        UserError: a bad sweep file, or Slurm cannot be asked about runs that were submitted to it.
+    """
+    sweep = load_sweep(path)
+    print(status(sweep.name, plan(sweep)))
+    return 0
 
 
 def launch(sweep: Sweep, executor: Executor, *, dry_run: bool, preflight: Preflight) -> int:
@@ -90,7 +116,7 @@ def launch(sweep: Sweep, executor: Executor, *, dry_run: bool, preflight: Prefli
         missing = [job for job in jobs if not job.finished]
         print(overview(sweep, jobs, missing, executor.workers), flush=True)
         if dry_run:
-            print("\n".join(shlex.join(job.command) for job in missing))
+            print(executor.preview(missing))
             if more := total_runs(sweep, len(jobs)) - len(jobs):
                 print(f"The other {more} trials depend on the results of these.")
             return 0
@@ -103,6 +129,9 @@ def launch(sweep: Sweep, executor: Executor, *, dry_run: bool, preflight: Prefli
         except KeyboardInterrupt:
             print("Stopped. The same command continues where this one ended.", flush=True)
             return 1
+        if any(not job.finished for job in missing if job not in failed):
+            print(f"Follow them: litcv sweep {sweep.path} --status", flush=True)
+            return 0
         jobs = plan(sweep)
         finished = sum(job.finished for job in jobs)
         print(f"{finished} of {len(jobs)} runs finished. Table: litcv report {group}", flush=True)
@@ -177,6 +206,7 @@ def overview(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], workers:
     if not missing or not seconds:
         return line
     typical = statistics.median(seconds)
+    workers = min(workers, len(missing))
     total = duration(typical * -(-len(missing) // workers))
     basis = f"{workers} at once, {duration(typical)} each as in {len(seconds)} earlier runs"
     return f"{line}; the rest takes about {total} ({basis})"

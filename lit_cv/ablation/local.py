@@ -1,11 +1,13 @@
 """The local executor: several runs at once as subprocesses of this machine, on its GPUs or its CPU cores."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +78,10 @@ class LocalExecutor:
                     os.killpg(run.process.pid, signal.SIGKILL)
                     run.process.wait()
         return failed
+
+    def preview(self, jobs: Sequence[Job]) -> str:
+        """Their commands, one a line."""
+        return "\n".join(shlex.join(job.command) for job in jobs)
 
     def _start(self, job: Job) -> Running:
         job.folder.mkdir(parents=True, exist_ok=True)

@@ -55,10 +55,8 @@ class LastCheckpoint(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save when `every` steps have passed."""
-        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        due = trainer.global_step - self._saved_step >= self.every
-        if stepped and due and not _validation_follows(trainer, batch_idx):
-            self._save(trainer)
+        if trainer.global_step - self._saved_step >= self.every and self.can_save_after(trainer, batch_idx):
+            self.save(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Note when it was."""
@@ -66,14 +64,24 @@ class LastCheckpoint(Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save if the epoch ended with a validation."""
-        if self._validated_step == trainer.global_step:
-            self._save(trainer)
+        if self.can_save_after_epoch(trainer):
+            self.save(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save the final weights."""
-        self._save(trainer)
+        self.save(trainer)
 
-    def _save(self, trainer: L.Trainer) -> None:
+    def can_save_after(self, trainer: L.Trainer, batch_idx: int) -> bool:
+        """Whether the end of this batch is a moment to go on from: an optimiser step, no validation follows."""
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        return stepped and not _validation_follows(trainer, batch_idx)
+
+    def can_save_after_epoch(self, trainer: L.Trainer) -> bool:
+        """Whether the end of this epoch is one: a validation closed it."""
+        return self._validated_step == trainer.global_step
+
+    def save(self, trainer: L.Trainer) -> None:
+        """Write `last.ckpt`, in all processes together."""
         trainer.save_checkpoint(self.path, weights_only=False)
         self._saved_step = trainer.global_step
 

@@ -120,6 +120,7 @@ class Provenance(Callback):
             "hardware": {
                 "device": device_name(trainer.strategy.root_device),
                 "devices": trainer.world_size,
+                "nodes": trainer.num_nodes,
                 "threads": torch.get_num_threads(),
             },
             "data": {"fingerprint": data.fingerprint, "counts": data.counts},

@@ -1,0 +1,87 @@
+"""`litcv sweep FILE --status`: the state of every run of a sweep, from the run folders and from Slurm's queue."""
+
+import csv
+import fcntl
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from lit_cv.ablation.jobs import Job
+from lit_cv.ablation.slurm_queue import Submissions, Task
+
+ERROR = re.compile(r"litcv: error: |[\w.]*(Error|Exception)\b")
+TAIL_BYTES = 8192
+
+
+def status(name: str, jobs: Sequence[Job]) -> str:
+    """A table of all runs, one a line: its id, the trial, its state and what is known about it.
+
+    Raises:
+        UserError: runs were submitted to Slurm, and its queue cannot be asked.
+    """
+    tasks = Submissions(jobs[0].folder.parent).tasks()
+    states = [_state(job.folder, tasks.get(job.folder.name)) for job in jobs]
+    counts = ", ".join(f"{count} {state}" for state, count in Counter(state for state, _ in states).items())
+    rows = [(job.folder.name, job.label, *state) for job, state in zip(jobs, states, strict=True)]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = ["  ".join([*map(str.ljust, row[:3], widths), row[3]]).rstrip() for row in rows]
+    return "\n".join([f"{name}: {len(jobs)} runs: {counts}", *lines])
+
+
+def _state(folder: Path, task: Task | None) -> tuple[str, str]:
+    """The state of a run in a word or two, and the details."""
+    if (folder / "result.json").exists():
+        return "finished", ""
+    if task is not None and task.active:
+        return _of_active(folder, task)
+    if task is None and _locked(folder / ".lock"):
+        return "running", _step(folder)
+    log = _last_line(folder / "log.txt")
+    if task is not None:
+        ended = task.state.lower().replace("_", " ")
+        state = {"completed": "unfinished", "": "unfinished"}.get(ended, ended)
+        return state, _joined(f"job {task.name}", task.nodes and f"on {task.nodes}", _step(folder), log)
+    if not (folder / "run.json").exists() and not log:
+        return "not started", ""
+    return "failed" if ERROR.match(log) else "unfinished", _joined(_step(folder), log)
+
+
+def _of_active(folder: Path, task: Task) -> tuple[str, str]:
+    again = f"requeued {task.restarts} times" if task.restarts > 1 else "requeued once" if task.restarts else ""
+    if task.state == "PENDING":
+        return "requeued" if again else "pending", _joined(f"job {task.name}", task.reason, again, _step(folder))
+    where = _joined(f"job {task.name}", f"on {task.nodes}", _step(folder), task.elapsed, again)
+    return task.state.lower(), where
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+def _locked(path: Path) -> bool:
+    """Whether a process of this machine works on the run."""
+    if not path.exists():
+        return False
+    with path.open() as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _step(folder: Path) -> str:
+    """`step 120`: the last one that was logged."""
+    row = next(csv.reader([_last_line(folder / "metrics.csv")]), [])
+    return f"step {row[0]}" if row and row[0].isdigit() else ""
+
+
+def _last_line(path: Path) -> str:
+    """The last line of a text file that says something; empty if there is none."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+        lines = file.read().decode(errors="replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")

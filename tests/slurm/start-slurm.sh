@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# A real Slurm cluster of two nodes, n1 and n2, on this one machine (Debian or Ubuntu, as root), with accounting.
+# Installs what is missing; safe to repeat; stop-slurm.sh ends it.
+set -euo pipefail
+cd "$(dirname "$0")"
+[ "$(id -u)" = 0 ] || { echo "start-slurm.sh: run it as root" >&2; exit 1; }
+if [ -e /etc/slurm/slurm.conf ] && ! grep -q ^ClusterName=litcvtest /etc/slurm/slurm.conf; then
+  echo "start-slurm.sh: /etc/slurm/slurm.conf is another cluster's" >&2
+  exit 1
+fi
+logs=/var/log/slurm database=/var/lib/slurm-test-database socket=/run/mysqld/mysqld.sock
+
+until_true() {  # until_true SECONDS COMMAND...: try ten times a second
+  local tries=$(($1 * 10)); shift
+  until "$@" > /dev/null 2>&1; do ((tries-- > 0)) || { echo "start-slurm.sh: gave up on: $*" >&2; exit 1; }; sleep 0.1; done
+}
+
+if ! command -v slurmctld slurmd munged slurmdbd mariadbd > /dev/null; then
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y -qq --no-install-recommends \
+    slurm-wlm slurmdbd munge mariadb-server > /dev/null
+fi
+./stop-slurm.sh
+mkdir -p /etc/slurm $logs /run/slurm /run/munge /run/mysqld /var/spool/{slurmctld,slurmd-n1,slurmd-n2} $database
+rm -rf /var/spool/slurmctld/*
+
+# munge signs every message between the daemons
+[ -s /etc/munge/munge.key ] || dd if=/dev/urandom of=/etc/munge/munge.key bs=1024 count=1 status=none
+chown -R munge:munge /etc/munge /run/munge /var/log/munge /var/lib/munge
+chmod 400 /etc/munge/munge.key
+chmod 755 /run/munge
+runuser -u munge -- /usr/sbin/munged
+
+# Two slurmd with ports of their own; without systemd and cgroups, processes are tracked by their parents. Nodes claim
+# four CPUs each, whatever the machine has. A requeued job waits for its old credential to expire, 120 s unless told.
+cat > /etc/slurm/slurm.conf << CONF
+ClusterName=litcvtest
+SlurmctldHost=$(hostname -s)(127.0.0.1)
+SlurmUser=root
+AuthInfo=cred_expire=2
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=localhost
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+MpiDefault=none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SchedulerParameters=bf_interval=2,sched_interval=2,sched_min_interval=0
+SlurmdParameters=config_overrides
+ReturnToService=2
+KillWait=5
+OverTimeLimit=0
+JobRequeue=1
+StateSaveLocation=/var/spool/slurmctld
+SlurmdSpoolDir=/var/spool/slurmd-%n
+SlurmctldPidFile=/run/slurm/slurmctld.pid
+SlurmdPidFile=/run/slurm/slurmd-%n.pid
+SlurmctldLogFile=$logs/slurmctld.log
+SlurmdLogFile=$logs/slurmd-%n.log
+NodeName=n[1-2] NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=[6821-6822] CPUs=4 RealMemory=8000
+PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+CONF
+for node in n1 n2; do  # the first node's name is where the processes of a run meet
+  getent hosts $node > /dev/null || echo "127.0.0.1 $node" >> /etc/hosts
+done
+
+# accounting: slurmdbd and its database
+chown mysql:mysql /run/mysqld $database
+mariadb=(--no-defaults --user=mysql --datadir=$database --socket=$socket)
+[ -d $database/mysql ] || mariadb-install-db --no-defaults --user=mysql --datadir=$database --skip-test-db \
+  --auth-root-authentication-method=normal > $logs/mariadb.log 2>&1
+setsid mariadbd "${mariadb[@]}" --skip-networking --pid-file=/run/mysqld/slurm-test.pid --innodb-buffer-pool-size=32M \
+  --innodb-lock-wait-timeout=900 --skip-log-bin < /dev/null >> $logs/mariadb.log 2>&1 &
+sql=(mariadb --no-defaults -uroot --socket=$socket -e)
+until_true 30 "${sql[@]}" "select 1"
+"${sql[@]}" "create database if not exists slurm; create user if not exists slurm@localhost identified by 'slurm';
+  grant all on slurm.* to slurm@localhost"
+cat > /etc/slurm/slurmdbd.conf << CONF
+DbdHost=localhost
+SlurmUser=root
+StorageType=accounting_storage/mysql
+StorageHost=localhost
+StorageUser=slurm
+StoragePass=slurm
+StorageLoc=slurm
+PidFile=/run/slurm/slurmdbd.pid
+LogFile=$logs/slurmdbd.log
+CONF
+chmod 600 /etc/slurm/slurmdbd.conf
+slurmdbd
+until_true 30 sacctmgr -n show cluster
+sacctmgr -n -P show cluster format=cluster | grep -qx litcvtest || sacctmgr -i -Q add cluster litcvtest > /dev/null
+# ids go on from the last one in the database
+last=$(sacct -a -X -n -P -S 2000-01-01 -o jobidraw 2> /dev/null | sort -n | tail -n 1 || true)
+echo "FirstJobId=$((${last:-0} + 1))" >> /etc/slurm/slurm.conf
+
+slurmctld -c
+for node in n1 n2; do slurmd -N $node; done
+until_true 20 timeout 5 srun --immediate=1 --nodes=2 true
+sinfo
