@@ -12,6 +12,7 @@ from lit_cv.ablation.slurm_queue import Submissions, Task
 
 ERROR = re.compile(r"litcv: error: |[\w.]*(Error|Exception)\b")
 TAIL_BYTES = 8192
+OF_SLURM = ("srun: ", "slurmstepd")  # what Slurm adds to the log of a run that it ends; the state says it
 
 
 def status(name: str, jobs: Sequence[Job]) -> str:
@@ -78,10 +79,10 @@ def _step(folder: Path) -> str:
 
 
 def _last_line(path: Path) -> str:
-    """The last line of a text file that says something; empty if there is none."""
+    """The last line of a text file that says something of its own; empty if there is none."""
     if not path.exists():
         return ""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - TAIL_BYTES))
         lines = file.read().decode(errors="replace").splitlines()
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return next((line.strip() for line in reversed(lines) if line.strip() and not line.startswith(OF_SLURM)), "")
