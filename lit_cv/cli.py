@@ -93,7 +93,7 @@ def _training(verb: str, args: list[str]) -> int:
     from lit_cv import slurm
 
     if slurm.is_task():
-        slurm.listen()  # before the imports, which take seconds
+        slurm.hold_signals()  # before the imports, which take seconds
     _refuse_missing_config(args)
     from lit_cv import training
 

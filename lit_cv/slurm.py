@@ -1,6 +1,6 @@
 """This process as a task of a Slurm job: the processes beside it, and what the job's signals ask for.
 
-Imports nothing heavy, so that a signal in the first seconds of a run, which imports take, finds it listening.
+Imports nothing heavy, so that a signal in the first seconds of a run, which imports take, finds it prepared.
 """
 
 import os
@@ -12,8 +12,7 @@ from typing import Any
 from lit_cv.errors import UserError
 
 NOT_LAUNCHED = ("bash", "interactive")  # jobs of a shell, in which Lightning starts the processes itself
-SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
-_received: set[int] = set()
+SIGNALS = {signal.SIGUSR1, signal.SIGTERM}
 
 
 def is_task() -> bool:
@@ -21,23 +20,23 @@ def is_task() -> bool:
     return "SLURM_STEP_ID" in os.environ and os.environ.get("SLURM_JOB_NAME") not in NOT_LAUNCHED
 
 
-def listen() -> None:
-    """Note SIGUSR1 (the job is about to be taken away) and SIGTERM (it is being ended) from now on; do nothing else.
+def hold_signals() -> None:
+    """Keep SIGUSR1 (the job is about to be taken away) and SIGTERM (it is being ended) pending from now on.
 
-    Saving in the handler itself would catch the training, or the processes' talk, in the middle of a step.
+    A handler would interrupt the training, or the processes' talk, in the middle of a step. And Slurm sends both to
+    the children too: those that are started from now on, such as the loader's workers, hold them as well.
     """
-    for number in SIGNALS:
-        signal.signal(number, lambda received, _: _received.add(received))
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 def asked_to_leave() -> bool:
     """Whether one of the two signals has come."""
-    return bool(_received)
+    return not SIGNALS.isdisjoint(signal.sigpending())
 
 
 def asked_to_end() -> bool:
     """Whether SIGTERM has come, from scancel or a requeue by others: the job is not to be queued by the run itself."""
-    return signal.SIGTERM in _received
+    return signal.SIGTERM in signal.sigpending()
 
 
 def trainer_settings(trainer: Mapping[str, Any]) -> dict[str, int]:
@@ -46,16 +45,11 @@ def trainer_settings(trainer: Mapping[str, Any]) -> dict[str, int]:
     Raises:
         UserError: the run's own settings ask for other numbers.
     """
-    actual = {
-        "num_nodes": int(os.environ["SLURM_NNODES"]),
-        "devices": int(os.environ.get("SLURM_NTASKS_PER_NODE", "1")),
-    }
-    for name, number in actual.items():
-        if trainer[name] not in ("auto", -1, "-1", 1, "1", number, str(number)):
-            raise UserError(
-                f"trainer.{name} is {trainer[name]}, but the Slurm job has {number}; leave it out of the run."
-            )
-    return actual
+    nodes, tasks = int(os.environ["SLURM_NNODES"]), int(os.environ.get("SLURM_NTASKS_PER_NODE", "1"))
+    for name, default, number in (("num_nodes", 1, nodes), ("devices", "auto", tasks)):
+        if trainer[name] not in (default, number, str(number)):
+            raise UserError(f"trainer.{name} is {trainer[name]}, but the Slurm job has {number}; leave it out.")
+    return {"num_nodes": nodes, "devices": tasks}
 
 
 def requeue() -> None:

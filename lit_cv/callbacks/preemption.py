@@ -36,10 +36,6 @@ class Preemption(Callback):
         self.checkpoint = checkpoint
         self._leaving = False
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Listen again: the trainer has put a handler of its own in the place of ours."""
-        slurm.listen()
-
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -80,10 +76,15 @@ def leaving_when_preempted() -> Iterator[None]:
     try:
         yield
     except Preempted as notice:
-        if "wandb" in sys.modules:
-            sys.modules["wandb"].finish()  # Slurm ends its service together with this process
         if not notice.requeue:
             raise UserError(f"stopped at step {notice.step}, which is saved; the same command goes on.") from None
+        if "wandb" in sys.modules:
+            sys.modules["wandb"].finish()  # once the job is queued again, seconds are left
         if os.environ["SLURM_PROCID"] == "0":
             print(f"preempted at step {notice.step}, which is saved; back into the queue.", flush=True)
             slurm.requeue()
+    except Exception as error:
+        if not slurm.asked_to_end():
+            raise
+        # SIGTERM has ended W&B's service or another process first
+        raise UserError(f"stopped by SIGTERM ({error}); the same command goes on from the last checkpoint.") from error

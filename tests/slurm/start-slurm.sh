@@ -37,7 +37,7 @@ cat > /etc/slurm/slurm.conf << CONF
 ClusterName=litcvtest
 SlurmctldHost=$(hostname -s)(127.0.0.1)
 SlurmUser=root
-AuthInfo=cred_expire=2
+AuthInfo=cred_expire=5
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=localhost
 ProctrackType=proctrack/linuxproc
@@ -48,7 +48,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SchedulerParameters=bf_interval=2,sched_interval=2,sched_min_interval=0
 SlurmdParameters=config_overrides
-ReturnToService=2
+ReturnToService=1
 KillWait=5
 OverTimeLimit=0
 JobRequeue=1
