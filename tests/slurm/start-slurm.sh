@@ -50,6 +50,8 @@ SchedulerParameters=bf_interval=2,sched_interval=2,sched_min_interval=0
 SlurmdParameters=config_overrides
 ReturnToService=1
 KillWait=5
+# a busy machine takes its time to end processes: that must not drain a node
+UnkillableStepTimeout=3600
 OverTimeLimit=0
 JobRequeue=1
 StateSaveLocation=/var/spool/slurmctld

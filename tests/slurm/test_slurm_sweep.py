@@ -77,7 +77,7 @@ def fake_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
 def test_runs_are_submitted_once_and_their_ends_are_told(
     fake_sweep: Callable[..., Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = fake_sweep([0.5, 100, 101, 102, 103])
+    file = fake_sweep([0.5, 60, 61, 62, 63])
     assert submit(file, max_parallel=4, grace=1) == 0
     output = capsys.readouterr().out
     assert "5 runs submitted as job" in output
