@@ -25,7 +25,7 @@ from lit_cv.errors import UserError
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cluster")]
 REPOSITORY = Path(__file__).parents[2]
 FAKE = str(REPOSITORY / "tests" / "ablation" / "fake_project.py")
-PATIENCE = float(os.environ.get("LITCV_TEST_PATIENCE", "120"))  # seconds
+PATIENCE = float(os.environ.get("LITCV_TEST_PATIENCE", "300"))  # seconds
 
 
 def slurm(*command: str) -> str:
