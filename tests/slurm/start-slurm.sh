@@ -15,7 +15,7 @@ until_true() {  # until_true SECONDS COMMAND...: try ten times a second
   until "$@" > /dev/null 2>&1; do ((tries-- > 0)) || { echo "start-slurm.sh: gave up on: $*" >&2; exit 1; }; sleep 0.1; done
 }
 
-if ! command -v slurmctld slurmd munged slurmdbd mariadbd > /dev/null; then
+if ! type slurmctld slurmd munged slurmdbd mariadbd > /dev/null 2>&1; then
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y -qq --no-install-recommends \
     slurm-wlm slurmdbd munge mariadb-server > /dev/null
