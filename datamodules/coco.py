@@ -8,9 +8,11 @@ from datamodules.augmentation import Preset, make_augmentation
 from datamodules.box_data import BoxDataModule
 from datamodules.coco_annotations import PackedCOCO
 from datamodules.coco_dataset import InstanceDataset
+from datamodules.coco_defects import survey_set
 from datamodules.coco_packing import pack_files
 from datamodules.coco_source import COCOSource, Source
 from datamodules.dataset import DetectionDataset
+from datamodules.defects import Defect, Survey
 from datamodules.packed import Content, cache_folder, open_packed, source_key
 from datamodules.proposals import Proposals
 from datamodules.shapes import Shapes
@@ -92,6 +94,20 @@ class COCODataModule(BoxDataModule[PackedCOCO]):
             return pack_files(self.root, sets, self.masks, self.keypoints)
 
         return open_packed(PackedCOCO, cache_folder(self.root), key, build)
+
+    def survey(self, split: str) -> Survey:
+        """See :meth:`DataModule.survey`; each set is read by itself, past the records that cannot be used."""
+        survey = Survey([], [])
+        first = next(self.coco.named(name) for names in self.coco.sets.values() for name in names)
+        for name in dict.fromkeys(self.coco.sets[split]):
+            source = self.coco.named(name)
+            try:
+                self.coco.check(source)
+                found = survey_set(source, first, self.masks, self.keypoints)
+            except UserError as error:
+                found = Survey([], [Defect.of(error, source.file, "unusable annotations")])
+            survey = Survey(survey.images + found.images, survey.defects + found.defects)
+        return survey
 
     def dataset(self, packed: PackedCOCO, training: bool) -> DetectionDataset:
         """The samples of a split; crowds are evaluated, not trained on."""

@@ -28,6 +28,9 @@ CATEGORIES = {
 }  # fmt: skip
 
 
+Categories = list[dict[str, Any]]
+
+
 class Images(NamedTuple):
     """The images of a file.
 
@@ -73,9 +76,10 @@ class Annotations(NamedTuple):
         categories: int64 (M,), id of each one's category.
         boxes: float64 (M, 4), x, y, width and height in pixels.
         areas: float64 (M,), of the segmentation in square pixels.
-        crowds: int64 (M,), 1 for a region with many objects that nobody told apart.
+        crowds: int64 (M,), 1 for a region with many objects that nobody told apart; -1, which means 0, without a flag.
         joints: float64 (J,), x, y and flag of all joints in turn; empty unless they were asked for.
         joint_counts: int64 (M,), numbers that each annotation takes of ``joints``; likewise.
+        labelled: int64 (M,), the number of labelled joints as written, -1 where it is not; likewise.
     """
 
     ids: NDArray[np.int64]
@@ -86,6 +90,7 @@ class Annotations(NamedTuple):
     crowds: NDArray[np.int64]
     joints: NDArray[np.float64]
     joint_counts: NDArray[np.int64]
+    labelled: NDArray[np.int64]
 
 
 class File(NamedTuple):
@@ -95,39 +100,45 @@ class File(NamedTuple):
         images: Its images.
         annotations: Its annotations, in the order of the file.
         segmentations: Their masks; None unless they were asked for.
-        categories: The records of its categories, in ascending order of their ids.
+        categories: Their records in ascending order of their ids.
     """
 
     images: Images
     annotations: Annotations
     segmentations: Segmentations | None
-    categories: list[dict[str, Any]]
+    categories: Categories
 
 
-def read_file(path: Path, masks: bool, keypoints: bool) -> File:
+Report = Callable[[UserError], None]
+"""What is told of a record that cannot be used; without an exception of its own, reading goes on without the record."""
+
+
+def stop(error: UserError) -> None:
+    """The :data:`Report` of a reader that nobody wants to go on."""
+    raise error
+
+
+def read_file(path: Path, masks: bool, keypoints: bool, report: Report = stop) -> File:
     """Read an ``instances_<set>.json`` or ``person_keypoints_<set>.json``.
-
-    A missing ``iscrowd`` means 0.
 
     Args:
         path: The file.
         masks: Whether to read the segmentations.
         keypoints: Whether to read the joints; an annotation without any has none.
+        report: Is told of each record that is not of COCO's form.
 
     Raises:
-        UserError: If the file cannot be read, is cut off, or has records that are not of COCO's form.
+        UserError: If the file cannot be read, is cut off, or lacks all images, annotations or categories.
     """
-    images, annotations, segmentations, categories = [], [], [], []
+    images, objects, categories = [], [], []
     for key, records in read_records(path, ("images", "annotations", "categories")):
         if key == "images":
-            images.append(_columns(path, "image", _images, records))
+            images.append(_columns(path, "image", _images, records, report))
         elif key == "annotations":
-            annotations.append(_columns(path, "annotation", lambda r: _annotations(r, keypoints), records))
-            if masks:
-                segmentations.append(_columns(path, "annotation", _segmentations, records))
+            objects.append(_columns(path, "annotation", lambda r: _objects(r, masks, keypoints), records, report))
         else:
-            categories += _columns(path, "category", _categories, records)
-    if not images or not len(images[0].ids) or not annotations or not categories:
+            categories += _columns(path, "category", _categories, records, report)
+    if not any(len(chunk.ids) for chunk in images) or not objects or not categories:
         raise UserError(f"{path} lacks images, annotations or categories: it is no COCO file of objects; mend root.")
     return File(
         Images(
@@ -135,27 +146,58 @@ def read_file(path: Path, masks: bool, keypoints: bool) -> File:
             [name for chunk in images for name in chunk.names],
             np.concatenate([chunk.sizes for chunk in images]),
         ),
-        _joined(annotations, Annotations),
-        _joined(segmentations, Segmentations) if masks else None,
-        sorted(categories, key=lambda category: int(category["id"])),
+        _joined([annotations for annotations, _ in objects], Annotations),
+        _joined([segmentations for _, segmentations in objects if segmentations], Segmentations) if masks else None,
+        _in_order(categories),
     )
+
+
+def read_categories(path: Path) -> Categories:
+    """Read the categories of a file alone, as :func:`read_file` does.
+
+    Raises:
+        UserError: If the file cannot be read, or one is not of COCO's form.
+    """
+    chunks = read_records(path, ("categories",))
+    return _in_order([row for _, rows in chunks for row in _columns(path, "category", _categories, rows, stop)])
+
+
+def _in_order(categories: Categories) -> Categories:
+    return sorted(categories, key=lambda category: int(category["id"]))
 
 
 R = TypeVar("R")
 
 
-def _columns(path: Path, kind: str, read: Callable[[list[dict[str, Any]]], R], records: list[dict[str, Any]]) -> R:
-    """The columns of some records; where that fails, the first record that is to blame is named."""
+def _columns(path: Path, kind: str, read: Callable[[list[Any]], R], records: list[Any], report: Report) -> R:
+    """The columns of some records; where reading them fails, each that is to blame is reported and left out."""
     try:
         return read(records)
-    except (KeyError, ValueError, TypeError, OverflowError, AttributeError) as error:
-        if len(records) == 1:
-            what = records[0].get("id", "without id") if isinstance(records[0], dict) else "that is no object"
-            reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-            raise UserError(f"{path} has the {kind} {what} that is not of COCO's form ({reason}): mend it.") from None
-    for record in records:
-        _columns(path, kind, read, [record])
-    raise UserError(f"{path} has {kind} records that do not fit one another: mend it.")
+    except _UNREADABLE:
+        sound = []
+        for record in records:
+            fault = _fault(path, kind, read, record)
+            report(fault) if fault else sound.append(record)
+    if len(sound) == len(records):
+        raise UserError(f"{path} has {kind} records that do not fit one another: mend it.")
+    return _columns(path, kind, read, sound, report)
+
+
+_UNREADABLE = (KeyError, ValueError, TypeError, OverflowError, AttributeError)
+
+
+def _fault(path: Path, kind: str, read: Callable[[list[Any]], object], record: Any) -> UserError | None:
+    try:
+        read([record])
+    except _UNREADABLE as error:
+        what = record.get("id", "without id") if isinstance(record, dict) else "that is no object"
+        reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+        return UserError(f"{path} has the {kind} {what} that is not of COCO's form ({reason}): mend it.")
+    return None
+
+
+def _objects(records: list[dict[str, Any]], masks: bool, keypoints: bool) -> tuple[Annotations, Segmentations | None]:
+    return _annotations(records, keypoints), _segmentations(records) if masks else None
 
 
 def _images(records: list[dict[str, Any]]) -> Images:
@@ -168,7 +210,7 @@ def _images(records: list[dict[str, Any]]) -> Images:
     return Images(_integers([record["id"] for record in records]), names, sizes.astype(np.int32))
 
 
-def _categories(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _categories(records: Categories) -> Categories:
     for record in records:
         _integers([record["id"]])
         if not isinstance(record["name"], str):
@@ -179,8 +221,6 @@ def _categories(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _annotations(records: list[dict[str, Any]], keypoints: bool) -> Annotations:
     boxes = np.array([record["bbox"] for record in records], dtype=np.float64).reshape(len(records), 4)
     areas = np.array([record["area"] for record in records], dtype=np.float64)
-    if not ((np.abs(boxes) < 1e9).all() and np.isfinite(areas).all()):
-        raise ValueError("its bbox or area is not finite")
     joints = [record.get("keypoints") or () for record in records] if keypoints else []
     return Annotations(
         _integers([record["id"] for record in records]),
@@ -188,9 +228,10 @@ def _annotations(records: list[dict[str, Any]], keypoints: bool) -> Annotations:
         _integers([record["category_id"] for record in records]),
         boxes,
         areas,
-        _integers([record.get("iscrowd", 0) for record in records]),
+        _integers([record.get("iscrowd", -1) for record in records]),
         np.fromiter(chain.from_iterable(joints), dtype=np.float64),
         np.array([len(points) for points in joints], dtype=np.int64),
+        _integers([record.get("num_keypoints", -1) for record in records] if keypoints else []),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.annotations import Rows
-from datamodules.coco_files import Annotations, File, Images, Segmentations, read_file
+from datamodules.coco_files import Annotations, Categories, File, Images, Segmentations, read_file
 from datamodules.packed import Content
 from lit_cv.errors import UserError
 
@@ -38,7 +38,7 @@ def pack_files(root: Path, sources: Sequence[COCOSet], masks: bool, keypoints: b
     parts, facts = [], None
     for source in sources:
         file = read_file(source.file, masks, keypoints)
-        found = _facts(source.file, file, keypoints)
+        found = facts_of(source.file, file.categories, keypoints)
         if facts is not None and any(not np.array_equal(found[name], facts[name]) for name in found):
             raise UserError(f"{source.file} has other categories than {sources[0].file}: do not join these sets.")
         facts = found
@@ -50,14 +50,18 @@ def pack_files(root: Path, sources: Sequence[COCOSet], masks: bool, keypoints: b
     return Content(arrays, {key: sum(part.counts[key] for part in parts) for key in parts[0].counts})
 
 
-def _facts(path: Path, file: File, keypoints: bool) -> dict[str, NDArray[Any]]:
-    """Names of classes, joints and limbs."""
-    names: list[str] = [category["name"] for category in file.categories]
+def facts_of(path: Path, categories: Categories, keypoints: bool) -> dict[str, NDArray[Any]]:
+    """Names of classes, joints and limbs.
+
+    Raises:
+        UserError: If two categories share a name, or do not have the same joints where these are asked for.
+    """
+    names: list[str] = [category["name"] for category in categories]
     joints: list[str] = []
     limbs: list[list[int]] = []
     if keypoints:
-        first = file.categories[0]
-        if any(category.get("keypoints") != first.get("keypoints") for category in file.categories):
+        first = categories[0]
+        if any(category.get("keypoints") != first.get("keypoints") for category in categories):
             raise UserError(f"{path} has categories with different joints: keep one kind of skeleton in the file.")
         joints, limbs = first.get("keypoints") or [], first.get("skeleton") or []
         if not joints:
@@ -75,6 +79,7 @@ def _pack(root: Path, source: COCOSet, file: File, joint_count: int | None) -> C
     """The arrays of one set, but for those of the categories."""
     images, annotations, masks = file.images, file.annotations, file.segmentations
     _check_ids(source.file, images, annotations)
+    _check_finite(source.file, annotations)
     owners = _owners(source.file, images, annotations)
     labels = 1 + _labels(source.file, file)
     limits = np.tile(images.sizes[owners], 2).astype(np.float64)
@@ -95,7 +100,7 @@ def _pack(root: Path, source: COCOSet, file: File, joint_count: int | None) -> C
         "boxes": clipped[kept],
         "labels": labels[kept],
         "areas": annotations.areas[kept].astype(np.float32),
-        "crowds": annotations.crowds[kept],
+        "crowds": annotations.crowds[kept].clip(min=0),
         **_mask_arrays(masks, kept),
         "joints": _joints(source.file, annotations, kept, joint_count),
     }
@@ -121,9 +126,22 @@ def _check_ids(path: Path, images: Images, annotations: Annotations) -> None:
             raise UserError(f"{path} has two {kind} with the id {found[times.argmax()]}: mend the file.")
 
 
+def _check_finite(path: Path, annotations: Annotations) -> None:
+    sound = finite_boxes(annotations) & np.isfinite(annotations.areas)
+    if not sound.all():
+        number = annotations.ids[sound.argmin()]
+        raise UserError(f"{path} has the annotation {number} whose bbox or area is not finite: mend the file.")
+
+
+def finite_boxes(annotations: Annotations) -> NDArray[np.bool_]:
+    """Which boxes have numbers, bool (M,); such ones as no image has are taken for damaged."""
+    finite: NDArray[np.bool_] = np.all(np.abs(annotations.boxes) < 1e9, axis=1)
+    return finite
+
+
 def _owners(path: Path, images: Images, annotations: Annotations) -> NDArray[np.int64]:
     """The place of each annotation's image among the images of the file."""
-    owners = _places(images.ids, annotations.images)
+    owners = places_of(images.ids, annotations.images)
     if (owners < 0).any():
         row = int((owners < 0).argmax())
         raise UserError(
@@ -133,7 +151,7 @@ def _owners(path: Path, images: Images, annotations: Annotations) -> NDArray[np.
     return owners
 
 
-def _places(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+def places_of(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
     """Where each wanted number stands in ``ids``, int64; -1 where it does not. There is an id."""
     order = np.argsort(ids)
     found = order[np.searchsorted(ids, wanted, sorter=order).clip(max=len(ids) - 1)]
@@ -145,7 +163,7 @@ def _labels(path: Path, file: File) -> NDArray[np.int64]:
     ids = np.array([category["id"] for category in file.categories], dtype=np.int64)
     if len(np.unique(ids)) < len(ids):
         raise UserError(f"{path} has two categories with the same id: mend the file.")
-    labels = _places(ids, file.annotations.categories)
+    labels = places_of(ids, file.annotations.categories)
     if (labels < 0).any():
         row = int((labels < 0).argmax())
         category = file.annotations.categories[row]

@@ -57,15 +57,28 @@ class COCOSource:
         names = self.sets[split]
         if len(set(names)) < len(names):
             raise UserError(f"{split}_sets={names} name a set twice: name each once.")
-        folder = self.root / "annotations"
-        files = [COCOSet(folder / f"{self.objects}_{name}.json", self.root / name) for name in names]
-        for file, images in files:
-            if not file.is_file():
-                found = sorted(
-                    path.stem.removeprefix(f"{self.objects}_") for path in folder.glob(f"{self.objects}_*.json")
+        files = [self.named(name) for name in names]
+        for source in files:
+            self.check(source)
+            if not source.images.is_dir():
+                raise UserError(
+                    f"{source.images} is no folder, though {source.file} describes its images: put them there."
                 )
-                there = f"choose another set ({', '.join(found)})" if found else "mend root, or set source to download"
-                raise UserError(f"The annotation file {file} is missing: {there}.")
-            if not images.is_dir():
-                raise UserError(f"{images} is no folder, though {file} describes its images: put them there.")
         return files
+
+    def named(self, name: str) -> COCOSet:
+        """Where a set should be."""
+        return COCOSet(self.root / "annotations" / f"{self.objects}_{name}.json", self.root / name)
+
+    def check(self, source: COCOSet) -> None:
+        """Look whether the annotation file of a set is there.
+
+        Raises:
+            UserError: If it is not, with what there is instead.
+        """
+        if source.file.is_file():
+            return
+        others = source.file.parent.glob(f"{self.objects}_*.json")
+        found = ", ".join(sorted(path.stem.removeprefix(f"{self.objects}_") for path in others))
+        there = f"choose another set ({found})" if found else "mend root, or set source to download"
+        raise UserError(f"The annotation file {source.file} is missing: {there}.")

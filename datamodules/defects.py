@@ -1,15 +1,15 @@
 """What can be wrong with a data set, and what its reader says of it to `litcv doctor`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from lit_cv.errors import UserError
 
-_ROUNDING = 0.05  # pixels: corners that are sums of rounded numbers may lie so far outside
+ROUNDING = 0.05  # pixels: corners that are sums of rounded numbers may lie so far outside
 
 
 class Defect(NamedTuple):
@@ -59,21 +59,28 @@ class Survey(NamedTuple):
     defects: list[Defect]
 
 
-def box_defects(file: Path, names: Sequence[str], boxes: ArrayLike, size: tuple[int, int]) -> list[Defect]:
-    """The boxes of an image that are not finite, have no area within it, or reach outside.
+def repeated(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which of the values (N,) stand there before, bool (N,)."""
+    again = np.ones(len(values), dtype=np.bool_)
+    again[np.unique(values, return_index=True)[1]] = False
+    return again
+
+
+def box_defects(file: Path, name: Callable[[int], str], boxes: ArrayLike, sizes: ArrayLike) -> list[Defect]:
+    """The boxes that are not finite, have no area within their image, or reach outside.
 
     Args:
         file: The annotation file.
-        names: What each box is called, for instance `object 2 (dog)`.
+        name: What box number n is called, for instance `object 2 (dog)`.
         boxes: (N, 4) xyxy in pixels.
-        size: Width and height of the image in pixels.
+        sizes: Width and height in pixels, (2,) of the image of all or (N, 2) of the image of each.
     """
     corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-    limits = np.tile(np.array(size, dtype=np.float64), 2)
+    limits = np.broadcast_to(np.tile(np.asarray(sizes), 2), corners.shape)
     clipped = np.clip(corners, 0, limits)
     finite = np.all(np.isfinite(corners), axis=1)
     empty = np.any(clipped[:, 2:] <= clipped[:, :2], axis=1)
-    outside = np.any(np.abs(clipped - corners) > _ROUNDING, axis=1)
+    outside = np.any(np.abs(clipped - corners) > ROUNDING, axis=1)
     defects = []
     for index in np.flatnonzero(~finite | empty | outside).tolist():
         box = "({:g}, {:g}, {:g}, {:g})".format(*corners[index].tolist())
@@ -83,5 +90,6 @@ def box_defects(file: Path, names: Sequence[str], boxes: ArrayLike, size: tuple[
             kind, what = "box without area", "has no area within it and is dropped: mend or remove it"
         else:
             kind, what = "box outside the image", "reaches outside and is clipped: mend it"
-        defects.append(Defect(file, f"the box {box} of {names[index]} in {size[0]}x{size[1]} pixels {what}", kind))
+        width, height = limits[index, :2].tolist()
+        defects.append(Defect(file, f"the box {box} of {name(index)} in {width}x{height} pixels {what}", kind))
     return defects

@@ -101,7 +101,7 @@ class VOCDetectionDataModule(BoxDataModule[PackedAnnotations]):
                 record = read_annotation(self.root, year, image, self.class_names)
                 size = record.size
                 names = [f"object {k} ({self.class_names[label - 1]})" for k, label in enumerate(record.labels, 1)]
-                defects += box_defects(file, names, record.boxes, record.size)
+                defects += box_defects(file, names.__getitem__, record.boxes, record.size)
             except UserError as error:
                 defects.append(Defect.of(error, file, "unusable annotation"))
             images.append(Listed(image_file(self.root, year, image), size, file))

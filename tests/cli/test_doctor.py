@@ -161,14 +161,17 @@ def test_a_leak_is_told_of_whatever_the_file(tmp_path: Path) -> None:
 
 def test_boxes_by_hand() -> None:
     boxes = [(0, 0, 10.04, 10), (-1, 0, 5, 5), (4, 4, 4, 9), (11, 2, 15, 4), (float("nan"), 0, 5, 5), (1, 1, 3, 3)]
-    defects = box_defects(Path("x"), [f"box {k}" for k in range(6)], boxes, (10, 20))
+    defects = box_defects(Path("x"), "box {}".format, boxes, (10, 20))
     assert [(defect.what.split(" in ")[0][-1], defect.kind) for defect in defects] == [
         ("1", "box outside the image"),
         ("2", "box without area"),
         ("3", "box without area"),
         ("4", "box not finite"),
     ]
-    assert box_defects(Path("x"), [], [], (10, 20)) == []
+    assert box_defects(Path("x"), str, [], (10, 20)) == []
+    assert [d.what for d in box_defects(Path("x"), str, [boxes[0], boxes[0]], [(20, 20), (9, 10)])] == [
+        "the box (0, 0, 10.04, 10) of 1 in 9x10 pixels reaches outside and is clipped: mend it"
+    ]
 
 
 @pytest.mark.parametrize(
