@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.json_chunks import read_records
-from lit_cv.errors import UserError
+from lit_cv.errors import Report, UserError, stop
 from lit_cv.ops.rle import decompress_runs
 
 # The official id of each of the 80 classes; the 11 missing ones of 1..91 are not annotated.
@@ -107,15 +107,6 @@ class File(NamedTuple):
     annotations: Annotations
     segmentations: Segmentations | None
     categories: Categories
-
-
-Report = Callable[[UserError], None]
-"""What is told of a record that cannot be used; without an exception of its own, reading goes on without the record."""
-
-
-def stop(error: UserError) -> None:
-    """The :data:`Report` of a reader that nobody wants to go on."""
-    raise error
 
 
 def read_file(path: Path, masks: bool, keypoints: bool, report: Report = stop) -> File:

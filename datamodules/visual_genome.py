@@ -8,9 +8,11 @@ import numpy as np
 
 from datamodules.augmentation import make_colour_augmentation
 from datamodules.base import DataModule
+from datamodules.defects import Survey
 from datamodules.packed import Content, cache_folder, open_packed, source_key
 from datamodules.packed_regions import PackedRegions, ParsedRegions, pack_regions, to_lines
 from datamodules.region_dataset import RegionDataset
+from datamodules.region_defects import Reading, known_words, list_images, read_all, survey_regions
 from datamodules.region_shapes import write_visual_genome
 from datamodules.sampling import derangement
 from datamodules.shapes import Shapes
@@ -85,6 +87,7 @@ class VisualGenomeDataModule(DataModule[PackedRegions]):
         self.max_words, self.min_count = max_words, min_count
         self.sets = {"train": list(train_sets), "val": list(val_sets), "test": list(test_sets or ())}
         self.augmentation = make_colour_augmentation(augmentation)
+        self._reading: Reading | None = None
         if not self.sets["train"]:
             raise UserError("train_sets is empty: name a set, since the vocabulary is built of its phrases.")
         if max_words < 1 or min_count < 1:
@@ -126,6 +129,19 @@ class VisualGenomeDataModule(DataModule[PackedRegions]):
         sources = (path for path in (self.root / REGIONS, self.root / IMAGES, *lists, *folders) if path.exists())
         key = source_key(self.root, sources, settings)
         return open_packed(PackedRegions, cache_folder(self.root), key, lambda: self._pack(split))
+
+    def survey(self, split: str) -> Survey:
+        """See :meth:`DataModule.survey`; the files are read once for all splits, past what cannot be used."""
+        sets = self.sets[split]
+        if not sets:
+            return Survey([], [])
+        if self._reading is None:
+            self._reading = read_all(self.root)
+        training, _ = list_images(self._reading, self.sets["train"])
+        known = known_words(self._reading, training, self.max_words, self.min_count)
+        images, defects = list_images(self._reading, sets)
+        survey = survey_regions(self._reading, sets, images, self.max_words, known)
+        return Survey(survey.images, self._reading.defects + defects + survey.defects)
 
     def dataset(self, packed: PackedRegions, training: bool) -> RegionDataset:
         """The samples of a split."""

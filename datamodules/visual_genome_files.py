@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from lit_cv.errors import UserError
+from lit_cv.errors import Report, UserError, stop
 from lit_cv.ops.vocabulary import words_of
 
 FOLDERS = ("VG_100K", "VG_100K_2")
@@ -28,6 +28,7 @@ class Regions(NamedTuple):
     Attributes:
         image_ids: int64 (I,).
         offsets: int64 (I + 1,); regions ``offsets[i]:offsets[i + 1]`` belong to image i.
+        ids: int64 (M,), of the regions; -1 where there is none.
         boxes: float32 (M, 4), x1, y1, x2, y2 in pixels, as annotated: they may lie outside or have no area.
         word_offsets: int64 (M + 1,); ``words[word_offsets[r]:word_offsets[r + 1]]`` are those of region r.
         words: int32 (W,), places in ``lexicon``.
@@ -36,44 +37,72 @@ class Regions(NamedTuple):
 
     image_ids: NDArray[np.int64]
     offsets: NDArray[np.int64]
+    ids: NDArray[np.int64]
     boxes: NDArray[np.float32]
     word_offsets: NDArray[np.int64]
     words: NDArray[np.int32]
     lexicon: list[str]
 
 
-def read_regions(path: Path) -> Regions:
+def read_regions(path: Path, report: Report = stop) -> Regions:
     """Read the region descriptions of v1.0, v1.2 or v1.4, one image in memory at a time.
 
-    Coordinates count from 0. Only ``x``, ``y``, ``width``, ``height`` and ``phrase`` of a region are read, so that
-    missing region ids do no harm; the image's id is its ``id`` or ``image_id``, or that of its first region.
+    Coordinates count from 0. Only ``x``, ``y``, ``width``, ``height`` and ``phrase`` of a region have to be there, so
+    that missing region ids do no harm; the image's id is its ``id`` or ``image_id``, or that of its first region.
+
+    Args:
+        path: The file.
+        report: Is told of each image and region that is of another format, and of each image that was described before.
 
     Raises:
-        UserError: If the file is cut off, of another format, or describes an image twice.
+        UserError: If the file is cut off or no list.
     """
     image_ids, offsets, word_offsets = array("q"), array("q", [0]), array("q", [0])
-    boxes, words = array("f"), array("i")
+    ids, boxes, words = array("q"), array("f"), array("i")
     lexicon: defaultdict[str, int] = defaultdict(count().__next__)
+    known: set[int] = set()
     for number, image in enumerate(_stream(path)):
         try:
-            image_ids.append(_image_id(image))
-            for region in image["regions"]:
-                x, y, phrase = region["x"], region["y"], region["phrase"]
-                boxes.extend((x, y, x + region["width"], y + region["height"]))
-                words.extend(map(lexicon.__getitem__, words_of(phrase)))
-                word_offsets.append(len(words))
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise UserError(
-                f"{path} is not of Visual Genome's format: entry {number} ({type(error).__name__}: {error}); "
-                "fetch the region descriptions of v1.0, v1.2 or v1.4."
-            ) from None
-        offsets.append(len(word_offsets) - 1)
-    ids = np.array(image_ids, dtype=np.int64)
-    known, counts = np.unique(ids, return_counts=True)
-    if (counts > 1).any():
-        raise UserError(f"{path} describes image {known[counts > 1][0]} twice: fetch it again or take one entry out.")
-    flat = [np.asarray(column) for column in (offsets, boxes, word_offsets, words)]  # on the same memory
-    return Regions(ids, flat[0], flat[1].reshape(-1, 4), flat[2], flat[3], list(lexicon))
+            image_id, regions = _image_id(image), list(image["regions"])
+        except _MALFORMED as error:
+            report(_malformed(path, f"entry {number}", error))
+            continue
+        if image_id in known:
+            report(UserError(f"{path} describes image {image_id} twice: fetch it again or take one entry out."))
+            continue
+        known.add(image_id)
+        for place, region in enumerate(regions):
+            try:
+                x, y = region["x"], region["y"]
+                box = array("f", (x, y, x + region["width"], y + region["height"]))
+                spoken = words_of(region["phrase"])
+            except _MALFORMED as error:
+                report(_malformed(path, f"entry {number} in region {place}", error))
+                continue
+            ids.append(_region_id(region))
+            boxes.extend(box)
+            words.extend(map(lexicon.__getitem__, spoken))
+            word_offsets.append(len(words))
+        image_ids.append(image_id)
+        offsets.append(len(ids))
+    corners = np.asarray(boxes).reshape(-1, 4)  # on the same memory, as all of them
+    images, starts, numbers, word_starts, places = map(np.asarray, (image_ids, offsets, ids, word_offsets, words))
+    return Regions(images, starts, numbers, corners, word_starts, places, list(lexicon))
+
+
+_MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
+
+
+def _malformed(path: Path, what: str, error: Exception) -> UserError:
+    return UserError(
+        f"{path} is not of Visual Genome's format: {what} ({type(error).__name__}: {error}); "
+        "fetch the region descriptions of v1.0, v1.2 or v1.4."
+    )
+
+
+def _region_id(region: dict[str, Any]) -> int:
+    number = region.get("region_id", region.get("id"))
+    return number if type(number) is int and 0 <= number < 2**63 else -1
 
 
 def _image_id(image: dict[str, Any]) -> int:
