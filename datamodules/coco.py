@@ -221,9 +221,9 @@ class COCOKeypointDataModule(COCODataModule):
     """People of COCO with their joints, in its official layout.
 
     Images are those that ``person_keypoints_<set>.json`` lists. Targets have ``keypoints`` (N, K, 3) beside the boxes;
-    (0, 0) is the centre of the first pixel, as the official evaluation takes the annotated numbers. Somebody without a
-    labelled joint stays a box with joints that are all not labelled. A mirrored image swaps the joints whose names
-    begin with ``left_`` and ``right_``.
+    (0, 0) is the corner of the image: half a pixel is added to the annotated numbers, see :class:`InstanceDataset`.
+    Somebody without a labelled joint stays a box with joints that are all not labelled. A mirrored image swaps the
+    joints whose names begin with ``left_`` and ``right_``.
 
     Args:
         root: Folder that holds ``annotations/person_keypoints_<set>.json`` and the images in ``<set>``.

@@ -22,8 +22,15 @@ class InstanceDataset(DetectionDataset):
     """Maps (epoch, index) to an image and its target, that of :class:`DetectionDataset` and more.
 
     With masks it has ``mask_runs`` int64 (R,), ``mask_lengths`` int64 (N,) and ``mask_size`` int64 (2,), height and
-    width, see :class:`MaskRuns`; with joints ``keypoints`` float32 (N, K, 3): x and y in pixels, (0, 0) the centre of
-    the first one, and the flag 0 not labelled (and x = y = 0), 1 labelled but hidden, 2 labelled and visible.
+    width, see :class:`MaskRuns`; with joints ``keypoints`` float32 (N, K, 3): x and y in pixels, (0, 0) the corner of
+    the image as for boxes, and the flag 0 not labelled (and x = y = 0), 1 labelled but hidden, 2 labelled and visible.
+
+    COCO's joints are numbers of pixels, 0 to W - 1; its boxes and masks reach from edge to edge, 0 to W. Keypoint heads
+    look for the cell of a joint in its box, which is right if both count from the same corner. Without half a pixel
+    more, a joint is one of 56 cells off in a box of 28 pixels and a tenth of one in a box of 280, which the head cannot
+    learn, since all boxes look equally large to it. So the half pixel is added here, where targets leave the
+    annotations, as detectron2 does; torchvision's references leave it out. OKS compares targets and predictions in the
+    same coordinates and stays as it was. Subtract the half pixel from predictions for the official server.
 
     Args:
         root: Folder that the names in ``annotations`` are relative to.
@@ -78,6 +85,9 @@ class InstanceDataset(DetectionDataset):
     def _target(self, objects: Objects) -> Target:
         masks: MaskRuns | None = objects.pop("masks", None)
         target = super()._target(objects)
+        if "keypoints" in target:
+            joints = target["keypoints"]
+            joints[..., :2] += 0.5 * (joints[..., 2:] > 0)
         if masks is not None:
             target |= {
                 "mask_runs": masks.runs,

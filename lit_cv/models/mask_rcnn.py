@@ -37,7 +37,8 @@ class Instance(Detection, total=False):
         mask_runs: int64 (R,), the masks as ``lit_cv.ops.runs.MaskRuns``.
         mask_lengths: int64 (M,), see there.
         mask_size: int64 (2,), height and width of the image.
-        keypoints: float32 (M, K, 3), ``x, y`` in pixels of the image as it was given, and a joint's logit.
+        keypoints: float32 (M, K, 3), ``x, y`` in pixels of the image as it was given, (0, 0) its corner as for boxes,
+            and a joint's logit.
     """
 
     mask_runs: Tensor

@@ -14,6 +14,7 @@ from lit_cv.ops.runs import decode_masks
 from lit_cv.renderers.boxes import BoxRenderer
 from lit_cv.renderers.poses import PoseRenderer
 
+_HALF = 0.5  # of a pixel: between the corner of the image, from which instances are measured, and its first centre
 _WANDB_MOST = 255  # numbers in one of its masks
 
 
@@ -49,6 +50,7 @@ class InstanceRenderer(BoxRenderer):
         if self.poses and "keypoints" in objects:
             # Of a prediction the third number is a score, which may be anything: all joints are drawn.
             keypoints = objects["keypoints"]
+            keypoints = keypoints - keypoints.new_tensor([_HALF, _HALF, 0])  # poses count from the first pixel's centre
             self.poses.draw_people(picture, keypoints[..., :2] if "scores" in objects else keypoints, zoom)
         return picture
 

@@ -74,7 +74,9 @@ def test_keypoints_of_the_real_subset(real_data: Path) -> None:
     for index, image_id in enumerate(official.imgs):
         wanted = np.array([row["keypoints"] for row in official.imgToAnns[image_id]], dtype=np.float32)
         _, target = dataset[0, index]
-        assert np.array_equal(target["keypoints"].numpy(), wanted.reshape(-1, 17, 3))
+        wanted = wanted.reshape(-1, 17, 3)
+        wanted[..., :2][wanted[..., 2] > 0] += 0.5
+        assert np.array_equal(target["keypoints"].numpy(), wanted)
         assert "mask_runs" not in target
 
 
@@ -92,7 +94,7 @@ def test_targets_follow_the_contract(tmp_path: Path) -> None:
     assert target["labels"].tolist() == [1, 2]
     assert target["area"].tolist() == [81.5, 700]
     assert target["mask_size"].tolist() == [30, 40]
-    assert target["keypoints"][0].tolist() == [[6, 7, 2], [8, 9, 1], [0, 0, 0]]
+    assert target["keypoints"][0].tolist() == [[6.5, 7.5, 2], [8.5, 9.5, 1], [0, 0, 0]]  # measured as boxes are
     assert int(training_target(data, 1)["image_id"]) == 1
 
 

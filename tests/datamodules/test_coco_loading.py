@@ -172,7 +172,7 @@ def test_a_shuffled_target_takes_the_size_of_its_image(root: Path, tmp_path: Pat
     assert torch.equal(wide["area"], wanted["area"] * 2)
     assert np.array_equal(masks_of(wide), np.repeat(masks_of(wanted), 2, axis=2))
     seen = wanted["keypoints"][..., 2] > 0
-    assert torch.equal(wide["keypoints"][..., 0][seen], wanted["keypoints"][..., 0][seen] * 2 + 0.5)
+    assert torch.equal(wide["keypoints"][..., 0][seen], wanted["keypoints"][..., 0][seen] * 2)
     assert (wide["keypoints"][..., 0][~seen] == 0).all()
 
 
