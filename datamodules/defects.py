@@ -91,5 +91,5 @@ def box_defects(file: Path, name: Callable[[int], str], boxes: ArrayLike, sizes:
         else:
             kind, what = "box outside the image", "reaches outside and is clipped: mend it"
         width, height = limits[index, :2].tolist()
-        defects.append(Defect(file, f"the box {box} of {name(index)} in {width}x{height} pixels {what}", kind))
+        defects.append(Defect(file, f"the box {box} of {name(index)} in {width:g}x{height:g} pixels {what}", kind))
     return defects

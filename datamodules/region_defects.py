@@ -82,7 +82,10 @@ def list_images(reading: Reading, sets: Sequence[str]) -> tuple[list[int], list[
 
 
 def known_words(reading: Reading, training: Sequence[int], max_words: int, min_count: int) -> NDArray[np.bool_]:
-    """Which words of the lexicon the vocabulary has that the images of the training split give, bool (L,)."""
+    """Which words of the lexicon are in the vocabulary, which the training split's images give, bool (L,).
+
+    The words of regions whose box is dropped count here, too.
+    """
     if reading.regions is None:
         return np.zeros(0, dtype=np.bool_)
     regions, (rows, _) = reading.regions, _rows_of(reading.regions, training)
@@ -152,7 +155,7 @@ def _region_defects(
 
     lengths = regions.word_offsets[rows + 1] - regions.word_offsets[rows]
     again = (repeated(regions.ids) & (regions.ids >= 0))[rows]
-    unknown = (lengths > 0) & (_known_of(regions, known)[rows] == 0)
+    unknown = (lengths > 0) & (lengths <= max_words) & (_known_of(regions, known)[rows] == 0)
     twins = near_duplicates(regions, rows, owners)
     findings: tuple[tuple[NDArray[np.bool_], str, Callable[[int], str]], ...] = (
         (regions.ids[rows] < 0, "missing region id", lambda _: "has no id: add it"),
