@@ -89,22 +89,16 @@ def test_poses_are_drawn(tmp_path: Path) -> None:
             assert ((red > 180) & (blue < 90) & (green < 170)).sum() > 50  # and the right one
 
 
-def test_every_data_module_on_the_real_subsets(real_data: Path, tmp_path: Path) -> None:
-    for config, root, *more in (
-        ("voc/ssd_squeezenet", real_data, "--data.val_sets=[2007_val]"),
-        ("voc/fcn_squeezenet", real_data),
-        ("voc/localization_squeezenet", real_data),
-        ("mpii/pose_resnet50", real_data / "mpii", "--data.annotations=json"),
-        ("lsp/pose_squeezenet", real_data / "lspet"),
-    ):
-        args = [f"--data.root={root}", *more, "--split", "val", "--samples", "2"]
-        _, pictures, captions = browse(config, tmp_path / "page.html", *args)
-        assert len(pictures) == len(captions) == 2
-        if config.startswith("voc"):
-            for picture, caption in zip(pictures, captions, strict=True):
-                image = raw(real_data, caption, picture)
-                drawn = np.abs(picture[: len(image), : image.shape[1]].astype(int) - image).max(axis=2) > 60
-                assert 0.003 < drawn.mean() < 0.8, caption
+def test_samples_with_proposals_are_shown_once_these_are_computed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ["experiments/quickstart/fast_rcnn.yaml", *scenes(tmp_path), "--data.proposals.mode=single"]
+    assert main(["browse", *args, "--output", str(tmp_path / "none.html")]) == 1
+    assert "are missing: compute them with `litcv proposals CONFIG`" in capsys.readouterr().err
+    assert main(["proposals", *args]) == 0
+    _, pictures, captions = browse("quickstart/fast_rcnn", tmp_path / "page.html", *args[1:])
+    assert len(pictures) == 6
+    assert all("objects: " in caption for caption in captions)
 
 
 @pytest.mark.parametrize(
