@@ -44,9 +44,11 @@ class Queue(Protocol):
     Attributes:
         total: how many it hands out altogether; None where that is not known.
         exhausted: whether it will hand out no more, now or later.
+        attentive: whether `watch` does anything.
     """
 
     total: int | None
+    attentive: bool
 
     @property
     def exhausted(self) -> bool: ...  # noqa: D102
@@ -66,6 +68,8 @@ class Queue(Protocol):
 
 class FixedQueue:
     """A queue of jobs that are known from the start, as those of a grid are."""
+
+    attentive = False
 
     def __init__(self, jobs: Iterable[Job]) -> None:
         self._waiting = deque(jobs)

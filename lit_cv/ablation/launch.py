@@ -86,6 +86,8 @@ def make_executor(name: str, sweep: Sweep, workers: int | None, gpus_per_run: in
     if name == "slurm":
         if workers is not None or gpus_per_run != 1:
             raise UsageError("--workers and --gpus-per-run are options of --executor local; see --max-parallel.")
+        if sweep.method == "bayes" and not resources.max_parallel:
+            raise UsageError("a Bayesian sweep learns from its runs: say how many are at work, with --max-parallel.")
         return SlurmExecutor(sweep.name, resources)
     if name != "local":
         raise UsageError(f"--executor {name}: there is no such executor; write --executor local.")

@@ -169,6 +169,8 @@ class BayesQueue:
         extend: makes the runs of all trials and records them, before the new one starts.
     """
 
+    attentive = False
+
     def __init__(
         self,
         sweep: Sweep,

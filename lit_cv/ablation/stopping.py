@@ -24,7 +24,7 @@ class UntilTarget:
 
     def __init__(self, queue: Queue, metric: Metric, jobs: Iterable[Job]) -> None:
         self._queue, self._metric = queue, metric
-        self.total = queue.total
+        self.total, self.attentive = queue.total, queue.attentive
         self.reached = any(self._reaches(job) for job in jobs)
 
     @property
@@ -61,6 +61,8 @@ class EarlyTermination:
         metric: what it compares.
         jobs: runs of the sweep that were begun before.
     """
+
+    attentive = True
 
     def __init__(self, queue: Queue, hyperband: Hyperband, metric: Metric, jobs: Iterable[Job]) -> None:
         self._queue, self._hyperband, self._metric = queue, hyperband, metric
