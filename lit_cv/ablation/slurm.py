@@ -39,8 +39,8 @@ class SlurmExecutor:
     def execute(self, queue: Queue) -> list[Job]:
         """Submit what the queue hands out and is not in Slurm's queue already.
 
-        Returns at once, and without a failed job, unless later runs depend on the results of these, or some may be asked
-        to stop: then it stays, and submits each as soon as the queue hands it out.
+        Returns at once, and without a failed job, unless later runs depend on the results of these, or some may be
+        asked to stop: then it stays, and submits each as soon as the queue hands it out.
         """
         waiting = self._submit(_taken(queue))
         while not queue.exhausted or (waiting and queue.attentive):
