@@ -95,6 +95,9 @@ def _training(verb: str, args: list[str]) -> int:
     if slurm.is_task():
         slurm.hold_signals()  # before the imports, which take seconds
     _refuse_missing_config(args)
+    from lit_cv.guard import die_with_first_rank
+
+    die_with_first_rank()
     from lit_cv import training
 
     if verb != "fit":
@@ -137,7 +140,11 @@ def _add_sweep(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument("file", type=Path, metavar="FILE", help="a W&B sweep file")
     parser.add_argument("--executor", choices=["local", "slurm"], default="local", help="where the trials run (local)")
     parser.add_argument("--workers", type=int, help="trials at once (one a GPU, or one without GPUs)")
-    parser.add_argument("--gpus-per-run", type=int, default=1, help="GPUs of each trial (1)")
+    parser.add_argument("--gpus-per-run", type=int, default=1,
+                        help="GPUs that each trial sees (1) and trains on, unless its experiment sets trainer.devices; "
+                             "they share its batches")  # fmt: skip
+    parser.add_argument("--runs-per-gpu", type=int, help="small trials that share a GPU (1)")
+    parser.add_argument("--retry-failed", action="store_true", help="also run trials that failed in an earlier call")
     parser.add_argument("--runs", type=int, help="how many runs a random or bayes sweep without `run_cap` has")
     parser.add_argument("--dry-run", action="store_true", help="print the trials (or Slurm's script), start nothing")
     parser.add_argument("--status", action="store_true", help="print the state of every run, start nothing")
@@ -161,7 +168,9 @@ def _sweep(options: argparse.Namespace) -> int:
         executor=options.executor,
         workers=options.workers,
         gpus_per_run=options.gpus_per_run,
+        runs_per_gpu=options.runs_per_gpu,
         runs=options.runs,
+        retry_failed=options.retry_failed,
         resources=Resources.of(options),
         dry_run=options.dry_run,
         preflight=preflight,

@@ -7,6 +7,7 @@ where a run will be before it is started, and the same arguments always mean the
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,18 +113,28 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def lock(path: Path, message: str) -> Iterator[None]:
+def lock(path: Path, message: str, patience: float = 0.0) -> Iterator[None]:
     """Hold an exclusive lock on `path`; the system frees it even when the process is killed.
+
+    Args:
+        path: of the file that is locked.
+        message: for the error.
+        patience: seconds to wait for a process that holds it; a killed one needs some to give its memory back.
 
     Raises:
         UserError: with `message`, if another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() + patience
     with path.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(message) from None
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    raise UserError(message) from None
+                time.sleep(0.1)
         yield
 
 

@@ -27,6 +27,7 @@ from lit_cv.errors import UserError
 from lit_cv.runs import is_finished, lock, read_yaml, run_folder, write_json
 
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
+LOCK_SECONDS = 20.0
 OF_THE_CALL = ("ckpt_path", "weights_only")  # arguments of one call, no part of what a run is
 
 
@@ -201,7 +202,7 @@ def fit(args: Sequence[str], resume: bool) -> None:
     if (folder / "run.json").exists() and not resume:
         raise UserError(f"{folder}: this run was begun; add --resume to go on, or delete the folder to start anew.")
     busy = f"{folder}: another process is working on this run; wait for it or stop it."
-    with leaving_when_preempted(), lock(folder / ".lock", busy):
+    with leaving_when_preempted(), lock(folder / ".lock", busy, patience=LOCK_SECONDS if resume else 0.0):
         LitCLI(args, folder, last_checkpoint(folder / "checkpoints"))
 
 

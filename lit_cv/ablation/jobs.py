@@ -1,15 +1,18 @@
 """The runs of a sweep as work to be handed out: one job a run, and the queue that says which may start."""
 
-import json
 import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from lit_cv.ablation.results import read_json
 from lit_cv.ablation.sweep import Trial
-from lit_cv.runs import is_finished
+from lit_cv.runs import is_finished, write_json
+
+FAILED = "failed.json"
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,30 @@ class Job:
         """The final value of a metric; None without a result, without the metric, and where it is no finite number."""
         if not self.finished:
             return None
-        value = json.loads((self.folder / "result.json").read_bytes())["metrics"].get(metric)
+        value = read_json(self.folder / "result.json")["metrics"].get(metric)
         return value if isinstance(value, int | float) and math.isfinite(value) else None
+
+    @property
+    def failure(self) -> dict[str, Any] | None:
+        """How the run failed when it was last started (`reason`, `code`, `time`), if it did."""
+        file = self.folder / FAILED
+        return read_json(file) if file.exists() else None
+
+    def record_failure(self, reason: str, code: int) -> None:
+        """Write `failed.json`, so that a later call of the sweep does not blindly repeat the run.
+
+        A run that was stopped together with its sweep has not failed: it is unfinished, and goes on.
+
+        Args:
+            reason: in words.
+            code: the exit code, 128 + the signal after a kill.
+        """
+        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        write_json(self.folder / FAILED, {"reason": reason, "code": code, "time": now})
+
+    def forget_failure(self) -> None:
+        """Remove the record, because the run is started again."""
+        (self.folder / FAILED).unlink(missing_ok=True)
 
 
 class Queue(Protocol):

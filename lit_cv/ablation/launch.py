@@ -46,6 +46,8 @@ def run_sweep(
     gpus_per_run: int = 1,
     runs: int | None = None,
     resources: Resources = DEFAULT,
+    runs_per_gpu: int | None = None,
+    retry_failed: bool = False,
     dry_run: bool = False,
     preflight: Preflight,
 ) -> int:
@@ -58,6 +60,8 @@ def run_sweep(
         gpus_per_run: GPUs that each run sees.
         runs: how many runs the sweep has, if its file has no smaller `run_cap`.
         resources: what each run asks of Slurm.
+        runs_per_gpu: runs that share each of them.
+        retry_failed: also run what failed in an earlier call.
         dry_run: only print what would be run.
         preflight: called before the first run starts, with the arguments of every run to be done and the metric's name;
             raises UserError for a parameter or metric that the experiment does not have.
@@ -73,19 +77,23 @@ def run_sweep(
         raise UsageError(f"--runs {runs}: give at least 1.")
     if runs is not None:
         sweep = replace(sweep, run_cap=min(runs, sweep.run_cap or runs))
-    place = make_executor(executor, sweep, workers, gpus_per_run, resources)
-    return launch(sweep, place, dry_run=dry_run, preflight=preflight)
+    place = make_executor(executor, sweep, workers, gpus_per_run, runs_per_gpu, resources)
+    return launch(sweep, place, dry_run=dry_run, retry_failed=retry_failed, preflight=preflight)
 
 
-def make_executor(name: str, sweep: Sweep, workers: int | None, gpus_per_run: int, resources: Resources) -> Executor:
+def make_executor(
+    name: str, sweep: Sweep, workers: int | None, gpus_per_run: int, runs_per_gpu: int | None, resources: Resources
+) -> Executor:
     """The executor of this name.
 
     Raises:
         UsageError: there is none, or an option belongs to another one.
     """
     if name == "slurm":
-        if workers is not None or gpus_per_run != 1:
-            raise UsageError("--workers and --gpus-per-run are options of --executor local; see --max-parallel.")
+        if workers is not None or gpus_per_run != 1 or runs_per_gpu is not None:
+            raise UsageError(
+                "--workers, --gpus-per-run and --runs-per-gpu are options of --executor local; see --max-parallel."
+            )
         if sweep.method == "bayes" and not resources.max_parallel:
             raise UsageError("a Bayesian sweep learns from its runs: say how many are at work, with --max-parallel.")
         return SlurmExecutor(sweep.name, resources)
@@ -95,7 +103,8 @@ def make_executor(name: str, sweep: Sweep, workers: int | None, gpus_per_run: in
         raise UsageError("--nodes, --time and the other options of a Slurm job need --executor slurm.")
     from lit_cv.ablation.local import LocalExecutor
 
-    return LocalExecutor(workers, gpus_per_run)
+    metric = sweep.metric.name if sweep.metric else None
+    return LocalExecutor(workers, gpus_per_run, runs_per_gpu, metric)
 
 
 def run_status(path: Path) -> int:
@@ -109,14 +118,16 @@ def run_status(path: Path) -> int:
     return 0
 
 
-def launch(sweep: Sweep, executor: Executor, *, dry_run: bool, preflight: Preflight) -> int:
+def launch(sweep: Sweep, executor: Executor, *, dry_run: bool, retry_failed: bool = False, preflight: Preflight) -> int:
     """Run what is missing of a sweep. Run again after a crash, it finishes the rest; see `run_sweep`."""
     jobs = plan(sweep)
     group = jobs[0].folder.parent
     busy = f"{sweep.path}: another `litcv sweep` is working in {group}; wait for it or stop it."
     with nullcontext() if dry_run else lock(group / ".sweep.lock", busy):
         missing = [job for job in jobs if not job.finished]
-        print(overview(sweep, jobs, missing, executor.workers), flush=True)
+        left_out = [] if retry_failed else _tell_of_failures(missing)
+        missing = [job for job in missing if job not in left_out]
+        print(overview(sweep, jobs, missing, executor.workers, len(left_out)), flush=True)
         if dry_run:
             print(executor.preview(missing))
             if more := total_runs(sweep, len(jobs)) - len(jobs):
@@ -127,7 +138,7 @@ def launch(sweep: Sweep, executor: Executor, *, dry_run: bool, preflight: Prefli
         save_plan(sweep, jobs, group)
         queue = make_queue(sweep, jobs, missing, executor.workers)
         try:
-            failed = [] if queue.exhausted else executor.execute(queue)
+            failed = left_out + ([] if queue.exhausted else executor.execute(queue))
         except KeyboardInterrupt:
             print("Stopped. The same command continues where this one ended.", flush=True)
             return 1
@@ -197,13 +208,13 @@ def label(values: dict[str, Any], names: dict[str, str]) -> str:
     return ", ".join(words + ([f"seed {values[SEED]}"] if SEED in values and SEED not in names else []))
 
 
-def overview(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], workers: int) -> str:
+def overview(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], workers: int, failed: int = 0) -> str:
     """What the sweep amounts to: arms, seeds, runs, how many are done, and the time that the rest may take."""
     seeds = len({job.trial.seed for job in jobs})
     size = f"{len(jobs) // seeds} arms × {seeds} seeds = {len(jobs)} runs"
     if sweep.method != "grid" or len(jobs) % seeds:
         size = f"{sweep.method}, {total_runs(sweep, len(jobs))} runs"
-    line = f"{sweep.name}: {size}, {len(jobs) - len(missing)} done"
+    line = f"{sweep.name}: {size}, {len(jobs) - len(missing) - failed} done"
     seconds = [read_json(file)["fit_seconds"] for file in jobs[0].folder.parent.glob("*/result.json")]
     if not missing or not seconds:
         return line
@@ -212,6 +223,15 @@ def overview(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], workers:
     total = duration(typical * -(-len(missing) // workers))
     basis = f"{workers} at once, {duration(typical)} each as in {len(seconds)} earlier runs"
     return f"{line}; the rest takes about {total} ({basis})"
+
+
+def _tell_of_failures(jobs: Sequence[Job]) -> list[Job]:
+    failed = [(job, failure) for job in jobs if (failure := job.failure)]
+    for job, failure in failed:
+        print(f"{job.label}: left out, it failed at {failure['time']} ({failure['reason']}); {job.folder / 'log.txt'}")
+    if failed:
+        print(f"{len(failed)} runs that failed before are left out; --retry-failed runs them again.")
+    return [job for job, _ in failed]
 
 
 def save_plan(sweep: Sweep, jobs: Sequence[Job], group: Path) -> None:

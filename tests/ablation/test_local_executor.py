@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from lit_cv.ablation.launch import run_sweep
-from lit_cv.ablation.local import LocalExecutor, _slots
+from lit_cv.ablation.local import LocalExecutor, Slot, _slots
 from lit_cv.ablation.results import read_json
 from lit_cv.errors import UserError
 
@@ -187,8 +187,9 @@ def processes(text):
 
 
 def test_workers_get_gpus_in_packs_and_share_them_when_there_are_more_workers():
-    assert _slots(2, ["0", "1", "2", "3"], 2) == [{"CUDA_VISIBLE_DEVICES": "0,1"}, {"CUDA_VISIBLE_DEVICES": "2,3"}]
-    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in _slots(3, ["4", "7"], 1)] == ["4", "7", "4"]
+    pairs = [Slot("GPU 0,1", {"CUDA_VISIBLE_DEVICES": "0,1"}), Slot("GPU 2,3", {"CUDA_VISIBLE_DEVICES": "2,3"})]
+    assert _slots(2, ["0", "1", "2", "3"], 2) == pairs
+    assert [slot.name for slot in _slots(3, ["4", "7"], 1)] == ["GPU 4", "GPU 7", "GPU 4"]
 
 
 def test_one_worker_for_each_pack_of_visible_gpus(monkeypatch):
