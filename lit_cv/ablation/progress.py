@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -61,17 +61,16 @@ class Progress:
             self._drawn = time.monotonic()
             self._live.update(self.table(rows), refresh=True)
 
-    def table(self, rows: Sequence[Row]) -> Table:
+    def table(self, rows: Sequence[Row]) -> Group:
         """A line a run at work, and below it how many are done and the time that the rest may take."""
         now = time.monotonic()
-        table = Table("run", "on", "for", "step", "last", box=None, pad_edge=False, show_footer=True)
+        table = Table("run", "on", "for", "step", "last", box=None, pad_edge=False)
         for row in rows:
             step, value = last_number(row.folder / "metrics.csv", self._metric)
             table.add_row(Text(row.label), row.slot, duration(now - row.started), step, Text(value))
         of = f" of {self._total}" if self._total else ""
-        table.columns[0].footer = f"{self._ended}{of} done, {self.time_left([now - row.started for row in rows])}"
-        table.columns[2].footer = duration(now - self._started)
-        return table
+        left = self.time_left([now - row.started for row in rows])
+        return Group(table, Text(f"{self._ended}{of} done in {duration(now - self._started)}, {left}"))
 
     def time_left(self, elapsed: Sequence[float]) -> str:
         """In words, from the median of the finished runs.

@@ -1,8 +1,10 @@
 """A project of the tests' own: `python fake_project.py fit --config C ...` writes a run folder as a training run would.
 
-The config may hold `sleep` (seconds), `fail` (bool) and `child` (start a child process that would live for a minute).
+The config may hold `sleep` (seconds; FAKE_SLEEP where it does not), `fail` (bool), `child` (start a child process that
+would live for a minute) and `rank` (sleep in a second process, without which there is no result).
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -52,7 +54,13 @@ def main(args):
     print("training with", args, flush=True)
     if settings.get("child"):
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", settings["marker"]])
-    time.sleep(settings.get("sleep", 0))
+    sleep = float(settings.get("sleep", os.environ.get("FAKE_SLEEP", 0)))
+    if settings.get("rank"):
+        if (code := subprocess.call(["sleep", str(sleep)])) != 0:
+            print("the other rank ended with", code, file=sys.stderr)
+            return 1
+    else:
+        time.sleep(sleep)
     if settings.get("fail"):
         print("ValueError: the learning rate is cursed", file=sys.stderr)
         return 3

@@ -5,14 +5,16 @@ import sys
 import time
 import uuid
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import yaml
 
-from lit_cv.ablation.launch import run_sweep
+from lit_cv.ablation.launch import plan, run_sweep
 from lit_cv.ablation.local import LocalExecutor, Slot, _slots
 from lit_cv.ablation.results import read_json
+from lit_cv.ablation.sweep import load_sweep
 from lit_cv.errors import UserError
 
 PROGRAM = str(Path(__file__).with_name("fake_project.py"))
@@ -61,10 +63,10 @@ def test_a_sweep_runs_once_and_saves_its_plan(project, capsys):
     ((trials, metric),) = seen
     assert metric == "val/map_50"
     assert trials[0][-2:] == ["--model.lr=0.5", "--seed_everything=1"]
-    plan = read_json(Path("runs/study/sweep.json"))
-    assert plan["swept"] == ["model.lr"]
-    assert [arm["values"] for arm in plan["arms"]] == [{"model.lr": 0.5}, {"model.lr": 0.25}]
-    assert {run["id"] for arm in plan["arms"] for run in arm["runs"]} == {p.parent.name for p in results()}
+    saved = read_json(Path("runs/study/sweep.json"))
+    assert saved["swept"] == ["model.lr"]
+    assert [arm["values"] for arm in saved["arms"]] == [{"model.lr": 0.5}, {"model.lr": 0.25}]
+    assert {run["id"] for arm in saved["arms"] for run in arm["runs"]} == {p.parent.name for p in results()}
     assert Path("runs/study/sweep.yaml").read_text() == file.read_text()
 
     assert run_sweep(file, workers=2, preflight=lambda *_: pytest.fail("nothing is left to be checked")) == 0
@@ -103,6 +105,80 @@ def test_a_failing_run_is_reported_and_does_not_stop_the_others(project, capsys)
     assert "    ValueError: the learning rate is cursed" in output
     assert "4 of 8 runs finished" in output
     assert len(results()) == 4
+    (record, *_) = [read_json(path) for path in Path("runs/study").glob("*/failed.json")]
+    assert (record["code"], record["reason"]) == (3, "exit code 3")
+
+    assert run_sweep(file, workers=2, preflight=lambda *_: pytest.fail("nothing is to be run")) == 1
+    output = capsys.readouterr().out
+    assert "lr=0.5, fail=true, seed 1: left out, it failed at" in output
+    assert "4 runs that failed before are left out; --retry-failed runs them again." in output
+    assert "8 runs, 4 done" in output
+    project({"repaired": True}, fail={"values": [True, False]})  # another experiment: new runs, which have not failed
+    assert run_sweep(file, workers=2, dry_run=True, preflight=accept) == 0
+    assert "8 runs, 0 done" in capsys.readouterr().out
+
+
+def test_retry_failed_runs_again_what_failed_and_nothing_else(project, capsys):
+    file = project(fail={"values": [True, False]}, **{"model.lr": {"value": 0.5}, "seed_everything": {"value": 1}})
+    assert run_sweep(file, workers=2, preflight=accept) == 1
+    assert run_sweep(file, workers=2, retry_failed=True, preflight=accept) == 1
+    assert sorted(starts()) == [1, 2]
+    assert run_sweep(file, workers=2, preflight=accept) == 1
+    assert sorted(starts()) == [1, 2]
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_reported_with_the_signal_and_nothing_of_it_is_left(project, capsys):
+    marker = uuid.uuid4().hex
+    one = {"model.lr": {"value": 0.5}, "seed_everything": {"value": 1}}
+    file = project({"sleep": 60, "child": True, "marker": marker}, **one)
+
+    def kill():
+        wait_until(lambda: processes(marker))
+        run = next(pid for pid in processes("fake_project.py fit") if "guard.py" not in command_line(pid))
+        os.kill(run, signal.SIGKILL)
+
+    with ThreadPoolExecutor() as threads:
+        killed = threads.submit(kill)
+        assert run_sweep(file, workers=1, preflight=accept) == 1
+        killed.result()
+    assert "FAILED, killed by SIGKILL (exit code 137)" in capsys.readouterr().out
+    wait_until(lambda: not processes(marker))
+
+
+@pytest.mark.slow
+def test_the_guard_s_own_death_ends_its_run(project, capsys):
+    file = project({"sleep": 60}, **{"model.lr": {"value": 0.5}, "seed_everything": {"value": 1}})
+
+    def kill():
+        wait_until(lambda: list(Path("runs").glob("*/*/starts.txt")))
+        os.kill(
+            next(pid for pid in processes("fake_project.py fit") if "guard.py" in command_line(pid)), signal.SIGKILL
+        )
+
+    with ThreadPoolExecutor() as threads:
+        killed = threads.submit(kill)
+        assert run_sweep(file, workers=1, preflight=accept) == 1
+        killed.result()
+    wait_until(lambda: not processes("fake_project.py fit"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+def test_a_full_disk_fails_its_run_in_one_sentence_and_no_other(project, capsys):
+    file = project(**{"seed_everything": {"value": 1}})
+    full = plan(load_sweep(file))[0].folder
+    full.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", full], check=True)
+    try:
+        (full / "ballast").write_bytes(bytes(64 << 10))
+        assert run_sweep(file, workers=1, preflight=accept) == 1
+        output = capsys.readouterr().out
+        assert f"lr=0.5, seed 1: FAILED, the disk of {full} is full; free some of it" in output
+        assert "lr=0.25, seed 1: finished" in output
+        (full / "ballast").unlink()
+        assert run_sweep(file, workers=1, retry_failed=True, preflight=accept) == 0
+    finally:
+        subprocess.run(["umount", full], check=True)
 
 
 def test_preflight_stops_the_sweep_before_any_run(project):
@@ -174,16 +250,15 @@ def wait_until(condition, seconds=20):
 
 def processes(text):
     """The ids of live processes whose command line holds the text."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except OSError:
-                continue
-            if text in line:
-                found.append(int(entry.name))
-    return found
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [pid for pid in pids if text in command_line(pid)]
+
+
+def command_line(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:  # it has ended
+        return ""
 
 
 def test_workers_get_gpus_in_packs_and_share_them_when_there_are_more_workers():
@@ -199,3 +274,13 @@ def test_one_worker_for_each_pack_of_visible_gpus(monkeypatch):
         LocalExecutor(gpus_per_run=6)
     with pytest.raises(UserError, match="at least 1"):
         LocalExecutor(workers=0)
+
+
+def test_several_runs_on_each_gpu(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    assert LocalExecutor(gpus_per_run=2, runs_per_gpu=3).workers == 6
+    with pytest.raises(UserError, match="leave out --workers"):
+        LocalExecutor(workers=2, runs_per_gpu=3)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(UserError, match="no GPU is visible; give --workers"):
+        LocalExecutor(runs_per_gpu=3)
