@@ -3,8 +3,8 @@
     python benchmarks/sweep_start.py
 
 Runs of about two seconds in turns, forked and new. A run's start is the time from its place in the queue to its first
-training batch, read from the file that a callback writes. Then the executor's own time a run, with runs that do nothing.
-Medians; writes benchmarks/results/sweep_start-cpu.json.
+training batch, which a callback notes. Then the executor's own time a run, with runs that do nothing. Medians; writes
+benchmarks/results/sweep_start-cpu.json.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from lit_cv.ablation.sweep import Trial
 from lit_cv.runs import run_folder
 
 CONFIG = Path(__file__).resolve().parents[1] / "experiments/quickstart/ssd.yaml"
-SHORT = ("--trainer.max_steps=30", "--trainer.val_check_interval=30", "--trainer.callbacks=sweep_start.FirstBatch")
+SHORT = ("--trainer.max_steps=30", "--trainer.val_check_interval=30", "--trainer.callbacks+=sweep_start.FirstBatch")
 DATA = ("--data.root=shapes", "--data.shapes.train=64", "--data.shapes.val=8", "--data.shapes.size=96")
 PROGRAMS = {
     "forked": [sys.executable, "-m", "lit_cv"],

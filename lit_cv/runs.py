@@ -4,6 +4,7 @@ A run is `runs/<group>/<run id>/`. Both names follow from the arguments alone, s
 where a run will be before it is started, and the same arguments always mean the same run.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -136,6 +137,27 @@ def lock(path: Path, message: str, patience: float = 0.0) -> Iterator[None]:
                     raise UserError(message) from None
                 time.sleep(0.1)
         yield
+
+
+@contextmanager
+def full_disk_in_words(folder: Path) -> Iterator[None]:
+    """Turn the error that a full disk causes within into one sentence.
+
+    Args:
+        folder: of the run that is being written.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error  # torch.save covers the reason with an error of its own
+        while cause is not None:
+            if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise UserError(f"{folder}: the disk is full; free some of it and go on with --resume.") from None
+            cause = cause.__cause__ or cause.__context__
+        raise
 
 
 def _value(text: str) -> Any:

@@ -10,21 +10,20 @@ from typing import Any, Literal
 import lightning as L
 import yaml
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning.pytorch.callbacks.model_checkpoint import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 from lit_cv import slurm
 from lit_cv.arguments import parse
 from lit_cv.callbacks.after_training import AfterTraining
-from lit_cv.callbacks.checkpoint import AtomicCheckpointIO, LastCheckpoint, last_checkpoint
+from lit_cv.callbacks.checkpoint import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint, last_checkpoint
 from lit_cv.callbacks.metrics_csv import MetricsCSV
 from lit_cv.callbacks.predictions import PredictionWriter
 from lit_cv.callbacks.preemption import Preemption, leaving_when_preempted
 from lit_cv.callbacks.provenance import Provenance
 from lit_cv.callbacks.stop_request import StopRequest
 from lit_cv.errors import UserError
-from lit_cv.runs import is_finished, lock, read_yaml, run_folder, write_json
+from lit_cv.runs import full_disk_in_words, is_finished, lock, read_yaml, run_folder, write_json
 
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 LOCK_SECONDS = 20.0
@@ -96,7 +95,7 @@ class LitCLI(LightningCLI):
             self.provenance = Provenance(self.folder, self.given, self._get(self.config, "seed_everything"))
             checkpoints = self.folder / "checkpoints"
             monitor = self.model.MONITOR
-            best = ModelCheckpoint(
+            best = BestCheckpoint(
                 checkpoints, "best", monitor, mode="min" if "loss" in monitor else "max", enable_version_counter=False
             )
             every = self._get(self.config_init, "run").checkpoint_every
@@ -202,7 +201,8 @@ def fit(args: Sequence[str], resume: bool) -> None:
     if (folder / "run.json").exists() and not resume:
         raise UserError(f"{folder}: this run was begun; add --resume to go on, or delete the folder to start anew.")
     busy = f"{folder}: another process is working on this run; wait for it or stop it."
-    with leaving_when_preempted(), lock(folder / ".lock", busy, patience=LOCK_SECONDS if resume else 0.0):
+    held = lock(folder / ".lock", busy, patience=LOCK_SECONDS if resume else 0.0)
+    with leaving_when_preempted(), held, full_disk_in_words(folder):
         LitCLI(args, folder, last_checkpoint(folder / "checkpoints"))
 
 

@@ -57,12 +57,12 @@ def storm(command: list[str], folder: Path, *, kills: int, pause: float, seed: i
 
 
 def kill_one(runner: int, mark: str, rng: random.Random) -> list[int]:
-    """Kill a process at a random depth below the runner, once runs are at work (depth 2); return the depth."""
+    """Kill a process at a random depth below the runner, once one has depth 3; return the depth."""
     levels = defaultdict[int, list[int]](list)
     for pid in sorted(marked(mark)):
         levels[depth(pid, runner)].append(pid)
     levels.pop(-1, None)
-    if max(levels, default=0) < 2:
+    if max(levels, default=0) < 3:  # it would otherwise seldom be anything but the runner's first moments
         return []
     chosen = rng.choices(list(levels), [0.3 if level == 0 else 1.0 for level in levels])[0]
     try:

@@ -16,7 +16,7 @@ RUNNER = (
 
 def sweep_of_12(folder):
     folder.mkdir()
-    (folder / "experiment.yaml").write_text("model: {lr: 0.1}\n")
+    (folder / "experiment.yaml").write_text("{model: {lr: 0.1}, rank: true}\n")
     command = [
         "${env}",
         "${interpreter}",
@@ -27,11 +27,7 @@ def sweep_of_12(folder):
         "--run.group=study",
         "${args}",
     ]
-    parameters = {
-        "model.lr": {"values": [0.5, 0.25]},
-        "rank": {"values": [True, False]},
-        "seed_everything": {"values": [1, 2, 3]},
-    }
+    parameters = {"model.lr": {"values": [0.5, 0.25, 0.125]}, "seed_everything": {"values": [1, 2, 3, 4]}}
     content = {"method": "grid", "command": command, "parameters": parameters}
     (folder / "sweep.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     return folder
