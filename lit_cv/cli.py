@@ -4,6 +4,7 @@ Nothing heavy is imported here; the verbs that compute import what they need.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -95,9 +96,11 @@ def _training(verb: str, args: list[str]) -> int:
     if slurm.is_task():
         slurm.hold_signals()  # before the imports, which take seconds
     _refuse_missing_config(args)
-    from lit_cv.guard import die_with_first_rank
+    from lit_cv import guard
 
-    die_with_first_rank()
+    guard.die_with_first_rank()
+    if "WANDB_SWEEP_ID" in os.environ and os.getpgrp() == os.getpid():  # started by a W&B agent
+        guard.end_group_with_leader()
     from lit_cv import training
 
     if verb != "fit":
@@ -138,7 +141,7 @@ def _add_sweep(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser = _verb(verbs, "sweep", "run every trial of a W&B sweep file; run it again and it finishes what is missing",
                    "litcv sweep sweeps/quickstart.yaml --workers 2", _sweep)  # fmt: skip
     parser.add_argument("file", type=Path, metavar="FILE", help="a W&B sweep file")
-    parser.add_argument("--executor", choices=["local", "slurm"], default="local", help="where the trials run (local)")
+    parser.add_argument("--executor", choices=["local", "slurm", "wandb"], default="local", help="where trials run")
     parser.add_argument("--workers", type=int, help="trials at once (one a GPU, or one without GPUs)")
     parser.add_argument("--gpus-per-run", type=int, default=1,
                         help="GPUs that each trial sees (1) and trains on, unless its experiment sets trainer.devices; "
@@ -148,15 +151,18 @@ def _add_sweep(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument("--runs", type=int, help="how many runs a random or bayes sweep without `run_cap` has")
     parser.add_argument("--dry-run", action="store_true", help="print the trials (or Slurm's script), start nothing")
     parser.add_argument("--status", action="store_true", help="print the state of every run, start nothing")
+    parser.add_argument("--sync", action="store_true", help="upload what W&B has not got of the runs, start nothing")
     Resources.add_arguments(parser)
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from lit_cv.ablation.launch import run_status, run_sweep
+    from lit_cv.ablation.launch import run_status, run_sweep, run_sync
     from lit_cv.ablation.slurm_options import Resources
 
     if options.status:
         return run_status(options.file)
+    if options.sync:
+        return run_sync(options.file)
 
     def preflight(trials: Sequence[Sequence[str]], metric: str | None) -> None:
         from lit_cv.preflight import check_trials
@@ -180,7 +186,9 @@ def _sweep(options: argparse.Namespace) -> int:
 def _add_report(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = _verb(verbs, "report", "turn the runs of a sweep into a table and pictures, if they are comparable",
                    "litcv report runs/quickstart --metric val/map_50", _report)  # fmt: skip
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUNS", help="folder of a sweep's runs")
+    parser.add_argument("runs", type=Path, nargs="*", metavar="RUNS", help="folder of a sweep's runs")
+    parser.add_argument("--wandb", action="append", default=[], metavar="SOURCE",
+                        help="folder of W&B's offline logs, or ENTITY/PROJECT/SWEEP on its server")  # fmt: skip
     parser.add_argument("--metric", help="metric of the table (the sweep's)")
     parser.add_argument("--baseline", help='arm that differences are taken to, as "key=value" (the first arm)')
     parser.add_argument("--published", type=Path, help="CSV of published numbers (sweeps/published/<sweep>.csv)")
@@ -194,9 +202,12 @@ def _report(options: argparse.Namespace) -> int:
     if options.watch is not None and options.watch < 1:
         raise UsageError(f"--watch {options.watch}: give a number of seconds from 1 on.")
     from lit_cv.ablation.report import run_report
+    from lit_cv.ablation.wandb_runs import restore
 
+    if not options.runs and not options.wandb:
+        raise UsageError("report: name a folder of runs, such as runs/quickstart, or --wandb ENTITY/PROJECT/SWEEP.")
     return run_report(
-        options.runs,
+        [*options.runs, *map(restore, options.wandb)],
         metric=options.metric,
         baseline=options.baseline,
         force=options.force,

@@ -17,8 +17,10 @@ PR_SET_PDEATHSIG = 1
 
 
 def main(parent: int, command: list[str]) -> int:
-    """Run the command; return its exit code, 128 + the signal if a signal ended it."""
+    """Run the command; return its exit code, 128 + the signal if a signal ended it. No command: wait for the end."""
     lead_group(parent)
+    while not command:
+        signal.pause()
     guard = os.getpid()
     return exit_code(
         subprocess.call(command, stdin=subprocess.DEVNULL, preexec_fn=lambda: die_with(guard, signal.SIGKILL))
@@ -50,6 +52,15 @@ def die_with_first_rank() -> None:
     """
     if os.environ.get("LOCAL_RANK", "0") != "0":
         die_with(os.getppid(), signal.SIGKILL)
+
+
+def end_group_with_leader() -> None:
+    """Called by the leader of a process group: it dies with its parent, and whoever is left of the group with it.
+
+    So a W&B agent that ends a run, or is ended itself, leaves neither ranks of DDP nor loader workers behind.
+    """
+    die_with(os.getppid(), signal.SIGKILL)
+    subprocess.Popen([sys.executable, __file__, str(os.getpid())], stdin=subprocess.DEVNULL)
 
 
 def end_group(leader: int) -> None:

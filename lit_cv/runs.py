@@ -20,6 +20,7 @@ import yaml
 from lit_cv.errors import UserError
 
 DEFAULT_ROOT = "runs"
+DEFAULT_PROJECT = "lit-cv"  # of W&B
 NOT_PART_OF_THE_ID = ("run", "resume")  # where results go and how a run is continued do not change it
 
 
@@ -84,7 +85,8 @@ def run_id(args: Sequence[str]) -> str:
         >>> run_id(["fit", "--trainer.max_steps=5"]) == run_id(["fit", "--trainer.max_steps", "5", "--run.root=x"])
         True
     """
-    merged = {k: v for k, v in merged_arguments(args).items() if k.split(".")[0] not in NOT_PART_OF_THE_ID}
+    settings = merged_arguments(args).items()
+    merged = {key: _whole(value) for key, value in settings if key.split(".")[0] not in NOT_PART_OF_THE_ID}
     return hashlib.sha256(orjson.dumps(merged, option=orjson.OPT_SORT_KEYS)).hexdigest()[:10]
 
 
@@ -158,6 +160,15 @@ def full_disk_in_words(folder: Path) -> Iterator[None]:
                 raise UserError(f"{folder}: the disk is full; free some of it and go on with --resume.") from None
             cause = cause.__cause__ or cause.__context__
         raise
+
+
+def _whole(value: Any) -> Any:
+    """The value with 1.0 as 1: W&B's server hands it out so, and both mean the same run."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {key: _whole(item) for key, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list) else value
 
 
 def _value(text: str) -> Any:

@@ -5,13 +5,14 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning as L
 import yaml
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lit_cv import slurm
 from lit_cv.arguments import parse
@@ -23,7 +24,27 @@ from lit_cv.callbacks.preemption import Preemption, leaving_when_preempted
 from lit_cv.callbacks.provenance import Provenance
 from lit_cv.callbacks.stop_request import StopRequest
 from lit_cv.errors import UserError
-from lit_cv.runs import full_disk_in_words, is_finished, lock, read_yaml, run_folder, write_json
+from lit_cv.runs import (
+    DEFAULT_PROJECT,
+    full_disk_in_words,
+    is_finished,
+    lock,
+    merged_arguments,
+    read_yaml,
+    run_folder,
+    write_json,
+)
+from lit_cv.wandb_run import (
+    Known,
+    Mode,
+    end_by_sigterm,
+    identity,
+    log_result,
+    logged,
+    replay,
+    tell_finished,
+    under_agent,
+)
 
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 LOCK_SECONDS = 20.0
@@ -37,15 +58,15 @@ class RunOptions:
     Args:
         root: folder of all runs.
         group: folder below it, the name of the sweep; by default the experiment's.
-        wandb: `auto` is online where there is a key and offline where there is none.
+        wandb: `auto` is WANDB_MODE if that is set, else online where there is a key and offline where there is none.
         project: W&B project.
         checkpoint_every: optimiser steps between two resumable checkpoints.
     """
 
     root: str = "runs"
     group: str | None = None
-    wandb: Literal["auto", "online", "offline", "disabled"] = "auto"
-    project: str = "lit-cv"
+    wandb: Mode = "auto"
+    project: str = DEFAULT_PROJECT
     checkpoint_every: int = 200
 
 
@@ -115,19 +136,8 @@ class LitCLI(LightningCLI):
         run = self._get(self.config_init, "run")
         loggers: list[Logger] = [MetricsCSV(self.folder)]
         loggers += given if isinstance(given, list) else [given] if isinstance(given, Logger) else []
-        if run.wandb != "disabled":
-            loggers.append(
-                WandbLogger(
-                    project=run.project,
-                    group=self.folder.parent.name,
-                    id=os.environ.get("WANDB_RUN_ID", self.folder.name),
-                    name=self.folder.name,
-                    save_dir=self.folder,
-                    offline=run.wandb == "offline" or (run.wandb == "auto" and not has_wandb_key()),
-                    resume="allow",
-                    config=self._resolved(),
-                )
-            )
+        if known := identity(self.folder, run.wandb, run.project):
+            loggers.append(WandbLogger(save_dir=self.folder, config=self._resolved(), **known))
         return loggers
 
     def _resolved(self) -> dict[str, Any]:
@@ -136,12 +146,15 @@ class LitCLI(LightningCLI):
         return {key: value for key, value in config.items() if key not in OF_THE_CALL}
 
     def before_fit(self) -> None:
-        """Write the resolved configuration into the run's folder."""
+        """Write the resolved configuration into the run's folder and open the run's page on W&B."""
         if self.folder and self.trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             temporary = self.folder / f".config.yaml.{os.getpid()}"
             temporary.write_text(yaml.safe_dump(self._resolved(), sort_keys=False))
             temporary.replace(self.folder / "config.yaml")
+            for logger in self.trainer.loggers:
+                if isinstance(logger, WandbLogger):
+                    replay(self.folder, logger.experiment)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         kwargs = super()._prepare_subcommand_kwargs(subcommand)
@@ -165,16 +178,8 @@ class LitCLI(LightningCLI):
             self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
         self.provenance.write_result(self.trainer, self.model)
         if self.trainer.is_global_zero:
+            log_result(self.folder)
             print(f"result: {self.folder / 'result.json'}")
-
-
-def has_wandb_key() -> bool:
-    """Tell whether W&B would log in without asking."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
-    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").partition("://")[2].partition(":")[0]
-    return netrc.is_file() and host in netrc.read_text()
 
 
 def is_first_process() -> bool:
@@ -185,16 +190,22 @@ def is_first_process() -> bool:
 def fit(args: Sequence[str], resume: bool) -> None:
     """Train the run that `args` (`["fit", "--config", ...]`) define, in its own folder.
 
+    Under a W&B agent `resume` is on: the agent starts what it is told to, and a run that was begun before goes on.
+
     Raises:
         UserError: the folder already holds a run and `resume` is off, or another process works in it.
     """
     folder = run_folder(args)
+    first, given = is_first_process(), merged_arguments(args)
+    known = identity(folder, given.get("run.wandb", "auto"), given.get("run.project", DEFAULT_PROJECT))
+    if first and under_agent():
+        resume = True
+        print(f"run: {folder}", flush=True)
     if is_finished(folder):
-        if not resume:
-            raise UserError(f"{folder}: this run is already finished; delete the folder to do it again.")
-        print(f"already finished: {folder / 'result.json'}")
+        if first:
+            _repeat_result(folder, known, resume)
         return
-    if not is_first_process():
+    if not first:
         with leaving_when_preempted():
             LitCLI(args, folder, last_checkpoint(folder / "checkpoints"))
         return
@@ -203,7 +214,19 @@ def fit(args: Sequence[str], resume: bool) -> None:
     busy = f"{folder}: another process is working on this run; wait for it or stop it."
     held = lock(folder / ".lock", busy, patience=LOCK_SECONDS if resume else 0.0)
     with leaving_when_preempted(), held, full_disk_in_words(folder):
-        LitCLI(args, folder, last_checkpoint(folder / "checkpoints"))
+        try:
+            with logged(folder, known):
+                LitCLI(args, folder, last_checkpoint(folder / "checkpoints"))
+        except SIGTERMException:
+            end_by_sigterm(folder)
+
+
+def _repeat_result(folder: Path, known: Known, resume: bool) -> None:
+    if not resume:
+        raise UserError(f"{folder}: this run is already finished; delete the folder to do it again.")
+    print(f"already finished: {folder / 'result.json'}")
+    if under_agent():
+        tell_finished(folder, known)
 
 
 def evaluate(verb: str, args: Sequence[str]) -> None:

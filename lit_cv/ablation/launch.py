@@ -55,7 +55,7 @@ def run_sweep(
 
     Args:
         path: a W&B sweep file.
-        executor: where to run; `local` or `slurm`.
+        executor: where to run; `local`, `slurm` or `wandb`.
         workers: runs at once; by default one per `gpus_per_run` visible GPUs, or one on a machine without a GPU.
         gpus_per_run: GPUs that each run sees.
         runs: how many runs the sweep has, if its file has no smaller `run_cap`.
@@ -81,6 +81,13 @@ def run_sweep(
     return launch(sweep, place, dry_run=dry_run, retry_failed=retry_failed, preflight=preflight)
 
 
+def run_sync(path: Path) -> int:
+    """Bring to W&B what it has not got of a sweep's runs; see `sync`."""
+    from lit_cv.ablation.wandb_sync import sync
+
+    return sync(plan(load_sweep(path))[0].folder.parent)
+
+
 def make_executor(
     name: str, sweep: Sweep, workers: int | None, gpus_per_run: int, runs_per_gpu: int | None, resources: Resources
 ) -> Executor:
@@ -91,16 +98,18 @@ def make_executor(
     """
     if name == "slurm":
         if workers is not None or gpus_per_run != 1 or runs_per_gpu is not None:
-            raise UsageError(
-                "--workers, --gpus-per-run and --runs-per-gpu are options of --executor local; see --max-parallel."
-            )
+            raise UsageError("--workers, --gpus-per-run, --runs-per-gpu: not of --executor slurm; see --max-parallel.")
         if sweep.method == "bayes" and not resources.max_parallel:
             raise UsageError("a Bayesian sweep learns from its runs: say how many are at work, with --max-parallel.")
         return SlurmExecutor(sweep.name, resources)
-    if name != "local":
-        raise UsageError(f"--executor {name}: there is no such executor; write --executor local.")
     if resources != DEFAULT:
         raise UsageError("--nodes, --time and the other options of a Slurm job need --executor slurm.")
+    if name == "wandb":
+        from lit_cv.ablation.wandb_agent import WandbExecutor
+
+        return WandbExecutor(sweep, workers, gpus_per_run)
+    if name != "local":
+        raise UsageError(f"--executor {name}: there is no such executor; write --executor local.")
     from lit_cv.ablation.local import LocalExecutor
 
     metric = sweep.metric.name if sweep.metric else None

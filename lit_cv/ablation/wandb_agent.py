@@ -1,0 +1,178 @@
+"""The W&B executor: the sweep is made on W&B's server, whose agents run its trials on this machine."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lit_cv import guard
+from lit_cv.ablation.jobs import FixedQueue, Job, Queue
+from lit_cv.ablation.local import LocalExecutor, visible_gpus
+from lit_cv.ablation.progress import Progress, Row
+from lit_cv.ablation.results import read_json
+from lit_cv.ablation.stopping import STOP_FILE
+from lit_cv.ablation.sweep import Sweep
+from lit_cv.ablation.values import canonical, flatten
+from lit_cv.errors import UserError
+from lit_cv.runs import DEFAULT_PROJECT, merged_arguments, read_yaml, write_json
+from lit_cv.wandb_server import ask, require_online
+
+POLL_SECONDS = 0.2
+LOG_LINES = 12
+STOPPED = "killed"  # the state of a run that W&B, by Hyperband or by hand, has stopped
+
+
+class WandbExecutor:
+    """Runs one `wandb agent` on each `gpus_per_run` GPUs. The server hands out the trials, with the same arguments.
+
+    Which sweep of the server a folder belongs to stands in `<group>/wandb_sweep.json`: the same command goes on with
+    the same sweep. The server hands out a trial of a grid once, so runs that were begun and died are continued here
+    without an agent, as the same W&B runs of the same sweep. Those that W&B has stopped end with their result so far.
+
+    Args:
+        sweep: a grid.
+        workers: agents at once; see LocalExecutor.
+        gpus_per_run: GPUs that each run sees.
+
+    Raises:
+        UserError: the sweep is no grid, WANDB_MODE is not online, or see LocalExecutor.
+    """
+
+    def __init__(self, sweep: Sweep, workers: int | None = None, gpus_per_run: int = 1) -> None:
+        if sweep.method != "grid":
+            raise UserError(
+                f"{sweep.path}: W&B's server draws the trials of `method: {sweep.method}` by itself; start it with "
+                "`wandb sweep` and `wandb agent`, or draw here with --executor local."
+            )
+        require_online("--executor wandb")
+        self._sweep, self._local = sweep, LocalExecutor(workers, gpus_per_run)
+        self.workers, gpus = self._local.workers, visible_gpus()
+        self._packs = [",".join(gpus[i : i + gpus_per_run]) for i in range(0, len(gpus), gpus_per_run)]
+
+    def preview(self, jobs: Sequence[Job]) -> str:
+        """The commands that the agents will get, one a line."""
+        return self._local.preview(jobs)
+
+    def execute(self, queue: Queue) -> list[Job]:
+        """Run what the queue holds; return what has no result. Ctrl-C ends the agents with their runs.
+
+        Raises:
+            UserError: the server refuses the key, knows nothing of the sweep, or cannot be reached.
+        """
+        jobs = list(iter(queue.take, None))
+        path = self._on_server(jobs[0])
+        taken = {canonical(values): run_id for run_id, values, _ in self._server_runs(path)}
+        begun = [job for job in jobs if canonical(job.trial.values) in taken]
+        self._run_agents(path, [job for job in jobs if job not in begun])
+        for run_id, values, state in self._server_runs(path):
+            taken[canonical(values)] = run_id
+            for job in jobs:
+                if state == STOPPED and not job.finished and canonical(job.trial.values) == canonical(values):
+                    (job.folder / STOP_FILE).touch()
+                    begun += [job] if job not in begun else []
+        rest = [_as_of_sweep(job, path, taken[canonical(job.trial.values)]) for job in begun if not job.finished]
+        if rest:
+            self._local.execute(FixedQueue(rest))
+        return [job for job in jobs if not job.finished]
+
+    def _on_server(self, job: Job) -> str:
+        """The path `entity/project/id` of the sweep, which is made if this file has none yet."""
+        file, content = job.folder.parent / "wandb_sweep.json", read_yaml(self._sweep.path)
+        digest = hashlib.sha256(canonical(content).encode()).hexdigest()
+        if file.exists() and (known := read_json(file))["digest"] == digest:
+            return str(known["path"])
+        project = content.get("project") or os.environ.get("WANDB_PROJECT")
+        project = project or merged_arguments(job.trial.args).get("run.project") or DEFAULT_PROJECT
+        path = str(ask("create", config=content, project=project))
+        write_json(file, {"path": path, "digest": digest})
+        print(f"W&B sweep: {path}", flush=True)
+        return path
+
+    def _server_runs(self, path: str) -> list[tuple[str, dict[str, Any], str]]:
+        """Id, swept values and state of the trials that the server has handed out."""
+        keys = read_yaml(self._sweep.path)["parameters"]
+        runs = ask("runs", path=path)
+        return [(run["id"], flatten({key: run["config"].get(key) for key in keys}), run["state"]) for run in runs]
+
+    def _run_agents(self, path: str, jobs: Sequence[Job]) -> None:
+        if not jobs:
+            return
+        with ExitStack() as at_end, Progress(len(jobs), self.workers) as progress:
+            agents = []
+            for number in range(min(self.workers, len(jobs))):
+                agents.append(self._start_agent(path, number, jobs[0].folder.parent))
+                at_end.callback(_end, agents[-1])
+            waiting = list(jobs)
+            while any(agent.poll() is None for agent in agents):
+                waiting = _report(waiting, progress)
+                progress.update(_rows(waiting))
+                time.sleep(POLL_SECONDS)
+            for job in _report(waiting, progress):
+                log, text = _log_of(job)
+                progress.failed(job.label, f"it ended without a result.json; log: {log}", text)
+
+    def _start_agent(self, path: str, number: int, group: Path) -> subprocess.Popen[bytes]:
+        environment: Mapping[str, str] = {
+            "OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // self.workers)),
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # the agent starts `python`
+            "WANDB_DIR": str(group.resolve()),
+            "WANDB_AGENT_DISABLE_FLAPPING": "true",  # one failure stops no other run
+            "WANDB_AGENT_MAX_INITIAL_FAILURES": str(sys.maxsize),
+            **({"CUDA_VISIBLE_DEVICES": self._packs[number % len(self._packs)]} if self._packs else {}),
+        }
+        with (group / f"agent-{number}.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, guard.__file__, str(os.getpid()), sys.executable, "-m", "wandb", "agent", path],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+            )
+
+
+def _as_of_sweep(job: Job, path: str, run_id: str) -> Job:
+    """The job with what an agent would tell it: its W&B run and its sweep."""
+    entity, project, sweep = path.split("/")
+    told = {"WANDB_SWEEP_ID": sweep, "WANDB_RUN_ID": run_id, "WANDB_ENTITY": entity, "WANDB_PROJECT": project}
+    program = ["/usr/bin/env", *(f"{name}={value}" for name, value in told.items()), *job.trial.program]
+    return replace(job, trial=replace(job.trial, program=program))
+
+
+def _end(agent: subprocess.Popen[bytes]) -> None:
+    if agent.poll() is None:
+        os.killpg(agent.pid, signal.SIGKILL)
+        agent.wait()
+
+
+def _report(jobs: Sequence[Job], progress: Progress) -> list[Job]:
+    """Tell of the jobs that have finished; return the others."""
+    for job in jobs:
+        if job.finished:
+            progress.finished(job.label, read_json(job.folder / "result.json")["fit_seconds"])
+    return [job for job in jobs if not job.finished]
+
+
+def _rows(jobs: Sequence[Job]) -> list[Row]:
+    """The runs at work; the time of their `run.json` says since when."""
+    offset = time.time() - time.monotonic()
+    begun = [(job, job.folder / "run.json") for job in jobs]
+    return [Row(job.label, "agent", file.stat().st_mtime - offset, job.folder) for job, file in begun if file.exists()]
+
+
+def _log_of(job: Job) -> tuple[Path, str]:
+    """The log of the agent that ran the job, and the end of what the run wrote into it."""
+    first = f"run: {job.folder}\n"
+    for log in sorted(job.folder.parent.glob("agent-*.log")):
+        _, found, after = log.read_text(errors="replace").rpartition(first)
+        if found:
+            return log, "\n".join(after.partition("\nrun: ")[0].splitlines()[-LOG_LINES:])
+    return log, "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:])
