@@ -1,7 +1,6 @@
 """A run as W&B sees it: where it is logged, under which id, and how it ends there."""
 
 import csv
-import itertools
 import os
 import signal
 import sys
@@ -14,7 +13,8 @@ import wandb
 
 from lit_cv.errors import UserError
 from lit_cv.runs import read_yaml, write_json
-from lit_cv.wandb_server import MARKER, has_key, trouble, unsynced, upload
+from lit_cv.wandb_log import MARKER, history, logs_of, unsynced
+from lit_cv.wandb_server import has_key, trouble, upload
 
 Mode = Literal["auto", "online", "offline", "disabled"]
 Known = dict[str, Any] | None  # what `wandb.init` is told of a run; None where W&B is disabled
@@ -93,12 +93,15 @@ def tell_finished(folder: Path, known: Known) -> None:
 
 
 def replay(folder: Path, run: Any) -> None:
-    """Log what `metrics.csv` holds, if this W&B run is not the one that it was logged to, and remember the run."""
-    former = _former_id(folder)
-    if former != run.id:
-        for step, values in _rows(folder / "metrics.csv"):
-            run.log({**values, STEP: step})
-        write_json(folder / "wandb.json", {"id": run.id})
+    """Log the steps of `metrics.csv` that this W&B run does not have, and remember it as the folder's.
+
+    It may be another run than before, or W&B's client was killed before it wrote them to disk.
+    """
+    rows, own = _rows(folder / "metrics.csv"), Path(run.dir).parent.name
+    earlier = [log for log in logs_of(folder) if log.name == f"run-{run.id}.wandb" and log.parent.name != own]
+    for step in sorted(rows.keys() - {item.get(STEP) for item in history(earlier if rows else ())}):
+        run.log({**rows[step], STEP: step})
+    write_json(folder / "wandb.json", {"id": run.id})
 
 
 def log_result(folder: Path) -> None:
@@ -107,11 +110,13 @@ def log_result(folder: Path) -> None:
         wandb.run.summary["result"] = (folder / "result.json").read_text()
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, float]]]:
+def _rows(path: Path) -> dict[int, dict[str, float]]:
+    rows: dict[int, dict[str, float]] = {}
     if path.exists():
         with path.open(newline="") as lines:
-            for step, rows in itertools.groupby(csv.DictReader(lines), key=lambda row: row["step"]):
-                yield int(step), {row["name"]: float(row["value"]) for row in rows}
+            for row in csv.DictReader(lines):
+                rows.setdefault(int(row["step"]), {})[row["name"]] = float(row["value"])
+    return rows
 
 
 def _former_id(folder: Path) -> str | None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lit_cv.errors import UserError
+from lit_cv.wandb_log import MARKER
 
-MARKER = ".wandb.synced"  # ends the name of an empty file beside a log that is on the server as a whole
 CLIENT = Path(__file__).with_name("wandb_client.py")
 
 
@@ -64,12 +64,6 @@ def trouble(complaint: str) -> str:
     return f"W&B at {address()} does not answer ({reason}); set WANDB_MODE=offline and sync later."
 
 
-def unsynced(folder: Path) -> list[Path]:
-    """The W&B logs in a run's folder that are not on the server as a whole, in the order of their start."""
-    logs = folder.glob("wandb/*run-*/run-*.wandb")
-    return sorted((log for log in logs if not log.with_suffix(MARKER).exists()), key=_started)
-
-
 def upload(logs: Sequence[Path]) -> list[Path]:
     """Bring logs to the server with `wandb sync`, under the ids and groups that they have; return those that failed.
 
@@ -77,10 +71,15 @@ def upload(logs: Sequence[Path]) -> list[Path]:
         UserError: the server refuses the key or cannot be reached, for which `wandb sync` would wait for ever.
     """
     ask("check")
+    _sync(logs)
+    for log in _left(logs):
+        _sync([log])  # one that cannot be read makes `wandb sync` refuse all
+    return _left(logs)
+
+
+def _sync(logs: Sequence[Path]) -> None:
     subprocess.run([sys.executable, "-m", "wandb", "sync", "--include-online", *map(str, logs)])
+
+
+def _left(logs: Sequence[Path]) -> list[Path]:
     return [log for log in logs if not log.with_suffix(MARKER).exists()]
-
-
-def _started(log: Path) -> str:
-    """`20261129_010641` of `offline-run-20261129_010641-ID/run-ID.wandb`."""
-    return log.parent.name.removeprefix("offline-")

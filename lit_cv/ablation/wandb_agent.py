@@ -54,7 +54,8 @@ class WandbExecutor:
         require_online("--executor wandb")
         self._sweep, self._local = sweep, LocalExecutor(workers, gpus_per_run)
         self.workers, gpus = self._local.workers, visible_gpus()
-        self._packs = [",".join(gpus[i : i + gpus_per_run]) for i in range(0, len(gpus), gpus_per_run)]
+        starts = range(0, len(gpus) - gpus_per_run + 1, gpus_per_run)
+        self._packs = [",".join(gpus[start : start + gpus_per_run]) for start in starts]
 
     def preview(self, jobs: Sequence[Job]) -> str:
         """The commands that the agents will get, one a line."""

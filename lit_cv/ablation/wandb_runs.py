@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +11,7 @@ import yaml
 
 from lit_cv.errors import UserError
 from lit_cv.runs import write_json
+from lit_cv.wandb_log import HEADER_BYTES, records
 from lit_cv.wandb_server import address, ask, has_key
 
 STEP = "trainer/global_step"
@@ -31,7 +30,7 @@ def read_offline(logs: Iterable[Path]) -> dict[str, Any]:
     """
     run: dict[str, Any] = {"id": None, "group": None, "config": {}, "summary": {}, "history": []}
     for log in logs:
-        for record in _records(log):
+        for record in records(log):
             if record["type"] == "run":
                 run |= {"id": record["run"]["run_id"], "group": record["run"].get("run_group")}
                 run["config"] |= record["run"].get("config", {}).get("update", {})
@@ -82,17 +81,9 @@ def restore(source: str, root: Path = Path("runs/wandb")) -> Path:
 
 
 def _read_folder(folder: Path) -> list[dict[str, Any]]:
-    logs = sorted(folder.rglob("*run-*/run-*.wandb"), key=lambda log: (log.name, log.parent.name))
+    found = (log for log in folder.rglob("*run-*/run-*.wandb") if log.stat().st_size > HEADER_BYTES)
+    logs = sorted(found, key=lambda log: (log.name, log.parent.name))
     return [read_offline(parts) for _, parts in groupby(logs, key=lambda log: log.name)]
-
-
-def _records(log: Path) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(log)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-    if done.returncode or not lines:
-        raise UserError(f"{log}: cannot be read as a log of W&B ({' '.join(done.stderr.split())}); leave it out.")
-    return [json.loads(line) for line in lines]
 
 
 def _write(run: Mapping[str, Any], group: Path) -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from lit_cv.errors import UserError
 from lit_cv.runs import lock
-from lit_cv.wandb_server import require_online, unsynced, upload
+from lit_cv.wandb_log import unsynced
+from lit_cv.wandb_server import require_online, upload
 
 
 def sync(group: Path) -> int:

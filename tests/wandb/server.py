@@ -161,6 +161,9 @@ class WandbServer:
     def _commands(self, sweep: ServerSweep, running: dict[str, bool]) -> list[dict[str, Any]]:
         if running:
             return [{"type": "stop", "run_id": name} for name in running if name in self.stop]
+        for run in self.runs.values():
+            if run.name in self.stop and run.state == "running":  # and no agent has it any more
+                run.state = "killed"
         if not sweep.waiting:
             return [{"type": "exit"}]
         values = sweep.waiting.pop(0)

@@ -17,7 +17,7 @@ def test_offline_runs_go_up_once_under_their_ids_and_group(server, sweep_file, m
         offline.setenv("WANDB_MODE", "offline")
         assert run_sweep(file, workers=2, preflight=lambda *_: None) == 1
         assert run_sweep(file, workers=2, preflight=lambda *_: None) == 0
-    assert len(list(Path("runs/study").glob("*/wandb/offline-run-*"))) == 6  # two died and were continued
+    assert len(list(Path("runs/study").glob("*/wandb/offline-run-*"))) == 6  # two were killed with all that W&B had
     capfd.readouterr()
 
     with monkeypatch.context() as wrong:
@@ -27,7 +27,7 @@ def test_offline_runs_go_up_once_under_their_ids_and_group(server, sweep_file, m
     assert not server.runs
 
     assert main(["sweep", str(file), "--sync"]) == 0
-    assert "runs/study: 6 of 6 logs synced." in capfd.readouterr().out
+    assert "runs/study: 4 of 4 logs synced." in capfd.readouterr().out
     assert set(server.runs) == {job.folder.name for job in plan(load_sweep(file))}
     for run in server.runs.values():
         assert (run.state, run.fields["groupName"], run.project) == ("finished", "study", "lit-cv")
