@@ -11,13 +11,20 @@ from typing import Any
 from lit_cv.errors import UserError
 
 MARKER = ".wandb.synced"  # ends the name of an empty file beside a log that is on the server as a whole
+STEP = "trainer/global_step"  # WandbLogger's name of the step
+RESULT = "result"  # in a run's summary: the text of its result.json
 HEADER_BYTES = 7  # the client writes in blocks: the log of a run that was killed early has no more than this
 
 
 def logs_of(folder: Path) -> list[Path]:
     """The logs in a run's folder that hold anything, in the order of their start."""
     logs = [log for log in folder.glob("wandb/*run-*/run-*.wandb") if log.stat().st_size > HEADER_BYTES]
-    return sorted(logs, key=lambda log: log.parent.name.removeprefix("offline-"))
+    return sorted(logs, key=started)
+
+
+def started(log: Path) -> str:
+    """When the client began a log, as a text that sorts."""
+    return log.parent.name.removeprefix("offline-")
 
 
 def unsynced(folder: Path) -> list[Path]:

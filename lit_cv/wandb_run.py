@@ -13,13 +13,12 @@ import wandb
 
 from lit_cv.errors import UserError
 from lit_cv.runs import read_yaml, write_json
-from lit_cv.wandb_log import MARKER, history, logs_of, unsynced
+from lit_cv.wandb_log import MARKER, RESULT, STEP, history, logs_of, unsynced
 from lit_cv.wandb_server import has_key, trouble, upload
 
 Mode = Literal["auto", "online", "offline", "disabled"]
 Known = dict[str, Any] | None  # what `wandb.init` is told of a run; None where W&B is disabled
 FINISH_SECONDS = "300"  # how long the end of a run waits for an upload before it leaves it to `litcv sweep --sync`
-STEP = "trainer/global_step"  # WandbLogger's name of the step
 
 
 def mode(wanted: Mode) -> str:
@@ -107,7 +106,7 @@ def replay(folder: Path, run: Any) -> None:
 def log_result(folder: Path) -> None:
     """Put `result.json` into the W&B run, so that a report can be made from there; see `lit_cv.ablation.wandb_runs`."""
     if wandb.run:
-        wandb.run.summary["result"] = (folder / "result.json").read_text()
+        wandb.run.summary[RESULT] = (folder / "result.json").read_text()
 
 
 def _rows(path: Path) -> dict[int, dict[str, float]]:

@@ -11,11 +11,11 @@ import yaml
 
 from lit_cv.errors import UserError
 from lit_cv.runs import write_json
-from lit_cv.wandb_log import HEADER_BYTES, records
+from lit_cv.wandb_log import HEADER_BYTES, RESULT, STEP, records, started
 from lit_cv.wandb_server import address, ask, has_key
 
-STEP = "trainer/global_step"
-RESULT = "result"  # in a run's summary: the text of its result.json
+NOT_SETTINGS = ("_wandb", "config")  # keys of a run's config that W&B and its sweeps add
+NOT_METRICS = (STEP, "epoch")
 
 
 def read_offline(logs: Iterable[Path]) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def restore(source: str, root: Path = Path("runs/wandb")) -> Path:
 
 def _read_folder(folder: Path) -> list[dict[str, Any]]:
     found = (log for log in folder.rglob("*run-*/run-*.wandb") if log.stat().st_size > HEADER_BYTES)
-    logs = sorted(found, key=lambda log: (log.name, log.parent.name))
+    logs = sorted(found, key=lambda log: (log.name, started(log)))
     return [read_offline(parts) for _, parts in groupby(logs, key=lambda log: log.name)]
 
 
@@ -90,15 +90,15 @@ def _write(run: Mapping[str, Any], group: Path) -> None:
     result = json.loads(run["summary"][RESULT])
     folder = group / result["id"]
     folder.mkdir(parents=True, exist_ok=True)
-    config = {key: value for key, value in run["config"].items() if key != "_wandb" and "." not in key}
+    config = {key: value for key, value in run["config"].items() if key not in NOT_SETTINGS and "." not in key}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     with (folder / "metrics.csv").open("w", newline="") as lines:
         rows = csv.writer(lines)
         rows.writerow(("step", "epoch", "name", "value"))
-        for item in run["history"]:
+        for item in (item for item in run["history"] if STEP in item):
             rows.writerows(
                 (item[STEP], int(item.get("epoch", -1)), name, repr(float(value)))
                 for name, value in item.items()
-                if "/" in name and name != STEP and isinstance(value, int | float)
+                if name not in NOT_METRICS and not name.startswith("_") and isinstance(value, int | float)
             )
     write_json(folder / "result.json", result)

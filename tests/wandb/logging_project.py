@@ -13,7 +13,8 @@ import wandb
 
 from lit_cv.errors import UserError
 from lit_cv.runs import is_finished, merged_arguments, run_folder
-from lit_cv.wandb_run import STEP, identity, log_result, logged, replay, tell_finished, under_agent
+from lit_cv.wandb_log import STEP
+from lit_cv.wandb_run import identity, log_result, logged, replay, tell_finished, under_agent
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "ablation"))
 from fake_project import write_run
