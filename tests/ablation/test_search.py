@@ -1,4 +1,3 @@
-import json
 import math
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from lit_cv.ablation.search import STARTUP, BayesQueue, Trials
 from lit_cv.ablation.stopping import UntilTarget
 from lit_cv.ablation.sweep import load_sweep
 from lit_cv.errors import UserError
+from lit_cv.runs import write_json
 
 PROGRAM = str(Path(__file__).with_name("fake_project.py"))
 SPACE = {"u": {"min": 0.0, "max": 1.0}, "v": {"min": 0.0, "max": 1.0}}
@@ -144,7 +144,7 @@ def test_dry_run_prints_all_random_trials_and_the_first_bayes_trials(write_sweep
 
 def finish(job, **metrics):
     job.folder.mkdir(parents=True, exist_ok=True)
-    (job.folder / "result.json").write_text(json.dumps({"status": "finished", "metrics": metrics}))
+    write_json(job.folder / "result.json", {"status": "finished", "metrics": metrics})
 
 
 def bayes_queue(sweep, workers):
