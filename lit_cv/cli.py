@@ -150,6 +150,7 @@ def _add_sweep(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument("--retry-failed", action="store_true", help="also run trials that failed in an earlier call")
     parser.add_argument("--runs", type=int, help="how many runs a random or bayes sweep without `run_cap` has")
     parser.add_argument("--dry-run", action="store_true", help="print the trials (or Slurm's script), start nothing")
+    parser.add_argument("--measure", action="store_true", help="time some steps of the first trial for the estimate")
     parser.add_argument("--status", action="store_true", help="print the state of every run, start nothing")
     parser.add_argument("--sync", action="store_true", help="upload what W&B has not got of the runs, start nothing")
     Resources.add_arguments(parser)
@@ -179,6 +180,7 @@ def _sweep(options: argparse.Namespace) -> int:
         retry_failed=options.retry_failed,
         resources=Resources.of(options),
         dry_run=options.dry_run,
+        measure=options.measure,
         preflight=preflight,
     )
 

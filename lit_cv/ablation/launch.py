@@ -1,7 +1,6 @@
 """`litcv sweep FILE`: plan the runs of a sweep, leave out what is finished, hand the rest to an executor."""
 
 import shutil
-import statistics
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -9,15 +8,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lit_cv.ablation.changes import refuse_changes
+from lit_cv.ablation.cost import describe, known_cost, timed_cost
 from lit_cv.ablation.jobs import FixedQueue, Job, Queue
-from lit_cv.ablation.results import read_json
 from lit_cv.ablation.search import BayesQueue, Point, searched_trials, total_runs
 from lit_cv.ablation.slurm import SlurmExecutor
 from lit_cv.ablation.slurm_options import DEFAULT, Resources
 from lit_cv.ablation.status import status
 from lit_cv.ablation.stopping import EarlyTermination, UntilTarget
 from lit_cv.ablation.sweep import SEED, Sweep, Trial, load_sweep
-from lit_cv.ablation.values import canonical, duration, short_names, show_level
+from lit_cv.ablation.values import canonical, short_names, show_level
 from lit_cv.errors import UsageError, UserError
 from lit_cv.runs import lock, run_folder, write_json
 
@@ -25,9 +24,17 @@ Preflight = Callable[[list[list[str]], str | None], None]
 
 
 class Executor(Protocol):
-    """Where runs are carried out. A new place (Slurm, W&B agents) is one class with these two members."""
+    """Where runs are carried out: this machine, Slurm, W&B agents.
+
+    Attributes:
+        workers: runs at once.
+        gpus: GPUs that a run takes, a part of one where runs share it.
+        waits: whether `execute` waits for the runs to end.
+    """
 
     workers: int
+    gpus: float
+    waits: bool
 
     def execute(self, queue: Queue) -> list[Job]:
         """Run what the queue hands out, report progress, and return what failed; one failure stops no other."""
@@ -49,6 +56,7 @@ def run_sweep(
     runs_per_gpu: int | None = None,
     retry_failed: bool = False,
     dry_run: bool = False,
+    measure: bool = False,
     preflight: Preflight,
 ) -> int:
     """Carry out a sweep file.
@@ -63,6 +71,7 @@ def run_sweep(
         runs_per_gpu: runs that share each of them.
         retry_failed: also run what failed in an earlier call.
         dry_run: only print what would be run.
+        measure: estimate the cost by timing some steps of the first run.
         preflight: called before the first run starts, with the arguments of every run to be done and the metric's name;
             raises UserError for a parameter or metric that the experiment does not have.
 
@@ -78,7 +87,7 @@ def run_sweep(
     if runs is not None:
         sweep = replace(sweep, run_cap=min(runs, sweep.run_cap or runs))
     place = make_executor(executor, sweep, workers, gpus_per_run, runs_per_gpu, resources)
-    return launch(sweep, place, dry_run=dry_run, retry_failed=retry_failed, preflight=preflight)
+    return launch(sweep, place, dry_run=dry_run, measure=measure, retry_failed=retry_failed, preflight=preflight)
 
 
 def run_sync(path: Path) -> int:
@@ -127,7 +136,15 @@ def run_status(path: Path) -> int:
     return 0
 
 
-def launch(sweep: Sweep, executor: Executor, *, dry_run: bool, retry_failed: bool = False, preflight: Preflight) -> int:
+def launch(
+    sweep: Sweep,
+    executor: Executor,
+    *,
+    dry_run: bool,
+    measure: bool = False,
+    retry_failed: bool = False,
+    preflight: Preflight,
+) -> int:
     """Run what is missing of a sweep. Run again after a crash, it finishes the rest; see `run_sweep`."""
     jobs = plan(sweep)
     group = jobs[0].folder.parent
@@ -136,7 +153,8 @@ def launch(sweep: Sweep, executor: Executor, *, dry_run: bool, retry_failed: boo
         missing = [job for job in jobs if not job.finished]
         left_out = [] if retry_failed else _tell_of_failures(missing)
         missing = [job for job in missing if job not in left_out]
-        print(overview(sweep, jobs, missing, executor.workers, len(left_out)), flush=True)
+        costs = estimate(sweep, jobs, missing, executor, measure)
+        print(overview(sweep, jobs, missing, len(left_out)) + costs, flush=True)
         if dry_run:
             print(executor.preview(missing))
             if more := total_runs(sweep, len(jobs)) - len(jobs):
@@ -151,7 +169,7 @@ def launch(sweep: Sweep, executor: Executor, *, dry_run: bool, retry_failed: boo
         except KeyboardInterrupt:
             print("Stopped. The same command continues where this one ended.", flush=True)
             return 1
-        if any(not job.finished for job in missing if job not in failed):
+        if not executor.waits and any(not job.finished for job in missing):
             print(f"Follow them: litcv sweep {sweep.path} --status", flush=True)
             return 0
         jobs = plan(sweep)
@@ -217,21 +235,32 @@ def label(values: dict[str, Any], names: dict[str, str]) -> str:
     return ", ".join(words + ([f"seed {values[SEED]}"] if SEED in values and SEED not in names else []))
 
 
-def overview(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], workers: int, failed: int = 0) -> str:
-    """What the sweep amounts to: arms, seeds, runs, how many are done, and the time that the rest may take."""
+def overview(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], failed: int = 0) -> str:
+    """What the sweep amounts to: arms, seeds, runs, and how many are done."""
     seeds = len({job.trial.seed for job in jobs})
     size = f"{len(jobs) // seeds} arms × {seeds} seeds = {len(jobs)} runs"
     if sweep.method != "grid" or len(jobs) % seeds:
         size = f"{sweep.method}, {total_runs(sweep, len(jobs))} runs"
-    line = f"{sweep.name}: {size}, {len(jobs) - len(missing) - failed} done"
-    seconds = [read_json(file)["fit_seconds"] for file in jobs[0].folder.parent.glob("*/result.json")]
-    if not missing or not seconds:
-        return line
-    typical = statistics.median(seconds)
-    workers = min(workers, len(missing))
-    total = duration(typical * -(-len(missing) // workers))
-    basis = f"{workers} at once, {duration(typical)} each as in {len(seconds)} earlier runs"
-    return f"{line}; the rest takes about {total} ({basis})"
+    return f"{sweep.name}: {size}, {len(jobs) - len(missing) - failed} done"
+
+
+def estimate(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], executor: Executor, measure: bool) -> str:
+    """What the rest will cost, see `lit_cv.ablation.cost`; empty where nothing is known or left.
+
+    Args:
+        sweep: the sweep.
+        jobs: its runs, as far as they are known.
+        missing: those to be run.
+        executor: where.
+        measure: time some steps of the first run, instead of looking for earlier runs.
+    """
+    if not missing:
+        return ""
+    cost = timed_cost(missing[0]) if measure else known_cost(missing)
+    if cost is None:
+        return ""
+    runs = len(missing) + total_runs(sweep, len(jobs)) - len(jobs)
+    return "; " + describe(cost, runs, executor.workers, executor.gpus, missing[0].folder.parent)
 
 
 def _tell_of_failures(jobs: Sequence[Job]) -> list[Job]:

@@ -73,6 +73,8 @@ class LocalExecutor:
         UserError: there are fewer GPUs than one run wants, a number is below 1, or two options contradict each other.
     """
 
+    waits = True
+
     def __init__(
         self,
         workers: int | None = None,
@@ -96,6 +98,7 @@ class LocalExecutor:
         self._threads = max(1, len(os.sched_getaffinity(0)) // processes)
         self._free = deque(_slots(self.workers, gpus, gpus_per_run))
         self._metric = metric
+        self.gpus = gpus_per_run * min(1.0, packs / self.workers)
 
     def execute(self, queue: Queue) -> list[Job]:
         """Run what the queue hands out; return what failed. Ctrl-C ends all of them and is passed on.

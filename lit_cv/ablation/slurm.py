@@ -24,9 +24,12 @@ class SlurmExecutor:
         resources: what each run asks for.
     """
 
+    waits = False
+
     def __init__(self, name: str, resources: Resources) -> None:
         self.name, self.resources = name, resources
         self.workers = resources.max_parallel or sys.maxsize
+        self.gpus = float(resources.nodes * resources.gpus_per_node)
 
     def preview(self, jobs: Sequence[Job]) -> str:
         """The script and the commands that would be submitted."""

@@ -45,6 +45,8 @@ class WandbExecutor:
         UserError: the sweep is no grid, WANDB_MODE is not online, or see LocalExecutor.
     """
 
+    waits = True
+
     def __init__(self, sweep: Sweep, workers: int | None = None, gpus_per_run: int = 1) -> None:
         if sweep.method != "grid":
             raise UserError(
@@ -53,7 +55,7 @@ class WandbExecutor:
             )
         require_online("--executor wandb")
         self._sweep, self._local = sweep, LocalExecutor(workers, gpus_per_run)
-        self.workers, gpus = self._local.workers, visible_gpus()
+        self.workers, self.gpus, gpus = self._local.workers, self._local.gpus, visible_gpus()
         starts = range(0, len(gpus) - gpus_per_run + 1, gpus_per_run)
         self._packs = [",".join(gpus[start : start + gpus_per_run]) for start in starts]
 

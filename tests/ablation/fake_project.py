@@ -65,7 +65,10 @@ def main(args):
         print("ValueError: the learning rate is cursed", file=sys.stderr)
         return 3
     config = {key: value for key, value in settings.items() if key.startswith(("model", "data", "trainer"))}
-    write_run(folder, seed=settings["seed_everything"], config=config, score=settings["model.lr"], command=args)
+    steps = settings.get("trainer.max_steps", 200)
+    cost = {"steps": steps, "fit_seconds": 5 + steps * settings["step_seconds"]} if "step_seconds" in settings else {}
+    score = settings["model.lr"]
+    write_run(folder, seed=settings["seed_everything"], config=config, score=score, command=args, **cost)
     return 0
 
 
