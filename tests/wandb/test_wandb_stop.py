@@ -20,15 +20,15 @@ OPTIONS = [
     "--trainer.max_steps=100000",
     "--trainer.val_check_interval=100000",
     "--trainer.accelerator=cpu",
+    "--trainer.devices=2",
+    "--trainer.strategy=ddp",
     "--run.checkpoint_every=2",
 ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_a_run_that_wandb_stops_leaves_no_process_and_a_folder_that_can_go_on(server, ranks):
+def test_a_run_that_wandb_stops_leaves_no_process_and_a_folder_that_can_go_on(server):
     mark = f"data-{uuid.uuid4().hex}"
-    ddp = ["--trainer.devices=2", "--trainer.strategy=ddp"] if ranks == 2 else ["--trainer.devices=1"]
     fit = [
         "${env}",
         "${interpreter}",
@@ -40,7 +40,7 @@ def test_a_run_that_wandb_stops_leaves_no_process_and_a_folder_that_can_go_on(se
     ]
     sweep = {
         "method": "grid",
-        "command": [*fit, *OPTIONS, *ddp, f"--data.root={mark}", "--run.group=study", "${args}"],
+        "command": [*fit, *OPTIONS, f"--data.root={mark}", "--run.group=study", "${args}"],
         "parameters": {"seed_everything": {"values": [1]}},
     }
     Path("sweep.yaml").write_text(yaml.safe_dump(sweep))
@@ -49,14 +49,14 @@ def test_a_run_that_wandb_stops_leaves_no_process_and_a_folder_that_can_go_on(se
         agent = subprocess.Popen(["wandb", "agent", "tester/lit-cv/sweep0"], stdout=log, stderr=subprocess.STDOUT)
     try:
         wait_until(lambda: list(Path("runs/study").glob("*/checkpoints/last.ckpt")) or agent.poll() is not None)
-        assert len(processes(mark)) >= 2 * ranks  # each rank has a loader worker
+        assert len(processes(mark)) >= 4  # each rank has a loader worker
         server.stop.add("trial0")
         assert agent.wait(timeout=120) == 0, Path("log").read_text()[-3000:]
     finally:
         agent.kill()
     wait_until(lambda: not processes(mark), 5)
     (folder,) = Path("runs/study").iterdir()
-    assert server.runs["trial0"].state == "killed" or ranks == 2
+    assert server.runs["trial0"].state == "killed"
     assert zipfile.is_zipfile(folder / "checkpoints" / "last.ckpt")
     assert not (folder / "result.json").exists()
     assert "Traceback" not in Path("log").read_text()
