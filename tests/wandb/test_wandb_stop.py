@@ -68,7 +68,7 @@ def test_the_end_of_an_agent_by_kill_minus_9_is_the_end_of_its_run_and_the_runs_
     child = f"import time; time.sleep(60); {mark!r}"
     run = (
         "import subprocess, sys, time\n"
-        "from lit_cv.ablation.guard import end_group_with_leader\n"
+        "from lit_cv.guard import end_group_with_leader\n"
         f"end_group_with_leader(); subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(60)"
     )
     start = f"import subprocess, sys; subprocess.call([sys.executable, '-c', {run!r}], process_group=0)"
