@@ -28,7 +28,8 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
 
     Args:
         root: Folder that holds the official layout.
-        batch_size: Images of a global batch; each of W processes takes ``batch_size / W`` of them.
+        batch_size: Images of a global batch; each of W processes takes ``batch_size / W`` of them, so the learning rate
+            does not change with W. Evaluation batches are smaller, see ``EvalBatches``.
         num_workers: Loading processes of each loader; 0 loads in the training process.
         shuffle_targets: A control without any signal: each training image gets the target of another one.
         seed: Seed of order and augmentation; null takes the run's (``seed_everything``).
@@ -41,8 +42,6 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
         self.shuffle_targets = shuffle_targets
         self._seed = seed
         self.splits: dict[str, P] = {}
-        # A process without validation images is no mistake here: nothing is padded.
-        self.allow_zero_length_dataloader_with_multiple_devices = True
 
     @property
     @abstractmethod
@@ -124,8 +123,7 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
 
     def _eval_loader(self, split: str, first: int = 0) -> Loader:
         packed = self._split(split)
-        batches = EvalBatches(len(packed), self.batch_size, *self._ranks())
-        batches.indices = batches.indices[first:]
+        batches = EvalBatches(len(packed), self.batch_size, *self._ranks(), first)
         return Loader(self.dataset(packed, training=False), batches, self.num_workers, self._pin_memory())
 
     def _split(self, split: str) -> P:

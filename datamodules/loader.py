@@ -21,8 +21,7 @@ Batch = tuple[list[Tensor], list[Target]]
 
 def collate(samples: list[Sample]) -> Batch:
     """Lists of images and targets: images differ in size and stay uint8 until they are on the device."""
-    images, targets = zip(*samples, strict=True)
-    return list(images), list(targets)
+    return [image for image, _ in samples], [target for _, target in samples]
 
 
 class _Parcel(NamedTuple):
@@ -43,7 +42,8 @@ class _Parcel(NamedTuple):
             {key: value.numpy() if isinstance(value, Tensor) else value for key, value in target.items()}
             for target in targets
         ]
-        return cls(torch.cat([image.reshape(-1) for image in images]), [image.shape for image in images], arrays)
+        pixels = torch.cat([torch.empty(0, dtype=torch.uint8), *(image.reshape(-1) for image in images)])
+        return cls(pixels, [image.shape for image in images], arrays)
 
     def unpack(self) -> Batch:
         parts = torch.split(self.pixels, [math.prod(shape) for shape in self.shapes])

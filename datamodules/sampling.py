@@ -12,6 +12,8 @@ from torch.utils.data import Sampler
 
 from lit_cv.errors import UserError
 
+LARGEST_EVALUATED = 8  # images of an evaluation batch, which has to fit on one device whatever the global batch
+
 Key = tuple[int, int]
 """(epoch, index): what a sampler yields and a data set is asked for."""
 
@@ -94,25 +96,30 @@ class TrainBatches(Sampler[list[Key]]):
 
 
 class EvalBatches(Sampler[list[Key]]):
-    """Batches in order: rank r of W takes samples r, r + W, r + 2W, ...; nothing is padded, repeated or dropped.
+    """Batches in order: rank r of W takes batches r, r + W, r + 2W, ...; nothing is padded, repeated or dropped.
+
+    The batches are the same for any number of ranks, and so is what depends on an image's neighbours in its batch: the
+    margin that it is padded with, and losses. A rank without any gets an empty one, as all ranks must take part.
 
     Args:
         size: Number of samples.
-        batch_size: Samples of a global batch, over all ranks.
+        batch_size: Samples of a global training batch; an evaluation batch has as many, at most ``LARGEST_EVALUATED``.
         rank: This process, in [0, world_size).
         world_size: Number of processes.
+        first: Sample to begin with.
     """
 
-    def __init__(self, size: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
-        self.indices = range(rank, size, world_size)
-        self.step = per_rank(batch_size, world_size)
+    def __init__(self, size: int, batch_size: int, rank: int = 0, world_size: int = 1, first: int = 0) -> None:
+        step = min(per_rank(batch_size, 1), LARGEST_EVALUATED)
+        batches = [range(start, min(start + step, size)) for start in range(first, size, step)]
+        self.batches = batches[rank::world_size] or [range(0)]
 
     def __len__(self) -> int:
-        return -(-len(self.indices) // self.step)
+        return len(self.batches)
 
     def __iter__(self) -> Iterator[list[Key]]:
-        for start in range(0, len(self.indices), self.step):
-            yield [(0, index) for index in self.indices[start : start + self.step]]
+        for batch in self.batches:
+            yield [(0, index) for index in batch]
 
 
 def per_rank(batch_size: int, world_size: int) -> int:

@@ -123,6 +123,11 @@ class Provenance(Callback):
                 "nodes": trainer.num_nodes,
                 "threads": torch.get_num_threads(),
             },
+            "optimization": {
+                "world_size": trainer.world_size,
+                "global_batch_size": data.batch_size * trainer.accumulate_grad_batches,
+                "learning_rate": trainer.optimizers[0].defaults["lr"],
+            },
             "data": {"fingerprint": data.fingerprint, "counts": data.counts},
             "started": self.started,
         }

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from lit_cv.errors import UserError
 from lit_cv.models.backbones import VGG_LAYOUTS, Stage, Trunk, load_weights, read_weights
+from lit_cv.models.dropout import Dropout
 
 FEATURES = 4096  # of fc6 and fc7
 DROPOUT = 0.5  # of theirs
@@ -28,7 +29,7 @@ def with_end(trunk: Trunk, weights: str | None, dropout: float | None) -> Trunk:
     """
     name, layers, last = trunk.name, trunk.layers, trunk.stages[-1]
     if name == "googlenet":
-        layers.add_module("dropout", nn.Dropout(GOOGLENET_DROPOUT if dropout is None else dropout))
+        layers.add_module("dropout", Dropout(GOOGLENET_DROPOUT if dropout is None else dropout))
         return Trunk(name, layers, [*trunk.stages[:-1], Stage((*last.layers, "dropout"), last.stride, last.channels)])
     rate = DROPOUT if dropout is None else dropout
     pool: nn.Module
@@ -49,12 +50,12 @@ def with_end(trunk: Trunk, weights: str | None, dropout: float | None) -> Trunk:
 
 def _vgg_end(channels: int, dropout: float) -> nn.Sequential:
     fc6, fc7 = nn.Conv2d(channels, FEATURES, 7, padding=3), nn.Conv2d(FEATURES, FEATURES, 1)
-    return nn.Sequential(fc6, nn.ReLU(), nn.Dropout(dropout), fc7, nn.ReLU(), nn.Dropout(dropout))
+    return nn.Sequential(fc6, nn.ReLU(), Dropout(dropout), fc7, nn.ReLU(), Dropout(dropout))
 
 
 def _alexnet_end(channels: int, dropout: float) -> nn.Sequential:
     fc6, fc7 = nn.Conv2d(channels, FEATURES, 6), nn.Conv2d(FEATURES, FEATURES, 1)
-    return nn.Sequential(nn.Dropout(dropout), fc6, nn.ReLU(), nn.Dropout(dropout), fc7, nn.ReLU())
+    return nn.Sequential(Dropout(dropout), fc6, nn.ReLU(), Dropout(dropout), fc7, nn.ReLU())
 
 
 def _as_convolutions(ends: nn.Sequential, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from lit_cv.models.language_model import LanguageModel
 from lit_cv.models.network import Target, evaluating
 from lit_cv.models.two_stage import ROI_WEIGHTS, RegionSample, RoIHead
 from lit_cv.ops.boxes import decode_boxes, encode_boxes
+from lit_cv.ops.ranks import shared_count
 from lit_cv.ops.roi import as_rois
 from lit_cv.ops.vocabulary import SPECIAL
 
@@ -50,11 +51,12 @@ class RecognitionHead(RoIHead):
     def losses(self, logits: Tensor, deltas: Tensor, sample: RegionSample) -> tuple[Tensor, Tensor]:
         """Compute the losses of objectness and box, see the class; arguments as of ``RegionHead.losses``."""
         regions = (sample.classes > 0).long()
-        objectness = F.cross_entropy(logits, regions, reduction="sum") / max(len(regions), 1)
+        objectness = F.cross_entropy(logits, regions, reduction="sum") / shared_count(regions >= 0)
         positive = regions.nonzero()[:, 0]
         offsets = deltas[positive, REGION] / deltas.new_tensor(ROI_WEIGHTS)
         target = encode_boxes(sample.boxes[positive], sample.rois[positive, 1:])
-        return objectness, F.smooth_l1_loss(offsets, target, reduction="sum") / max(target.numel(), 1)
+        box = F.smooth_l1_loss(offsets, target, reduction="sum") / (4 * shared_count(regions > 0))
+        return objectness, box
 
     def detect_rows(
         self, logits: Tensor, deltas: Tensor, proposals: list[Tensor], sizes: list[Size]

@@ -10,6 +10,7 @@ from lit_cv.errors import UserError
 from lit_cv.models.backbones import Norm, Stage, Trunk, build_trunk
 from lit_cv.models.convolutional_ends import with_end
 from lit_cv.models.decoders import ScoreDecoder, SymmetricDecoder
+from lit_cv.models.dropout import Dropout
 from lit_cv.models.segmenter import Segmenter
 from lit_cv.models.upsampling_layers import Upsampling
 
@@ -139,11 +140,11 @@ def _classifier(channels: int, num_classes: int, head: Head, dropout: float | No
             nn.Conv2d(channels, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
-            nn.Dropout(0.1 if dropout is None else dropout),
+            Dropout(0.1 if dropout is None else dropout),
             nn.Conv2d(width, num_classes, 1),
         )
     score = nn.Conv2d(channels, num_classes, 1)
-    return nn.Sequential(score) if head == "backbone" or dropout is None else nn.Sequential(nn.Dropout(dropout), score)
+    return nn.Sequential(score) if head == "backbone" or dropout is None else nn.Sequential(Dropout(dropout), score)
 
 
 def _check(

@@ -16,6 +16,7 @@ from lit_cv.models.images import ImageBatch, batch_objects, fit_images
 from lit_cv.models.network import Target
 from lit_cv.models.retinanet import best_candidates, dense_pyramid, grid_anchors, suppress
 from lit_cv.ops.boxes import take
+from lit_cv.ops.ranks import shared_count
 
 GROUPS = 32  # of the group norms in the head
 FIRST_OFFSET = 3.0  # strides from a cell to each side of its box, before training
@@ -89,7 +90,7 @@ class FCOS(Detector):
         objects = batch_objects(targets, batch)
         logits, offsets, centerness, squares, counts = self._forward(batch)
         index, positive = match_cells(objects.boxes, squares, counts, self.centre_radius)
-        count = positive.sum().clamp(min=1)
+        count = shared_count(positive)
         labels = objects.labels.gather(1, index).masked_fill(~positive, -1)
         wanted = labels[..., None] == torch.arange(logits.shape[-1], device=labels.device)
         # Only positives have a target; elsewhere the square itself stands in, so that every number stays finite.

@@ -6,6 +6,7 @@ from itertools import pairwise
 from torch import nn
 
 from lit_cv.errors import UserError
+from lit_cv.models.dropout import Dropout
 
 
 def average_pool(size: int, stride: int, pool: int) -> nn.Module:
@@ -48,5 +49,5 @@ def fully_connected(channels: int, pool: int, features: Sequence[int], dropout: 
     layers: list[nn.Module] = [nn.Flatten()]
     widths = [channels * pool**2, *features]
     for before, after in pairwise(widths):
-        layers += [nn.Linear(before, after), nn.ReLU(inplace=True), nn.Dropout(dropout)]
+        layers += [nn.Linear(before, after), nn.ReLU(inplace=True), Dropout(dropout)]
     return nn.Sequential(*layers, nn.Linear(widths[-1], outputs))

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from lit_cv.models.network import Target
+from lit_cv.ops.ranks import largest_size
 
 Size = tuple[int, int]
 
@@ -68,6 +69,7 @@ def batch_images(
     std: tuple[float, ...] = IMAGENET_STD,
     divisible: int = 32,
     channels_last: bool = False,
+    at_least: Size = (0, 0),
 ) -> ImageBatch:
     """Resize (bilinear), normalise and pad images; images of one size are resized together.
 
@@ -79,9 +81,10 @@ def batch_images(
         std: Per channel, for pixels in [0, 1].
         divisible: Height and width of the batch are multiples of this.
         channels_last: Memory format of the batch.
+        at_least: The batch has at least this height and width.
     """
     original_sizes = [(image.shape[-2], image.shape[-1]) for image in images]
-    height, width = (-(-max(side) // divisible) * divisible for side in zip(*sizes, strict=True))
+    height, width = (-(-max(side) // divisible) * divisible for side in zip(*sizes, at_least, strict=True))
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     pixels = torch.empty((len(images), 3, height, width), device=device, memory_format=memory_format).zero_()
     groups: dict[tuple[Size, Size], list[int]] = defaultdict(list)
@@ -106,9 +109,10 @@ def fit_images(
     channels_last: bool = False,
     divisible: int = 32,
 ) -> ImageBatch:
-    """Make a batch of images that are resized as ``fit_size`` says; see ``batch_images``."""
+    """Make a batch of images that are resized as ``fit_size`` says, as large as on all ranks; see ``batch_images``."""
     sizes = [fit_size((image.shape[-2], image.shape[-1]), min_size, max_size) for image in images]
-    return batch_images(images, sizes, device, divisible=divisible, channels_last=channels_last)
+    common = largest_size(sizes, device)
+    return batch_images(images, sizes, device, divisible=divisible, channels_last=channels_last, at_least=common)
 
 
 def batch_objects(targets: list[Target], batch: ImageBatch) -> Objects:

@@ -5,6 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads, KeypointRCNNPredictor
 
+from lit_cv.ops.ranks import shared_count
+
 WIDTH, LAYERS = 512, 8
 REACH = 2  # cells around the largest one that its refinement looks at
 FINER = 8  # points in a cell
@@ -33,9 +35,7 @@ def keypoint_loss(logits: Tensor, keypoints: Tensor, boxes: Tensor) -> Tensor:
     cell = torch.where(keypoints[..., :2] == boxes[:, None, 2:], cells - 1, place.floor()).long()
     valid = ((cell >= 0) & (cell < cells)).all(-1) & (keypoints[..., 2] > 0)
     index = cell[..., 1] * cells + cell[..., 0]
-    if not valid.any():
-        return logits.sum() * 0
-    return F.cross_entropy(logits.flatten(2)[valid], index[valid])
+    return F.cross_entropy(logits.flatten(2)[valid], index[valid], reduction="sum") / shared_count(valid)
 
 
 def read_keypoints(logits: Tensor, boxes: Tensor) -> Tensor:

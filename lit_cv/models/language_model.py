@@ -4,7 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lit_cv.models.dropout import Dropout
 from lit_cv.ops.beam_search import State, Step, beam_search, greedy_search
+from lit_cv.ops.ranks import shared_count
 from lit_cv.ops.vocabulary import END, PADDING, START
 
 
@@ -29,7 +31,7 @@ class LanguageModel(nn.Module):
         nn.init.zeros_(first)
         nn.init.zeros_(second)
         nn.init.ones_(first[hidden : 2 * hidden])
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(hidden, vocabulary_size - END)  # neither padding nor <START> is ever an answer
         self._gates: tuple[object, Tensor] | None = None
 
@@ -50,7 +52,7 @@ class LanguageModel(nn.Module):
         targets = F.pad(tokens, (0, 1), value=PADDING).scatter(1, lengths, END)
         said = targets != PADDING
         logits = self.output(answers[said]).float()
-        return F.cross_entropy(logits, targets[said] - END, reduction="sum") / said.sum().clamp(min=1)
+        return F.cross_entropy(logits, targets[said] - END, reduction="sum") / shared_count(said)
 
     @torch.no_grad()
     def write(self, codes: Tensor, longest: int, beam: int = 1) -> Tensor:

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 
 from lit_cv.ops.masks import crop_masks
+from lit_cv.ops.ranks import shared_count
 from lit_cv.ops.runs import MaskRuns
 
 MaskHeadKind = Literal["fcn", "mlp"]
@@ -65,14 +66,13 @@ def mask_loss(logits: Tensor, targets: Tensor, classes: Tensor, kind: MaskLoss) 
         kind: ``sigmoid``: binary, on the mask of the region's own class alone, so that classes do not compete.
             ``softmax``: over the classes, the background being what lies outside the mask.
     """
-    if not len(classes):
-        return logits.sum() * 0
+    count = shared_count(classes > 0) * targets.shape[1] * targets.shape[2]
     if kind == "sigmoid":
         own = logits[torch.arange(len(classes), device=classes.device), classes]
-        return F.binary_cross_entropy_with_logits(own, targets)
+        return F.binary_cross_entropy_with_logits(own, targets, reduction="sum") / count
     inside = F.one_hot(classes, logits.shape[1])[:, :, None, None] * targets[:, None]
     outside = F.pad(1 - targets[:, None], (0, 0, 0, 0, 0, logits.shape[1] - 1))
-    return F.cross_entropy(logits, inside + outside)
+    return F.cross_entropy(logits, inside + outside, reduction="sum") / count
 
 
 def mask_probabilities(logits: Tensor, classes: Tensor, kind: MaskLoss) -> Tensor:

@@ -10,6 +10,7 @@ from lit_cv.models.backbones import Norm, build_trunk
 from lit_cv.models.heads import average_pool, fully_connected
 from lit_cv.models.images import ImageBatch, batch_images
 from lit_cv.models.network import Network, Target, evaluating
+from lit_cv.ops.ranks import shared_count
 
 Loss = Literal["l2", "l1", "smooth_l1"]
 
@@ -143,7 +144,7 @@ class PoseNet(Network):
             distances = F.l1_loss(points, wanted, reduction="none")
         else:
             distances = F.smooth_l1_loss(points, wanted, reduction="none", beta=self.beta)
-        return {"joints": distances.sum() / labelled.sum().clamp(min=1)}
+        return {"joints": distances.sum() / shared_count(labelled)}
 
 
 def _original_sizes(batch: ImageBatch) -> Tensor:

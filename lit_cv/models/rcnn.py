@@ -16,6 +16,8 @@ from lit_cv.models.proposals import ProposalDetector
 from lit_cv.models.region_svm import RegionClassifiers
 from lit_cv.models.window_head import WindowHead
 from lit_cv.ops.boxes import match_boxes, sample_balanced
+from lit_cv.ops.draws import uniform
+from lit_cv.ops.ranks import gather_rows, shared_count
 from lit_cv.ops.warp import warp_regions
 
 FeatureLayer = Literal["pool5", "fc6", "fc7"]
@@ -113,7 +115,8 @@ class RCNN(ProposalDetector):
         regions, classes = self._draw(images, targets)
         windows = [self._warp(self._pixels(image), part) for image, part in zip(images, regions, strict=True)]
         vectors = self.head(self.backbone(torch.cat(windows)))
-        return {"region_class": F.cross_entropy(self._logits(vectors), classes)}
+        total = F.cross_entropy(self._logits(vectors), classes, reduction="sum")
+        return {"region_class": total / shared_count(classes >= 0)}
 
     def _logits(self, vectors: dict[str, Tensor]) -> Tensor:
         """Apply the layer of the softmax, (K, classes); what comes straight from a map is brought to unit variance."""
@@ -136,9 +139,12 @@ class RCNN(ProposalDetector):
             labels.append(torch.where(state > 0, F.pad(own, (0, 1))[index], 0))  # padded: there may be no object
             candidates.append(regions)
             states.append(state)
-        drawn, valid = sample_balanced(torch.cat(states)[None], self.windows, positive_fraction=0.25)
-        chosen = torch.zeros_like(torch.cat(states), dtype=torch.bool)
+        every, first = gather_rows(torch.cat(states))
+        keys = uniform((1, len(every)), device)  # the same on every rank
+        drawn, valid = sample_balanced(every[None], self.windows, 0.25, keys)
+        chosen = torch.zeros_like(every, dtype=torch.bool)
         chosen[drawn[valid]] = True
+        chosen = chosen[first : first + sum(map(len, states))]
         parts = torch.split(chosen, [len(regions) for regions in candidates])
         return [regions[part] for regions, part in zip(candidates, parts, strict=True)], torch.cat(labels)[chosen]
 

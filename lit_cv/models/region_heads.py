@@ -8,6 +8,7 @@ from torchvision.models.detection.faster_rcnn import TwoMLPHead
 
 from lit_cv.errors import UserError
 from lit_cv.models.backbones import RESNETS, VGG_LAYOUTS, Norm, load_weights, read_weights
+from lit_cv.models.dropout import Dropout
 from lit_cv.models.frozen_norm import freeze_batch_norm
 
 Head = Literal["mlp", "backbone"]
@@ -67,7 +68,7 @@ def _end_of(backbone: str) -> tuple[nn.Module, str, int]:
     if backbone in VGG_LAYOUTS:
         # Not torchvision's constructor: it would draw 120 million random weights twice.
         fc6, fc7 = nn.Linear(512 * POOLED**2, VGG_FEATURES), nn.Linear(VGG_FEATURES, VGG_FEATURES)
-        return nn.Sequential(fc6, nn.ReLU(), nn.Dropout(), fc7, nn.ReLU(), nn.Dropout()), "classifier.", VGG_FEATURES
+        return nn.Sequential(fc6, nn.ReLU(), Dropout(), fc7, nn.ReLU(), Dropout()), "classifier.", VGG_FEATURES
     if backbone in RESNETS:
         network = torchvision.models.get_model(backbone, weights=None)
         return network.layer4, "layer4.", network.fc.in_features

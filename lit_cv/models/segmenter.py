@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from lit_cv.models.images import ImageBatch, batch_images, fit_size
 from lit_cv.models.network import Network, Target, evaluating
+from lit_cv.ops.ranks import largest_size, shared_count
 
 VOID = 255
 
@@ -85,12 +86,15 @@ class Segmenter(Network, ABC):
             return SegmenterOutput(self.losses_of(scores, batch, targets), self._masks(scores, batch), scores)
 
     def batch(self, images: list[Tensor]) -> ImageBatch:
-        """Resize, normalise and pad the images of a batch."""
+        """Resize and normalise the images of a batch and pad them to the largest one on all ranks."""
         sizes = [(image.shape[-2], image.shape[-1]) for image in images]
         if self.min_size is not None:
             sizes = [fit_size(size, self.min_size, self.max_size) for size in sizes]
         device = next(self.parameters()).device
-        return batch_images(images, sizes, device, divisible=self.divisible, channels_last=self.channels_last)
+        common = largest_size(sizes, device)
+        return batch_images(
+            images, sizes, device, divisible=self.divisible, channels_last=self.channels_last, at_least=common
+        )
 
     def losses_of(self, scores: Tensor, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
         """Return the losses of the logits of a batch."""
@@ -134,7 +138,7 @@ def pixel_cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
     # As rows: the two-dimensional loss of PyTorch is not deterministic on GPU.
     rows, labels = logits.float().permute(0, 2, 3, 1).flatten(0, 2), masks.flatten().long()
     total = F.cross_entropy(rows, labels, ignore_index=VOID, reduction="sum")
-    return total / (labels != VOID).sum().clamp(min=1)
+    return total / shared_count(labels != VOID)
 
 
 def _resize(scores: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -11,6 +11,8 @@ from lit_cv.errors import UserError
 from lit_cv.models.images import ImageBatch
 from lit_cv.models.network import Target
 from lit_cv.models.segmenter import VOID, Segmentation, Segmenter, batch_masks
+from lit_cv.ops.draws import uniform
+from lit_cv.ops.ranks import rank, shared_count
 
 KERNEL = 5  # height and width of every convolution
 POOL = 2  # side and stride of every max pool
@@ -26,7 +28,7 @@ class SlidingWindowSegmenter(Segmenter):
 
     Trained as Farabet et al. 2013 (section 4.2) and Pinheiro & Collobert 2014 do it: the cross-entropy of patches
     around pixels drawn uniformly, with replacement, from the labelled pixels of each image, never around void. They are
-    drawn from the global random stream of the device; ``evaluate()`` draws too, so that both losses mean the same.
+    drawn as ``lit_cv.ops.draws`` says; ``evaluate()`` draws too, so that both losses mean the same.
 
     Scores have the resolution of the window grid. Each pixel takes the class of the nearest window: window (i, j)
     stands for the ``stride`` x ``stride`` pixels from (i * stride, j * stride) on and is centred on them (half a pixel
@@ -160,7 +162,7 @@ class SlidingWindowSegmenter(Segmenter):
         labels = masks[places].long()
         logits = self._classify_at(self._padded(batch.pixels), *places).float()
         total = F.cross_entropy(logits, labels, ignore_index=VOID, reduction="sum")
-        return {"cross_entropy": total / (labels != VOID).sum().clamp(min=1)}
+        return {"cross_entropy": total / shared_count(labels != VOID)}
 
     def _masks(self, scores: Tensor, batch: ImageBatch) -> list[Segmentation]:
         # Nearest neighbour, not the bilinear resizing of Segmenter: a window votes for the pixels that it stands for.
@@ -187,7 +189,7 @@ def sample_labelled(masks: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     images, height, width = masks.shape
     upto = (masks != VOID).flatten(1).cumsum(dim=1)
     labelled = upto[:, -1:]
-    ranks = torch.rand((images, count), device=masks.device).mul(labelled).long() + 1
+    ranks = uniform((images, count), masks.device, rank() * images).mul(labelled).long() + 1
     # The product may round up to the number of labelled pixels itself.
     index = torch.searchsorted(upto, ranks.minimum(labelled.clamp(min=1))).clamp(max=height * width - 1)
     image = torch.arange(images, device=masks.device).repeat_interleave(count)

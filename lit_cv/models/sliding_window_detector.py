@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 from torchvision.ops import roi_align
 
 from lit_cv.errors import UserError
@@ -16,13 +17,13 @@ from lit_cv.models.images import ImageBatch, Objects, Size, batch_objects, fit_i
 from lit_cv.models.network import Target
 from lit_cv.models.recent import RecentTensors
 from lit_cv.models.window_head import WindowHead
-from lit_cv.ops.boxes import clip_boxes, match_boxes, sample_balanced
+from lit_cv.ops.boxes import clip_boxes, match_boxes, random_keys, sample_balanced
+from lit_cv.ops.ranks import shared_count
 
 POSITIVE_IOU = 0.5  # with an object, from which a window shows it
 POSITIVE_FRACTION = 0.25  # of the windows in the loss, at most
 JITTERED = 8  # windows around each object that join the candidates of the loss
 JITTER = 0.2  # how far each of their edges moves at most, in sides of the object
-IGNORED = -100  # class of a place in the sample that nothing could fill
 
 
 class SlidingWindowDetector(Detector):
@@ -109,27 +110,29 @@ class SlidingWindowDetector(Detector):
         batch = self._batch(images)
         windows, classes = self.sample(batch, batch_objects(targets, batch))
         parts = [crop_windows(_own(batch, image), part, self.size) for image, part in enumerate(windows)]
-        total = F.cross_entropy(self._classify(torch.cat(parts)), classes, ignore_index=IGNORED, reduction="sum")
-        return {"window_class": total / (classes != IGNORED).sum().clamp(min=1)}
+        total = F.cross_entropy(self._classify(torch.cat(parts)), classes, reduction="sum")
+        return {"window_class": total / shared_count(classes >= 0)}
 
     def sample(self, batch: ImageBatch, objects: Objects) -> tuple[list[Tensor], Tensor]:
         """Draw the windows of the loss, see the class.
 
         Returns:
-            The windows of each image, float32 (K, 4) in pixels of the resized image, and the classes of all, int64, 0
-            for background and -100 where an image had too few windows of a kind.
+            The windows of each image, float32 (K, 4) in pixels of the resized image, K at most ``windows_per_image``;
+            and the classes of all, int64, 0 for background.
         """
-        windows, classes = [], []
-        for image, size in enumerate(batch.sizes):
+        candidates, labels, states = [], [], []
+        for image, (size, around) in enumerate(zip(batch.sizes, _jitter(objects.boxes), strict=True)):
             boxes = objects.boxes_of(image)
-            around = clip_boxes(_jitter(boxes)[None], [size])[0]
-            candidates = torch.cat((self.windows_of(size), boxes, around))
-            index, state = match_boxes(boxes, candidates, high=POSITIVE_IOU, low=POSITIVE_IOU)
-            drawn, valid = sample_balanced(state[None], self.windows_per_image, POSITIVE_FRACTION)
-            labels = torch.where(state > 0, objects.labels[image, index], 0)[drawn[0]]
-            windows.append(candidates[drawn[0]])
-            classes.append(torch.where(valid[0], labels, IGNORED))
-        return windows, torch.cat(classes)
+            around = clip_boxes(around[None, : JITTERED * len(boxes)], [size])[0]
+            candidates.append(torch.cat((self.windows_of(size), boxes, around)))
+            index, state = match_boxes(boxes, candidates[-1], high=POSITIVE_IOU, low=POSITIVE_IOU)
+            labels.append(torch.where(state > 0, objects.labels[image, index], 0))
+            states.append(state)
+        padded = pad_sequence(states, batch_first=True, padding_value=-1)
+        drawn, valid = sample_balanced(padded, self.windows_per_image, POSITIVE_FRACTION)
+        chosen = [index[own] for index, own in zip(drawn, valid, strict=True)]
+        windows = [part[own] for part, own in zip(candidates, chosen, strict=True)]
+        return windows, torch.cat([part[own] for part, own in zip(labels, chosen, strict=True)])
 
     def windows_of(self, size: Size) -> Tensor:
         """Return the windows of a resized image of this height and width, float32 (N, 4), on the network's device."""
@@ -218,7 +221,7 @@ def _own(batch: ImageBatch, image: int) -> Tensor:
 
 
 def _jitter(boxes: Tensor) -> Tensor:
-    """Draw ``JITTERED`` boxes around each of (N, 4), as (N * ``JITTERED``, 4)."""
-    repeated = boxes.repeat_interleave(JITTERED, dim=0)
-    sides = (repeated[:, 2:] - repeated[:, :2]).repeat(1, 2)
-    return repeated + JITTER * (2 * torch.rand_like(repeated) - 1) * sides
+    """Draw ``JITTERED`` boxes around each of (B, N, 4), as (B, N * ``JITTERED``, 4)."""
+    repeated = boxes.repeat_interleave(JITTERED, dim=1)
+    sides = (repeated[..., 2:] - repeated[..., :2]).repeat(1, 1, 2)
+    return repeated + JITTER * (2 * random_keys(repeated).float() - 1) * sides

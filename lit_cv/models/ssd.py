@@ -16,6 +16,7 @@ from lit_cv.models.images import IMAGENET_MEAN, IMAGENET_STD, ImageBatch, Object
 from lit_cv.models.network import Target
 from lit_cv.models.ssd_features import VGG16_STEPS, ExtendedFeatures, vgg16_features
 from lit_cv.ops.boxes import clip_boxes, decode_boxes, encode_boxes, match_best, take
+from lit_cv.ops.ranks import shared_count
 
 WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of dx, dy, dw, dh: the inverse variances of Liu's code
 MATCH_IOU = 0.5
@@ -114,7 +115,7 @@ class SSD(Detector):
         logits, deltas, anchors = self._forward(batch)
         index, positive = self._match(objects, anchors)
         classes = torch.where(positive, objects.labels.gather(1, index), 0)
-        count = positive.sum().clamp(min=1)
+        count = shared_count(positive)
         # Only positives have a target; elsewhere the anchor itself stands in, so that no log(0) appears.
         boxes = torch.where(positive[..., None], take(objects.boxes, index), anchors)
         box = F.smooth_l1_loss(deltas, encode_boxes(boxes, anchors, WEIGHTS), reduction="none") * positive[..., None]

@@ -19,6 +19,7 @@ from lit_cv.models.detector import Detection, Keep, best_of_regions
 from lit_cv.models.images import ImageBatch, Objects, Size
 from lit_cv.models.recent import RecentTensors
 from lit_cv.ops.boxes import clip_boxes, decode_boxes, encode_boxes, grouped_nms, match_boxes, sample_balanced, take
+from lit_cv.ops.ranks import shared_count
 from lit_cv.ops.roi import RoIOp, pool_rois
 
 ROI_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
@@ -131,7 +132,7 @@ class RegionProposalNetwork(nn.Module):
         # Only positives have a target; elsewhere the reference itself stands in, so that no log(0) appears.
         target = encode_boxes(torch.where(positive[..., None], boxes, references), references)
         box = F.smooth_l1_loss(take(predictions.deltas, drawn), target, beta=BETA, reduction="none")
-        count = valid.sum().clamp(min=1)
+        count = shared_count(valid)
         return (objectness * valid).sum() / count, (box * positive[..., None]).sum() / count
 
     @torch.no_grad()
@@ -231,7 +232,7 @@ class RegionHead(nn.Module):
         target = encode_boxes(torch.where(positive, sample.boxes, references), references, ROI_WEIGHTS)
         own = take(deltas, classes[:, None])[:, 0]
         box = F.smooth_l1_loss(own, target, beta=self.beta, reduction="none") * positive
-        count = max(len(classes), 1)
+        count = shared_count(classes >= 0)
         return F.cross_entropy(logits, classes, reduction="sum") / count, box.sum() / count
 
     def detect(self, logits: Tensor, deltas: Tensor, proposals: list[Tensor], sizes: list[Size]) -> list[Detection]:

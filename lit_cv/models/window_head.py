@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from lit_cv.models.backbones import VGG_LAYOUTS, Trunk, load_weights, read_weights
+from lit_cv.models.dropout import Dropout
 
 FEATURES = 4096  # of fc6 and fc7
 CELLS = 3  # height and width of pool5 of a network without fully connected layers
@@ -43,7 +44,7 @@ class WindowHead(nn.Module):
             linear = nn.Linear(list(self.lengths.values())[-1], FEATURES)
             if weights is not None:
                 load_weights(linear, read_weights(trunk.name, weights), f"classifier.{place}.", source=weights)
-            self.add_module(name, nn.Sequential(linear, nn.ReLU(), nn.Dropout()))
+            self.add_module(name, nn.Sequential(linear, nn.ReLU(), Dropout()))
             self.lengths[name] = FEATURES
         self.last = next(reversed(self.lengths))
 

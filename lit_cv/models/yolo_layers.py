@@ -6,6 +6,8 @@ from typing import Literal, cast
 
 from torch import Tensor, nn
 
+from lit_cv.models.dropout import Dropout
+
 YOLOHead = Literal["fully_connected", "convolutional"]
 SLOPE = 0.1  # of the leaky ReLU (eq. 2)
 OUTPUT_DEVIATION = 0.01  # of the initial weights of the last layer
@@ -85,7 +87,7 @@ class GridHead(nn.Module):
             nn.init.kaiming_normal_(first.weight, a=SLOPE)
             nn.init.zeros_(first.bias)
             activation = nn.LeakyReLU(SLOPE, inplace=True)
-            self.layers = nn.Sequential(nn.Flatten(), first, activation, nn.Dropout(dropout), last)
+            self.layers = nn.Sequential(nn.Flatten(), first, activation, Dropout(dropout), last)
         else:
             last = nn.Conv2d(channels, self.outputs, 1)
             self.layers = nn.Sequential(last, nn.Flatten(2))

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms, nms
 
+from lit_cv.ops.draws import uniform
+from lit_cv.ops.ranks import rank
+
 Weights = tuple[float, float, float, float]
 
 # A predicted box is at most 1000/16 times as large as its reference, so that exp() cannot overflow.
@@ -120,27 +123,30 @@ def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
 
 
 def random_keys(like: Tensor) -> Tensor:
-    """Draw one key in [0, 1) for each element; the largest keys are sampled."""
-    return torch.rand(like.shape, device=like.device)
+    """Draw one key in [0, 1) for each element of (B, ...), a row an image; the largest keys are sampled."""
+    return uniform(like.shape, like.device, rank() * len(like))
 
 
-def sample_balanced(states: Tensor, count: int, positive_fraction: float) -> tuple[Tensor, Tensor]:
+def sample_balanced(
+    states: Tensor, count: int, positive_fraction: float, keys: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Draw boxes for the loss: at most a fraction of positives, the rest negatives (Ren et al. 2015, section 3.1.3).
 
     Args:
         states: int64 (B, A): > 0 positive, 0 negative, < 0 never drawn.
         count: How many to draw in each image.
         positive_fraction: The largest share of positives.
+        keys: In [0, 1), (B, A): the largest are drawn; None: random ones.
 
     Returns:
         int64 (B, K) indices into the A boxes and bool (B, K), true where the index was drawn: with fewer than ``count``
         candidates the rest is filled up. K is ``min(count, A)``.
     """
-    keys = random_keys(states)
+    keys = random_keys(states) if keys is None else keys
     positives = min(int(count * positive_fraction), states.shape[1])
     chosen = torch.where(states > 0, keys, -1.0).topk(positives, dim=1)
     # The chosen positives outrank all negatives; the other positives and the ignored are never drawn.
-    ranks = torch.where(states == 0, keys, -1.0).scatter_add(1, chosen.indices, 2.0 * (chosen.values >= 0))
+    ranks = torch.where(states == 0, keys, -1.0).scatter_add(1, chosen.indices, 2 * (chosen.values >= 0).to(keys.dtype))
     drawn = ranks.topk(min(count, states.shape[1]), dim=1)
     return drawn.indices, drawn.values >= 0
 

@@ -9,10 +9,11 @@ import lightning as L
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from lit_cv.errors import UserError
+from lit_cv.metrics.mean import ExactMean
 from lit_cv.models.network import Network
+from lit_cv.ops.ranks import global_batch
 from lit_cv.renderers import Renderer
 from lit_cv.tasks.schedules import WarmupMultiStepLR
 
@@ -67,7 +68,7 @@ class Task(L.LightningModule, ABC):
         self.loss_weights = dict.fromkeys(self.loss_names, 1.0) | (loss_weights or {})
         self.optimizer, self.scheduler = optimizer, scheduler
         self.class_names: list[str] = []
-        self.mean_losses = nn.ModuleDict({name: MeanMetric() for name in ("loss", *self.loss_names)})
+        self.mean_losses = nn.ModuleDict({name: ExactMean() for name in ("loss", *self.loss_names)})
 
     @classmethod
     def logged_metrics(cls, loss_names: Sequence[str]) -> set[str]:
@@ -117,21 +118,34 @@ class Task(L.LightningModule, ABC):
         optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.scheduler(optimizer), "interval": "step"}}
 
+    def on_fit_start(self) -> None:
+        """Check that the batch norms can do what was asked of them.
+
+        Raises:
+            UserError: they are to share statistics on CPU.
+        """
+        if self.device.type == "cpu" and any(isinstance(module, nn.SyncBatchNorm) for module in self.modules()):
+            raise UserError(
+                "trainer.sync_batchnorm: PyTorch has no synchronised batch norm for the CPU; train on GPUs, or leave "
+                "the option out and let each process take the statistics of its own images."
+            )
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Make the randomness of a step a function of (seed, step, rank), so that a resumed run repeats it."""
+        """Make the randomness of a step a function of (seed, step), so that a resumed run repeats it on every rank."""
         self._seed_step(self.trainer.fit_loop.epoch_loop.total_batch_idx, stream=0)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the weighted sum of the losses of a batch `(images, targets)`."""
-        losses = self.network.losses(*batch)
+        """Return the weighted sum of the losses of a batch `(images, targets)`; its mean over ranks is the batch's."""
+        with global_batch():
+            losses = self.network.losses(*batch)
         losses["loss"] = self.total(losses)
         if not torch.isfinite(losses["loss"]):
             self._refuse_non_finite(losses, batch[1])
         if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             # not every step: each call costs a third of a millisecond
             logged = {f"train/{name}": loss.detach() for name, loss in losses.items()}
-            learning_rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-            self.log_dict(logged | {"train/lr": learning_rate}, batch_size=len(batch[0]))
+            self.log_dict(logged, batch_size=len(batch[0]), sync_dist=True)
+            self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"])
         return losses["loss"]
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
@@ -139,8 +153,14 @@ class Task(L.LightningModule, ABC):
         return torch.stack([self.loss_weights[name] * losses[name].float() for name in self.loss_names]).sum()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Predictions:  # type: ignore[override]
-        """Update metrics and mean losses; return the predictions for callbacks that draw them."""
-        self._seed_step(batch_idx, stream=1)
+        """Update metrics and mean losses; return the predictions for callbacks that draw them.
+
+        A loss of the evaluation is the mean over its batches, each weighted by its images. Batches, draws and so losses
+        and metrics are the same for any number of processes.
+        """
+        if not batch[0]:  # a rank for which no batch was left
+            return []
+        self._seed_step(batch_idx * self.trainer.world_size + self.global_rank, stream=1)
         losses, found = self.evaluate(batch)
         for name, loss in {**losses, "loss": self.total(losses)}.items():
             self.mean_losses[name].update(loss, weight=len(batch[0]))  # type: ignore[operator]
@@ -183,7 +203,7 @@ class Task(L.LightningModule, ABC):
 
     def _seed_step(self, step: int, stream: int) -> None:
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
-        torch.manual_seed((((seed * 2 + stream) * 1_000_003 + self.global_rank) * 1_000_003 + step) % 2**63)
+        torch.manual_seed(((seed * 2 + stream) * 1_000_003**2 + step) % 2**63)
 
     def _refuse_non_finite(self, losses: Mapping[str, Tensor], targets: Targets) -> None:
         values = ", ".join(f"{name} {loss.item():.4g}" for name, loss in losses.items())

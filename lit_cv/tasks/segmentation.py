@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
 from torch import Tensor
-from torchmetrics import MeanMetric
 
 from lit_cv.metrics import SegmentationMetrics
+from lit_cv.metrics.mean import ExactMean
 from lit_cv.models.segmenter import Segmenter
 from lit_cv.ops.upsampling import checkerboard
 from lit_cv.renderers import MaskRenderer
@@ -34,7 +34,7 @@ class SegmentationTask(Task):
         super().setup(stage)
         if stage != "predict":
             self.masks = SegmentationMetrics(self.network.num_classes)
-            self.checkerboard = MeanMetric()
+            self.checkerboard = ExactMean()
 
     @classmethod
     def target_renderer(cls, data: Any) -> MaskRenderer:

@@ -1,12 +1,21 @@
-"""Two real processes (gloo) through the front door: same metrics to the digit as one, with an odd number of images."""
+"""Real processes (gloo) compute what one computes: the same batches, losses and metrics."""
 
+import csv
 import os
+import socket
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
+import lightning as L
 import orjson
 import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from lit_cv.training import LitCLI
 
 OPTIONS = [
     "--config=experiments/quickstart/ssd.yaml",
@@ -43,3 +52,81 @@ def test_metrics_of_two_processes_equal_those_of_one(tmp_path: Path) -> None:
     assert len(measured) > 10
     for name in measured:
         assert one[name] == pytest.approx(two["metrics"][name], abs=0, nan_ok=True), name
+
+
+WORLDS = (1, 2, 4)
+TRAINING = [
+    "--config=experiments/quickstart/faster_rcnn.yaml",
+    "--data.shapes.train=64",
+    "--data.shapes.val=10",
+    "--data.shapes.size=128",
+    "--data.batch_size=4",
+    "--trainer.accelerator=cpu",
+    "--trainer.max_steps=50",
+    "--trainer.val_check_interval=50",
+    "--trainer.log_every_n_steps=1",
+    "--trainer.callbacks=[]",
+    "--trainer.enable_model_summary=false",
+    "--run.wandb=disabled",
+]
+
+
+class BatchIds(L.Callback):
+    """Notes the images of each training batch."""
+
+    def __init__(self) -> None:
+        self.ids: list[list[int]] = []
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: tuple, index: int) -> None:
+        self.ids.append([int(target["image_id"]) for target in batch[1]])
+
+
+def train(rank: int, root: Path, ports: list[int]) -> None:
+    """Train on each number of processes that this one takes part in."""
+    torch.set_num_threads(1)
+    os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
+    for world, port in zip(WORLDS, ports, strict=True):
+        if rank >= world:
+            continue
+        os.environ["MASTER_PORT"] = str(port)
+        noted = BatchIds()
+        places = [f"--data.root={root / 'shapes'}", f"--trainer.devices={world}", "--trainer.strategy=ddp"]
+        LitCLI(["fit", *TRAINING, *places], root / str(world), None, [noted])
+        (root / f"{world}_{rank}.json").write_bytes(orjson.dumps(noted.ids))
+        dist.destroy_process_group()
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [server.getsockname()[1] for server in sockets]
+    for server in sockets:
+        server.close()
+    return ports
+
+
+def logged(folder: Path) -> dict[tuple[str, str], float]:
+    with (folder / "metrics.csv").open() as file:
+        return {(row["step"], row["name"]): float(row["value"]) for row in csv.DictReader(file)}
+
+
+@pytest.mark.slow
+def test_fifty_steps_are_the_same_on_one_two_and_four_processes(tmp_path: Path) -> None:
+    mp.spawn(train, args=(tmp_path, free_ports(len(WORLDS))), nprocs=max(WORLDS))
+    wanted, batches = logged(tmp_path / "1"), orjson.loads((tmp_path / "1_0.json").read_bytes())
+    assert len(batches) == 50
+    assert all(len(set(batch)) == 4 for batch in batches)
+    losses = [key for key in wanted if key[1].startswith("train/")]
+    assert len(losses) == 50 * 6
+    measured = [key for key in wanted if "map" in key[1] or "mar" in key[1] or "ap/" in key[1]]
+    assert len(measured) > 10
+    for world in WORLDS[1:]:
+        ranks = [orjson.loads((tmp_path / f"{world}_{rank}.json").read_bytes()) for rank in range(world)]
+        assert [list(chain(*parts)) for parts in zip(*ranks, strict=True)] == batches
+        found = logged(tmp_path / str(world))
+        assert found.keys() == wanted.keys()
+        for key in losses:
+            assert found[key] == pytest.approx(wanted[key], rel=1e-6, abs=1e-6), (world, key)
+        for key in measured:
+            assert found[key] == pytest.approx(wanted[key], rel=0, abs=0, nan_ok=True), (world, key)
+        result = orjson.loads((tmp_path / str(world) / "result.json").read_bytes())
+        assert result["optimization"] == {"world_size": world, "global_batch_size": 4, "learning_rate": 4e-3}

@@ -62,9 +62,16 @@ def test_batch_that_does_not_divide_by_the_ranks_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("size", "world_size"), [(7, 1), (7, 2), (8, 3), (2, 3)])
-def test_evaluation_shards_cover_every_sample_exactly_once(size: int, world_size: int) -> None:
-    shards = [EvalBatches(size, 2 * world_size, rank, world_size) for rank in range(world_size)]
-    assert sorted(index for shard in shards for batch in shard for _, index in batch) == list(range(size))
-    for shard in shards:
+def test_evaluation_batches_are_the_same_for_any_number_of_ranks(size: int, world_size: int) -> None:
+    whole = list(EvalBatches(size, 2))
+    assert [index for batch in whole for _, index in batch] == list(range(size))
+    assert all(1 <= len(batch) <= 2 for batch in whole)
+    shards = [EvalBatches(size, 2, rank, world_size) for rank in range(world_size)]
+    for rank, shard in enumerate(shards):
+        assert list(shard) == (whole[rank::world_size] or [[]])
         assert len(list(shard)) == len(shard)
-        assert all(len(batch) <= 2 for batch in shard)
+
+
+def test_evaluation_batches_are_small_whatever_the_global_batch_and_begin_anywhere() -> None:
+    assert [len(batch) for batch in EvalBatches(20, 512)] == [8, 8, 4]
+    assert next(iter(EvalBatches(20, 4, first=6))) == [(0, 6), (0, 7), (0, 8), (0, 9)]
