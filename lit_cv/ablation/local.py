@@ -109,24 +109,19 @@ class LocalExecutor:
         running, failed = list[Running](), list[Job]()
         environment = {"OMP_NUM_THREADS": str(self._threads)}
         with Progress(queue.total, self.workers, self._metric) as progress, Starter(environment) as starter:
-            try:
-                while running or not queue.exhausted:
-                    while self._free and (job := queue.take()) is not None:
-                        running.append(Running(job, self._free.popleft(), time.monotonic()))
-                        _start(starter, running[-1])
-                    for run, code in [(run, _poll(starter, run, progress)) for run in running]:
-                        if code is not None:
-                            running.remove(run)
-                            self._free.append(run.slot)
-                            failed += _ended(run, code, progress)
-                            queue.ended(run.job)
-                    queue.watch([run.job for run in running])
-                    progress.update([Row(run.job.label, run.slot.name, run.started, run.job.folder) for run in running])
-                    time.sleep(POLL_SECONDS)
-            finally:
-                for run in running:
-                    if run.process:
-                        run.process.kill()
+            while running or not queue.exhausted:
+                while self._free and (job := queue.take()) is not None:
+                    running.append(Running(job, self._free.popleft(), time.monotonic()))
+                    _start(starter, running[-1])
+                for run, code in [(run, _poll(starter, run, progress)) for run in running]:
+                    if code is not None:
+                        running.remove(run)
+                        self._free.append(run.slot)
+                        failed += _ended(run, code, progress)
+                        queue.ended(run.job)
+                queue.watch([run.job for run in running])
+                progress.update([Row(run.job.label, run.slot.name, run.started, run.job.folder) for run in running])
+                time.sleep(POLL_SECONDS)
         return failed
 
     def preview(self, jobs: Sequence[Job]) -> str:

@@ -50,6 +50,7 @@ class Starter:
     def __init__(self, environment: dict[str, str]) -> None:
         self._environment = environment | os.environ
         self._servers: list[Server] = []
+        self._started: list[Started] = []
         self._forking = True
 
     def __enter__(self) -> "Starter":
@@ -58,6 +59,8 @@ class Starter:
     def __exit__(self, *_: Any) -> None:
         for server in self._servers:
             server.close()
+        for process in self._started:
+            process.kill()
 
     def start(self, job: Job, environment: dict[str, str]) -> Process:
         """Start a run; its output is appended to `log.txt` in its folder.
@@ -69,7 +72,9 @@ class Starter:
         with (job.folder / LOG).open("ab") as log:
             if is_litcv(job.trial.program) and (server := self._server()):
                 return Forked(server, [*job.trial.args, "--resume"], environment, Path(log.name))
-            return Started(job.command, self._environment | environment, log)
+            process = Started(job.command, self._environment | environment, log)
+            self._started = [*(other for other in self._started if other.poll() is None), process]
+            return process
 
     def _server(self) -> "Server | None":
         for server in [server for server in self._servers if not server.alive]:
@@ -110,8 +115,9 @@ class Started:
 
     def kill(self) -> None:
         """See `Process`."""
-        guard.end_group(self._process.pid)
-        self._process.wait()
+        if self._process.poll() is None:
+            guard.end_group(self._process.pid)
+            self._process.wait()
 
 
 class Forked:
