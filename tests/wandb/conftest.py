@@ -25,7 +25,7 @@ def server(tmp_path, monkeypatch):
 def sweep_file(tmp_path):
     """Write a sweep of 2 arms × 2 seeds whose program logs to W&B; `settings` go into its experiment."""
 
-    def write(**settings):
+    def write(seeds=(1, 2), **settings):
         Path("experiment.yaml").write_text(yaml.safe_dump({"model": {"lr": 0.1}, **settings}))
         content = {
             "method": "grid",
@@ -33,7 +33,7 @@ def sweep_file(tmp_path):
             "command": ["${env}", "${interpreter}", PROGRAM, "fit", "--config", "experiment.yaml", "${args}"],
             "parameters": {
                 "model.lr": {"values": [0.5, 1.0]},  # the server writes 1.0 as 1
-                "seed_everything": {"values": [1, 2]},
+                "seed_everything": {"values": [*seeds]},
                 "run.group": {"value": "study"},
             },
         }

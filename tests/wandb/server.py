@@ -16,6 +16,8 @@ from urllib.parse import unquote
 
 import yaml
 
+from lit_cv.ablation.hyperband import make_hyperband
+
 KEY = "0123456789abcdef0123456789abcdef01234567"
 ENTITY = "tester"
 
@@ -160,6 +162,7 @@ class WandbServer:
 
     def _commands(self, sweep: ServerSweep, running: dict[str, bool]) -> list[dict[str, Any]]:
         if running:
+            self._reject(sweep, running)
             return [{"type": "stop", "run_id": name} for name in running if name in self.stop]
         for run in self.runs.values():
             if run.name in self.stop and run.state == "running":  # and no agent has it any more
@@ -170,6 +173,14 @@ class WandbServer:
         run = self.run(f"trial{len(self.runs)}", sweep.project)
         run.sweep, run.config = sweep.name, {key: {"value": value} for key, value in values.items()}
         return [{"type": "run", "run_id": run.name, "program": sweep.config.get("program"), "args": run.config}]
+
+    def _reject(self, sweep: ServerSweep, running: dict[str, bool]) -> None:
+        """Stop the runs that Hyperband rejects, if the sweep asks for it."""
+        if "early_terminate" in sweep.config:
+            metric, hyperband = sweep.config["metric"], make_hyperband(sweep.config["early_terminate"])
+            runs = [run for run in self.runs.values() if run.sweep == sweep.name]
+            histories = {run.name: [row[metric["name"]] for row in run.history] for run in runs}
+            self.stop |= set(hyperband.stops(histories, running, maximize=metric["goal"] == "maximize"))
 
     def op_RunResumeStatus(self, given: dict[str, Any]) -> dict[str, Any]:
         run = self.runs.get(given["name"])

@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lit_cv.ablation.launch import plan, run_sweep
 from lit_cv.ablation.results import read_json
@@ -60,6 +61,20 @@ def test_agents_run_a_grid_as_the_local_executor_does(server, sweep_file, monkey
         assert steps == list(range(10))  # also of the run that was finished before, and of those that died
     assert run_sweep(file, executor="wandb", workers=2, preflight=accept) == 0
     assert "4 runs, 4 done" in capfd.readouterr().out
+
+
+@pytest.mark.slow
+def test_hyperband_stops_a_run_through_the_agent(server, sweep_file, capfd):
+    file = sweep_file(seeds=(2, 3, 1), wait=1)  # the last run waits after five steps; its score is the lowest
+    content = yaml.safe_load(file.read_text())
+    content["parameters"]["model.lr"] = {"value": 1.0}
+    content["early_terminate"] = {"type": "hyperband", "min_iter": 3, "eta": 2}
+    file.write_text(yaml.safe_dump(content, sort_keys=False))
+    run_sweep(file, executor="wandb", workers=1, preflight=accept)
+    assert [run.config["seed_everything"]["value"] for run in server.runs.values()] == [2, 3, 1]
+    assert server.stop == {"trial2"}
+    jobs = {job.trial.seed: job for job in plan(load_sweep(file))}
+    assert {seed for seed, job in jobs.items() if (job.folder / "stop").exists()} == {1}
 
 
 def test_whole_numbers_name_the_same_run_with_and_without_a_point():
