@@ -52,6 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sentence = str(error).strip().splitlines()[-1].removeprefix("lit_cv.errors.UserError: ")
         print(f"litcv: error: {sentence}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print("litcv: interrupted; nothing is lost, the same command goes on.", file=sys.stderr)
         return 1

@@ -7,7 +7,7 @@ import pytest
 from lit_cv.cli import TRAINING_VERBS, main
 
 ROOT = Path(__file__).parents[2]
-VERBS = [*TRAINING_VERBS, "predict", "sweep", "report", "bench", "proposals", "shapes"]
+VERBS = [*TRAINING_VERBS, "predict", "sweep", "report", "bench", "proposals", "doctor", "browse", "shapes"]
 
 
 @pytest.fixture(autouse=True)
@@ -111,3 +111,10 @@ def test_fit_validate_predict(tmp_path: Path) -> None:
     litcv("predict", str(run), str(images), "--output", str(tmp_path / "found"), "--score-threshold", "0")
     assert len(list((tmp_path / "found").glob("*.png"))) == 19
     assert (tmp_path / "found" / "predictions.json").is_file()
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    program = [sys.executable, "-m", "lit_cv", "sweep", "sweeps/faster_rcnn_anchors.yaml", "--dry-run"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
