@@ -129,7 +129,12 @@ class LitCLI(LightningCLI):
                 kwargs |= slurm.trainer_settings(trainer)
         else:
             kwargs |= {"logger": False, "enable_checkpointing": False}
-        return super().instantiate_trainer(**kwargs, callbacks=callbacks)
+        built = super().instantiate_trainer(**kwargs, callbacks=callbacks)
+        if trainer["sync_batchnorm"] and built.world_size > 1 and built.strategy.root_device.type == "cpu":
+            raise UserError(
+                "trainer.sync_batchnorm: PyTorch synchronises batch norms on GPUs alone; leave it out on CPU."
+            )
+        return built
 
     def _loggers(self, given: Any) -> list[Logger]:
         assert self.folder is not None

@@ -118,18 +118,6 @@ class Task(L.LightningModule, ABC):
         optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.scheduler(optimizer), "interval": "step"}}
 
-    def on_fit_start(self) -> None:
-        """Check that the batch norms can do what was asked of them.
-
-        Raises:
-            UserError: they are to share statistics on CPU.
-        """
-        if self.device.type == "cpu" and any(isinstance(module, nn.SyncBatchNorm) for module in self.modules()):
-            raise UserError(
-                "trainer.sync_batchnorm: PyTorch has no synchronised batch norm for the CPU; train on GPUs, or leave "
-                "the option out and let each process take the statistics of its own images."
-            )
-
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make the randomness of a step a function of (seed, step), so that a resumed run repeats it on every rank."""
         self._seed_step(self.trainer.fit_loop.epoch_loop.total_batch_idx, stream=0)

@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from lit_cv.errors import UserError
 from lit_cv.training import LitCLI
 
 OPTIONS = [
@@ -52,6 +53,12 @@ def test_metrics_of_two_processes_equal_those_of_one(tmp_path: Path) -> None:
     assert len(measured) > 10
     for name in measured:
         assert one[name] == pytest.approx(two["metrics"][name], abs=0, nan_ok=True), name
+
+
+def test_batch_norms_that_cannot_share_statistics_are_refused() -> None:
+    asked = ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.sync_batchnorm=true"]
+    with pytest.raises(UserError, match="sync_batchnorm: PyTorch synchronises batch norms on GPUs alone"):
+        LitCLI(["fit", *OPTIONS, *asked])
 
 
 WORLDS = (1, 2, 4)
