@@ -3,9 +3,11 @@
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import chromium
@@ -217,10 +219,11 @@ def test_a_watched_report_follows_a_sweep_to_its_end(tmp_path):
 def test_ctrl_c_ends_the_watch_with_a_page_that_stays(tmp_path):
     group = write_search(tmp_path / "runs" / "search", runs=3, unfinished=(0,))
     command = [sys.executable, "-m", "lit_cv", "report", group, "--watch", "60"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background job does not
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=listening) as process:
         next(iter(process.stdout))
         time.sleep(0.2)
-        process.send_signal(2)
+        process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
     page = (group / "report" / "report.html").read_text()
     assert 'http-equiv="refresh"' not in page
