@@ -29,7 +29,7 @@ def uniform(shape: Sequence[int], device: torch.device, first_row: Tensor | int 
     Returns:
         float64 (``shape``).
     """
-    key = int(torch.randint(2**63 - 1, ()))
+    key = int(torch.randint(2**63 - 1, (), device="cpu"))
     length = torch.Size(shape[1:]).numel()
     rows = _mixed((torch.arange(shape[0], device=device) + first_row).mul_(GAMMA).add_(key))
     places = torch.arange(length, device=device).mul_(GAMMA)

@@ -10,13 +10,13 @@ from lit_cv.ablation.sweep import load_sweep
 from lit_cv.cli import main
 
 
-@pytest.mark.slow
+@pytest.mark.services
 def test_offline_runs_go_up_once_under_their_ids_and_group(server, sweep_file, monkeypatch, capfd):
     file = sweep_file(die=2)
     with monkeypatch.context() as offline:
         offline.setenv("WANDB_MODE", "offline")
         assert run_sweep(file, workers=2, preflight=lambda *_: None) == 1
-        assert run_sweep(file, workers=2, preflight=lambda *_: None) == 0
+        assert run_sweep(file, workers=2, retry_failed=True, preflight=lambda *_: None) == 0
     assert len(list(Path("runs/study").glob("*/wandb/offline-run-*"))) == 6  # two were killed with all that W&B had
     capfd.readouterr()
 
@@ -39,7 +39,7 @@ def test_offline_runs_go_up_once_under_their_ids_and_group(server, sweep_file, m
     assert not server.operations
 
 
-@pytest.mark.slow
+@pytest.mark.services
 def test_a_server_that_goes_away_costs_nothing(server, sweep_file, monkeypatch, capfd):
     monkeypatch.setenv("WANDB_FINISH_TIMEOUT", "2")
     file = sweep_file(wait=1)
@@ -62,7 +62,7 @@ def test_a_server_that_goes_away_costs_nothing(server, sweep_file, monkeypatch, 
     assert server.runs[job.folder.name].state == "finished"
 
 
-@pytest.mark.slow
+@pytest.mark.services
 def test_a_wrong_key_is_one_sentence_before_the_training(server, sweep_file, monkeypatch):
     job = plan(load_sweep(sweep_file()))[0]
     monkeypatch.setenv("WANDB_API_KEY", "f" * 40)
