@@ -94,6 +94,8 @@ def _training(verb: str, args: list[str]) -> int:
     if not args or "--help" in args or "-h" in args:
         print(f"usage: litcv {verb} ...\n\n{summary}\n\n{more}\n\nexample:\n  {example}")
         return 0 if args else 2
+    # A run has a W&B service of its own: one that a notebook or another run has left here writes files elsewhere.
+    os.environ.pop("WANDB_SERVICE", None)
     from lit_cv import slurm
 
     if slurm.is_task():

@@ -13,6 +13,7 @@ PROGRAM = str(Path(__file__).with_name("logging_project.py"))
 def server(tmp_path, monkeypatch):
     """A W&B server to which every client of this test talks."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WANDB_SERVICE", raising=False)  # of a test before, in this process
     monkeypatch.setenv("HOME", str(tmp_path))  # no key and no settings of the user's
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     with WandbServer() as running:
