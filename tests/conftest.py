@@ -14,9 +14,11 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what starts a cluster or W&B's clients, unless LITCV_TEST_SERVICES asks for it: it takes minutes."""
+    """Leave out what starts a cluster, W&B's clients or many trainings, unless LITCV_TEST_SERVICES asks for it."""
     if not os.environ.get("LITCV_TEST_SERVICES"):
-        reason = pytest.mark.skip(reason="starts a Slurm cluster or W&B's clients; set LITCV_TEST_SERVICES=1")
+        reason = pytest.mark.skip(
+            reason="takes minutes (a cluster, W&B's clients, many trainings); set LITCV_TEST_SERVICES=1"
+        )
         for item in items:
             if item.get_closest_marker("services"):
                 item.add_marker(reason)
