@@ -16,6 +16,8 @@ import os
 import select
 import signal
 import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ IMPORTED = ("lit_cv.training", "lit_cv.tasks", "lit_cv.models", "datamodules", "
 POLL_SECONDS = 0.02
 
 Request = dict[str, Any]
+Folder = tempfile.TemporaryDirectory[str]
 
 
 class Server:
@@ -93,11 +96,13 @@ def redirect(log: str) -> None:
     os.dup2(1, 2)
 
 
-def run(request: Request) -> int:
+def run(request: Request, folders: Sequence[Folder]) -> int:
     """Be the process `python -m lit_cv ARGS` of a request; return its exit code.
 
     Lightning starts the other ranks of DDP with the command line that it finds in `sys.argv` and `__main__`.
     """
+    for folder in folders:
+        tempfile.TemporaryDirectory.__init__(folder)
     os.environ.update(request["env"])
     spec = importlib.util.find_spec("lit_cv.__main__")
     assert spec is not None
@@ -107,6 +112,17 @@ def run(request: Request) -> int:
     from lit_cv.cli import main
 
     return main()
+
+
+def give_up_temporary_folders() -> list[Folder]:
+    """Delete the temporary folders that imports have made (W&B keeps media in one), and return them.
+
+    Each run makes one anew in their place: the first run to end would delete a common one.
+    """
+    folders = [found for found in gc.get_objects() if isinstance(found, tempfile.TemporaryDirectory)]
+    for folder in folders:
+        folder.cleanup()
+    return folders
 
 
 def refuse_unsafe_fork() -> None:
@@ -150,10 +166,11 @@ def main() -> int:
     except UserError as error:
         print(f"litcv: {error}.", file=sys.stderr)
         return 1
+    folders = give_up_temporary_folders()
     gc.collect()
     gc.freeze()  # the collector would otherwise write to, and so copy, every page that the runs share
     request = Server(answers).serve()
-    return 0 if request is None else run(request)
+    return 0 if request is None else run(request, folders)
 
 
 if __name__ == "__main__":

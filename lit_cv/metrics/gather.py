@@ -109,6 +109,10 @@ class ImageMetric(Metric):
         super().__init__(sync_on_compute=False)
         self.add_state("images", default=[])
 
+    def __hash__(self) -> int:
+        # torchmetrics hashes the state's items, which these arrays refuse, and Lightning's clean-up asks for it.
+        return id(self)
+
     def update(self, preds: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
         """Keep the predictions and targets of one batch.
 

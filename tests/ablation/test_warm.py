@@ -68,6 +68,13 @@ def test_a_forked_run_equals_a_new_process_and_outlives_the_death_of_its_server(
     assert numbers(forked.folder) == numbers(new.folder)
 
 
+@pytest.mark.slow
+def test_a_forked_run_leaves_the_temporary_folders_of_the_next_alone(here):
+    runs = [job(FORKED, group, "--run.wandb=offline") for group in ("first", "second")]  # W&B keeps media in one
+    assert LocalExecutor(workers=1).execute(FixedQueue(runs)) == []
+    assert all(list(run.folder.glob("wandb/offline-run-*/files/media/images/**/*.png")) for run in runs)
+
+
 def numbers(folder):
     """What a run has logged; of two rows with the same step and name, the later one counts."""
     rows = [line.split(",") for line in (folder / "metrics.csv").read_text().splitlines()]

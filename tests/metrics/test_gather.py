@@ -60,3 +60,10 @@ def test_the_metric_keeps_copies_survives_pickling_and_moving_and_resets() -> No
     assert moved.compute()["map"] == before
     metric.reset()
     assert metric.images == []
+
+
+def test_a_metric_with_images_can_be_hashed_as_lightnings_clean_up_does() -> None:
+    metric = COCOAveragePrecision()
+    box = {"boxes": torch.tensor([[0.0, 0, 9, 9]]), "scores": torch.ones(1), "labels": torch.ones(1, dtype=torch.int64)}
+    metric.update([box], [{**box, "image_id": torch.tensor(1)}])
+    assert metric in set(torch.nn.ModuleList([metric]).modules())
