@@ -16,10 +16,10 @@ from pathlib import Path
 from lit_cv.ablation.jobs import Job, Queue
 from lit_cv.ablation.processes import LOG, Lost, Process, Starter
 from lit_cv.ablation.progress import Progress, Row
+from lit_cv.ablation.tail import read_tail
 from lit_cv.errors import UserError
 
 POLL_SECONDS = 0.02
-LOG_LINES = 12
 FULL_BYTES = 1 << 16  # a disk with less than this is full
 
 
@@ -157,7 +157,7 @@ def _ended(run: Running, code: int, progress: Progress) -> list[Job]:
         return []
     log = run.job.folder / LOG
     reason = run.reason or _reason(code, run.job.folder)
-    progress.failed(run.job.label, f"{reason}; log: {log}", _tail(log))
+    progress.failed(run.job.label, f"{reason}; log: {log}", read_tail(log))
     with suppress(OSError):  # on a full disk: without a record the run counts as unfinished
         run.job.record_failure(reason, code)
     return [run.job]
@@ -196,11 +196,3 @@ def _slots(workers: int, gpus: list[str], gpus_per_run: int) -> list[Slot]:
     packs = [",".join(gpus[i : i + gpus_per_run]) for i in range(0, len(gpus) - gpus_per_run + 1, gpus_per_run)]
     chosen = [packs[i % len(packs)] for i in range(workers)]
     return [Slot(f"GPU {pack}", {"CUDA_VISIBLE_DEVICES": pack}) for pack in chosen]
-
-
-def _tail(log: Path) -> str:
-    if not log.exists():
-        return ""
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 8192))
-        return "\n".join(file.read().decode(errors="replace").splitlines()[-LOG_LINES:])

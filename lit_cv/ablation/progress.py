@@ -13,10 +13,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from lit_cv.ablation.tail import read_tail
 from lit_cv.ablation.values import duration
 
 REDRAW_SECONDS = 0.5
-TAIL_BYTES = 1 << 14
+LOG_LINES = 12
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,9 @@ class Progress:
         self._advance(f"{label}: finished in {duration(seconds)}")
 
     def failed(self, label: str, reason: str, log: str) -> None:
-        """Report a failed run with the end of its log."""
+        """Report a failed run with the last lines of its log."""
         self._advance(f"{label}: FAILED, {reason}")
-        self.console.print("\n".join(f"    {line}" for line in log.splitlines()), markup=False)
+        self.console.print("\n".join(f"    {line}" for line in log.splitlines()[-LOG_LINES:]), markup=False)
 
     def note(self, line: str) -> None:
         """Say something."""
@@ -107,14 +108,9 @@ class Progress:
 
 def last_number(file: Path, metric: str | None) -> tuple[str, str]:
     """The last step in the end of a `metrics.csv`, and the metric's last value there (or that of any) with its name."""
-    try:
-        with file.open("rb") as handle:
-            handle.seek(max(0, file.stat().st_size - TAIL_BYTES))
-            text = handle.read().decode(errors="replace")
-    except FileNotFoundError:
-        return "", ""
-    whole = text[: text.rfind("\n") + 1].splitlines()[1:]  # the first is the header or cut off, the last half written
-    rows = [line.split(",") for line in whole]
+    text = read_tail(file)
+    whole = text[: text.rfind("\n") + 1].splitlines()  # the last line may be half written
+    rows = [line.split(",") for line in whole if not line.startswith("step,")]
     chosen = [cells for cells in rows if metric in (None, cells[2])] or rows
     if not chosen:
         return "", ""

@@ -74,6 +74,7 @@ class SlurmExecutor:
             script.write_text(self._script(folder, numbers))
             for job in new:
                 job.folder.mkdir(parents=True, exist_ok=True)  # the log is written there
+                job.forget_failure()
             array = call("sbatch", "--parsable", str(script)).strip().partition(";")[0]
             submissions.add(array, {str(n): job.folder.name for n, job in zip(numbers, new, strict=True)})
             print(f"{len(new)} runs submitted as job {array}: {script}", flush=True)

@@ -2,16 +2,14 @@
 
 import csv
 import fcntl
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from lit_cv.ablation.jobs import Job
 from lit_cv.ablation.slurm_queue import Submissions, Task
+from lit_cv.ablation.tail import read_tail
 
-ERROR = re.compile(r"litcv: error: |[\w.]*(Error|Exception)\b")
-TAIL_BYTES = 8192
 OF_SLURM = ("srun: ", "slurmstepd")  # what Slurm adds to the log of a run that it ends; the state says it
 
 
@@ -22,7 +20,7 @@ def status(name: str, jobs: Sequence[Job]) -> str:
         UserError: runs were submitted to Slurm, and its queue cannot be asked.
     """
     tasks = Submissions(jobs[0].folder.parent).tasks()
-    states = [_state(job.folder, tasks.get(job.folder.name)) for job in jobs]
+    states = [_state(job, tasks.get(job.folder.name)) for job in jobs]
     counts = ", ".join(f"{count} {state}" for state, count in Counter(state for state, _ in states).items())
     rows = [(job.folder.name, job.label, *state) for job, state in zip(jobs, states, strict=True)]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
@@ -30,9 +28,10 @@ def status(name: str, jobs: Sequence[Job]) -> str:
     return "\n".join([f"{name}: {len(jobs)} runs: {counts}", *lines])
 
 
-def _state(folder: Path, task: Task | None) -> tuple[str, str]:
+def _state(job: Job, task: Task | None) -> tuple[str, str]:
     """The state of a run in a word or two, and the details."""
-    if (folder / "result.json").exists():
+    folder = job.folder
+    if job.finished:
         return "finished", ""
     if task is not None and task.active:
         return _of_active(folder, task)
@@ -43,9 +42,11 @@ def _state(folder: Path, task: Task | None) -> tuple[str, str]:
         ended = task.state.lower().replace("_", " ")
         state = {"completed": "unfinished", "": "unfinished"}.get(ended, ended)
         return state, _joined(f"job {task.name}", task.nodes and f"on {task.nodes}", _step(folder), log)
+    if failure := job.failure:
+        return "failed", _joined(_step(folder), failure["reason"], log)
     if not (folder / "run.json").exists() and not log:
         return "not started", ""
-    return "failed" if ERROR.match(log) else "unfinished", _joined(_step(folder), log)
+    return "unfinished", _joined(_step(folder), log)
 
 
 def _of_active(folder: Path, task: Task) -> tuple[str, str]:
@@ -80,9 +81,5 @@ def _step(folder: Path) -> str:
 
 def _last_line(path: Path) -> str:
     """The last line of a text file that says something of its own; empty if there is none."""
-    if not path.exists():
-        return ""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-        lines = file.read().decode(errors="replace").splitlines()
-    return next((line.strip() for line in reversed(lines) if line.strip() and not line.startswith(OF_SLURM)), "")
+    lines = reversed(read_tail(path).splitlines())
+    return next((line.strip() for line in lines if line.strip() and not line.startswith(OF_SLURM)), "")

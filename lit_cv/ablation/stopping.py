@@ -1,12 +1,12 @@
 """What ends a sweep or one of its runs before its time: the metric's target and Hyperband."""
 
-import csv
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lit_cv.ablation.hyperband import Hyperband
 from lit_cv.ablation.jobs import Job, Queue
+from lit_cv.ablation.results import read_curve
 from lit_cv.ablation.sweep import Metric
 
 STOP_FILE = "stop"  # in a run's folder; lit_cv.callbacks.stop_request obeys it
@@ -102,16 +102,6 @@ class EarlyTermination:
         file = folder / "metrics.csv"
         size = file.stat().st_size if file.exists() else 0
         if self._histories.get(folder, (0, []))[0] != size:
-            self._histories[folder] = (size, read_history(file, self._metric.name))
+            curve = read_curve(folder, self._metric.name)
+            self._histories[folder] = (size, [curve[step] for step in sorted(curve)])
         return self._histories.get(folder, (0, []))[1]
-
-
-def read_history(file: Path, metric: str) -> list[float]:
-    """The values of a metric in `metrics.csv`, one a step: after a resume the last one of a step counts.
-
-    A last line that is still being written is left out.
-    """
-    complete = file.read_text(encoding="utf-8").rpartition("\n")[0]
-    rows = (row for row in csv.DictReader(complete.splitlines()) if row["name"] == metric)
-    by_step = {int(row["step"]): float(row["value"]) for row in rows}
-    return [by_step[step] for step in sorted(by_step)]

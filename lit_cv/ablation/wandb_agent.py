@@ -19,13 +19,13 @@ from lit_cv.ablation.progress import Progress, Row
 from lit_cv.ablation.results import read_json
 from lit_cv.ablation.stopping import STOP_FILE
 from lit_cv.ablation.sweep import Sweep
+from lit_cv.ablation.tail import read_tail
 from lit_cv.ablation.values import canonical, flatten
 from lit_cv.errors import UserError
 from lit_cv.runs import DEFAULT_PROJECT, merged_arguments, read_yaml, write_json
 from lit_cv.wandb_server import ask, require_online
 
 POLL_SECONDS = 0.2
-LOG_LINES = 12
 STOPPED = "killed"  # the state of a run that W&B, by Hyperband or by hand, has stopped
 
 
@@ -177,5 +177,5 @@ def _log_of(job: Job) -> tuple[Path, str]:
     for log in sorted(job.folder.parent.glob("agent-*.log")):
         _, found, after = log.read_text(errors="replace").rpartition(first)
         if found:
-            return log, "\n".join(after.partition("\nrun: ")[0].splitlines()[-LOG_LINES:])
-    return log, "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:])
+            return log, after.partition("\nrun: ")[0]
+    return log, read_tail(log)

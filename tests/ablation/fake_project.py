@@ -14,6 +14,20 @@ import yaml
 
 from lit_cv.runs import is_finished, merged_arguments, run_folder, write_json
 
+PROGRAM = str(Path(__file__))
+COMMAND = ["${interpreter}", PROGRAM, "fit", "--config", "experiment.yaml", "--run.group=study", "${args}"]
+
+
+def runner_command(**options):
+    """A command that carries out `sweep.yaml` of the working folder in a process of its own."""
+    words = "".join(f", {name}={value!r}" for name, value in options.items())
+    run = f"run_sweep(Path('sweep.yaml'), preflight=lambda *_: None{words})"
+    return [
+        sys.executable,
+        "-c",
+        f"import sys; from pathlib import Path; from lit_cv.ablation.launch import run_sweep; sys.exit({run})",
+    ]
+
 
 def write_run(folder: Path, *, seed=1, config=None, score=0.5, command=("fit",), **changes):
     """Write a finished run; `changes` replace fields of its result."""

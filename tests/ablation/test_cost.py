@@ -3,13 +3,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from fake_project import PROGRAM
 
 from lit_cv.ablation.cost import Cost, describe, known_cost, timed_cost
 from lit_cv.ablation.launch import plan, run_sweep
 from lit_cv.ablation.sweep import load_sweep
 from lit_cv.errors import UserError
-
-PROGRAM = str(Path(__file__).with_name("fake_project.py"))
 
 
 @pytest.fixture

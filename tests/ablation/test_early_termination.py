@@ -5,6 +5,7 @@ import pytest
 from lit_cv.ablation import stopping
 from lit_cv.ablation.hyperband import make_hyperband
 from lit_cv.ablation.jobs import FixedQueue, Job
+from lit_cv.ablation.results import read_curve
 from lit_cv.ablation.sweep import Metric, Trial
 
 RULE = make_hyperband({"type": "hyperband", "min_iter": 2, "eta": 2})
@@ -45,10 +46,10 @@ def test_runs_below_the_rung_are_asked_to_stop(make_job, monkeypatch, capsys):
     assert "bad" not in capsys.readouterr().out  # nobody is asked twice
 
 
-def test_a_history_has_one_value_a_step_and_no_line_that_is_being_written(tmp_path):
+def test_a_curve_has_one_value_a_step_and_no_line_that_is_being_written(tmp_path):
     file = tmp_path / "metrics.csv"
     file.write_text("step,epoch,name,value\n10,0,m,1.0\n20,0,m,2.0\n20,0,other,9.0\n10,0,m,3.0\n30,0,m,4")
-    assert stopping.read_history(file, "m") == [3.0, 2.0]
+    assert read_curve(tmp_path, "m") == {10: 3.0, 20: 2.0}
 
 
 def test_a_run_without_a_log_has_no_history(make_job):

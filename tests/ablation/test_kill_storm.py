@@ -1,34 +1,19 @@
 import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
+from fake_project import COMMAND, runner_command
 from kill_storm import storm
 
-PROGRAM = str(Path(__file__).with_name("fake_project.py"))
-RUNNER = (
-    "import sys; from pathlib import Path; from lit_cv.ablation.launch import run_sweep; "
-    "sys.exit(run_sweep(Path('sweep.yaml'), workers=4, retry_failed=True, preflight=lambda *_: None))"
-)
+RUNNER = runner_command(workers=4, retry_failed=True)
 
 
 def sweep_of_12(folder):
     folder.mkdir()
     (folder / "experiment.yaml").write_text("{model: {lr: 0.1}, rank: true}\n")
-    command = [
-        "${env}",
-        "${interpreter}",
-        PROGRAM,
-        "fit",
-        "--config",
-        "experiment.yaml",
-        "--run.group=study",
-        "${args}",
-    ]
     parameters = {"model.lr": {"values": [0.5, 0.25, 0.125]}, "seed_everything": {"values": [1, 2, 3, 4]}}
-    content = {"method": "grid", "command": command, "parameters": parameters}
+    content = {"method": "grid", "command": COMMAND, "parameters": parameters}
     (folder / "sweep.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     return folder
 
@@ -41,9 +26,9 @@ def outcome(folder):
 def test_50_kills_over_runner_guards_runs_and_ranks_change_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     calm, stormy = sweep_of_12(tmp_path / "calm"), sweep_of_12(tmp_path / "stormy")
-    subprocess.run([sys.executable, "-c", RUNNER], cwd=calm, check=True, env=os.environ | {"FAKE_SLEEP": "0"})
+    subprocess.run(RUNNER, cwd=calm, check=True, env=os.environ | {"FAKE_SLEEP": "0"})
     monkeypatch.setenv("FAKE_SLEEP", "2")
-    result = storm([sys.executable, "-c", RUNNER], stormy, kills=50, pause=0.1, seed=1)
+    result = storm(RUNNER, stormy, kills=50, pause=0.1, seed=1)
     assert result.killed.total() == 50
     assert set(result.killed) == {0, 1, 2, 3}  # runner, guards, runs, ranks
     assert len(result.results) == 12

@@ -10,18 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from fake_project import COMMAND, PROGRAM, runner_command
 
 from lit_cv.ablation.launch import plan, run_sweep
 from lit_cv.ablation.local import LocalExecutor, Slot, _slots
 from lit_cv.ablation.results import read_json
 from lit_cv.ablation.sweep import load_sweep
 from lit_cv.errors import UserError
-
-PROGRAM = str(Path(__file__).with_name("fake_project.py"))
-RUNNER = (
-    "import sys; from pathlib import Path; from lit_cv.ablation.launch import run_sweep; "
-    "sys.exit(run_sweep(Path('sweep.yaml'), workers=2, preflight=lambda *_: None))"
-)
 
 
 def accept(trials, metric):
@@ -36,11 +31,10 @@ def project(tmp_path, monkeypatch):
 
     def write(settings=None, **parameters):
         Path("experiment.yaml").write_text(yaml.safe_dump({"model": {"lr": 0.1}, **(settings or {})}))
-        command = ["${env}", "${interpreter}", PROGRAM, "fit", "--config", "experiment.yaml", "--run.group=study"]
         content = {
             "method": "grid",
             "metric": {"name": "val/map_50", "goal": "maximize"},
-            "command": [*command, "${args}"],
+            "command": ["${env}", *COMMAND],
             "parameters": {
                 "model.lr": {"values": [0.5, 0.25]},
                 "seed_everything": {"values": [1, 2]},
@@ -194,7 +188,7 @@ def test_preflight_stops_the_sweep_before_any_run(project):
 def test_kill_minus_9_of_the_runner_ends_its_children_and_the_next_call_finishes(project):
     marker = uuid.uuid4().hex
     project({"sleep": 0.4, "child": True, "marker": marker})
-    runner = subprocess.Popen([sys.executable, "-c", RUNNER], stdout=subprocess.DEVNULL)
+    runner = subprocess.Popen(runner_command(workers=2), stdout=subprocess.DEVNULL)
     wait_until(lambda: results() and len(processes(marker)) >= 2)
     with pytest.raises(UserError, match="another `litcv sweep` is working in runs/study"):
         run_sweep(Path("sweep.yaml"), workers=1, preflight=accept)
@@ -215,7 +209,7 @@ def test_kill_minus_9_of_the_runner_ends_its_children_and_the_next_call_finishes
 def test_killing_the_runner_ends_grandchildren_too(project):
     marker = uuid.uuid4().hex
     project({"sleep": 30, "child": True, "marker": marker})
-    runner = subprocess.Popen([sys.executable, "-c", RUNNER], stdout=subprocess.DEVNULL)
+    runner = subprocess.Popen(runner_command(workers=2), stdout=subprocess.DEVNULL)
     wait_until(lambda: len(processes(marker)) == 2)
     runner.kill()
     runner.wait()
@@ -227,7 +221,7 @@ def test_ctrl_c_ends_everything_and_says_how_to_go_on(project):
     marker = uuid.uuid4().hex
     project({"sleep": 30, "child": True, "marker": marker})
     runner = subprocess.Popen(
-        [sys.executable, "-c", RUNNER],
+        runner_command(workers=2),
         stdout=subprocess.PIPE,
         text=True,
         # what a shell starts in the background ignores Ctrl-C, and so would its children

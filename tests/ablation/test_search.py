@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from fake_project import COMMAND, runner_command
 
 from lit_cv.ablation.launch import make_jobs, make_queue, plan, run_sweep
 from lit_cv.ablation.results import read_json
@@ -14,12 +15,7 @@ from lit_cv.ablation.sweep import load_sweep
 from lit_cv.errors import UserError
 from lit_cv.runs import write_json
 
-PROGRAM = str(Path(__file__).with_name("fake_project.py"))
 SPACE = {"u": {"min": 0.0, "max": 1.0}, "v": {"min": 0.0, "max": 1.0}}
-RUNNER = (
-    "import sys; from pathlib import Path; from lit_cv.ablation.launch import run_sweep; "
-    "sys.exit(run_sweep(Path('sweep.yaml'), workers=2, preflight=lambda *_: None))"
-)
 
 
 def bowl(values):
@@ -38,15 +34,7 @@ def write_sweep(tmp_path, monkeypatch):
             "method": "bayes",
             "metric": {"name": "val/map_50", "goal": "minimize"},
             "parameters": parameters,
-            "command": [
-                "${interpreter}",
-                PROGRAM,
-                "fit",
-                "--config",
-                "experiment.yaml",
-                "--run.group=study",
-                "${args}",
-            ],
+            "command": COMMAND,
         } | changes
         Path("sweep.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
         return load_sweep(Path("sweep.yaml"))
@@ -213,7 +201,7 @@ def test_a_killed_search_goes_on_with_the_same_trials(write_sweep, tmp_path, mon
     monkeypatch.chdir(tmp_path / "second")
     write_sweep(parameters, {"sleep": 0.1}, run_cap=STARTUP + 4)
     for done in (3, STARTUP + 2):
-        runner = subprocess.Popen([sys.executable, "-c", RUNNER], stdout=subprocess.DEVNULL)
+        runner = subprocess.Popen(runner_command(workers=2), stdout=subprocess.DEVNULL)
         while runner.poll() is None and len(list(Path("runs/study").glob("*/result.json"))) < done:
             pass
         runner.kill()

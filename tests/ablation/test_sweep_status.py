@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from fake_project import COMMAND, PROGRAM
 
 from lit_cv.ablation.launch import plan, run_status, run_sweep
 from lit_cv.ablation.slurm_options import DEFAULT, Resources
@@ -11,8 +12,6 @@ from lit_cv.cli import main
 from lit_cv.errors import UsageError, UserError
 from lit_cv.runs import lock
 
-PROGRAM = str(Path(__file__).with_name("fake_project.py"))
-
 
 @pytest.fixture
 def sweep(tmp_path, monkeypatch):
@@ -20,10 +19,9 @@ def sweep(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     Path("experiment.yaml").write_text("seed_everything: 1\n")
-    command = ["${interpreter}", PROGRAM, "fit", "--config", "experiment.yaml", "--run.group=study", "${args}"]
     parameters = {"model.lr": {"values": [1, 2, 3, 4]}}
     file = Path("sweep.yaml")
-    file.write_text(yaml.safe_dump({"method": "grid", "command": command, "parameters": parameters}))
+    file.write_text(yaml.safe_dump({"method": "grid", "command": COMMAND, "parameters": parameters}))
     return file
 
 
@@ -58,19 +56,21 @@ def test_options_of_another_executor_are_refused(sweep):
 
 
 def test_the_status_of_a_local_sweep_is_read_from_its_folders(sweep, capsys):
-    finished, failed, stopped, running = (job.folder for job in plan(load_sweep(sweep)))
+    jobs = plan(load_sweep(sweep))
+    finished, failed, stopped, running = (job.folder for job in jobs)
     for folder in (finished, failed, stopped, running):
         folder.mkdir(parents=True)
         (folder / "run.json").write_text("{}")
         (folder / "metrics.csv").write_text("step,epoch,name,value\n7,0,train/loss,0.5\n")
     (finished / "result.json").write_text("{}")
     (failed / "log.txt").write_text("Traceback ...\n\nValueError: the learning rate is cursed\n")
+    jobs[1].record_failure("exit code 3", 3)
     with lock(running / ".lock", "busy"):
         assert run_status(sweep) == 0
     assert [line.split(maxsplit=2)[1:] for line in capsys.readouterr().out.splitlines()] == [
         ["4", "runs: 1 finished, 1 failed, 1 unfinished, 1 running"],
         ["lr=1", "finished"],
-        ["lr=2", "failed      step 7, ValueError: the learning rate is cursed"],
+        ["lr=2", "failed      step 7, exit code 3, ValueError: the learning rate is cursed"],
         ["lr=3", "unfinished  step 7"],
         ["lr=4", "running     step 7"],
     ]
