@@ -108,6 +108,7 @@ class SlurmExecutor:
                 *lines,
                 "",
                 "set -e",
+                "unset MASTER_ADDR MASTER_PORT  # runs that inherit one port cannot share a node",
                 *([wanted.setup] if wanted.setup else []),
                 *([f"export OMP_NUM_THREADS=${{OMP_NUM_THREADS:-{wanted.cpus_per_task}}}"] if cores else []),
                 "# line 1 is the command of task 0; each process trains on its share of every batch",

@@ -22,7 +22,7 @@ from lit_cv.ablation.slurm_queue import _accounted
 from lit_cv.ablation.sweep import load_sweep
 from lit_cv.errors import UserError
 
-pytestmark = [pytest.mark.services, pytest.mark.usefixtures("cluster")]
+pytestmark = pytest.mark.usefixtures("cluster")
 REPOSITORY = Path(__file__).parents[2]
 FAKE = str(REPOSITORY / "tests" / "ablation" / "fake_project.py")
 PATIENCE = float(os.environ.get("LITCV_TEST_PATIENCE", "300"))  # seconds
@@ -175,6 +175,7 @@ def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(REPOSITORY)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    monkeypatch.setenv("MASTER_PORT", "29501")  # as a run on this machine leaves it; three runs cannot listen on it
     settings = OPTIONS | {"run.root": tmp_path / "runs", "data.root": tmp_path / "shapes"}
     options = [f"--{key}={value}" for key, value in settings.items()]
     program = ["${env}", "${interpreter}", "-m", "lit_cv"]
