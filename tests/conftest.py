@@ -13,17 +13,6 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["LITCV_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what starts a cluster, W&B's clients or many trainings, unless LITCV_TEST_SERVICES asks for it."""
-    if not os.environ.get("LITCV_TEST_SERVICES"):
-        reason = pytest.mark.skip(
-            reason="takes minutes (a cluster, W&B's clients, many trainings); set LITCV_TEST_SERVICES=1"
-        )
-        for item in items:
-            if item.get_closest_marker("services"):
-                item.add_marker(reason)
-
-
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder with real subsets (VOCdevkit/, coco/, weights/), named by LITCV_TEST_DATA."""

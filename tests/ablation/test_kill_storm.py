@@ -22,7 +22,7 @@ def outcome(folder):
     return {file.parent.name: file.read_bytes() for file in folder.glob("runs/study/*/result.json")}
 
 
-@pytest.mark.services
+@pytest.mark.long
 def test_50_kills_over_runner_guards_runs_and_ranks_change_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     calm, stormy = sweep_of_12(tmp_path / "calm"), sweep_of_12(tmp_path / "stormy")

@@ -47,7 +47,7 @@ def test_only_this_interpreter_s_lit_cv_is_forked(monkeypatch, tmp_path):
     assert not is_litcv([str(tmp_path / "python"), "-m", "lit_cv"])
 
 
-@pytest.mark.services
+@pytest.mark.long
 def test_a_forked_run_equals_a_new_process_and_outlives_the_death_of_its_server(here, capfd):
     forked, new = job(FORKED, "forked"), job(NEW, "new")
 
@@ -81,7 +81,7 @@ def numbers(folder):
     return {(step, name): value for step, _, name, value in rows}
 
 
-@pytest.mark.services
+@pytest.mark.long
 def test_kill_minus_9_of_one_of_two_ranks_ends_the_other(here, capfd):
     jobs = [job(FORKED, "first", *TWO_RANKS), job(FORKED, "second", *TWO_RANKS)]
     seconds = []

@@ -15,7 +15,7 @@ from lit_cv.runs import run_folder
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.services
+@pytest.mark.long
 def test_a_run_stops_after_the_next_validation_also_when_it_was_killed_meanwhile(tmp_path: Path) -> None:
     args = [
         "fit",

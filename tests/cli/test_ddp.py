@@ -116,7 +116,7 @@ def logged(folder: Path) -> dict[tuple[str, str], float]:
         return {(row["step"], row["name"]): float(row["value"]) for row in csv.DictReader(file)}
 
 
-@pytest.mark.services
+@pytest.mark.long
 def test_fifty_steps_are_the_same_on_one_two_and_four_processes(tmp_path: Path) -> None:
     mp.spawn(train, args=(tmp_path, free_ports(len(WORLDS))), nprocs=max(WORLDS))
     wanted, batches = logged(tmp_path / "1"), orjson.loads((tmp_path / "1_0.json").read_bytes())

@@ -12,6 +12,9 @@ import orjson
 import pytest
 import torch
 
+from lit_cv.cli import main
+from lit_cv.runs import run_folder
+
 KILLS = int(os.environ.get("LITCV_TEST_KILLS", "2"))
 LENGTHS = {  # an epoch has 24 steps
     "epochs": [
@@ -90,18 +93,12 @@ def test_killed_and_resumed_runs_end_bit_identical(tmp_path: Path, length: str) 
         assert results[1]["metrics"][name] == pytest.approx(value, nan_ok=True, abs=0), name
 
 
-@pytest.mark.slow
-def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:
-    root = tmp_path / "once"
-    folder = root / "runs" / "test"
-    from lit_cv.runs import run_id
-
-    finished = folder / run_id(["fit", *command(root, "epochs")[4:]])
+def test_a_finished_run_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = command(tmp_path / "once", "epochs")[3:-1]
+    finished = run_folder(args)
     finished.mkdir(parents=True)
     (finished / "result.json").write_text("{}")
-    again = subprocess.run(command(root, "epochs"), capture_output=True, text=True, timeout=120, check=False)
-    assert again.returncode == 0
-    assert "already finished" in again.stdout
-    without = subprocess.run(command(root, "epochs")[:-1], capture_output=True, text=True, timeout=120, check=False)
-    assert without.returncode == 1
-    assert "already finished" in without.stderr
+    assert main([*args, "--resume"]) == 0
+    assert "already finished" in capsys.readouterr().out
+    assert main(args) == 1
+    assert "already finished" in capsys.readouterr().err

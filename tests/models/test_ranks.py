@@ -103,7 +103,7 @@ def work(rank: int, names: list[str], folder: str) -> None:
     dist.destroy_process_group()
 
 
-@pytest.mark.services
+@pytest.mark.long
 def test_two_processes_take_the_step_of_one(tmp_path: Path) -> None:
     names = [*DETECTORS, *OTHERS]
     mp.spawn(work, args=(names, str(tmp_path)), nprocs=2)

@@ -20,7 +20,7 @@ def accept(trials, metric):
     """A preflight without objections."""
 
 
-@pytest.mark.services
+@pytest.mark.slow
 def test_every_sweep_file_is_accepted_and_means_the_same_trials(server):
     files = sorted((REPOSITORY / "sweeps").glob("*.yaml"))
     subprocess.run([sys.executable, "-c", CREATE, *map(str, files)], check=True, capture_output=True)
@@ -33,7 +33,7 @@ def test_every_sweep_file_is_accepted_and_means_the_same_trials(server):
         assert {canonical(flatten(values)) for values in sweep.waiting} == ours, file
 
 
-@pytest.mark.services
+@pytest.mark.slow
 def test_agents_run_a_grid_as_the_local_executor_does(server, sweep_file, monkeypatch, capfd):
     file = sweep_file(die=2)
     jobs = {job.label: job for job in plan(load_sweep(file))}
@@ -63,7 +63,7 @@ def test_agents_run_a_grid_as_the_local_executor_does(server, sweep_file, monkey
     assert "4 runs, 4 done" in capfd.readouterr().out
 
 
-@pytest.mark.services
+@pytest.mark.slow
 def test_hyperband_stops_a_run_through_the_agent(server, sweep_file, capfd):
     file = sweep_file(seeds=(2, 3, 1), wait=1)  # the last run waits after five steps; its score is the lowest
     content = yaml.safe_load(file.read_text())

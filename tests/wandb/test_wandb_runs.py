@@ -13,7 +13,7 @@ from lit_cv.cli import main
 from lit_cv.errors import UserError
 
 
-@pytest.mark.services
+@pytest.mark.slow
 def test_the_report_from_wandb_is_the_report_from_the_folders(server, sweep_file, monkeypatch, capfd):
     jobs = plan(load_sweep(sweep_file()))
     with monkeypatch.context() as offline:

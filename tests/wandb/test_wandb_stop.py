@@ -26,7 +26,7 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.services
+@pytest.mark.long
 def test_a_run_that_wandb_stops_leaves_no_process_and_a_folder_that_can_go_on(server):
     mark = f"data-{uuid.uuid4().hex}"
     fit = [
@@ -62,7 +62,7 @@ def test_a_run_that_wandb_stops_leaves_no_process_and_a_folder_that_can_go_on(se
     assert "Traceback" not in Path("log").read_text()
 
 
-@pytest.mark.services
+@pytest.mark.long
 def test_the_end_of_an_agent_by_kill_minus_9_is_the_end_of_its_run_and_the_runs_children(tmp_path):
     mark = uuid.uuid4().hex
     child = f"import time; time.sleep(60); {mark!r}"

@@ -10,7 +10,7 @@ from lit_cv.ablation.sweep import load_sweep
 from lit_cv.cli import main
 
 
-@pytest.mark.services
+@pytest.mark.slow
 def test_offline_runs_go_up_once_under_their_ids_and_group(server, sweep_file, monkeypatch, capfd):
     file = sweep_file(die=2)
     with monkeypatch.context() as offline:
@@ -39,7 +39,7 @@ def test_offline_runs_go_up_once_under_their_ids_and_group(server, sweep_file, m
     assert not server.operations
 
 
-@pytest.mark.services
+@pytest.mark.slow
 def test_a_server_that_goes_away_costs_nothing(server, sweep_file, monkeypatch, capfd):
     monkeypatch.setenv("WANDB_FINISH_TIMEOUT", "2")
     file = sweep_file(wait=1)
@@ -62,7 +62,7 @@ def test_a_server_that_goes_away_costs_nothing(server, sweep_file, monkeypatch, 
     assert server.runs[job.folder.name].state == "finished"
 
 
-@pytest.mark.services
+@pytest.mark.slow
 def test_a_wrong_key_is_one_sentence_before_the_training(server, sweep_file, monkeypatch):
     job = plan(load_sweep(sweep_file()))[0]
     monkeypatch.setenv("WANDB_API_KEY", "f" * 40)
