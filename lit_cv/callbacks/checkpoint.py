@@ -54,8 +54,9 @@ class LastCheckpoint(Callback):
     """Keep `last.ckpt`: about every `every` steps, after a validation that ends an epoch, and at the end of the run.
 
     Lightning repeats the uninterrupted run only from some moments: the end of a batch that neither ends an epoch nor
-    is followed by a validation, and the end of an epoch that a validation closed. From the end of an epoch without
-    one it would draw a batch too many. Where a multiple of `every` falls on another moment, the next batch is taken.
+    is followed by a validation, and, where the run's length is given in epochs, the end of an epoch that a validation
+    closed. From another end of an epoch it would repeat a batch or leave one out. Where a multiple of `every` falls on
+    another moment, the next batch is taken.
 
     Args:
         folder: where `last.ckpt` is written.
@@ -96,8 +97,8 @@ class LastCheckpoint(Callback):
         return stepped and not _validation_follows(trainer, batch_idx)
 
     def can_save_after_epoch(self, trainer: L.Trainer) -> bool:
-        """Whether the end of this epoch is one: a validation closed it."""
-        return self._validated_step == trainer.global_step
+        """Whether the end of this epoch is one: a validation closed it, and the run's length is given in epochs."""
+        return trainer.max_steps == -1 and self._validated_step == trainer.global_step
 
     def save(self, trainer: L.Trainer) -> None:
         """Write `last.ckpt`, in all processes together."""
