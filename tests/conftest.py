@@ -1,4 +1,6 @@
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,14 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep packed annotations out of the user's cache."""
     os.environ["LITCV_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def end_of_wandb_run() -> Iterator[None]:
+    """End the run of W&B that a test has left open: the next one's logger would take it for its own."""
+    yield
+    if "wandb" in sys.modules and sys.modules["wandb"].run:
+        sys.modules["wandb"].finish()
 
 
 @pytest.fixture(scope="session")

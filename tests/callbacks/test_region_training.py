@@ -255,7 +255,7 @@ class EightImages:
         return iter([self.batch][first // 8 :])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:.*never be found")
 def test_eight_real_images_are_learned_by_heart(real_data: Path, tmp_path: Path) -> None:
     voc = VOCDetectionDataModule(str(real_data), train_sets=["2012_train"], val_sets=["2012_val"])

@@ -167,7 +167,7 @@ def test_squares_are_learned_by_heart() -> None:
         assert overlap(found["boxes"][0].numpy(), target["boxes"][0].numpy()) >= 0.5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_eight_real_images_are_learned_by_heart(real_data: Path) -> None:
     voc = VOCDetectionDataModule(
         str(real_data), train_sets=["2012_train"], val_sets=["2012_val"], batch_size=8, num_workers=0
