@@ -34,6 +34,7 @@ from lit_cv.runs import (
     run_folder,
     write_json,
 )
+from lit_cv.sharding import gathered
 from lit_cv.wandb_run import (
     Known,
     Mode,
@@ -181,7 +182,8 @@ class LitCLI(LightningCLI):
         steps = self.trainer.global_step
         if later or self.provenance.validated_step != steps:
             self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
-        self.provenance.write_result(self.trainer, self.model)
+        with gathered(self.model.network):
+            self.provenance.write_result(self.trainer, self.model)
         if self.trainer.is_global_zero:
             log_result(self.folder)
             print(f"result: {self.folder / 'result.json'}")

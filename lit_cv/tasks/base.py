@@ -15,6 +15,7 @@ from lit_cv.metrics.mean import ExactMean
 from lit_cv.models.network import Network
 from lit_cv.ops.ranks import global_batch
 from lit_cv.renderers import Renderer
+from lit_cv.sharding import FullySharded, shard
 from lit_cv.tasks.schedules import WarmupMultiStepLR
 
 Targets = Sequence[Mapping[str, Tensor]]
@@ -83,6 +84,11 @@ class Task(L.LightningModule, ABC):
             return
         self.class_names = list(datamodule.class_names)
         self.check_outputs()
+
+    def configure_model(self) -> None:
+        """Divide the network between the processes where the strategy is `fsdp2`."""
+        if self._trainer is not None and isinstance(self.trainer.strategy, FullySharded):
+            shard(self.network, self.trainer.strategy.device_mesh["data_parallel"])
 
     def check_outputs(self) -> None:
         """Check that the network has as many outputs as the data has classes, and one for the background.

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from torch.distributed.fsdp import FSDPModule
 
 from lit_cv.errors import UserError
 from lit_cv.training import LitCLI
@@ -88,10 +90,15 @@ class BatchIds(L.Callback):
         self.ids.append([int(target["image_id"]) for target in batch[1]])
 
 
-def train(rank: int, root: Path, ports: list[int]) -> None:
-    """Train on each number of processes that this one takes part in."""
+def become(rank: int) -> None:
+    """Be one of the processes of a training."""
     torch.set_num_threads(1)
     os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
+
+
+def train(rank: int, root: Path, ports: list[int]) -> None:
+    """Train on each number of processes that this one takes part in."""
+    become(rank)
     for world, port in zip(WORLDS, ports, strict=True):
         if rank >= world:
             continue
@@ -137,3 +144,51 @@ def test_fifty_steps_are_the_same_on_one_two_and_four_processes(tmp_path: Path) 
             assert found[key] == pytest.approx(wanted[key], rel=0, abs=0, nan_ok=True), (world, key)
         result = orjson.loads((tmp_path / str(world) / "result.json").read_bytes())
         assert result["optimization"] == {"world_size": world, "global_batch_size": 4, "learning_rate": 4e-3}
+
+
+class DividedParameters(L.Callback):
+    """Checks that a process keeps half of the parameters and of the optimiser's state; copies the fifth step's file."""
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: tuple, index: int) -> None:
+        if trainer.global_step == 6 and trainer.is_global_zero:
+            shutil.copy(Path(trainer.default_root_dir) / "checkpoints/last.ckpt", f"{trainer.default_root_dir}.ckpt")
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        parameters = list(pl_module.network.parameters())
+        averages = [state["exp_avg"] for state in trainer.optimizers[0].state.values()]
+        assert len([module for module in pl_module.network.modules() if isinstance(module, FSDPModule)]) >= 3
+        assert len(averages) == len(parameters)
+        for tensors in (parameters, averages):
+            here = sum(tensor.to_local().numel() for tensor in tensors)
+            assert here == pytest.approx(sum(tensor.numel() for tensor in tensors) / 2, rel=0.05)
+
+
+def train_divided(rank: int, root: Path, ports: list[int]) -> None:
+    """Train with DDP, with FSDP2, and with FSDP2 from the checkpoint of the fifth step."""
+    become(rank)
+    small = ["--model.network.backbone=squeezenet1_0", "--model.network.channels_last=true", "--data.shapes.val=6"]
+    length = ["--trainer.max_steps=8", "--trainer.val_check_interval=4", "--run.checkpoint_every=2"]
+    options = [*OPTIONS, *small, *length, f"--data.root={root / 'shapes'}", "--trainer.log_every_n_steps=1"]
+    starts = {"ddp": None, "fsdp2": None, "resumed": root / "fsdp2.ckpt"}
+    for port, (name, start) in zip(ports, starts.items(), strict=True):
+        os.environ["MASTER_PORT"] = str(port)
+        strategy = ["--trainer.devices=2", f"--trainer.strategy={'ddp' if name == 'ddp' else 'fsdp2'}"]
+        LitCLI(["fit", *options, *strategy], root / name, start, [DividedParameters()] if name == "fsdp2" else [])
+        dist.destroy_process_group()
+
+
+@pytest.mark.long
+def test_divided_parameters_are_trained_saved_and_resumed_as_whole_ones(tmp_path: Path) -> None:
+    mp.spawn(train_divided, args=(tmp_path, free_ports(3)), nprocs=2)
+    runs = ("ddp", "fsdp2", "resumed")
+    whole, divided, resumed = (logged(tmp_path / name) for name in runs)
+    assert len({step for step, name in whole if name == "train/loss"}) == 8
+    assert len({step for step, name in resumed if name == "train/loss"}) == 3
+    assert divided == pytest.approx(whole, rel=1e-4, abs=1e-6, nan_ok=True)
+    assert resumed == pytest.approx({key: divided[key] for key in resumed}, rel=0, abs=0, nan_ok=True)
+    files = [torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True) for name in runs]
+    weights = [file["state_dict"] for file in files]
+    assert weights[0].keys() == weights[1].keys() == weights[2].keys()
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-4, atol=1e-5)
+        assert torch.equal(weights[1][name], weights[2][name])
