@@ -9,6 +9,8 @@ from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 
+from lit_cv.errors import UserError
+
 UNIT_PARAMETERS = 2**18  # layers with fewer travel together
 
 
@@ -56,9 +58,14 @@ def shard(network: nn.Module, mesh: DeviceMesh) -> None:
     Units of the backbone are the smallest modules with ``UNIT_PARAMETERS`` that no unit within them has; the rest of
     the network, whose layers need not be called as modules, is one unit around them. Weights of ``channels_last`` are
     made contiguous; others cannot be divided.
+
+    Raises:
+        UserError: the network has no backbone.
     """
     if isinstance(network, FSDPModule):
         return
+    if not hasattr(network, "backbone"):
+        raise UserError(f"trainer.strategy=fsdp2 divides backbones, and {type(network).__name__} has none; take ddp.")
     network.to(memory_format=torch.contiguous_format)
     taken: set[nn.Parameter] = set()
     for module in reversed(list(network.get_submodule("backbone").modules())):

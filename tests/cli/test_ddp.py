@@ -18,6 +18,7 @@ import torch.multiprocessing as mp
 from torch.distributed.fsdp import FSDPModule
 
 from lit_cv.errors import UserError
+from lit_cv.sharding import shard
 from lit_cv.training import LitCLI
 
 OPTIONS = [
@@ -61,6 +62,11 @@ def test_batch_norms_that_cannot_share_statistics_are_refused() -> None:
     asked = ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.sync_batchnorm=true"]
     with pytest.raises(UserError, match="sync_batchnorm: PyTorch synchronises batch norms on GPUs alone"):
         LitCLI(["fit", *OPTIONS, *asked])
+
+
+def test_a_network_without_backbone_cannot_be_divided() -> None:
+    with pytest.raises(UserError, match="fsdp2 divides backbones, and Linear has none; take ddp"):
+        shard(torch.nn.Linear(1, 1), mesh=None)  # type: ignore[arg-type]
 
 
 WORLDS = (1, 2, 4)
