@@ -55,9 +55,8 @@ StrategyRegistry.register("fsdp2", FullySharded, description="parameters divided
 def shard(network: nn.Module, mesh: DeviceMesh) -> None:
     """Divide the parameters of a network between the processes of ``mesh``, once.
 
-    Units of the backbone are the smallest modules with ``UNIT_PARAMETERS`` that no unit within them has; the rest of
-    the network, whose layers need not be called as modules, is one unit around them. Weights of ``channels_last`` are
-    made contiguous; others cannot be divided.
+    The backbone is divided by its ``units``; the rest of the network, whose layers need not be called as modules, is
+    one unit around them. Weights of ``channels_last`` are made contiguous; others cannot be divided.
 
     Raises:
         UserError: the network has no backbone.
@@ -67,14 +66,20 @@ def shard(network: nn.Module, mesh: DeviceMesh) -> None:
     if not hasattr(network, "backbone"):
         raise UserError(f"trainer.strategy=fsdp2 divides backbones, and {type(network).__name__} has none; take ddp.")
     network.to(memory_format=torch.contiguous_format)
-    taken: set[nn.Parameter] = set()
-    for module in reversed(list(network.get_submodule("backbone").modules())):
+    for unit in [*units(network.get_submodule("backbone")), network]:
+        fully_shard(unit, mesh=mesh)
+    register_fsdp_forward_method(network, "losses")
+
+
+def units(backbone: nn.Module) -> list[nn.Module]:
+    """List the smallest modules with ``UNIT_PARAMETERS`` besides those of the units within them, innermost first."""
+    found, taken = [], set[nn.Parameter]()
+    for module in reversed(list(backbone.modules())):
         own = set(module.parameters()) - taken
         if type(module).forward is not nn.Module.forward and sum(part.numel() for part in own) >= UNIT_PARAMETERS:
-            fully_shard(module, mesh=mesh)
+            found.append(module)
             taken |= own
-    fully_shard(network, mesh=mesh)
-    register_fsdp_forward_method(network, "losses")
+    return found
 
 
 @contextmanager
@@ -88,16 +93,16 @@ def gathered(network: nn.Module) -> Iterator[None]:
 
 
 def _gather(network: nn.Module) -> None:
-    for module in _units(network):
+    for module in _divided(network):
         module.set_reshard_after_forward(False, recurse=False)
         module.unshard()
 
 
 def _divide(network: nn.Module) -> None:
-    for module in reversed(_units(network)):
+    for module in reversed(_divided(network)):
         module.reshard()
         module.set_reshard_after_forward(True, recurse=False)
 
 
-def _units(network: nn.Module) -> list[FSDPModule]:
+def _divided(network: nn.Module) -> list[FSDPModule]:
     return [module for module in network.modules() if isinstance(module, FSDPModule)]

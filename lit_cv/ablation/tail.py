@@ -6,7 +6,7 @@ TAIL_BYTES = 1 << 14
 
 
 def read_tail(path: Path) -> str:
-    """The last 16 KiB of a text file, from the first line that is whole on; empty where there is no file."""
+    """The last 16 KiB of a text file, without a first line that is cut off; empty where there is no file."""
     try:
         with path.open("rb") as file:
             start = max(0, path.stat().st_size - TAIL_BYTES)

@@ -2,7 +2,6 @@
 
 import csv
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,10 +14,12 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from keep_checkpoint import KeepCheckpoint
 from torch.distributed.fsdp import FSDPModule
 
 from lit_cv.errors import UserError
-from lit_cv.sharding import shard
+from lit_cv.models.backbones import build_trunk
+from lit_cv.sharding import shard, units
 from lit_cv.training import LitCLI
 
 OPTIONS = [
@@ -62,6 +63,14 @@ def test_batch_norms_that_cannot_share_statistics_are_refused() -> None:
     asked = ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.sync_batchnorm=true"]
     with pytest.raises(UserError, match="sync_batchnorm: PyTorch synchronises batch norms on GPUs alone"):
         LitCLI(["fit", *OPTIONS, *asked])
+
+
+def test_units_are_the_smallest_large_modules_and_take_each_parameter_once() -> None:
+    layers = build_trunk("resnet18", None, "frozen").layers
+    names = {module: name for name, module in layers.named_modules()}
+    convolutions = [f"layer{stage}.{block}.conv{conv}" for stage in (4, 3) for block in (1, 0) for conv in (2, 1)]
+    # from 128 x 256 x 3 x 3 weights on a convolution is one; of stage 2, a block with two of 128 x 128 x 3 x 3
+    assert [names[unit] for unit in units(layers)] == [*convolutions, "layer2.1", ""]
 
 
 def test_a_network_without_backbone_cannot_be_divided() -> None:
@@ -153,16 +162,12 @@ def test_fifty_steps_are_the_same_on_one_two_and_four_processes(tmp_path: Path) 
 
 
 class DividedParameters(L.Callback):
-    """Checks that a process keeps half of the parameters and of the optimiser's state; copies the fifth step's file."""
-
-    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: tuple, index: int) -> None:
-        if trainer.global_step == 6 and trainer.is_global_zero:
-            shutil.copy(Path(trainer.default_root_dir) / "checkpoints/last.ckpt", f"{trainer.default_root_dir}.ckpt")
+    """Checks that a process keeps half of the parameters and of the optimiser's state."""
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         parameters = list(pl_module.network.parameters())
         averages = [state["exp_avg"] for state in trainer.optimizers[0].state.values()]
-        assert len([module for module in pl_module.network.modules() if isinstance(module, FSDPModule)]) >= 3
+        assert len([module for module in pl_module.network.modules() if isinstance(module, FSDPModule)]) >= 11
         assert len(averages) == len(parameters)
         for tensors in (parameters, averages):
             here = sum(tensor.to_local().numel() for tensor in tensors)
@@ -172,14 +177,15 @@ class DividedParameters(L.Callback):
 def train_divided(rank: int, root: Path, ports: list[int]) -> None:
     """Train with DDP, with FSDP2, and with FSDP2 from the checkpoint of the fifth step."""
     become(rank)
-    small = ["--model.network.backbone=squeezenet1_0", "--model.network.channels_last=true", "--data.shapes.val=6"]
+    small = ["--model.network.backbone=resnet18", "--model.network.channels_last=true", "--data.shapes.val=6"]
     length = ["--trainer.max_steps=8", "--trainer.val_check_interval=4", "--run.checkpoint_every=2"]
     options = [*OPTIONS, *small, *length, f"--data.root={root / 'shapes'}", "--trainer.log_every_n_steps=1"]
+    callbacks = {"fsdp2": [DividedParameters(), KeepCheckpoint(step=6)]}
     starts = {"ddp": None, "fsdp2": None, "resumed": root / "fsdp2.ckpt"}
     for port, (name, start) in zip(ports, starts.items(), strict=True):
         os.environ["MASTER_PORT"] = str(port)
         strategy = ["--trainer.devices=2", f"--trainer.strategy={'ddp' if name == 'ddp' else 'fsdp2'}"]
-        LitCLI(["fit", *options, *strategy], root / name, start, [DividedParameters()] if name == "fsdp2" else [])
+        LitCLI(["fit", *options, *strategy], root / name, start, callbacks.get(name, []))
         dist.destroy_process_group()
 
 
