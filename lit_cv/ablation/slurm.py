@@ -110,7 +110,7 @@ class SlurmExecutor:
                 "set -e",
                 "unset MASTER_ADDR MASTER_PORT  # runs that inherit one port cannot share a node",
                 *([wanted.setup] if wanted.setup else []),
-                *([f"export OMP_NUM_THREADS=${{OMP_NUM_THREADS:-{wanted.cpus_per_task}}}"] if cores else []),
+                f"export OMP_NUM_THREADS=${{OMP_NUM_THREADS:-{wanted.cpus_per_task or 1}}}",
                 "# line 1 is the command of task 0; each process trains on its share of every batch",
                 f'command=$(sed --quiet "$((SLURM_ARRAY_TASK_ID + 1))p" {shlex.quote(str(folder / "commands"))})',
                 f'eval "srun --kill-on-bad-exit=1{cores} $command"',

@@ -14,7 +14,7 @@ class Resources:
         nodes: machines of a run.
         gpus_per_node: GPUs of a run on each of them; 0 asks for none.
         tasks_per_node: processes on each machine; by default one for each GPU, or one.
-        cpus_per_task: cores of each process.
+        cpus_per_task: cores of each process, which computes with as many threads; one if None.
         time: limit of a run, in one of Slurm's forms.
         partition: of the cluster.
         account: to be charged.
@@ -41,7 +41,7 @@ class Resources:
         group.add_argument("--nodes", type=int, default=cls.nodes, help="machines (1)")
         group.add_argument("--gpus-per-node", type=int, default=cls.gpus_per_node, help="GPUs on each machine (0)")
         group.add_argument("--tasks-per-node", type=int, help="processes on each machine (one a GPU, or one)")
-        group.add_argument("--cpus-per-task", type=int, help="cores of each process (the cluster's default)")
+        group.add_argument("--cpus-per-task", type=int, help="cores and threads of each process (one)")
         group.add_argument("--time", help="time limit, such as 30 (minutes), 12:00:00 or 2-00 (two days)")
         group.add_argument("--partition", help="partition (the cluster's default)")
         group.add_argument("--account", help="account that is charged (yours)")

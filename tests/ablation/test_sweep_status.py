@@ -37,9 +37,15 @@ def test_the_script_of_a_dry_run_asks_for_what_was_given_and_nothing_is_written(
         "--output=runs/study/slurm/%A_%a.log", "--open-mode=append", "--signal=USR1@60",
     }  # fmt: skip
     assert "source venv/bin/activate" in lines
+    assert "export OMP_NUM_THREADS=${OMP_NUM_THREADS:-8}" in lines
     (task,) = [line for line in lines if line.startswith("# task 2: ")]
     assert f"{sys.executable} {PROGRAM} fit --config experiment.yaml --run.group=study --model.lr=3 --resume" in task
     assert not Path("runs").exists()
+
+
+def test_a_process_of_a_job_that_asks_for_no_cores_computes_with_one_thread(sweep, capsys):
+    assert main(["sweep", str(sweep), "--dry-run", "--executor=slurm"]) == 0
+    assert "export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}" in capsys.readouterr().out.splitlines()
 
 
 def test_a_machine_without_slurm_is_told(sweep, monkeypatch):
