@@ -19,7 +19,7 @@ from lit_cv.ablation.progress import Progress, Row
 from lit_cv.ablation.tail import read_tail
 from lit_cv.errors import UserError
 
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.01
 FULL_BYTES = 1 << 16  # a disk with less than this is full
 
 
@@ -113,15 +113,17 @@ class LocalExecutor:
                 while self._free and (job := queue.take()) is not None:
                     running.append(Running(job, self._free.popleft(), time.monotonic()))
                     _start(starter, running[-1])
-                for run, code in [(run, _poll(starter, run, progress)) for run in running]:
-                    if code is not None:
-                        running.remove(run)
-                        self._free.append(run.slot)
-                        failed += _ended(run, code, progress)
-                        queue.ended(run.job)
+                polled = [(run, _poll(starter, run, progress)) for run in running]
+                ended = [(run, code) for run, code in polled if code is not None]
+                for run, code in ended:
+                    running.remove(run)
+                    self._free.append(run.slot)
+                    failed += _ended(run, code, progress)
+                    queue.ended(run.job)
                 queue.watch([run.job for run in running])
                 progress.update([Row(run.job.label, run.slot.name, run.started, run.job.folder) for run in running])
-                time.sleep(POLL_SECONDS)
+                if not ended:  # else the next run starts without a pause
+                    time.sleep(POLL_SECONDS)
         return failed
 
     def preview(self, jobs: Sequence[Job]) -> str:
