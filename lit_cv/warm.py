@@ -119,7 +119,7 @@ def give_up_temporary_folders() -> list[Folder]:
 
     Each run makes one anew in their place: the first run to end would delete a common one.
     """
-    folders = [found for found in gc.get_objects() if isinstance(found, tempfile.TemporaryDirectory)]
+    folders = [found for found in gc.get_objects() if type(found) is tempfile.TemporaryDirectory]
     for folder in folders:
         folder.cleanup()
     return folders
