@@ -23,7 +23,8 @@ def parse(parser: LightningArgumentParser, args: ArgsType) -> Any:
         config = parser.parse_args([arg for arg in given if arg not in nulls])
         for arg in nulls:
             _set_null(config[config.subcommand], arg[2:-5])
-        parser.validate(config)
+        if nulls:
+            parser.validate(config)
     except ArgumentError as error:
         raise UsageError(f"{_reason(str(error))}; all settings: --print_config.") from None
     return config

@@ -1,5 +1,6 @@
 """What can be known about the trials of a sweep before the first of them starts."""
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
@@ -39,10 +40,15 @@ def _parser() -> LightningArgumentParser:
 def check_trials(trials: Sequence[Sequence[str]], metric: str | None) -> None:
     """Parse the arguments of every trial of a sweep with the real parser, and check that its metric will be logged.
 
+    Of trials that differ in the seed alone the first speaks for all.
+
     Raises:
         UserError: an argument that the experiment does not have or take, or a metric that its task does not log.
     """
+    distinct = dict[tuple[str, ...], Sequence[str]]()
     for args in trials:
+        distinct.setdefault(tuple(arg for arg in args if not re.fullmatch(r"--seed_everything=\d+", arg)), args)
+    for args in distinct.values():
         try:
             model = parsed(args).fit.model
         except UsageError as error:

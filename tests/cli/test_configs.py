@@ -38,13 +38,17 @@ CLASSES = {  # of the generated data, as the network counts them
 
 
 def small_network(config: dict[str, Any]) -> list[str]:
-    """Return options for the classes of the shapes, random weights, small images and few regions, where it has them."""
+    """Return options for the classes of the shapes, random weights, small images and few regions, where it has them.
+
+    METEOR's program is tested with the metric: here it would take longer than all the rest.
+    """
     kinds = tuple(config[part]["class_path"].rpartition(".")[2] for part in ("model", "data"))
     network = config["model"]["init_args"]["network"]["init_args"]
-    options = {"weights": "null", "min_size": 128, "max_size": 128, "roi_batch": 16}
+    options = {"weights": "null", "min_size": 128, "max_size": 128, "roi_batch": 16, "windows": 16}
     options |= {"rpn_post_nms_train": 50, "rpn_post_nms_test": 20}
     given = [f"--model.network.{name}={value}" for name, value in options.items() if name in network]
-    return [*given, *([f"--model.network.num_classes={CLASSES[kinds]}"] if kinds in CLASSES else [])]
+    given += [f"--model.network.num_classes={CLASSES[kinds]}"] if kinds in CLASSES else []
+    return [*given, *(["--model.meteor=exact_match_meteor"] if kinds[0] == "CaptioningTask" else [])]
 
 
 def small_data(config: dict[str, Any], folder: Path) -> list[str]:
@@ -129,6 +133,12 @@ def test_a_parameter_that_the_experiment_does_not_have_is_refused() -> None:
     with pytest.raises(UserError, match=r"anchor_size") as error:
         check_trials([args], "val/map")
     assert "\n" not in str(error.value)
+
+
+def test_trials_of_one_arm_are_parsed_once_but_every_seed_is_a_number() -> None:
+    args = ["fit", "--config", "experiments/quickstart/ssd.yaml"]
+    with pytest.raises(UserError, match=r"seed_everything"):
+        check_trials([[*args, "--seed_everything=1"], [*args, "--seed_everything=two"]], "val/map")
 
 
 def test_a_metric_that_the_task_does_not_log_is_refused() -> None:

@@ -2,17 +2,17 @@
 
 import os
 import random
-import signal
-import subprocess
-import sys
-import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import orjson
 import pytest
 import torch
 from keep_checkpoint import KeepCheckpoint
+from killed_run import run
 
+from lit_cv.ablation.processes import Starter
 from lit_cv.cli import main
 from lit_cv.runs import run_folder
 from lit_cv.training import LitCLI
@@ -40,28 +40,14 @@ OPTIONS = [
 ]
 
 
-def command(root: Path, length: str) -> list[str]:
-    own = [f"--run.root={root / 'runs'}", f"--data.root={root.parent / 'shapes'}", "--resume"]
-    return [sys.executable, "-m", "lit_cv", "fit", *OPTIONS, *LENGTHS[length], *own]
+def arguments(root: Path, length: str) -> list[str]:
+    return [*OPTIONS, *LENGTHS[length], f"--run.root={root / 'runs'}", f"--data.root={root.parent / 'shapes'}"]
 
 
-def run(root: Path, length: str, kill_after: float | None = None) -> bool:
-    """Start or resume the run; return whether it ended by itself, before the kill."""
-    root.mkdir(exist_ok=True)
-    with (root / "log.txt").open("a") as log:
-        process = subprocess.Popen(command(root, length), stdout=log, stderr=log, start_new_session=True)
-        if kill_after is None:
-            assert process.wait(timeout=300) == 0, (root / "log.txt").read_text()[-3000:]
-            return True
-        before = csv_size(root)
-        while csv_size(root) == before and process.poll() is None:  # wait for its first step
-            time.sleep(0.01)
-        time.sleep(kill_after)
-        ended = process.poll() is not None
-        if not ended:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        return ended
+@pytest.fixture(scope="module")
+def starter() -> Iterator[Starter]:
+    with Starter({}) as starter:
+        yield starter
 
 
 def csv_size(root: Path) -> int:
@@ -75,14 +61,15 @@ def final(root: Path) -> dict:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("length", LENGTHS)
-def test_killed_and_resumed_runs_end_bit_identical(tmp_path: Path, length: str) -> None:
-    run(tmp_path / "calm", length)
+def test_killed_and_resumed_runs_end_bit_identical(tmp_path: Path, length: str, starter: Starter) -> None:
+    root = tmp_path / "killed"
+    run(starter, arguments(tmp_path / "calm", length), tmp_path / "calm")
     draw = random.Random(0)
-    killed, seconds = 0, 2.0
-    while killed < KILLS and not run(tmp_path / "killed", length, kill_after=draw.uniform(0.0, seconds)):
-        killed += 1
-    assert killed == KILLS
-    run(tmp_path / "killed", length)
+    for _ in range(KILLS):
+        delay = draw.uniform(0.0, 2.0)  # from the first step on
+        stepped = partial(lambda before: csv_size(root) > before, csv_size(root))
+        assert not run(starter, arguments(root, length), root, stepped, delay)
+    run(starter, arguments(root, length), root)
 
     calm, shaken = final(tmp_path / "calm"), final(tmp_path / "killed")
     assert calm["global_step"] == shaken["global_step"]
@@ -117,7 +104,7 @@ def test_a_run_goes_on_after_a_validation_at_the_end_of_an_epoch(tmp_path: Path,
 
 
 def test_a_finished_run_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    args = command(tmp_path / "once", "epochs")[3:-1]
+    args = ["fit", *arguments(tmp_path / "once", "epochs")]
     finished = run_folder(args)
     finished.mkdir(parents=True)
     (finished / "result.json").write_text("{}")

@@ -1,17 +1,15 @@
 """R-CNN killed in each of its stages ends with the very detections of a run that nobody touched."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 import torch
+from killed_run import run
 
+from lit_cv.ablation.processes import Starter
 from lit_cv.training import evaluate, fit
 
 # Stage -> the file whose appearance shows that it has begun, and the one that its end writes.
@@ -43,21 +41,8 @@ def arguments(root: Path) -> list[str]:
     return [*OPTIONS, f"--run.root={root / 'runs'}", f"--data.root={root.parent / 'shapes'}"]
 
 
-def run(root: Path, begun: str | None = None) -> Path:
-    """Start or resume the run, and kill it as soon as the file `begun` is there; return its folder."""
-    root.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "lit_cv", "fit", *arguments(root), "--resume"]
-    with (root / "log.txt").open("a") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        if begun is None:
-            assert process.wait(timeout=300) == 0, (root / "log.txt").read_text()[-3000:]
-        else:
-            while process.poll() is None and not list(root.glob(f"runs/test/*/{begun}")):
-                time.sleep(0.001)
-            os.killpg(process.pid, signal.SIGKILL)
-            assert process.wait() == -signal.SIGKILL, (root / "log.txt").read_text()[-3000:]
-    (folder,) = root.glob("runs/test/*")
-    return folder
+def found(root: Path, file: str) -> list[Path]:
+    return list(root.glob(f"runs/test/*/{file}"))
 
 
 def final(folder: Path) -> dict[str, Any]:
@@ -71,11 +56,14 @@ def metrics(folder: Path, name: str = "result.json") -> dict[str, float]:
 
 @pytest.mark.slow
 def test_killed_in_each_stage_and_resumed_it_ends_bit_identical(tmp_path: Path) -> None:
-    calm = run(tmp_path / "calm")
-    for stage, (begun, ended) in STAGES.items():
-        folder = run(tmp_path / "killed", begun)
-        assert not (folder / ended).exists(), stage
-    run(tmp_path / "killed")
+    roots = [tmp_path / "calm", tmp_path / "killed"]
+    with Starter({}) as starter:
+        run(starter, arguments(roots[0]), roots[0])
+        for stage, (begun, ended) in STAGES.items():
+            assert not run(starter, arguments(roots[1]), roots[1], partial(found, roots[1], begun)), stage
+            assert not found(roots[1], ended), stage
+        run(starter, arguments(roots[1]), roots[1])
+    calm, folder = (next(root.glob("runs/test/*")) for root in roots)
 
     weights = final(folder)
     assert weights["network.region_classifiers.svm_trained"]
