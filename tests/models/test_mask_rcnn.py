@@ -48,7 +48,7 @@ def pair() -> tuple[MaskRCNN, PeerMaskRCNN]:
     """Return our network and torchvision's, both with masks and keypoints, with one state dict, loaded strictly."""
     counts = {f"rpn_{when}_nms_top_n_{mode}": 60 for when in ("pre", "post") for mode in ("train", "test")}
     body = peer._resnet_fpn_extractor(peer.resnet50(weights=None, norm_layer=peer.misc_nn_ops.FrozenBatchNorm2d), 5)
-    theirs = PeerMaskRCNN(body, CLASSES, min_size=128, max_size=200, **counts)
+    theirs = PeerMaskRCNN(body, CLASSES, min_size=128, max_size=200, box_detections_per_img=30, **counts)
     theirs.roi_heads.keypoint_roi_pool = MultiScaleRoIAlign(["0", "1", "2", "3"], 14, 2)
     theirs.roi_heads.keypoint_head = KeypointRCNNHeads(256, (512,) * 8)
     theirs.roi_heads.keypoint_predictor = KeypointRCNNPredictor(512, JOINTS)
@@ -56,7 +56,8 @@ def pair() -> tuple[MaskRCNN, PeerMaskRCNN]:
     for regressor in (theirs.roi_heads.box_predictor.bbox_pred, theirs.rpn.head.bbox_pred):
         regressor.weight.data.mul_(0.2)
     counts = {name.replace("top_n_", ""): count for name, count in counts.items()}
-    ours = MaskRCNN(CLASSES, ["mask", "keypoint"], num_keypoints=JOINTS, min_size=128, max_size=200, **counts)
+    counts |= {"min_size": 128, "max_size": 200, "detections_per_image": 30}
+    ours = MaskRCNN(CLASSES, ["mask", "keypoint"], num_keypoints=JOINTS, **counts)
     ours.load_state_dict(theirs.state_dict(), strict=True)
     return ours, theirs
 
@@ -127,7 +128,7 @@ def test_joint_loss_by_hand() -> None:
     assert keypoint_loss(logits, joints * torch.tensor([1.0, 1.0, 0.0]), boxes) == 0
 
 
-SMALL = {"min_size": 96, "max_size": 128, "rpn_post_nms_train": 30, "rpn_post_nms_test": 10, "roi_batch": 32}
+SMALL = {"min_size": 96, "max_size": 128, "rpn_post_nms_train": 30, "rpn_post_nms_test": 10, "roi_batch": 16}
 C4_HEAD = {"backbone": "resnet18", "neck": "c4", "head": "backbone"}
 VARIANTS = [
     {"mask_head": "mlp"},
