@@ -22,7 +22,7 @@ from lit_cv.ablation.slurm_queue import _accounted
 from lit_cv.ablation.sweep import load_sweep
 from lit_cv.errors import UserError
 
-pytestmark = [pytest.mark.long, pytest.mark.usefixtures("cluster")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cluster")]
 REPOSITORY = Path(__file__).parents[2]
 FAKE = str(REPOSITORY / "tests" / "ablation" / "fake_project.py")
 PATIENCE = float(os.environ.get("LITCV_TEST_PATIENCE", "300"))  # seconds
