@@ -8,7 +8,7 @@ from typing import Any, cast
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from lit_cv.callbacks.phases import Part, freeze_only, refuse_plain_ddp
+from lit_cv.callbacks.phases import Part, freeze_only, refuse_strategy
 from lit_cv.errors import UserError
 from lit_cv.models.two_stage_detector import TwoStageDetector
 
@@ -38,14 +38,15 @@ class AlternatingTraining(Callback):
     learning rate follows its own schedule, such as ``lit_cv.tasks.RestartingStepLR``.
 
     With several processes, plain ``ddp`` cannot do without the gradients of the frozen parts: use
-    ``trainer.strategy: ddp_find_unused_parameters_true``. Strategies that shard the parameters are not supported.
+    ``trainer.strategy: ddp_find_unused_parameters_true``, not ``fsdp2``.
 
     Args:
         steps: The optimiser steps of each of the four, at least 1. Training that goes on after them stays in the last.
 
     Raises:
         UserError: There are not four positive numbers, the training is shorter than they are, the network is no
-            ``TwoStageDetector``, the strategy is a plain ``ddp``, or the checkpoint was written without this callback.
+            ``TwoStageDetector``, the strategy is a plain ``ddp`` or ``fsdp2``, or the checkpoint was written without
+            this callback.
     """
 
     def __init__(self, steps: Sequence[int]) -> None:
@@ -95,7 +96,7 @@ class AlternatingTraining(Callback):
         network.trained, network.proposer = "both", None
 
     def _check(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        refuse_plain_ddp(self, trainer)
+        refuse_strategy(self, trainer)
         if not isinstance(pl_module.network, TwoStageDetector):
             name = type(pl_module.network).__name__
             raise UserError(f"AlternatingTraining trains a FasterRCNN or an RFCN, not {name}: take the callback out.")

@@ -5,7 +5,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
-from lit_cv.callbacks.phases import Part, refuse_plain_ddp
+from lit_cv.callbacks.phases import Part, refuse_strategy
 from lit_cv.errors import UserError
 
 
@@ -16,13 +16,14 @@ class FinetuneBackbone(Callback):
     mode; the optimiser is built over it from the start, and the learning rate follows its own schedule. What is never
     trained (``trainable_layers``) stays so. The phase is a function of the step alone, so a resumed run goes on in it.
 
-    With several processes use ``trainer.strategy: ddp_find_unused_parameters_true``.
+    With several processes use ``trainer.strategy: ddp_find_unused_parameters_true``, not ``fsdp2``.
 
     Args:
         after: The optimiser step from which the backbone trains, >= 0.
 
     Raises:
-        UserError: The step is negative, the network has no backbone, or the strategy is a plain ``ddp``.
+        UserError: The step is negative, the network has no backbone, or the strategy is a plain ``ddp``
+            or ``fsdp2``.
     """
 
     def __init__(self, after: int) -> None:
@@ -33,7 +34,7 @@ class FinetuneBackbone(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note what trains in the end."""
-        refuse_plain_ddp(self, trainer)
+        refuse_strategy(self, trainer)
         backbone = getattr(pl_module.network, "backbone", None)
         if not isinstance(backbone, nn.Module):
             name = type(pl_module.network).__name__

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -25,14 +26,15 @@ class TrainingPhases(Callback):
     mode, so that the statistics of its batch norm stay.
 
     With several processes, plain ``ddp`` cannot do without the gradients of the frozen parts: use
-    ``trainer.strategy: ddp_find_unused_parameters_true``. Strategies that shard the parameters are not supported.
+    ``trainer.strategy: ddp_find_unused_parameters_true``, not ``fsdp2``.
 
     Args:
         heads_at: The optimiser step from which the box head trains, >= 0; 0 for no first phase.
         joint_at: The optimiser step from which everything trains, >= ``heads_at``.
 
     Raises:
-        UserError: The steps are not in order, the network lacks one of the parts, or the strategy is a plain ``ddp``.
+        UserError: The steps are not in order, the network lacks one of the parts, or the strategy is a plain ``ddp`` or
+            ``fsdp2``.
     """
 
     def __init__(self, heads_at: int, joint_at: int) -> None:
@@ -56,7 +58,7 @@ class TrainingPhases(Callback):
                 f"TrainingPhases: {type(network).__name__} has no {' and no '.join(missing)}; "
                 "take the callback out or choose a network with two heads, such as LocalizationNet."
             )
-        refuse_plain_ddp(self, trainer)
+        refuse_strategy(self, trainer)
         self._parts = {name: Part(getattr(network, name)) for name in PARTS}
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -68,11 +70,12 @@ class TrainingPhases(Callback):
         freeze_only(self._parts, ())
 
 
-def refuse_plain_ddp(callback: Callback, trainer: Trainer) -> None:
-    """Raise a ``UserError`` where a callback freezes parameters and the strategy waits for their gradients."""
-    if isinstance(trainer.model, DistributedDataParallel) and not trainer.model.find_unused_parameters:
+def refuse_strategy(callback: Callback, trainer: Trainer) -> None:
+    """Raise a ``UserError`` where a callback freezes parameters and the strategy cannot do without their gradients."""
+    plain_ddp = isinstance(trainer.model, DistributedDataParallel) and not trainer.model.find_unused_parameters
+    if plain_ddp or isinstance(trainer.strategy, ModelParallelStrategy):
         raise UserError(
-            f"{type(callback).__name__} freezes parameters whose gradients plain ddp cannot do without: "
+            f"{type(callback).__name__} freezes parameters, which neither plain ddp nor fsdp2 can do without: "
             "set trainer.strategy to ddp_find_unused_parameters_true."
         )
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from datamodules import Shapes, VOCLocalizationDataModule
 from lit_cv.callbacks import TrainingPhases
 from lit_cv.callbacks.checkpoint import AtomicCheckpointIO, LastCheckpoint
+from lit_cv.callbacks.phases import refuse_strategy
 from lit_cv.errors import UserError
 from lit_cv.models import LocalizationNet
 from lit_cv.tasks import LocalizationTask, WarmupMultiStepLR
@@ -134,6 +135,11 @@ def test_unusable_settings_are_refused(shapes: Path) -> None:
     del module.network.box_head
     with pytest.raises(UserError, match="LocalizationNet has no box_head; take the callback out"):
         trainer(TrainingPhases(1, 2), num_sanity_val_steps=0).fit(module, data(shapes))
+
+
+def test_divided_parameters_are_refused() -> None:
+    with pytest.raises(UserError, match=r"set trainer\.strategy to ddp_find_unused_parameters_true"):
+        refuse_strategy(TrainingPhases(1, 2), L.Trainer(accelerator="cpu", strategy="fsdp2", logger=False))
 
 
 def work(rank: int, root: str, folder: str, port: int) -> None:
