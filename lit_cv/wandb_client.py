@@ -53,4 +53,5 @@ def main(request: str, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(f"\n{json.dumps(main(sys.argv[1], json.loads(sys.argv[2])), default=str)}")
+    print(f"\n{json.dumps(main(sys.argv[1], json.loads(sys.argv[2])), default=str)}", flush=True)
+    os._exit(0)  # the client's own end now and then waits for ever for its service, which ends with this process
