@@ -166,9 +166,9 @@ def _sweep(options: argparse.Namespace) -> int:
     from lit_cv.ablation.slurm_options import Resources
 
     if options.status:
-        return run_status(options.file)
+        return run_status(options.file, options.runs)
     if options.sync:
-        return run_sync(options.file)
+        return run_sync(options.file, options.runs)
 
     def preflight(trials: Sequence[Sequence[str]], metric: str | None) -> None:
         from lit_cv.preflight import check_trials

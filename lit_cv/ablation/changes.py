@@ -35,9 +35,10 @@ def refuse_changes(sweep: Sweep, group: Path, jobs: Sequence[Job] = ()) -> None:
     former = group / "sweep.yaml"
     if not former.exists():
         return
-    before, now = _kept(read_sweep_yaml(former)), _kept(sweep.definition)
+    before, now = without_free_keys(read_sweep_yaml(former)), without_free_keys(sweep.definition)
     changed = {key for key in before.keys() | now.keys() if canonical(before.get(key)) != canonical(now.get(key))}
     begun = {run for run in _runs(group) if (group / run).exists()}
+    begun |= set() if sweep.method == "grid" else {file.parent.name for file in group.glob("*/run.json")}
     lost = begun - {job.folder.name for job in jobs} if sweep.method == "grid" else set()
     if changed and begun and (lost or sweep.method != "grid" or not changed <= OF_THE_GRID):
         _print_difference(before, now, former, sweep.path)
@@ -56,7 +57,8 @@ def _print_difference(before: Mapping[str, Any], now: Mapping[str, Any], former:
     print(*difflib.unified_diff(old, new, str(former), str(file), lineterm=""), sep="\n", file=sys.stderr)
 
 
-def _kept(content: Mapping[str, Any]) -> dict[str, Any]:
+def without_free_keys(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a sweep file without what changes no run."""
     return {key: value for key, value in content.items() if key not in FREE}
 
 

@@ -10,13 +10,20 @@ from typing import Any, Protocol
 from lit_cv.ablation.changes import refuse_changes
 from lit_cv.ablation.cost import describe, known_cost, timed_cost
 from lit_cv.ablation.jobs import FixedQueue, Job, Queue
-from lit_cv.ablation.search import BayesQueue, Point, searched_trials, total_runs
+from lit_cv.ablation.search import (
+    BayesQueue,
+    Point,
+    refuse_other_draws,
+    searched_trials,
+    total_runs,
+    trials_of_server,
+)
 from lit_cv.ablation.slurm import SlurmExecutor
 from lit_cv.ablation.slurm_options import DEFAULT, Resources
 from lit_cv.ablation.status import status
 from lit_cv.ablation.stopping import EarlyTermination, UntilTarget
 from lit_cv.ablation.sweep import SEED, Sweep, Trial, load_sweep
-from lit_cv.ablation.values import canonical, short_names, show_level
+from lit_cv.ablation.values import canonical, level, short_names
 from lit_cv.errors import UsageError, UserError
 from lit_cv.runs import lock, run_folder, write_json
 
@@ -81,20 +88,31 @@ def run_sweep(
     Raises:
         UserError: a bad sweep file, an unknown executor, or another runner at work on the same sweep.
     """
-    sweep = load_sweep(path)
-    if runs is not None and runs < 1:
-        raise UsageError(f"--runs {runs}: give at least 1.")
-    if runs is not None:
-        sweep = replace(sweep, run_cap=min(runs, sweep.run_cap or runs))
+    sweep = _load(path, runs)
     place = make_executor(executor, sweep, workers, gpus_per_run, runs_per_gpu, resources)
+    if sweep.method != "grid":
+        if executor == "wandb":
+            from lit_cv.ablation.wandb_agent import WandbExecutor
+            from lit_cv.ablation.wandb_search import search_on_server
+
+            assert isinstance(place, WandbExecutor)
+            return search_on_server(sweep, place, dry_run=dry_run, preflight=preflight)
+        refuse_other_draws(sweep, on_server=False)
     return launch(sweep, place, dry_run=dry_run, measure=measure, retry_failed=retry_failed, preflight=preflight)
 
 
-def run_sync(path: Path) -> int:
-    """Bring to W&B what it has not got of a sweep's runs; see `sync`."""
+def _load(path: Path, runs: int | None) -> Sweep:
+    sweep = load_sweep(path)
+    if runs is not None and runs < 1:
+        raise UsageError(f"--runs {runs}: give at least 1.")
+    return sweep if runs is None else replace(sweep, run_cap=min(runs, sweep.run_cap or runs))
+
+
+def run_sync(path: Path, runs: int | None = None) -> int:
+    """Bring to W&B what it has not got of a sweep's runs; see `sync` and `run_sweep`."""
     from lit_cv.ablation.wandb_sync import sync
 
-    return sync(plan(load_sweep(path))[0].folder.parent)
+    return sync(plan(_load(path, runs))[0].folder.parent)
 
 
 def make_executor(
@@ -125,13 +143,13 @@ def make_executor(
     return LocalExecutor(workers, gpus_per_run, runs_per_gpu, metric)
 
 
-def run_status(path: Path) -> int:
-    """Print the state of every run of a sweep file; returns 0.
+def run_status(path: Path, runs: int | None = None) -> int:
+    """Print the state of every run of a sweep file, see `run_sweep`; returns 0.
 
     Raises:
         UserError: a bad sweep file, or Slurm cannot be asked about runs that were submitted to it.
     """
-    sweep = load_sweep(path)
+    sweep = _load(path, runs)
     print(status(sweep.name, plan(sweep)))
     return 0
 
@@ -148,8 +166,7 @@ def launch(
     """Run what is missing of a sweep. Run again after a crash, it finishes the rest; see `run_sweep`."""
     jobs = plan(sweep)
     group = jobs[0].folder.parent
-    busy = f"{sweep.path}: another `litcv sweep` is working in {group}; wait for it or stop it."
-    with nullcontext() if dry_run else lock(group / ".sweep.lock", busy):
+    with nullcontext() if dry_run else lock(group / ".sweep.lock", busy(sweep, group)):
         missing = [job for job in jobs if not job.finished]
         left_out = [] if retry_failed else _tell_of_failures(missing)
         missing = [job for job in missing if job not in left_out]
@@ -178,6 +195,11 @@ def launch(
         return 1 if failed else 0
 
 
+def busy(sweep: Sweep, group: Path) -> str:
+    """What is said when two runners are started on one sweep."""
+    return f"{sweep.path}: another `litcv sweep` is working in {group}; wait for it or stop it."
+
+
 def make_queue(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], workers: int) -> Queue:
     """The queue that the sweep's method, target and early termination ask for."""
     queue: Queue = FixedQueue(missing)
@@ -200,12 +222,14 @@ def make_queue(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], worker
 def plan(sweep: Sweep) -> list[Job]:
     """One job per trial that is known, in the sweep's order: of a Bayesian sweep those made so far and the first ones.
 
+    Of a search that W&B's server draws they are those that agents have begun.
+
     Raises:
         UserError: two trials are the same run, the trials belong to different groups, a search has no end, or the
             sweep has changed since its runs were started.
     """
     if sweep.method != "grid":
-        return make_jobs(sweep, searched_trials(sweep))
+        return make_jobs(sweep, trials_of_server(sweep) or searched_trials(sweep))
     jobs = make_jobs(sweep, sweep.trials())
     refuse_changes(sweep, jobs[0].folder.parent, jobs)
     return jobs
@@ -231,7 +255,7 @@ def make_jobs(sweep: Sweep, trials: Sequence[Trial]) -> list[Job]:
 
 def label(values: dict[str, Any], names: dict[str, str]) -> str:
     """A trial in words: `anchor_scales=128 256, seed 1`. `names` are the short names of the swept keys."""
-    words = [f"{short}={show_level(key, values[key])}" for key, short in names.items() if key in values]
+    words = [f"{short}={level(key, values[key])}" for key, short in names.items() if key in values]
     return ", ".join(words + ([f"seed {values[SEED]}"] if SEED in values and SEED not in names else []))
 
 

@@ -17,7 +17,7 @@ from lit_cv.ablation.results import read_json
 from lit_cv.ablation.sweep import Sweep, Trial
 from lit_cv.ablation.values import canonical
 from lit_cv.errors import UserError
-from lit_cv.runs import run_folder
+from lit_cv.runs import merged_arguments, run_folder
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Point = tuple[Coordinate, ...]  # one coordinate for each of `Sweep.axes`
 
 STARTUP = 8  # results that the first model is built on
+SERVER_SWEEP = "wandb_sweep.json"  # in a group's folder: which sweep of W&B's server it belongs to
 REDRAWS = 1000  # without a new trial, after which the space counts as searched through
 RANDOM_BITS = 52
 
@@ -121,23 +122,78 @@ def _axis(part: Distribution) -> "BaseDistribution":
     return distributions.CategoricalDistribution(range(len(part.values)))
 
 
+def first_trial(sweep: Sweep) -> Trial:
+    """The trial that a search begins with, if it is this machine that draws."""
+    first = Trials(sweep)
+    first.add_random()
+    return sweep.trial_at(first.points[0])
+
+
+def most_runs(sweep: Sweep) -> int:
+    """How many runs a search may have.
+
+    Raises:
+        UserError: nothing limits their number.
+    """
+    if sweep.run_cap is None:
+        raise UserError(f"{sweep.path}: a {sweep.method} search has no end of its own; write --runs N or a `run_cap`.")
+    return sweep.run_cap
+
+
 def searched_trials(sweep: Sweep) -> list[Trial]:
     """The trials that are known before any more results: all random ones, and of a Bayesian sweep those made so far.
 
     Raises:
         UserError: nothing limits their number, or the sweep has changed since its runs were started.
     """
-    if sweep.run_cap is None:
-        raise UserError(f"{sweep.path}: a {sweep.method} search has no end of its own; write --runs N or a `run_cap`.")
-    first = Trials(sweep)
-    first.add_random()
-    group = run_folder(sweep.trial_at(first.points[0]).args).parent
+    most, group = most_runs(sweep), run_folder(first_trial(sweep).args).parent
     refuse_changes(sweep, group)
     trials = Trials(sweep, _recorded(sweep, group))
-    wanted = sweep.run_cap if sweep.method == "random" else min(STARTUP, sweep.run_cap)
+    wanted = most if sweep.method == "random" else min(STARTUP, most)
     while len(trials.points) < wanted and trials.add_random():
         pass
     return [sweep.trial_at(point) for point in trials.points]
+
+
+def trials_of_server(sweep: Sweep) -> list[Trial]:
+    """The trials that W&B's agents have begun, in that order, as the runs' folders tell; none where we draw them.
+
+    Raises:
+        UserError: the sweep has changed since its runs were started.
+    """
+    first = first_trial(sweep)
+    group = run_folder(first.args).parent
+    if not (group / SERVER_SWEEP).exists():
+        return []
+    refuse_changes(sweep, group)
+    return begun_trials(first)
+
+
+def begun_trials(first: Trial) -> list[Trial]:
+    """The trials whose runs were begun in the group of `first`, in that order, with the parameters of `first`."""
+    group = run_folder(first.args).parent
+    runs = sorted((read_json(file) for file in group.glob("*/run.json")), key=lambda run: (run["started"], run["id"]))
+    given = [merged_arguments(run["command"]) for run in runs]
+    return [
+        Trial(first.program, run["command"], {key: values.get(key) for key in first.values})
+        for run, values in zip(runs, given, strict=True)
+    ]
+
+
+def refuse_other_draws(sweep: Sweep, *, on_server: bool) -> None:
+    """Refuse to go on with a search where its trials are not drawn.
+
+    Raises:
+        UserError: the runs in its folder were drawn by W&B's server (`on_server` is False) or here (it is True).
+    """
+    group = run_folder(first_trial(sweep).args).parent
+    by_server = (group / SERVER_SWEEP).exists()
+    if by_server != on_server and any(group.glob("*/run.json")):
+        where, option = ("W&B's server", "with") if by_server else ("this machine", "without")
+        raise UserError(
+            f"{sweep.path}: {where} draws the trials in {group}; "
+            f"go on {option} --executor wandb, or give another --run.group."
+        )
 
 
 def _recorded(sweep: Sweep, group: Path) -> list[Point]:

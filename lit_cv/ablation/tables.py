@@ -8,12 +8,11 @@ import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lit_cv.ablation.published import Published
 from lit_cv.ablation.results import Arm, Study
 from lit_cv.ablation.statistics import Difference, Order, mean_std, order, paired_difference
-from lit_cv.ablation.values import short_names, show_level
+from lit_cv.ablation.values import level, short_names
 
 IN_PERCENT = re.compile(r"(^|[_/])(m?ap|mar|m?iou|pckh?|acc|accuracy|error|recall|precision)([_/]|$)")
 NOTHING = "–"
@@ -148,11 +147,6 @@ def cells(table: Table) -> list[list[str]]:
         line += ["–" if row.params is None else f"{row.params / 1e6:.1f} M", _number(row.gflops, ".1f")]
         lines.append([*line, _number(row.ms, ".1f"), _number(row.gigabytes, ".2f")])
     return lines
-
-
-def level(key: str, value: Any) -> str:
-    """The value of a factor, a number with five digits; the CSV has them all."""
-    return f"{value:.5g}" if isinstance(value, float) else show_level(key, value)
 
 
 def score(table: Table, mean: float, std: float) -> str:

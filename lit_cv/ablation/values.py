@@ -52,6 +52,11 @@ def show_level(key: str, value: Any) -> str:
     return PurePath(value).stem if key == CONFIG and isinstance(value, str) else show(value)
 
 
+def level(key: str, value: Any) -> str:
+    """The value of a factor, a number with five digits; the CSV has them all."""
+    return f"{value:.5g}" if isinstance(value, float) else show_level(key, value)
+
+
 def short_names(keys: Sequence[str]) -> dict[str, str]:
     """The shortest ending of each dotted key that no other key shares: `model.network.backbone` is `backbone`."""
     return {key: next(end for end in _endings(key) if _is_unique(end, keys)) for key in keys}

@@ -6,22 +6,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lit_cv import guard
+from lit_cv.ablation.changes import without_free_keys
 from lit_cv.ablation.jobs import FixedQueue, Job, Queue
 from lit_cv.ablation.local import LocalExecutor, visible_gpus
 from lit_cv.ablation.progress import Progress, Row
 from lit_cv.ablation.results import read_json
+from lit_cv.ablation.search import SERVER_SWEEP
 from lit_cv.ablation.stopping import STOP_FILE
 from lit_cv.ablation.sweep import Sweep
 from lit_cv.ablation.tail import read_tail
 from lit_cv.ablation.values import canonical, flatten
-from lit_cv.errors import UserError
 from lit_cv.runs import DEFAULT_PROJECT, merged_arguments, read_yaml, write_json
 from lit_cv.wandb_server import ask, require_online
 
@@ -32,27 +33,22 @@ STOPPED = "killed"  # the state of a run that W&B, by Hyperband or by hand, has 
 class WandbExecutor:
     """Runs one `wandb agent` on each `gpus_per_run` GPUs. The server hands out the trials, with the same arguments.
 
-    Which sweep of the server a folder belongs to stands in `<group>/wandb_sweep.json`: the same command goes on with
-    the same sweep. The server hands out a trial of a grid once, so runs that were begun and died are continued here
-    without an agent, as the same W&B runs of the same sweep. Those that W&B has stopped end with their result so far.
+    Which sweep of the server a folder belongs to stands in `<group>/wandb_sweep.json`: the same file goes on with the
+    same sweep. The server hands out a trial once, so runs that were begun and died are continued here without an
+    agent, as the same W&B runs of the same sweep. Those that W&B has stopped end with their result so far.
 
     Args:
-        sweep: a grid.
+        sweep: a grid; for a search see `search_on_server`.
         workers: agents at once; see LocalExecutor.
         gpus_per_run: GPUs that each run sees.
 
     Raises:
-        UserError: the sweep is no grid, WANDB_MODE is not online, or see LocalExecutor.
+        UserError: WANDB_MODE is not online, or see LocalExecutor.
     """
 
     waits = True
 
     def __init__(self, sweep: Sweep, workers: int | None = None, gpus_per_run: int = 1) -> None:
-        if sweep.method != "grid":
-            raise UserError(
-                f"{sweep.path}: W&B's server draws the trials of `method: {sweep.method}` by itself; start it with "
-                "`wandb sweep` and `wandb agent`, or draw here with --executor local."
-            )
         require_online("--executor wandb")
         self._sweep, self._local = sweep, LocalExecutor(workers, gpus_per_run)
         self.workers, self.gpus, gpus = self._local.workers, self._local.gpus, visible_gpus()
@@ -70,58 +66,77 @@ class WandbExecutor:
             UserError: the server refuses the key, knows nothing of the sweep, or cannot be reached.
         """
         jobs = list(iter(queue.take, None))
-        path = self._on_server(jobs[0])
-        taken = {canonical(values): run_id for run_id, values, _ in self._server_runs(path)}
+        path, group = self.make_sweep(jobs[0]), jobs[0].folder.parent
+        taken = {canonical(values): run_id for run_id, values, _ in self._values_of_runs(path)}
         begun = [job for job in jobs if canonical(job.trial.values) in taken]
-        self._run_agents(path, [job for job in jobs if job not in begun])
-        for run_id, values, state in self._server_runs(path):
+        new = [job for job in jobs if job not in begun]
+        self.run_agents(path, group, len(new), lambda: new)
+        for run_id, values, state in self._values_of_runs(path):
             taken[canonical(values)] = run_id
             for job in jobs:
                 if state == STOPPED and not job.finished and canonical(job.trial.values) == canonical(values):
                     (job.folder / STOP_FILE).touch()
                     begun += [job] if job not in begun else []
-        rest = [_as_of_sweep(job, path, taken[canonical(job.trial.values)]) for job in begun if not job.finished]
-        if rest:
-            self._local.execute(FixedQueue(rest))
+        self.go_on(path, [(job, taken[canonical(job.trial.values)]) for job in begun])
         return [job for job in jobs if not job.finished]
 
-    def _on_server(self, job: Job) -> str:
-        """The path `entity/project/id` of the sweep, which is made if this file has none yet."""
-        file, content = job.folder.parent / "wandb_sweep.json", read_yaml(self._sweep.path)
-        digest = hashlib.sha256(canonical(content).encode()).hexdigest()
+    def make_sweep(self, job: Job) -> str:
+        """The path `entity/project/id` of the sweep on the server, made if the job's group has none of this file."""
+        file, content = job.folder.parent / SERVER_SWEEP, read_yaml(self._sweep.path)
+        kept = content if self._sweep.method == "grid" else without_free_keys(content)
+        digest = hashlib.sha256(canonical(kept).encode()).hexdigest()
         if file.exists() and (known := read_json(file))["digest"] == digest:
             return str(known["path"])
         project = content.get("project") or os.environ.get("WANDB_PROJECT")
         project = project or merged_arguments(job.trial.args).get("run.project") or DEFAULT_PROJECT
         path = str(ask("create", config=content, project=project))
+        file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, {"path": path, "digest": digest})
         print(f"W&B sweep: {path}", flush=True)
         return path
 
-    def _server_runs(self, path: str) -> list[tuple[str, dict[str, Any], str]]:
+    def _values_of_runs(self, path: str) -> list[tuple[str, dict[str, Any], str]]:
         """Id, swept values and state of the trials that the server has handed out."""
         keys = read_yaml(self._sweep.path)["parameters"]
         runs = ask("runs", path=path)
         return [(run["id"], flatten({key: run["config"].get(key) for key in keys}), run["state"]) for run in runs]
 
-    def _run_agents(self, path: str, jobs: Sequence[Job]) -> None:
-        if not jobs:
+    def run_agents(
+        self, path: str, group: Path, runs: int, known: Callable[[], Sequence[Job]], share_out: bool = False
+    ) -> None:
+        """Have agents run trials until the server has no more of them.
+
+        Args:
+            path: of the sweep.
+            group: folder of the runs.
+            runs: how many are expected.
+            known: the jobs that are known at a moment.
+            share_out: give each agent its share of the runs, because the server always has more.
+        """
+        if not runs:
             return
-        with ExitStack() as at_end, Progress(len(jobs), self.workers) as progress:
+        told = {job.folder for job in known() if job.finished}
+        shares = [runs // self.workers + (number < runs % self.workers) for number in range(min(self.workers, runs))]
+        with ExitStack() as at_end, Progress(runs, self.workers) as progress:
             agents = []
-            for number in range(min(self.workers, len(jobs))):
-                agents.append(self._start_agent(path, number, jobs[0].folder.parent))
+            for number, share in enumerate(shares):
+                limit = ["--count", str(share)] if share_out else []
+                agents.append(self._start_agent([*limit, path], number, group))
                 at_end.callback(_end, agents[-1])
-            waiting = list(jobs)
             while any(agent.poll() is None for agent in agents):
-                waiting = _report(waiting, progress)
+                waiting = _report(known(), told, progress)
                 progress.update(_rows(waiting))
                 time.sleep(POLL_SECONDS)
-            for job in _report(waiting, progress):
+            for job in _report(known(), told, progress):
                 log, text = _log_of(job)
                 progress.failed(job.label, f"it ended without a result.json; log: {log}", text)
 
-    def _start_agent(self, path: str, number: int, group: Path) -> subprocess.Popen[bytes]:
+    def go_on(self, path: str, begun: Sequence[tuple[Job, str]]) -> None:
+        """Continue those of the jobs that have no result, each as the run of the sweep whose id stands beside it."""
+        if rest := [_as_of_sweep(job, path, run_id) for job, run_id in begun if not job.finished]:
+            self._local.execute(FixedQueue(rest))
+
+    def _start_agent(self, words: Sequence[str], number: int, group: Path) -> subprocess.Popen[bytes]:
         environment: Mapping[str, str] = {
             "OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // self.workers)),
             **os.environ,
@@ -133,7 +148,7 @@ class WandbExecutor:
         }
         with (group / f"agent-{number}.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, guard.__file__, str(os.getpid()), sys.executable, "-m", "wandb", "agent", path],
+                [sys.executable, guard.__file__, str(os.getpid()), sys.executable, "-m", "wandb", "agent", *words],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -156,10 +171,11 @@ def _end(agent: subprocess.Popen[bytes]) -> None:
         agent.wait()
 
 
-def _report(jobs: Sequence[Job], progress: Progress) -> list[Job]:
-    """Tell of the jobs that have finished; return the others."""
+def _report(jobs: Sequence[Job], told: set[Path], progress: Progress) -> list[Job]:
+    """Tell of the jobs that have finished and were not told of; return those that have not finished."""
     for job in jobs:
-        if job.finished:
+        if job.finished and job.folder not in told:
+            told.add(job.folder)
             progress.finished(job.label, read_json(job.folder / "result.json")["fit_seconds"])
     return [job for job in jobs if not job.finished]
 

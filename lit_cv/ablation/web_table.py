@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from lit_cv.ablation.results import GROUP, Run, Study, Unfinished, read_curve
-from lit_cv.ablation.tables import NOTHING, Table, cells, level, scaled
-from lit_cv.ablation.values import duration
+from lit_cv.ablation.tables import NOTHING, Table, cells, scaled
+from lit_cv.ablation.values import duration, level
 
 FILES = {"log.txt": "log", "config.yaml": "config", "metrics.csv": "metrics", "pictures": "pictures"}
 RANGES, MOST_OPTIONS = 4, 30

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from fake_project import COMMAND, runner_command
 
-from lit_cv.ablation.launch import make_jobs, make_queue, plan, run_sweep
+from lit_cv.ablation.launch import make_jobs, make_queue, plan, run_status, run_sweep
 from lit_cv.ablation.results import read_json
 from lit_cv.ablation.search import STARTUP, BayesQueue, Trials
 from lit_cv.ablation.stopping import UntilTarget
@@ -122,6 +122,8 @@ def test_dry_run_prints_all_random_trials_and_the_first_bayes_trials(write_sweep
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "sweep: random, 12 runs, 0 done"
     assert len(lines) == 13
+    assert run_status(Path("sweep.yaml"), runs=3) == 0
+    assert "sweep: 3 runs: 3 not started" in capsys.readouterr().out
     write_sweep()
     assert run_sweep(Path("sweep.yaml"), runs=20, dry_run=True, preflight=lambda *_: None) == 0
     bayes = capsys.readouterr().out.splitlines()

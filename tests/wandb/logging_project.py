@@ -7,12 +7,13 @@ import os
 import signal
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import wandb
 
 from lit_cv.errors import UserError
-from lit_cv.runs import is_finished, merged_arguments, run_folder
+from lit_cv.runs import is_finished, merged_arguments, run_folder, write_json
 from lit_cv.wandb_log import STEP
 from lit_cv.wandb_run import identity, log_result, logged, replay, tell_finished, under_agent
 
@@ -26,6 +27,8 @@ def main(args):
     folder, settings = run_folder(args), merged_arguments(args)
     folder.mkdir(parents=True, exist_ok=True)
     print(f"run: {folder}", flush=True)
+    command = [arg for arg in args if arg != "--resume"]
+    write_json(folder / "run.json", {"id": folder.name, "command": command, "started": datetime.now(UTC).isoformat()})
     known = identity(folder, "auto", "lit-cv")
     if is_finished(folder):
         if under_agent():

@@ -1,12 +1,14 @@
 """A W&B server of the tests' own: what the real client, agent and sync ask for, kept in memory.
 
-It answers the GraphQL operations by name, takes files and history streams, hands out the trials of a grid and ends the
-runs that it is told to stop. Numbers travel as on the real server, which turns 1.0 into 1 (wandb/wandb#3555).
+It answers the GraphQL operations by name, takes files and history streams, hands out the trials of a grid, or random
+ones, and ends the runs that it is told to stop. Numbers travel as on the real server, which turns 1.0 into 1
+(wandb/wandb#3555).
 """
 
 import base64
 import itertools
 import json
+import random
 import re
 import threading
 from dataclasses import dataclass, field
@@ -47,7 +49,7 @@ class ServerRun:
 
 @dataclass
 class ServerSweep:
-    """A sweep and the trials of its grid that nobody has taken."""
+    """A sweep and its trials that nobody has taken."""
 
     name: str
     project: str
@@ -132,7 +134,8 @@ class WandbServer:
     def op_UpsertSweep(self, given: dict[str, Any]) -> dict[str, Any]:
         project, name = given["projectName"] or "uncategorized", f"sweep{len(self.sweeps)}"
         config = yaml.safe_load(given["config"])
-        self.sweeps[name] = ServerSweep(name, project, given["config"], grid(config["parameters"]))
+        trials = grid(config["parameters"]) if config["method"] == "grid" else draws(config["parameters"], 100)
+        self.sweeps[name] = ServerSweep(name, project, given["config"], trials)
         owner = {"id": project, "name": project, "entity": {"id": ENTITY, "name": ENTITY}}
         return {"upsertSweep": {"sweep": {"name": name, "project": owner}, "configValidationWarnings": []}}
 
@@ -148,8 +151,16 @@ class WandbServer:
         sweep = self.sweeps[name]
         state = "RUNNING" if sweep.waiting else "FINISHED"
         fields = {"id": name, "name": name, "config": sweep.text, "state": state, "runs": {"edges": []}}
+        fields |= {"method": sweep.config["method"], "description": None, "bestLoss": None}
         times = {"createdAt": "2026-01-01T00:00:00", "updatedAt": None, "heartbeatAt": None}
-        return {"__typename": "Sweep", "method": "grid", "description": None, "bestLoss": None, **fields, **times}
+        return {
+            "__typename": "Sweep",
+            "method": sweep.config["method"],
+            "description": None,
+            "bestLoss": None,
+            **fields,
+            **times,
+        }
 
     def op_CreateAgent(self, given: dict[str, Any]) -> dict[str, Any]:
         agent = f"agent{len(self.agents)}"
@@ -271,6 +282,20 @@ def grid(parameters: dict[str, Any]) -> list[dict[str, Any]]:
     lists = {key: spec.get("values", [spec.get("value")]) for key, spec in sorted(parameters.items())}
     trials = [dict(zip(lists, chosen, strict=True)) for chosen in itertools.product(*lists.values())]
     return [json.loads(re.sub(r"(?<=\d)\.0(?=[,\]}])", "", json.dumps(trial))) for trial in trials]
+
+
+def draws(parameters: dict[str, Any], count: int) -> list[dict[str, Any]]:
+    """Random trials of a search without distributions but the plain `values`, `value` and `min` with `max`."""
+    source = random.Random(0)
+
+    def draw(spec: dict[str, Any]) -> Any:
+        return (
+            source.uniform(spec["min"], spec["max"])
+            if "min" in spec
+            else source.choice(spec.get("values", [spec.get("value")]))
+        )
+
+    return [{key: draw(spec) for key, spec in sorted(parameters.items())} for _ in range(count)]
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -1,0 +1,67 @@
+"""Random and Bayesian sweeps whose trials W&B's server draws; which they are stands in the folders of their runs."""
+
+from contextlib import nullcontext
+from functools import partial
+
+from lit_cv.ablation.jobs import Job
+from lit_cv.ablation.launch import Preflight, busy, make_jobs, save_plan
+from lit_cv.ablation.results import read_json
+from lit_cv.ablation.search import begun_trials, first_trial, most_runs, refuse_other_draws, trials_of_server
+from lit_cv.ablation.stopping import STOP_FILE
+from lit_cv.ablation.sweep import Sweep
+from lit_cv.ablation.wandb_agent import STOPPED, WandbExecutor
+from lit_cv.runs import lock
+from lit_cv.wandb_server import ask
+
+
+def search_on_server(sweep: Sweep, executor: WandbExecutor, *, dry_run: bool, preflight: Preflight) -> int:
+    """Make the sweep on the server and have agents run `run_cap` of its trials; see `run_sweep`.
+
+    The same command continues the runs that died and has agents run what is missing.
+
+    Raises:
+        UserError: the trials of the sweep are drawn here, the sweep has changed or has no end, another runner is at
+            work on it, or see `WandbExecutor.execute`.
+    """
+    most = most_runs(sweep)
+    refuse_other_draws(sweep, on_server=True)
+    (first,) = make_jobs(sweep, [first_trial(sweep)])
+    group = first.folder.parent
+    with nullcontext() if dry_run else lock(group / ".sweep.lock", busy(sweep, group)):
+        jobs = make_jobs(sweep, trials_of_server(sweep))
+        done = sum(job.finished for job in jobs)
+        print(f"{sweep.name}: {sweep.method}, {most} runs drawn by W&B's server, {done} done", flush=True)
+        if dry_run:
+            print(f"such as: {executor.preview([first])}")
+            return 0
+        preflight([first.trial.args], sweep.metric.name if sweep.metric else None)
+        save_plan(sweep, jobs, group)
+        try:
+            _carry_out(sweep, executor, first, most)
+        except KeyboardInterrupt:
+            print("Stopped. The same command continues where this one ended.", flush=True)
+            return 1
+        jobs = make_jobs(sweep, trials_of_server(sweep))
+        save_plan(sweep, jobs, group)
+        done = sum(job.finished for job in jobs)
+        print(f"{done} of {most} runs finished. Table: litcv report {group}", flush=True)
+        return 0 if done == len(jobs) else 1
+
+
+def _carry_out(sweep: Sweep, executor: WandbExecutor, first: Job, most: int) -> None:
+    """Have agents run what is missing, then continue what died in an earlier call and what W&B has stopped."""
+    path, begun = executor.make_sweep(first), partial(_begun, sweep, first)
+    former = {job.folder for job in begun()}
+    left = most - len(ask("runs", path=path))
+    executor.run_agents(path, first.folder.parent, max(0, left), begun, share_out=True)
+    states, rest = {run["id"]: run["state"] for run in ask("runs", path=path)}, list[tuple[Job, str]]()
+    for job in begun():
+        run_id = str(read_json(job.folder / "wandb.json")["id"])
+        if stopped := states.get(run_id) == STOPPED:
+            (job.folder / STOP_FILE).touch()
+        rest += [(job, run_id)] if stopped or job.folder in former else []
+    executor.go_on(path, rest)
+
+
+def _begun(sweep: Sweep, first: Job) -> list[Job]:
+    return make_jobs(sweep, begun_trials(first.trial))
