@@ -45,7 +45,7 @@ def search_on_server(sweep: Sweep, executor: WandbExecutor, *, dry_run: bool, pr
         save_plan(sweep, jobs, group)
         done = sum(job.finished for job in jobs)
         print(f"{done} of {most} runs finished. Table: litcv report {group}", flush=True)
-        return 0 if done == len(jobs) else 1
+        return 0 if jobs and done == len(jobs) else 1
 
 
 def _carry_out(sweep: Sweep, executor: WandbExecutor, first: Job, most: int) -> None:
@@ -57,7 +57,8 @@ def _carry_out(sweep: Sweep, executor: WandbExecutor, first: Job, most: int) -> 
     states, rest = {run["id"]: run["state"] for run in ask("runs", path=path)}, list[tuple[Job, str]]()
     for job in begun():
         run_id = str(read_json(job.folder / "wandb.json")["id"])
-        if stopped := states.get(run_id) == STOPPED:
+        stopped = states.get(run_id) == STOPPED
+        if stopped and not job.finished:
             (job.folder / STOP_FILE).touch()
         rest += [(job, run_id)] if stopped or job.folder in former else []
     executor.go_on(path, rest)
