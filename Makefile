@@ -10,7 +10,7 @@ demo: install  ## an ablation from nothing to a table: two arms, two seeds, and 
 	$(BIN)/litcv report runs/quickstart runs/quickstart_control
 
 test: lint  ## all tests but the long ones; those on real data need LITCV_TEST_DATA
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not long"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 3 --dist loadfile -m "not long"
 
 lint: install
 	$(BIN)/ruff check .

@@ -110,12 +110,12 @@ class WandbExecutor:
             path: of the sweep.
             group: folder of the runs.
             runs: how many are expected.
-            known: the jobs that are known at a moment.
+            known: those of the jobs that are known at a moment.
             share_out: give each agent its share of the runs, because the server always has more.
         """
         if not runs:
             return
-        told = {job.folder for job in known() if job.finished}
+        told = set[Path]()
         shares = [runs // self.workers + (number < runs % self.workers) for number in range(min(self.workers, runs))]
         with ExitStack() as at_end, Progress(runs, self.workers) as progress:
             agents = []

@@ -1,7 +1,9 @@
 """Random and Bayesian sweeps whose trials W&B's server draws; which they are stands in the folders of their runs."""
 
+from collections.abc import Set
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 
 from lit_cv.ablation.jobs import Job
 from lit_cv.ablation.launch import Preflight, busy, make_jobs, save_plan
@@ -52,8 +54,9 @@ def _carry_out(sweep: Sweep, executor: WandbExecutor, first: Job, most: int) -> 
     """Have agents run what is missing, then continue what died in an earlier call and what W&B has stopped."""
     path, begun = executor.make_sweep(first), partial(_begun, sweep, first)
     former = {job.folder for job in begun()}
-    left = most - len(ask("runs", path=path))
-    executor.run_agents(path, first.folder.parent, max(0, left), begun, share_out=True)
+    left = max(0, most - len(ask("runs", path=path)))
+    new = partial(_begun, sweep, first, former)
+    executor.run_agents(path, first.folder.parent, left, new, share_out=True)
     states, rest = {run["id"]: run["state"] for run in ask("runs", path=path)}, list[tuple[Job, str]]()
     for job in begun():
         run_id = str(read_json(job.folder / "wandb.json")["id"])
@@ -64,5 +67,5 @@ def _carry_out(sweep: Sweep, executor: WandbExecutor, first: Job, most: int) -> 
     executor.go_on(path, rest)
 
 
-def _begun(sweep: Sweep, first: Job) -> list[Job]:
-    return make_jobs(sweep, begun_trials(first.trial))
+def _begun(sweep: Sweep, first: Job, former: Set[Path] = frozenset()) -> list[Job]:
+    return [job for job in make_jobs(sweep, begun_trials(first.trial)) if job.folder not in former]

@@ -34,7 +34,9 @@ def test_agents_run_what_the_server_draws_until_there_are_enough(server, random_
     assert len(server.runs) == 3
 
     assert run_sweep(random_file, runs=4, **run) == 0
-    assert "4 of 4 runs finished" in capfd.readouterr().out
+    output = capfd.readouterr().out
+    assert "FAILED" not in output
+    assert "4 of 4 runs finished" in output
     assert len(server.sweeps) == 1
     assert len(server.runs) == 4
     assert {found.state for found in server.runs.values()} == {"finished"}
