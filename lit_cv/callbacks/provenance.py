@@ -74,8 +74,9 @@ class Provenance(Callback):
 
     @rank_zero_only
     def write_result(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Measure the network's cost and write `result.json`."""
-        cost = measure(cast(nn.Module, pl_module.network), _images(trainer))
+        """Measure the network's cost in the run's precision and write `result.json`."""
+        with trainer.precision_plugin.forward_context():
+            cost = measure(cast(nn.Module, pl_module.network), _images(trainer))
         write_json(
             self.folder / "result.json",
             {

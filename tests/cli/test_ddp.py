@@ -80,7 +80,6 @@ def test_a_network_without_backbone_cannot_be_divided() -> None:
 
 WORLDS = (1, 2, 4)
 TRAINING = [
-    "--config=experiments/quickstart/faster_rcnn.yaml",
     "--data.shapes.train=64",
     "--data.shapes.val=10",
     "--data.shapes.size=128",
@@ -111,7 +110,7 @@ def become(rank: int) -> None:
     os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
 
 
-def train(rank: int, root: Path, ports: list[int]) -> None:
+def train(rank: int, root: Path, ports: list[int], setting: list[str]) -> None:
     """Train on each number of processes that this one takes part in."""
     become(rank)
     for world, port in zip(WORLDS, ports, strict=True):
@@ -120,7 +119,7 @@ def train(rank: int, root: Path, ports: list[int]) -> None:
         os.environ["MASTER_PORT"] = str(port)
         noted = BatchIds()
         places = [f"--data.root={root / 'shapes'}", f"--trainer.devices={world}", "--trainer.strategy=ddp"]
-        LitCLI(["fit", *TRAINING, *places], root / str(world), None, [noted])
+        LitCLI(["fit", *setting, *TRAINING, *places], root / str(world), None, [noted])
         (root / f"{world}_{rank}.json").write_bytes(orjson.dumps(noted.ids))
         dist.destroy_process_group()
 
@@ -139,13 +138,20 @@ def logged(folder: Path) -> dict[tuple[str, str], float]:
 
 
 @pytest.mark.long
-def test_fifty_steps_are_the_same_on_one_two_and_four_processes(tmp_path: Path) -> None:
-    mp.spawn(train, args=(tmp_path, free_ports(len(WORLDS))), nprocs=max(WORLDS))
+@pytest.mark.parametrize(
+    ("experiment", "precision"),
+    # In single precision the losses of the latter two are 2e-2 and 6e-3 apart after 50 steps: rounding that grows.
+    [("faster_rcnn", "32-true"), ("ssd", "64-true"), ("retinanet", "64-true")],
+)
+def test_fifty_steps_are_the_same_on_1_2_and_4_processes(tmp_path: Path, experiment: str, precision: str) -> None:
+    setting = [f"--config=experiments/quickstart/{experiment}.yaml", f"--trainer.precision={precision}"]
+    mp.spawn(train, args=(tmp_path, free_ports(len(WORLDS)), setting), nprocs=max(WORLDS))
     wanted, batches = logged(tmp_path / "1"), orjson.loads((tmp_path / "1_0.json").read_bytes())
     assert len(batches) == 50
     assert all(len(set(batch)) == 4 for batch in batches)
     losses = [key for key in wanted if key[1].startswith("train/")]
-    assert len(losses) == 50 * 6
+    assert len(losses) >= 50 * 4
+    alone = orjson.loads((tmp_path / "1" / "result.json").read_bytes())["optimization"]
     measured = [key for key in wanted if "map" in key[1] or "mar" in key[1] or "ap/" in key[1]]
     assert len(measured) > 10
     for world in WORLDS[1:]:
@@ -158,7 +164,8 @@ def test_fifty_steps_are_the_same_on_one_two_and_four_processes(tmp_path: Path) 
         for key in measured:
             assert found[key] == pytest.approx(wanted[key], rel=0, abs=0, nan_ok=True), (world, key)
         result = orjson.loads((tmp_path / str(world) / "result.json").read_bytes())
-        assert result["optimization"] == {"world_size": world, "global_batch_size": 4, "learning_rate": 4e-3}
+        assert result["optimization"] == alone | {"world_size": world}
+        assert alone["global_batch_size"] == 4
 
 
 class DividedParameters(L.Callback):
