@@ -1,8 +1,7 @@
 """Random and Bayesian sweeps whose trials W&B's server draws; which they are stands in the folders of their runs."""
 
-from collections.abc import Set
+from collections.abc import Sequence
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 
 from lit_cv.ablation.jobs import Job
@@ -52,20 +51,33 @@ def search_on_server(sweep: Sweep, executor: WandbExecutor, *, dry_run: bool, pr
 
 def _carry_out(sweep: Sweep, executor: WandbExecutor, first: Job, most: int) -> None:
     """Have agents run what is missing, then continue what died in an earlier call and what W&B has stopped."""
-    path, begun = executor.make_sweep(first), partial(_begun, sweep, first)
-    former = {job.folder for job in begun()}
+    path, former = executor.make_sweep(first), _begun(sweep, first)
     left = max(0, most - len(ask("runs", path=path)))
-    new = partial(_begun, sweep, first, former)
-    executor.run_agents(path, first.folder.parent, left, new, share_out=True)
+    executor.run_agents(path, first.folder.parent, left, _Growing(sweep, first, former), share_out=True)
     states, rest = {run["id"]: run["state"] for run in ask("runs", path=path)}, list[tuple[Job, str]]()
-    for job in begun():
+    for job in _begun(sweep, first):
         run_id = str(read_json(job.folder / "wandb.json")["id"])
         stopped = states.get(run_id) == STOPPED
         if stopped and not job.finished:
             (job.folder / STOP_FILE).touch()
-        rest += [(job, run_id)] if stopped or job.folder in former else []
+        rest += [(job, run_id)] if stopped or job in former else []
     executor.go_on(path, rest)
 
 
-def _begun(sweep: Sweep, first: Job, former: Set[Path] = frozenset()) -> list[Job]:
-    return [job for job in make_jobs(sweep, begun_trials(first.trial)) if job.folder not in former]
+def _begun(sweep: Sweep, first: Job) -> list[Job]:
+    return make_jobs(sweep, begun_trials(first.trial))
+
+
+class _Growing:
+    """The jobs that were begun besides the former ones; made anew only when there are more, for it is asked often."""
+
+    def __init__(self, sweep: Sweep, first: Job, former: Sequence[Job]) -> None:
+        self._sweep, self._first, self._former = sweep, first, former
+        self._files, self._jobs = set[Path](), list[Job]()
+
+    def __call__(self) -> list[Job]:
+        files = set(self._first.folder.parent.glob("*/run.json"))
+        if files != self._files:
+            self._files = files
+            self._jobs = [job for job in _begun(self._sweep, self._first) if job not in self._former]
+        return self._jobs

@@ -9,6 +9,8 @@ from lit_cv.ablation.jobs import Job
 from lit_cv.ablation.processes import Starter
 from lit_cv.ablation.sweep import Trial
 
+SECONDS = 300  # that a run may take
+
 
 def run(
     starter: Starter, args: list[str], root: Path, begun: Callable[[], object] | None = None, delay: float = 0.0
@@ -22,8 +24,10 @@ def run(
         begun: when this is true, the run and all its processes are killed.
         delay: seconds from then to the kill.
     """
+    end = time.monotonic() + SECONDS
     process = starter.start(Job(Trial([sys.executable, "-m", "lit_cv"], ["fit", *args], {}), root, root.name), {})
     while (code := process.poll()) is None and not (begun and begun()):
+        assert time.monotonic() < end, (root / "log.txt").read_text()[-3000:]
         time.sleep(0.001)
     if code is None:
         time.sleep(delay)

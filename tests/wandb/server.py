@@ -153,14 +153,7 @@ class WandbServer:
         fields = {"id": name, "name": name, "config": sweep.text, "state": state, "runs": {"edges": []}}
         fields |= {"method": sweep.config["method"], "description": None, "bestLoss": None}
         times = {"createdAt": "2026-01-01T00:00:00", "updatedAt": None, "heartbeatAt": None}
-        return {
-            "__typename": "Sweep",
-            "method": sweep.config["method"],
-            "description": None,
-            "bestLoss": None,
-            **fields,
-            **times,
-        }
+        return {"__typename": "Sweep", **fields, **times}
 
     def op_CreateAgent(self, given: dict[str, Any]) -> dict[str, Any]:
         agent = f"agent{len(self.agents)}"
