@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lit_cv import __version__
+from lit_cv.commands.shapes import _shapes
 from lit_cv.errors import UsageError, UserError
 
 TRAINING_VERBS = {
@@ -96,29 +97,33 @@ def _training(verb: str, args: list[str]) -> int:
         return 0 if args else 2
     # A run has a W&B service of its own: one that a notebook or another run has left here writes files elsewhere.
     os.environ.pop("WANDB_SERVICE", None)
-    from lit_cv import slurm
+    from lit_cv.training import slurm_task
 
-    if slurm.is_task():
-        slurm.hold_signals()  # before the imports, which take seconds
+    if slurm_task.is_task():
+        slurm_task.hold_signals()  # before the imports, which take seconds
     _refuse_missing_config(args)
-    from lit_cv import guard
+    from lit_cv import process_guard
 
-    guard.die_with_first_rank()
+    process_guard.die_with_first_rank()
     if "WANDB_SWEEP_ID" in os.environ and os.getpgrp() == os.getpid():  # started by a W&B agent
-        guard.end_group_with_leader()
-    from lit_cv import training
-
+        process_guard.end_group_with_leader()
     if verb != "fit":
-        training.evaluate(verb, args)
+        from lit_cv.commands.evaluate import evaluate
+
+        evaluate(verb, args)
     elif "--print_config" in args:
-        training.LitCLI([verb, *args])
+        from lit_cv.training.lightning_cli import LitCLI
+
+        LitCLI([verb, *args])
     else:
-        training.fit([verb, *(arg for arg in args if arg != "--resume")], resume="--resume" in args)
+        from lit_cv.commands.fit import fit
+
+        fit([verb, *(arg for arg in args if arg != "--resume")], resume="--resume" in args)
     return 0
 
 
 def _refuse_missing_config(args: Sequence[str]) -> None:
-    from lit_cv.runs import merged_arguments
+    from lit_cv.runs.settings import merged_arguments
 
     merged_arguments(args)
 
@@ -133,15 +138,15 @@ def _add_predict(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from lit_cv import training
+    from lit_cv.commands.evaluate import predict
 
     output = options.output or options.run_folder / "predictions"
-    training.predict(options.run_folder, options.images, output, options.score_threshold)
+    predict(options.run_folder, options.images, output, options.score_threshold)
     return 0
 
 
 def _add_sweep(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    from lit_cv.ablation.slurm_options import Resources
+    from lit_cv.ablation.executors.slurm_options import Resources
 
     parser = _verb(verbs, "sweep", "run every trial of a W&B sweep file; run it again and it finishes what is missing",
                    "litcv sweep sweeps/quickstart.yaml --workers 2", _sweep)  # fmt: skip
@@ -162,8 +167,8 @@ def _add_sweep(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from lit_cv.ablation.launch import run_status, run_sweep, run_sync
-    from lit_cv.ablation.slurm_options import Resources
+    from lit_cv.ablation.executors.slurm_options import Resources
+    from lit_cv.commands.sweep import run_status, run_sweep, run_sync
 
     if options.status:
         return run_status(options.file, options.runs)
@@ -171,7 +176,7 @@ def _sweep(options: argparse.Namespace) -> int:
         return run_sync(options.file, options.runs)
 
     def preflight(trials: Sequence[Sequence[str]], metric: str | None) -> None:
-        from lit_cv.preflight import check_trials
+        from lit_cv.training.preflight import check_trials
 
         check_trials(trials, metric)
 
@@ -208,8 +213,8 @@ def _add_report(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 def _report(options: argparse.Namespace) -> int:
     if options.watch is not None and options.watch < 1:
         raise UsageError(f"--watch {options.watch}: give a number of seconds from 1 on.")
-    from lit_cv.ablation.report import run_report
-    from lit_cv.ablation.wandb_runs import restore
+    from lit_cv.commands.report import run_report
+    from lit_cv.tracking.restore import restore
 
     if not options.runs and not options.wandb:
         raise UsageError("report: name a folder of runs, such as runs/quickstart, or --wandb ENTITY/PROJECT/SWEEP.")
@@ -237,7 +242,7 @@ def _add_bench(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 def _bench(options: argparse.Namespace) -> int:
     if not options.config.is_dir():
         _refuse_missing_config(["--config", str(options.config)])
-    from lit_cv.bench_report import run_bench
+    from lit_cv.commands.bench import run_bench
 
     run_bench(options.config, options.overrides, images=options.images, repeats=options.repeats, output=options.json)
     return 0
@@ -253,7 +258,7 @@ def _add_proposals(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 def _proposals(options: argparse.Namespace) -> int:
     _refuse_missing_config(["--config", str(options.config)])
-    from lit_cv.prepare import compute_proposals
+    from lit_cv.commands.proposals import compute_proposals
 
     compute_proposals(options.config, options.overrides)
     return 0
@@ -268,7 +273,7 @@ def _add_doctor(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 def _doctor(options: argparse.Namespace) -> int:
     _refuse_missing_config(["--config", str(options.config)])
-    from lit_cv.doctor import run_doctor
+    from lit_cv.commands.doctor import run_doctor
 
     return run_doctor(options.config, options.overrides)
 
@@ -288,7 +293,7 @@ def _browse(options: argparse.Namespace) -> int:
     _refuse_missing_config(["--config", str(options.config)])
     if options.samples < 1 or options.epoch < 0:
         raise UsageError(f"--samples {options.samples} --epoch {options.epoch}: give at least 1 and 0.")
-    from lit_cv.browse import write_page
+    from lit_cv.commands.browse import write_page
 
     write_page(
         options.config,
@@ -312,21 +317,3 @@ def _add_shapes(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument("--val", type=int, default=100, help="number of validation images (100)")
     parser.add_argument("--size", type=int, default=128, help="side of an image in pixels (128)")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (0)")
-
-
-def _shapes(options: argparse.Namespace) -> int:
-    from datamodules import stick_figures
-    from datamodules.coco_shapes import write_coco
-    from datamodules.region_shapes import write_visual_genome
-    from datamodules.shapes import Shapes, write_voc
-
-    write = {
-        "voc": write_voc,
-        "coco": write_coco,
-        "visual_genome": write_visual_genome,
-        "mpii": stick_figures.write_mpii,
-        "lsp": stick_figures.write_lsp,
-    }[options.layout]
-    written = write(options.folder, Shapes(options.train, options.val, options.size, options.seed))
-    print(f"written: {written}")
-    return 0

@@ -1,0 +1,96 @@
+"""`litcv browse CONFIG`: a page of an experiment's samples as its network gets them, with their targets drawn."""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Literal
+
+import cv2
+from lightning.pytorch import seed_everything
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from datamodules.base import DataModule
+from datamodules.loading.loader import Sample
+from datamodules.loading.packed import Packed
+from datamodules.loading.sampling import EvalBatches, Key, TrainBatches
+from lit_cv.ablation.report.html_page import document, figure
+from lit_cv.errors import UserError
+from lit_cv.ops.palette import Picture
+from lit_cv.renderers import Renderer
+from lit_cv.training.experiment import data_module, named_class, parsed
+
+Split = Literal["train", "val"]
+
+_QUALITY = 92  # of JPEG: a page of 24 photographs stays below a few megabytes
+_STYLE = """
+.samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); gap: 1rem; align-items: start; }
+.samples figure { margin: 0; overflow-wrap: anywhere; }
+"""
+
+
+def write_page(config: Path, overrides: Sequence[str], *, split: Split, epoch: int, samples: int, output: Path) -> None:
+    """Write the page and print where it is.
+
+    Args:
+        config: an experiment's YAML.
+        overrides: dotted options, as for `fit`.
+        split: `train`: augmented, in the order in which a run trains on them; `val`: in order, as they are.
+        epoch: whose order and augmentation are shown.
+        samples: how many, the first ones.
+        output: the HTML file.
+
+    Raises:
+        UserError: bad options, unusable data, or a file that cannot be written.
+    """
+    experiment = parsed(["fit", "--config", str(config), *overrides])
+    data = data_module(experiment)
+    if not isinstance(data, DataModule):
+        raise UserError(f"{config}: {type(data).__name__} is no DataModule of the project, whose samples are shown.")
+    seed = experiment.fit.seed_everything
+    if seed is not False:
+        seed_everything(None if seed is True else seed, verbose=False)
+    data.fetch()
+    packed = data.open_split(split)
+    if packed is None:
+        raise UserError(f"{config} has no {split} data: choose another --split, or set data.{split}_sets.")
+    renderer = named_class(experiment.fit.model.class_path).target_renderer(data)
+    keys = list(islice(_keys(len(packed), split, data.seed, epoch), samples))
+    shown = _figures(data.dataset(packed, training=split == "train"), packed, keys, renderer)
+    augmented = f"augmented as in epoch {epoch} (seed {data.seed})" if split == "train" else "not augmented"
+    page = document(
+        title=f"{config.stem}: {split}",
+        facts=f"{len(keys)} of {len(packed)} samples of {type(data).__name__}, {augmented}.",
+        body=f'<div class="samples">\n{"".join(shown)}</div>',
+        style=_STYLE,
+    )
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{output}: cannot write the page ({error.strerror}); choose another --output.") from None
+    print(f"written: {output}")
+
+
+def _figures(dataset: Dataset[Sample], packed: Packed, keys: Sequence[Key], renderer: Renderer) -> Iterator[str]:
+    for key in tqdm(keys, "Drawing", unit="image", delay=2):
+        image, target = dataset[key]
+        height, width = image.shape[1:]
+        caption = f"{packed.name(key[1])}, {width}x{height}"
+        if "boxes" in target:
+            caption += f", objects: {len(target['boxes'])}"
+        yield figure(_jpeg(renderer.draw(image, target)), "jpeg", caption)
+
+
+def _keys(size: int, split: Split, seed: int, epoch: int) -> Iterator[Key]:
+    """The samples of a pass in the order in which a run gets them."""
+    if split == "val":
+        return chain.from_iterable(EvalBatches(size, 1))
+    batches = TrainBatches(size, 1, seed)
+    batches.set_epoch(epoch)
+    return chain.from_iterable(batches)
+
+
+def _jpeg(picture: Picture) -> bytes:
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    return data.tobytes()
