@@ -60,7 +60,7 @@ def end_group_with_leader() -> None:
     So a W&B agent that ends a run, or is ended itself, leaves neither ranks of DDP nor loader workers behind.
     """
     die_with(os.getppid(), signal.SIGKILL)
-    subprocess.Popen([sys.executable, __file__, str(os.getpid())], stdin=subprocess.DEVNULL)
+    subprocess.Popen([sys.executable, "-P", __file__, str(os.getpid())], stdin=subprocess.DEVNULL)
 
 
 def end_group(leader: int) -> None:

@@ -1,4 +1,4 @@
-"""Asks W&B's server through its client, in a process of its own: `python wandb_client.py REQUEST ARGUMENTS`.
+"""Asks W&B's server through its client, in a process of its own: `python client.py REQUEST ARGUMENTS`.
 
 The client leaves a service, threads and environment variables behind, which the runs of a sweep must not inherit. The
 last line of the output is JSON: `{"answer": ...}` or `{"error": "..."}`. Imports nothing of the package.

@@ -11,7 +11,7 @@ from typing import Any
 from lit_cv.errors import UserError
 from lit_cv.tracking.log import MARKER
 
-CLIENT = Path(__file__).with_name("wandb_client.py")
+CLIENT = Path(__file__).with_name("client.py")
 
 
 def address() -> str:
@@ -38,12 +38,12 @@ def require_online(option: str) -> None:
 
 
 def ask(request: str, **arguments: Any) -> Any:
-    """The server's answer to a request of `wandb_client.py`; it must be JSON.
+    """The server's answer to a request of `client.py`; it must be JSON.
 
     Raises:
         UserError: the server refuses the key, cannot be reached, or does not know what is asked for.
     """
-    command = [sys.executable, str(CLIENT), request, json.dumps(arguments)]
+    command = [sys.executable, "-P", str(CLIENT), request, json.dumps(arguments)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     last = done.stdout.rpartition("\n{")[2]
     if done.returncode or not last:
