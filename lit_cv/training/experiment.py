@@ -22,12 +22,12 @@ def data_module(experiment: Any) -> LightningDataModule:
 
 
 def parsed(args: Sequence[str]) -> Any:
-    """Parse the arguments of a run with the real parser, without building anything; see `parse`."""
+    """Parse the arguments of a run with the real parser and build nothing; see `parse`."""
     return parse(_parser(), list(args))
 
 
 def built(config: Any) -> Any:
-    """Build what `parsed` has read: its `fit` then holds a `model` and a `data`, but no Trainer."""
+    """Build the `model` and the `data` of a parsed experiment, in its `fit`, but no Trainer."""
     return _parser().instantiate_classes(config)
 
 
@@ -44,6 +44,6 @@ def _parser() -> LightningArgumentParser:
 
 
 def named_class(path: str) -> Any:
-    """The class of a `class_path`."""
+    """Return the class of a `class_path`."""
     module, _, name = path.rpartition(".")
     return getattr(import_module(module), name)
