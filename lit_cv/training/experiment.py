@@ -7,9 +7,9 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser
+from lightning.pytorch.cli import LightningArgumentParser
 
-from lit_cv.training.lightning_cli import LitCLI
+from lit_cv.training.lightning_cli import ParserOnly
 from lit_cv.training.parsing import parse
 
 
@@ -33,13 +33,6 @@ def built(config: Any) -> Any:
 
 @cache
 def _parser() -> LightningArgumentParser:
-    class ParserOnly(LitCLI):
-        def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-            self.config = Namespace(subcommand=None)  # type: ignore[no-untyped-call]
-
-        def _set_seed(self) -> None: ...
-        def instantiate_classes(self) -> None: ...
-
     return ParserOnly([]).parser
 
 

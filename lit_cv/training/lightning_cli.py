@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning as L
 import yaml
+from jsonargparse import Namespace
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger, WandbLogger
@@ -56,6 +57,8 @@ class RunOptions:
 
 class LitCLI(LightningCLI):
     """LightningCLI that gives every run its own folder.
+
+    Private parts of Lightning (checked with 2.6): ``_get``, ``_prepare_subcommand_kwargs``, ``_set_seed``.
 
     Args:
         args: The subcommand and its options.
@@ -168,3 +171,17 @@ class LitCLI(LightningCLI):
         if self.trainer.is_global_zero:
             log_result(self.folder)
             print(f"result: {self.folder / 'result.json'}")
+
+
+class ParserOnly(LitCLI):
+    """The parser of ``LitCLI``: parses nothing and builds nothing by itself."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Keep an empty configuration."""
+        self.config = Namespace(subcommand=None)  # type: ignore[no-untyped-call]
+
+    def instantiate_classes(self) -> None:
+        """Build nothing."""
+
+    def _set_seed(self) -> None:
+        """Set no seed."""
