@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from lit_cv.errors import UserError
 from lit_cv.models.backbones.classifier_ends import POOLED, Head, backbone_head
-from lit_cv.models.backbones.families import VGG_LAYOUTS
+from lit_cv.models.backbones.families import family_of
 from lit_cv.models.backbones.trunk import Norm, build_trunk
 from lit_cv.models.images import ImageBatch, batch_images
 from lit_cv.models.layers.fully_connected import average_pool, fully_connected
@@ -126,7 +126,9 @@ class LocalizationNet(Network):
             self.pool = average_pool(size, last.stride, pool)
             heads = [fully_connected(last.channels, pool, head_features, dropout, width) for width in outputs.values()]
         else:
-            self.pool = _pool5(size) if backbone in VGG_LAYOUTS else nn.Identity()
+            family = family_of(backbone)
+            flat = family.fully_connected is not None and "regions" in family.ends
+            self.pool = _pool5(size) if flat else nn.Identity()
             heads = [_pretrained(backbone, weights, norm, dropout, width) for width in outputs.values()]
         self.class_head, self.box_head = heads
         for layers, deviation, start in zip(heads, DEVIATIONS, STARTS, strict=True):

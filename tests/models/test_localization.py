@@ -148,7 +148,7 @@ def test_memory_format_changes_no_result(build: Callable[..., LocalizationNet]) 
 def test_backbone_heads_are_the_last_layers_of_the_classification_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lit_cv.models.backbones.classifier_ends.VGG_FEATURES", 16)
+    monkeypatch.setattr("lit_cv.models.backbones.classifier_ends.FEATURES", 16)
     reference = nn.Module()
     reference.features = vgg.make_layers(vgg.cfgs["A"])
     fc6, fc7 = nn.Linear(512 * 7 * 7, 16), nn.Linear(16, 16)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lit_cv.errors import UserError
+from lit_cv.models.backbones.families import family_of
 from lit_cv.models.backbones.trunk import Norm, build_trunk
 from lit_cv.models.detection.detector import Detection, Detector, Keep, best_of_regions, restore
 from lit_cv.models.detection.yolo_head import GridHead, YOLOHead, added_convolutions
@@ -113,7 +114,7 @@ class YOLO(Detector):
         self.channels_last = channels_last
         self.keep = Keep(score_threshold, nms_threshold, detections_per_image)
         if neck_channels is None:
-            neck_channels = [1024] * (3 if backbone.startswith("fast_yolo") else 4)
+            neck_channels = [1024] * family_of(backbone).yolo_convolutions
         trunk = build_trunk(backbone, weights, norm).freeze(trainable_layers)
         last = trunk.stages[-1]
         halvings = _halvings(size, last.stride, grid, len(neck_channels))

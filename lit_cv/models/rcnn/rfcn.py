@@ -10,7 +10,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import ps_roi_align, ps_roi_pool
 
 from lit_cv.errors import UserError
-from lit_cv.models.backbones.families import RESNETS
+from lit_cv.models.backbones.families import family_of
 from lit_cv.models.backbones.necks import single_map
 from lit_cv.models.backbones.trunk import Norm, build_trunk
 from lit_cv.models.detection.detector import Keep
@@ -158,7 +158,7 @@ def _features(
         A module that maps pixels to a dictionary of maps at stride 16, the first for proposals and the last for regions
         (possibly the same); and the channels of both.
     """
-    if backbone not in RESNETS or backbone in ("resnet18", "resnet34"):
+    if family_of(backbone).dilated is None:
         module, channels, _ = single_map(build_trunk(backbone, weights, norm), trainable_layers)
         return module, channels, channels
     layers = build_trunk(backbone, weights, norm).freeze(trainable_layers).layers

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torchvision.models._utils import IntermediateLayerGetter
 
 from lit_cv.errors import UserError
+from lit_cv.models.backbones.chain import Stage
 from lit_cv.models.backbones.classifier_ends import with_end
-from lit_cv.models.backbones.trunk import Norm, Stage, Trunk, build_trunk
+from lit_cv.models.backbones.trunk import Norm, Trunk, build_trunk
 from lit_cv.models.layers.dropout import Dropout
 from lit_cv.models.layers.upsampling import Upsampling
 from lit_cv.models.segmentation.decoders import ScoreDecoder, SymmetricDecoder
