@@ -1,4 +1,4 @@
-"""`litcv sweep FILE --status`: the state of every run of a sweep, from the run folders and from Slurm's queue."""
+"""`litcv sweep FILE --status`: the state of every run, from its folder and from Slurm's queue."""
 
 import csv
 import fcntl
@@ -10,14 +10,14 @@ from lit_cv.ablation.executors.slurm_queue import Submissions, Task
 from lit_cv.ablation.sweep.jobs import Job
 from lit_cv.runs.files import read_tail
 
-OF_SLURM = ("srun: ", "slurmstepd")  # what Slurm adds to the log of a run that it ends; the state says it
+OF_SLURM = ("srun: ", "slurmstepd")  # lines that Slurm adds to the log of a run that it ends; the state already says so
 
 
 def status(name: str, jobs: Sequence[Job]) -> str:
-    """A table of all runs, one a line: its id, the trial, its state and what is known about it.
+    """Return a table with one line per run: id, trial, state and details.
 
     Raises:
-        UserError: runs were submitted to Slurm, and its queue cannot be asked.
+        UserError: Runs were submitted to Slurm, and its queue cannot be read.
     """
     tasks = Submissions(jobs[0].folder.parent).tasks()
     states = [_state(job, tasks.get(job.folder.name)) for job in jobs]
@@ -29,7 +29,7 @@ def status(name: str, jobs: Sequence[Job]) -> str:
 
 
 def _state(job: Job, task: Task | None) -> tuple[str, str]:
-    """The state of a run in a word or two, and the details."""
+    """Return the state of a run in one or two words, and the details."""
     folder = job.folder
     if job.finished:
         return "finished", ""
@@ -62,7 +62,7 @@ def _joined(*parts: str) -> str:
 
 
 def _locked(path: Path) -> bool:
-    """Whether a process of this machine works on the run."""
+    """Return whether a process of this machine is working on the run."""
     if not path.exists():
         return False
     with path.open() as handle:
@@ -74,12 +74,12 @@ def _locked(path: Path) -> bool:
 
 
 def _step(folder: Path) -> str:
-    """`step 120`: the last one that was logged."""
+    """Return the last logged step, such as `step 120`."""
     row = next(csv.reader([_last_line(folder / "metrics.csv")]), [])
     return f"step {row[0]}" if row and row[0].isdigit() else ""
 
 
 def _last_line(path: Path) -> str:
-    """The last line of a text file that says something of its own; empty if there is none."""
+    """Return the last non-empty line of a text file that the run itself wrote; empty if there is none."""
     lines = reversed(read_tail(path).splitlines())
     return next((line.strip() for line in lines if line.strip() and not line.startswith(OF_SLURM)), "")

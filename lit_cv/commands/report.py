@@ -1,4 +1,4 @@
-"""`litcv report RUNS...`: check that the runs can be compared, then write the table and the pictures."""
+"""`litcv report RUNS...`: check that the runs are comparable, then write the table and the pictures."""
 
 import sys
 from collections.abc import Sequence
@@ -26,20 +26,20 @@ def run_report(
     """Compare the runs of one or several groups.
 
     Args:
-        folders: group folders, `runs/<group>`.
-        metric: logged name; by default the sweep's metric, else the one by which the runs chose their best checkpoint.
-        baseline: `key=value`, several separated by commas; by default the first arm.
-        force: write the report although the runs are not comparable; it then says so.
-        output: where to write; by default `report/` in the first group folder.
-        published: CSV with published numbers; by default `published/<group>.csv` beside the sweep file.
-        watch: seconds between two looks for news, while runs are unfinished; the report is then written even if runs
-            are not comparable. By default it is written once.
+        folders: Group folders, ``runs/<group>``.
+        metric: Logged name; by default the sweep's metric, else the metric that selected the best checkpoint.
+        baseline: ``key=value`` pairs separated by commas; by default the first arm.
+        force: Write the report even if the runs are not comparable; the report then says so.
+        output: Folder of the report; by default ``report/`` in the first group folder.
+        published: CSV with published numbers; by default ``published/<group>.csv`` beside the sweep file.
+        watch: Seconds between two updates while runs are unfinished; the report is then written even if the runs are
+            not comparable. By default the report is written once.
 
     Returns:
-        0, or 1 when the runs cannot be compared and `force` is not given.
+        0, or 1 if the runs are not comparable and ``force`` is not given.
 
     Raises:
-        UserError: a folder without finished runs, an unknown metric or baseline, a bad published file.
+        UserError: A folder has no finished run, the metric or baseline is unknown, or the published file is invalid.
     """
     write = partial(_report, metric=metric, baseline=baseline, output=output, published=published)
     watching = watch is not None
@@ -50,7 +50,7 @@ def run_report(
     refusals = [] if force else [finding.text for finding in findings if finding.refuses]
     if refusals:
         print("These runs are not comparable:", *(f"- {text}" for text in refusals), sep="\n", file=sys.stderr)
-        print("Mend them, or write the report nevertheless with --force.", file=sys.stderr)
+        print("Fix them, or write the report anyway with --force.", file=sys.stderr)
     if not refusals or watching:
         files = write(study, findings)
         print(files[0].read_text(encoding="utf-8").split("\n![")[0])

@@ -16,7 +16,7 @@ from tests.helpers.fake_project import COMMAND, PROGRAM
 
 @pytest.fixture
 def sweep(tmp_path, monkeypatch):
-    """A sweep of four runs of a project of the tests' own, in an empty folder."""
+    """Write a sweep of four runs of the fake project, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     Path("experiment.yaml").write_text("seed_everything: 1\n")
@@ -26,7 +26,7 @@ def sweep(tmp_path, monkeypatch):
     return file
 
 
-def test_the_script_of_a_dry_run_asks_for_what_was_given_and_nothing_is_written(sweep, capsys):
+def test_the_script_of_a_dry_run_requests_the_given_resources_and_writes_no_file(sweep, capsys):
     options = ["--nodes=2", "--gpus-per-node=4", "--cpus-per-task=8", "--time=2-00", "--partition=gpu"]
     options += ["--account=vision", "--setup=source venv/bin/activate", "--max-parallel=3", "--grace=60"]
     assert main(["sweep", str(sweep), "--dry-run", "--executor=slurm", *options]) == 0
@@ -44,14 +44,14 @@ def test_the_script_of_a_dry_run_asks_for_what_was_given_and_nothing_is_written(
     assert not Path("runs").exists()
 
 
-def test_a_process_of_a_job_that_asks_for_no_cores_computes_with_one_thread(sweep, capsys):
+def test_a_process_without_requested_cores_uses_one_thread(sweep, capsys):
     assert main(["sweep", str(sweep), "--dry-run", "--executor=slurm"]) == 0
     assert "export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}" in capsys.readouterr().out.splitlines()
 
 
-def test_a_machine_without_slurm_is_told(sweep, monkeypatch):
+def test_a_machine_without_slurm_gets_an_error(sweep, monkeypatch):
     monkeypatch.setenv("PATH", str(sweep.parent.resolve()))
-    with pytest.raises(UserError, match="sbatch: not found; --executor slurm works on a machine that can submit"):
+    with pytest.raises(UserError, match="sbatch: not found; --executor slurm needs a machine that can submit"):
         run_sweep(sweep, executor="slurm", preflight=lambda *_: None)
 
 
@@ -83,6 +83,6 @@ def test_the_status_of_a_local_sweep_is_read_from_its_folders(sweep, capsys):
     ]
 
 
-def test_a_sweep_that_was_never_run_has_a_status(sweep, capsys):
+def test_a_sweep_without_runs_has_a_status(sweep, capsys):
     assert main(["sweep", str(sweep), "--status"]) == 0
     assert "4 runs: 4 not started" in capsys.readouterr().out

@@ -7,12 +7,12 @@ from lit_cv.ablation.sweep.jobs import Job, Queue
 
 
 class Executor(Protocol):
-    """Where runs are carried out: this machine, Slurm, W&B agents.
+    """Carries out runs: on this machine, through Slurm or through W&B agents.
 
     Attributes:
-        workers: runs at once.
-        gpus: GPUs that a run takes, a part of one where runs share it.
-        waits: whether `execute` waits for the runs to end.
+        workers: Number of runs at the same time.
+        gpus: GPUs per run; a fraction if runs share a GPU.
+        waits: Whether ``execute`` waits for the runs to end.
     """
 
     workers: int
@@ -20,9 +20,9 @@ class Executor(Protocol):
     waits: bool
 
     def execute(self, queue: Queue) -> list[Job]:
-        """Run what the queue hands out, report progress, and return what failed; one failure stops no other."""
+        """Run the jobs of the queue, report progress and return the failed jobs; a failure does not stop the others."""
         ...
 
     def preview(self, jobs: Sequence[Job]) -> str:
-        """What would be carried out, for `--dry-run`."""
+        """Return the text that ``--dry-run`` prints."""
         ...

@@ -10,10 +10,10 @@ from lit_cv.errors import UsageError
 def make_executor(
     name: str, sweep: Sweep, workers: int | None, gpus_per_run: int, runs_per_gpu: int | None, resources: Resources
 ) -> Executor:
-    """The executor of this name.
+    """Return the executor with this name.
 
     Raises:
-        UsageError: there is none, or an option belongs to another one.
+        UsageError: No executor has this name, or an option belongs to another one.
     """
     if name == "slurm":
         if workers is not None or gpus_per_run != 1 or runs_per_gpu is not None:

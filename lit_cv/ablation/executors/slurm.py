@@ -1,4 +1,4 @@
-"""The Slurm executor: one array job for the missing runs of a sweep, from a script that can be read and edited."""
+"""The Slurm executor: one array job for the missing runs of a sweep, from a readable script."""
 
 import shlex
 import sys
@@ -14,14 +14,14 @@ POLL_SECONDS = 10.0
 
 
 class SlurmExecutor:
-    """Submits what a queue hands out as one array job, `sbatch <group>/slurm/sweep.sbatch`.
+    """Submits the jobs of a queue as one array job, ``sbatch <group>/slurm/sweep.sbatch``.
 
-    `<group>/slurm/commands` holds the command of every run, and a task carries out the line of its number. Lines are
-    only ever added, so that a task which still waits finds the line that it was submitted for.
+    ``<group>/slurm/commands`` holds the command of every run; a task runs the line with its number. Lines are only
+    appended, so that a pending task still finds the line it was submitted for.
 
     Args:
-        name: name of the jobs.
-        resources: what each run asks for.
+        name: Name of the Slurm jobs.
+        resources: Resources of each run.
     """
 
     waits = False
@@ -32,7 +32,7 @@ class SlurmExecutor:
         self.gpus = float(resources.nodes * resources.gpus_per_node)
 
     def preview(self, jobs: Sequence[Job]) -> str:
-        """The script and the commands that would be submitted."""
+        """Return the script and the commands that would be submitted."""
         if not jobs:
             return ""
         folder = jobs[0].folder.parent / "slurm"
@@ -40,10 +40,10 @@ class SlurmExecutor:
         return "\n".join([self._script(folder, numbers), *(f"# task {n}: {lines[n]}" for n in numbers)])
 
     def execute(self, queue: Queue) -> list[Job]:
-        """Submit what the queue hands out and is not in Slurm's queue already.
+        """Submit the jobs of the queue that are not in Slurm's queue already.
 
-        Returns at once, and without a failed job, unless later runs depend on the results of these, or some may be
-        asked to stop: then it stays, and submits each as soon as the queue hands it out.
+        Returns immediately, without failed jobs, unless later runs depend on the results of these or runs may be
+        stopped early. In that case it waits, and submits each job as soon as the queue provides it.
         """
         waiting = self._submit(_taken(queue))
         while not queue.exhausted or (waiting and queue.attentive):
@@ -66,14 +66,14 @@ class SlurmExecutor:
         active = [job for job in jobs if job.folder.name in tasks and tasks[job.folder.name].active]
         new = [job for job in jobs if job not in active]
         if active:
-            print(f"{len(active)} runs wait or run in Slurm already.", flush=True)
+            print(f"{len(active)} runs are already pending or running in Slurm.", flush=True)
         if new:
             lines, numbers = _numbered(folder / "commands", new)
             _write(folder / "commands", lines)
             script = folder / "sweep.sbatch"
             script.write_text(self._script(folder, numbers))
             for job in new:
-                job.folder.mkdir(parents=True, exist_ok=True)  # the log is written there
+                job.folder.mkdir(parents=True, exist_ok=True)  # the log is written into it
                 job.forget_failure()
             array = call("sbatch", "--parsable", str(script)).strip().partition(";")[0]
             submissions.add(array, {str(n): job.folder.name for n, job in zip(numbers, new, strict=True)})
@@ -108,7 +108,7 @@ class SlurmExecutor:
                 *lines,
                 "",
                 "set -e",
-                "unset MASTER_ADDR MASTER_PORT  # runs that inherit one port cannot share a node",
+                "unset MASTER_ADDR MASTER_PORT  # runs with the same port cannot share a node",
                 *([wanted.setup] if wanted.setup else []),
                 f"export OMP_NUM_THREADS=${{OMP_NUM_THREADS:-{wanted.cpus_per_task or 1}}}",
                 "# line 1 is the command of task 0; each process trains on its share of every batch",
@@ -124,9 +124,9 @@ def _taken(queue: Queue) -> list[Job]:
 
 
 def _numbered(path: Path, jobs: Iterable[Job]) -> tuple[list[str], list[int]]:
-    """The lines of `commands` with those that it lacks for these jobs, and the number of each job's line, from 0.
+    """Return the lines of ``commands``, completed for these jobs, and the line number of each job, from 0.
 
-    A line is a command of the shell; its output goes where that of a local run goes.
+    A line is a shell command; its output goes to the same file as that of a local run.
     """
     commands = [f"{shlex.join(job.command)} >> {shlex.quote(str(job.folder / 'log.txt'))} 2>&1" for job in jobs]
     lines = path.read_text().splitlines() if path.exists() else []
@@ -141,7 +141,7 @@ def _write(path: Path, lines: Iterable[str]) -> None:
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """`0-2,5` for 0, 1, 2 and 5."""
+    """Return ``0-2,5`` for 0, 1, 2 and 5."""
     starts = [n for n in numbers if n - 1 not in numbers]
     ends = [n for n in numbers if n + 1 not in numbers]
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))

@@ -1,4 +1,4 @@
-"""The W&B executor: the sweep is made on W&B's server, whose agents run its trials on this machine."""
+"""The W&B executor: creates the sweep on W&B's server and runs its trials with W&B agents on this machine."""
 
 import hashlib
 import os
@@ -25,23 +25,23 @@ from lit_cv.runs.settings import canonical, flatten, merged_arguments
 from lit_cv.tracking.server import ask, require_online
 
 POLL_SECONDS = 0.2
-STOPPED = "killed"  # the state of a run that W&B, by Hyperband or by hand, has stopped
+STOPPED = "killed"  # state of a run that was stopped on the server, by Hyperband or by hand
 
 
 class WandbExecutor:
-    """Runs one `wandb agent` on each `gpus_per_run` GPUs. The server hands out the trials, with the same arguments.
+    """Runs one ``wandb agent`` per ``gpus_per_run`` GPUs. The server assigns the trials, with the same arguments.
 
-    Which sweep of the server a folder belongs to stands in `<group>/wandb_sweep.json`: the same file goes on with the
-    same sweep. The server hands out a trial once, so runs that were begun and died are continued here without an
-    agent, as the same W&B runs of the same sweep. Those that W&B has stopped end with their result so far.
+    ``<group>/wandb_sweep.json`` records the folder's sweep on the server, so that the same file continues the same
+    sweep. The server assigns a trial only once. Therefore, runs that started and died are continued here without an
+    agent, as the same W&B runs of the same sweep. Runs that were stopped on the server end with their current result.
 
     Args:
-        sweep: a grid; for a search see `search_on_server`.
-        workers: agents at once; see LocalExecutor.
+        sweep: A grid; for a search see ``search_on_server``.
+        workers: Agents at the same time; see ``LocalExecutor``.
         gpus_per_run: GPUs that each run sees.
 
     Raises:
-        UserError: WANDB_MODE is not online, or see LocalExecutor.
+        UserError: WANDB_MODE is not online; see also ``LocalExecutor``.
     """
 
     waits = True
@@ -54,14 +54,14 @@ class WandbExecutor:
         self._packs = [",".join(gpus[start : start + gpus_per_run]) for start in starts]
 
     def preview(self, jobs: Sequence[Job]) -> str:
-        """The commands that the agents will get, one a line."""
+        """Return the commands of the agents, one per line."""
         return self._local.preview(jobs)
 
     def execute(self, queue: Queue) -> list[Job]:
-        """Run what the queue holds; return what has no result. Ctrl-C ends the agents with their runs.
+        """Run the jobs of the queue and return those without a result. Ctrl-C ends the agents and their runs.
 
         Raises:
-            UserError: the server refuses the key, knows nothing of the sweep, or cannot be reached.
+            UserError: The server rejects the key, does not know the sweep, or cannot be reached.
         """
         jobs = list(iter(queue.take, None))
         path, group = self.make_sweep(jobs[0]), jobs[0].folder.parent
@@ -75,11 +75,11 @@ class WandbExecutor:
                 if state == STOPPED and not job.finished and canonical(job.trial.values) == canonical(values):
                     (job.folder / STOP_FILE).touch()
                     begun += [job] if job not in begun else []
-        self.go_on(path, [(job, taken[canonical(job.trial.values)]) for job in begun])
+        self.resume(path, [(job, taken[canonical(job.trial.values)]) for job in begun])
         return [job for job in jobs if not job.finished]
 
     def make_sweep(self, job: Job) -> str:
-        """The path `entity/project/id` of the sweep on the server, made if the job's group has none of this file."""
+        """Return the sweep's path ``entity/project/id`` on the server; create the sweep if the group has none yet."""
         file, content = job.folder.parent / SERVER_SWEEP, read_yaml(self._sweep.path)
         kept = content if self._sweep.method == "grid" else without_free_keys(content)
         digest = hashlib.sha256(canonical(kept).encode()).hexdigest()
@@ -94,7 +94,7 @@ class WandbExecutor:
         return path
 
     def _values_of_runs(self, path: str) -> list[tuple[str, dict[str, Any], str]]:
-        """Id, swept values and state of the trials that the server has handed out."""
+        """Return the id, swept values and state of each trial that the server has assigned."""
         keys = read_yaml(self._sweep.path)["parameters"]
         runs = ask("runs", path=path)
         return [(run["id"], flatten({key: run["config"].get(key) for key in keys}), run["state"]) for run in runs]
@@ -102,14 +102,14 @@ class WandbExecutor:
     def run_agents(
         self, path: str, group: Path, runs: int, known: Callable[[], Sequence[Job]], share_out: bool = False
     ) -> None:
-        """Have agents run trials until the server has no more of them.
+        """Run trials with agents until the server has no more.
 
         Args:
-            path: of the sweep.
-            group: folder of the runs.
-            runs: how many are expected.
-            known: those of the jobs that are known at a moment.
-            share_out: give each agent its share of the runs, because the server always has more.
+            path: The sweep's path on the server.
+            group: Folder of the runs.
+            runs: Expected number of runs.
+            known: Returns the jobs that are known at the time of the call.
+            share_out: Limit each agent to its share of the runs, because the server never runs out of trials.
         """
         if not runs:
             return
@@ -129,8 +129,8 @@ class WandbExecutor:
                 log, text = _log_of(job)
                 progress.failed(job.label, f"it ended without a result.json; log: {log}", text)
 
-    def go_on(self, path: str, begun: Sequence[tuple[Job, str]]) -> None:
-        """Continue those of the jobs that have no result, each as the run of the sweep whose id stands beside it."""
+    def resume(self, path: str, begun: Sequence[tuple[Job, str]]) -> None:
+        """Continue the jobs without a result, each as the W&B run of the sweep with the given id."""
         if rest := [_as_of_sweep(job, path, run_id) for job, run_id in begun if not job.finished]:
             self._local.execute(FixedQueue(rest))
 
@@ -157,7 +157,7 @@ class WandbExecutor:
 
 
 def _as_of_sweep(job: Job, path: str, run_id: str) -> Job:
-    """The job with what an agent would tell it: its W&B run and its sweep."""
+    """Return the job with the variables that an agent would set: its W&B run and its sweep."""
     entity, project, sweep = path.split("/")
     told = {"WANDB_SWEEP_ID": sweep, "WANDB_RUN_ID": run_id, "WANDB_ENTITY": entity, "WANDB_PROJECT": project}
     program = ["/usr/bin/env", *(f"{name}={value}" for name, value in told.items()), *job.trial.program]
@@ -171,7 +171,7 @@ def _end(agent: subprocess.Popen[bytes]) -> None:
 
 
 def _report(jobs: Sequence[Job], told: set[Path], progress: Progress) -> list[Job]:
-    """Tell of the jobs that have finished and were not told of; return those that have not finished."""
+    """Report newly finished jobs; return the unfinished ones."""
     for job in jobs:
         if job.finished and job.folder not in told:
             told.add(job.folder)
@@ -180,14 +180,14 @@ def _report(jobs: Sequence[Job], told: set[Path], progress: Progress) -> list[Jo
 
 
 def _rows(jobs: Sequence[Job]) -> list[Row]:
-    """The runs at work; the time of their `run.json` says since when."""
+    """Return the active runs; the time of ``run.json`` is their start time."""
     offset = time.time() - time.monotonic()
     begun = [(job, job.folder / "run.json") for job in jobs]
     return [Row(job.label, "agent", file.stat().st_mtime - offset, job.folder) for job, file in begun if file.exists()]
 
 
 def _log_of(job: Job) -> tuple[Path, str]:
-    """The log of the agent that ran the job, and the end of what the run wrote into it."""
+    """Return the log of the agent that ran the job, and the part of it that the run wrote."""
     first = f"run: {job.folder}\n"
     for log in sorted(job.folder.parent.glob("agent-*.log")):
         _, found, after = log.read_text(errors="replace").rpartition(first)
