@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lit_cv import __version__
+from lit_cv.commands import report, sweep
 from lit_cv.commands.shapes import _shapes
 from lit_cv.errors import UsageError, UserError
 
@@ -70,8 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     for verb, (summary, _, _) in TRAINING_VERBS.items():
         verbs.add_parser(verb, help=summary)  # listed here, parsed by LightningCLI
     _add_predict(verbs)
-    _add_sweep(verbs)
-    _add_report(verbs)
+    sweep.add_parser(verbs)
+    report.add_parser(verbs)
     _add_bench(verbs)
     _add_proposals(verbs)
     _add_doctor(verbs)
@@ -143,90 +144,6 @@ def _predict(options: argparse.Namespace) -> int:
     output = options.output or options.run_folder / "predictions"
     predict(options.run_folder, options.images, output, options.score_threshold)
     return 0
-
-
-def _add_sweep(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    from lit_cv.ablation.executors.slurm_options import Resources
-
-    parser = _verb(verbs, "sweep", "run every trial of a W&B sweep file; run it again and it finishes what is missing",
-                   "litcv sweep sweeps/quickstart.yaml --workers 2", _sweep)  # fmt: skip
-    parser.add_argument("file", type=Path, metavar="FILE", help="a W&B sweep file")
-    parser.add_argument("--executor", choices=["local", "slurm", "wandb"], default="local", help="where trials run")
-    parser.add_argument("--workers", type=int, help="trials at once (one a GPU, or one without GPUs)")
-    parser.add_argument("--gpus-per-run", type=int, default=1,
-                        help="GPUs that each trial sees (1) and trains on, unless its experiment sets trainer.devices; "
-                             "they share its batches")  # fmt: skip
-    parser.add_argument("--runs-per-gpu", type=int, help="small trials that share a GPU (1)")
-    parser.add_argument("--retry-failed", action="store_true", help="also run trials that failed in an earlier call")
-    parser.add_argument("--runs", type=int, help="how many runs a random or bayes sweep without `run_cap` has")
-    parser.add_argument("--dry-run", action="store_true", help="print the trials (or Slurm's script), start nothing")
-    parser.add_argument("--measure", action="store_true", help="time some steps of the first trial for the estimate")
-    parser.add_argument("--status", action="store_true", help="print the state of every run, start nothing")
-    parser.add_argument("--sync", action="store_true", help="upload what W&B has not got of the runs, start nothing")
-    Resources.add_arguments(parser)
-
-
-def _sweep(options: argparse.Namespace) -> int:
-    from lit_cv.ablation.executors.slurm_options import Resources
-    from lit_cv.commands.sweep import run_status, run_sweep, run_sync
-
-    if options.status:
-        return run_status(options.file, options.runs)
-    if options.sync:
-        return run_sync(options.file, options.runs)
-
-    def preflight(trials: Sequence[Sequence[str]], metric: str | None) -> None:
-        from lit_cv.training.preflight import check_trials
-
-        check_trials(trials, metric)
-
-    return run_sweep(
-        options.file,
-        executor=options.executor,
-        workers=options.workers,
-        gpus_per_run=options.gpus_per_run,
-        runs_per_gpu=options.runs_per_gpu,
-        runs=options.runs,
-        retry_failed=options.retry_failed,
-        resources=Resources.of(options),
-        dry_run=options.dry_run,
-        measure=options.measure,
-        preflight=preflight,
-    )
-
-
-def _add_report(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = _verb(verbs, "report", "turn the runs of a sweep into a table and pictures, if they are comparable",
-                   "litcv report runs/quickstart --metric val/map_50", _report)  # fmt: skip
-    parser.add_argument("runs", type=Path, nargs="*", metavar="RUNS", help="folder of a sweep's runs")
-    parser.add_argument("--wandb", action="append", default=[], metavar="SOURCE",
-                        help="folder of W&B's offline logs, or ENTITY/PROJECT/SWEEP on its server")  # fmt: skip
-    parser.add_argument("--metric", help="metric of the table (the sweep's)")
-    parser.add_argument("--baseline", help='arm that differences are taken to, as "key=value" (the first arm)')
-    parser.add_argument("--published", type=Path, help="CSV of published numbers (sweeps/published/<sweep>.csv)")
-    parser.add_argument("--output", type=Path, help="where the report goes (RUNS/report)")
-    parser.add_argument("--force", action="store_true", help="report runs that are not comparable all the same")
-    parser.add_argument("--watch", type=int, nargs="?", const=10, metavar="SECONDS",
-                        help="write the report anew every SECONDS (10) until all runs are finished")  # fmt: skip
-
-
-def _report(options: argparse.Namespace) -> int:
-    if options.watch is not None and options.watch < 1:
-        raise UsageError(f"--watch {options.watch}: give a number of seconds from 1 on.")
-    from lit_cv.commands.report import run_report
-    from lit_cv.tracking.restore import restore
-
-    if not options.runs and not options.wandb:
-        raise UsageError("report: name a folder of runs, such as runs/quickstart, or --wandb ENTITY/PROJECT/SWEEP.")
-    return run_report(
-        [*options.runs, *map(restore, options.wandb)],
-        metric=options.metric,
-        baseline=options.baseline,
-        force=options.force,
-        output=options.output,
-        published=options.published,
-        watch=options.watch,
-    )
 
 
 def _add_bench(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

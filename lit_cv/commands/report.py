@@ -1,16 +1,47 @@
 """`litcv report RUNS...`: check that the runs are comparable, then write the table and the pictures."""
 
+import argparse
 import sys
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from lit_cv.ablation.report.report import choose_metric, find_baseline, is_maximized, write_report
-from lit_cv.ablation.report.watch import follow
-from lit_cv.ablation.results.comparability import Finding, check
-from lit_cv.ablation.results.published import find_published, load_published
-from lit_cv.ablation.results.study import Study, load_study
-from lit_cv.ablation.results.tables import make_table
+from lit_cv.commands.parsers import Verbs, add_verb
+from lit_cv.errors import UsageError
+from lit_cv.tracking.restore import restore
+
+
+def add_parser(verbs: Verbs) -> None:
+    """Add the verb to the command line."""
+    parser = add_verb(verbs, "report", "turn the runs of a sweep into a table and pictures, if they are comparable",
+                      "litcv report runs/quickstart --metric val/map_50", run)  # fmt: skip
+    parser.add_argument("runs", type=Path, nargs="*", metavar="RUNS", help="folder of a sweep's runs")
+    parser.add_argument("--wandb", action="append", default=[], metavar="SOURCE",
+                        help="folder of W&B's offline logs, or ENTITY/PROJECT/SWEEP on its server")  # fmt: skip
+    parser.add_argument("--metric", help="metric of the table (default: the sweep's)")
+    parser.add_argument("--baseline", help='arm that the others are compared with, as "key=value" (default: the first)')
+    parser.add_argument("--published", type=Path,
+                        help="CSV of published numbers (default: sweeps/published/<sweep>.csv)")  # fmt: skip
+    parser.add_argument("--output", type=Path, help="folder of the report (default: RUNS/report)")
+    parser.add_argument("--force", action="store_true", help="write the report even if the runs are not comparable")
+    parser.add_argument("--watch", type=int, nargs="?", const=10, metavar="SECONDS",
+                        help="update the report every SECONDS (default: 10) until all runs are finished")  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out the parsed options; return the exit code."""
+    if options.watch is not None and options.watch < 1:
+        raise UsageError(f"--watch {options.watch}: give at least 1 second.")
+    if not options.runs and not options.wandb:
+        raise UsageError("report: name a folder of runs, such as runs/quickstart, or --wandb ENTITY/PROJECT/SWEEP.")
+    return run_report(
+        [*options.runs, *map(restore, options.wandb)],
+        metric=options.metric,
+        baseline=options.baseline,
+        force=options.force,
+        output=options.output,
+        published=options.published,
+        watch=options.watch,
+    )
 
 
 def run_report(
@@ -41,7 +72,13 @@ def run_report(
     Raises:
         UserError: A folder has no finished run, the metric or baseline is unknown, or the published file is invalid.
     """
-    write = partial(_report, metric=metric, baseline=baseline, output=output, published=published)
+    # imported here because scipy and matplotlib take a while
+    from lit_cv.ablation.report.report import make_report
+    from lit_cv.ablation.report.watch import follow
+    from lit_cv.ablation.results.comparability import check
+    from lit_cv.ablation.results.study import load_study
+
+    write = partial(make_report, metric=metric, baseline=baseline, output=output, published=published)
     watching = watch is not None
     study = load_study(folders) if watch is None else follow(folders, watch, named=metric is not None, write=write)
     if study is None:
@@ -56,21 +93,3 @@ def run_report(
         print(files[0].read_text(encoding="utf-8").split("\n![")[0])
         print(*files, sep="\n")
     return 1 if refusals else 0
-
-
-def _report(
-    study: Study,
-    findings: Sequence[Finding],
-    *,
-    metric: str | None,
-    baseline: str | None,
-    output: Path | None,
-    published: Path | None,
-    refresh: int | None = None,
-) -> list[Path]:
-    name = choose_metric(study, metric)
-    maximize = is_maximized(study, name)
-    file = published or find_published(study, maximize=maximize)
-    numbers = load_published(file, study) if file else None
-    table = make_table(study, name, maximize=maximize, baseline=find_baseline(study, baseline), published=numbers)
-    return write_report(study, table, findings, numbers, output or study.folders[0] / "report", refresh)

@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lit_cv.ablation.executors.slurm_options import DEFAULT, Resources
 from lit_cv.ablation.sweep.plan import plan
 from lit_cv.ablation.sweep.sweep_file import load_sweep
 from lit_cv.cli import main
@@ -56,9 +55,11 @@ def test_a_machine_without_slurm_gets_an_error(sweep, monkeypatch):
 
 
 def test_options_of_another_executor_are_refused(sweep):
-    for settings in ({"executor": "slurm", "workers": 2}, {"resources": Resources(nodes=2)}):
-        with pytest.raises(UsageError, match="--executor"):
-            run_sweep(sweep, **{"preflight": lambda *_: None, "resources": DEFAULT, **settings})
+    message = "--workers needs --executor local or wandb; options of --executor slurm: --nodes, .*--max-parallel"
+    with pytest.raises(UsageError, match=message):
+        run_sweep(sweep, executor="slurm", workers=2, preflight=lambda *_: None)
+    with pytest.raises(UsageError, match="--nodes needs --executor slurm; options of --executor local: --workers"):
+        run_sweep(sweep, nodes=2, preflight=lambda *_: None)
     assert main(["sweep", str(sweep), "--executor=slurm", "--nodes=0"]) == 2
 
 

@@ -2,20 +2,22 @@
 
 import errno
 import os
-import shlex
 import shutil
 import signal
 import subprocess
 import time
+from argparse import Namespace
 from collections import deque
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
+from lit_cv.ablation.executors.base import Executor, Options
 from lit_cv.ablation.executors.processes import LOG, Lost, Process, Starter
 from lit_cv.ablation.executors.progress import Progress, Row
 from lit_cv.ablation.sweep.jobs import Job, Queue
+from lit_cv.ablation.sweep.sweep_file import Sweep
 from lit_cv.errors import UserError
 from lit_cv.runs.files import read_tail
 
@@ -57,7 +59,19 @@ class Running:
     starts: int = 0
 
 
-class LocalExecutor:
+def add_process_arguments(parser: Options) -> None:
+    """Declare the options of executors that start processes on this machine."""
+    parser.add_argument("--workers", type=int, help="runs at the same time (default: one per GPU, or one without GPUs)")
+    parser.add_argument(
+        "--gpus-per-run",
+        type=int,
+        default=1,
+        help="GPUs that each run sees (default: 1); it trains on all of them, and they share its batches, unless its "
+        "experiment sets trainer.devices",
+    )
+
+
+class LocalExecutor(Executor):
     """Runs several processes in parallel, each on its own GPUs and its share of the CPU threads.
 
     An existing OMP_NUM_THREADS is kept.
@@ -73,7 +87,8 @@ class LocalExecutor:
         UserError: Fewer GPUs are visible than one run needs, a number is below 1, or two options conflict.
     """
 
-    waits = True
+    name = "local"
+    summary = "processes on this machine"
 
     def __init__(
         self,
@@ -96,9 +111,21 @@ class LocalExecutor:
         self.workers = workers or max(1, packs * (runs_per_gpu or 1))
         processes = self.workers * (gpus_per_run if gpus else 1)
         self._threads = max(1, len(os.sched_getaffinity(0)) // processes)
-        self._free = deque(_slots(self.workers, gpus, gpus_per_run))
+        self._free = deque(slots(self.workers, gpus, gpus_per_run))
         self._metric = metric
         self.gpus = gpus_per_run * min(1.0, packs / self.workers)
+
+    @classmethod
+    def add_arguments(cls, parser: Options) -> None:
+        """Declare ``--workers``, ``--gpus-per-run`` and ``--runs-per-gpu``."""
+        add_process_arguments(parser)
+        parser.add_argument("--runs-per-gpu", type=int, help="small runs that share a GPU (default: 1)")
+
+    @classmethod
+    def from_options(cls, options: Namespace, sweep: Sweep) -> Self:
+        """Create the executor; the progress table shows the sweep's metric."""
+        metric = sweep.metric.name if sweep.metric else None
+        return cls(options.workers, options.gpus_per_run, options.runs_per_gpu, metric)
 
     def execute(self, queue: Queue) -> list[Job]:
         """Run the jobs of the queue and return the failed jobs. Ctrl-C ends all runs and is raised again.
@@ -125,10 +152,6 @@ class LocalExecutor:
                 if not ended:  # otherwise the next run starts without a pause
                     time.sleep(POLL_SECONDS)
         return failed
-
-    def preview(self, jobs: Sequence[Job]) -> str:
-        """Return the commands, one per line."""
-        return "\n".join(shlex.join(job.command) for job in jobs)
 
 
 def _start(starter: Starter, run: Running) -> None:
@@ -191,7 +214,7 @@ def visible_gpus() -> list[str]:
     return answer.stdout.split() if answer.returncode == 0 else []
 
 
-def _slots(workers: int, gpus: list[str], gpus_per_run: int) -> list[Slot]:
+def slots(workers: int, gpus: list[str], gpus_per_run: int) -> list[Slot]:
     """Return the place of each worker; workers share GPUs if there are more workers than GPUs."""
     if not gpus:
         return [Slot(f"CPU {i}") for i in range(workers)]

@@ -3,33 +3,65 @@
 import shlex
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Self
 
+from lit_cv.ablation.executors.base import Executor, Options, Task
 from lit_cv.ablation.executors.slurm_options import Resources
 from lit_cv.ablation.executors.slurm_queue import Submissions, call
 from lit_cv.ablation.sweep.jobs import Job, Queue
+from lit_cv.ablation.sweep.sweep_file import Sweep
+from lit_cv.errors import UsageError
 
 POLL_SECONDS = 10.0
 
 
-class SlurmExecutor:
+class SlurmExecutor(Executor):
     """Submits the jobs of a queue as one array job, ``sbatch <group>/slurm/sweep.sbatch``.
 
     ``<group>/slurm/commands`` holds the command of every run; a task runs the line with its number. Lines are only
     appended, so that a pending task still finds the line it was submitted for.
 
     Args:
-        name: Name of the Slurm jobs.
+        job_name: Name of the Slurm jobs.
         resources: Resources of each run.
     """
 
+    name = "slurm"
+    summary = "one array job on a Slurm cluster"
     waits = False
+    log_prefixes = ("srun: ", "slurmstepd")  # written if Slurm ends a run; the state already says so
 
-    def __init__(self, name: str, resources: Resources) -> None:
-        self.name, self.resources = name, resources
+    def __init__(self, job_name: str, resources: Resources) -> None:
+        self.job_name, self.resources = job_name, resources
         self.workers = resources.max_parallel or sys.maxsize
         self.gpus = float(resources.nodes * resources.gpus_per_node)
+
+    @classmethod
+    def add_arguments(cls, parser: Options) -> None:
+        """Declare one option per field of ``Resources``."""
+        Resources.add_arguments(parser)
+
+    @classmethod
+    def from_options(cls, options: Namespace, sweep: Sweep) -> Self:
+        """Create the executor; its jobs have the name of the sweep.
+
+        Raises:
+            UsageError: A number is too small, or a Bayesian sweep has no ``--max-parallel``.
+        """
+        resources = Resources.of(options)
+        if sweep.method == "bayes" and not resources.max_parallel:
+            raise UsageError(
+                "a Bayesian sweep learns from its runs; limit the number of parallel runs, --max-parallel."
+            )
+        return cls(sweep.name, resources)
+
+    @classmethod
+    def queued(cls, group: Path) -> dict[str, Task]:
+        """See ``Executor``; asks Slurm only if runs of the group were submitted."""
+        return Submissions(group).tasks()
 
     def preview(self, jobs: Sequence[Job]) -> str:
         """Return the script and the commands that would be submitted."""
@@ -84,7 +116,7 @@ class SlurmExecutor:
         wanted = self.resources
         limit = f"%{wanted.max_parallel}" if wanted.max_parallel else ""
         options = {
-            "job-name": self.name,
+            "job-name": self.job_name,
             "array": _ranges(sorted(numbers)) + limit,
             "nodes": wanted.nodes,
             "ntasks-per-node": wanted.tasks_per_node or max(1, wanted.gpus_per_node),

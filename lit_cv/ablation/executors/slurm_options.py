@@ -1,8 +1,9 @@
 """Slurm resources of a run, as command-line options."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from dataclasses import dataclass, fields
 
+from lit_cv.ablation.executors.base import Options
 from lit_cv.errors import UsageError
 
 
@@ -35,19 +36,20 @@ class Resources:
     grace: int = 120
 
     @classmethod
-    def add_arguments(cls, parser: ArgumentParser) -> None:
-        """Add one option per field to the parser."""
-        group = parser.add_argument_group("with --executor slurm, for each run")
-        group.add_argument("--nodes", type=int, default=cls.nodes, help="machines (default: 1)")
-        group.add_argument("--gpus-per-node", type=int, default=cls.gpus_per_node, help="GPUs per machine (default: 0)")
-        group.add_argument("--tasks-per-node", type=int, help="processes per machine (default: one per GPU, or one)")
-        group.add_argument("--cpus-per-task", type=int, help="cores and threads of each process (default: 1)")
-        group.add_argument("--time", help="time limit, such as 30 (minutes), 12:00:00 or 2-00 (two days)")
-        group.add_argument("--partition", help="partition (default: the cluster's)")
-        group.add_argument("--account", help="account to charge (default: yours)")
-        group.add_argument("--setup", metavar="LINE", help='shell line before the run, such as "module load cuda"')
-        group.add_argument("--max-parallel", type=int, metavar="N", help="runs at the same time (default: no limit)")
-        group.add_argument("--grace", type=int, default=cls.grace, metavar="SECONDS",
+    def add_arguments(cls, parser: Options) -> None:
+        """Declare one option per field."""
+        parser.add_argument("--nodes", type=int, default=cls.nodes, help="machines per run (default: 1)")
+        parser.add_argument(
+            "--gpus-per-node", type=int, default=cls.gpus_per_node, help="GPUs per machine (default: 0)"
+        )
+        parser.add_argument("--tasks-per-node", type=int, help="processes per machine (default: one per GPU, or one)")
+        parser.add_argument("--cpus-per-task", type=int, help="cores and threads of each process (default: 1)")
+        parser.add_argument("--time", help="time limit, such as 30 (minutes), 12:00:00 or 2-00 (two days)")
+        parser.add_argument("--partition", help="partition (default: the cluster's)")
+        parser.add_argument("--account", help="account to charge (default: yours)")
+        parser.add_argument("--setup", metavar="LINE", help='shell line before the run, such as "module load cuda"')
+        parser.add_argument("--max-parallel", type=int, metavar="N", help="runs at the same time (default: no limit)")
+        parser.add_argument("--grace", type=int, default=cls.grace, metavar="SECONDS",
                            help="time before the end of the time limit at which a run saves its state; must exceed "
                                 "the duration of a validation and a checkpoint (default: 120)")  # fmt: skip
 
@@ -65,6 +67,3 @@ class Resources:
             if number is not None and number < least:
                 raise UsageError(f"--{name.replace('_', '-')} {number}: give at least {least}.")
         return resources
-
-
-DEFAULT = Resources()

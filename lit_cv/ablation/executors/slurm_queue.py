@@ -2,41 +2,16 @@
 
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from lit_cv.ablation.executors.base import Task
 from lit_cv.errors import UserError
 from lit_cv.runs.files import read_json, write_json
 
 ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED", "NODE_FAIL", "OUT_OF_MEMORY"}
 ENDED |= {"PREEMPTED", "TIMEOUT"}
 FIELDS = ("ArrayJobID", "ArrayTaskID", "State", "Reason", "NodeList", "TimeUsed", "RestartCnt")
-
-
-@dataclass(frozen=True)
-class Task:
-    """A task of an array job as Slurm sees it.
-
-    Attributes:
-        name: ``<array job>_<task>``, the form that Slurm's commands accept.
-        state: Slurm's word, such as ``RUNNING``; empty if Slurm no longer knows the task.
-        reason: Reason why it is pending.
-        nodes: Nodes on which it runs or ran.
-        elapsed: Running time, ``[days-]hours:minutes:seconds`` or shorter.
-        restarts: Number of times it was requeued.
-    """
-
-    name: str
-    state: str = ""
-    reason: str = ""
-    nodes: str = ""
-    elapsed: str = ""
-    restarts: int = 0
-
-    @property
-    def active(self) -> bool:
-        """Whether the task is pending or running."""
-        return self.state != "" and self.state not in ENDED
 
 
 def call(*command: str) -> str:
@@ -90,7 +65,7 @@ def _queued() -> dict[str, Task]:
     )
     rows = ([word.strip() for word in line.split("|")] for line in output.splitlines())
     tasks = (
-        Task(f"{job}_{task}", state, reason, nodes, elapsed, int(restarts))
+        _task(f"{job}_{task}", state, reason, nodes, elapsed, int(restarts))
         for job, task, state, reason, nodes, elapsed, restarts, _ in rows
     )
     return {task.name: task for task in tasks}
@@ -111,4 +86,9 @@ def _accounted(jobs: Iterable[str]) -> dict[str, Task]:
     except UserError:
         return {}
     rows = (line.split("|") for line in output.splitlines())
-    return {name: Task(name, state.split()[0], "", nodes, elapsed) for name, state, nodes, elapsed in rows}
+    return {name: _task(name, state.split()[0], "", nodes, elapsed) for name, state, nodes, elapsed in rows}
+
+
+def _task(name: str, state: str, *details: Any) -> Task:
+    """Return a task; ``state`` is Slurm's word, such as ``OUT_OF_MEMORY``."""
+    return Task(name, state.lower().replace("_", " "), state not in ENDED, *details)

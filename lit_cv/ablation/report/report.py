@@ -12,14 +12,46 @@ from lit_cv.ablation.plots.plots import draw_all
 from lit_cv.ablation.report.page import CAPTIONS, page
 from lit_cv.ablation.report.web_table import arms_table, filters, runs_table
 from lit_cv.ablation.results.comparability import Finding
-from lit_cv.ablation.results.published import Published
+from lit_cv.ablation.results.published import Published, find_published, load_published
 from lit_cv.ablation.results.study import Arm, Study
-from lit_cv.ablation.results.tables import Table, comma_separated, latex, markdown
+from lit_cv.ablation.results.tables import Table, comma_separated, latex, make_table, markdown
 from lit_cv.ablation.sweep.labels import CONFIG, short_names, show_level
 from lit_cv.errors import UserError
 from lit_cv.runs.settings import canonical
 
 LOWER_IS_BETTER = re.compile(r"loss|error|seconds")
+
+
+def make_report(
+    study: Study,
+    findings: Sequence[Finding],
+    *,
+    metric: str | None = None,
+    baseline: str | None = None,
+    output: Path | None = None,
+    published: Path | None = None,
+    refresh: int | None = None,
+) -> list[Path]:
+    """Write the report of a study; see ``lit_cv.commands.report.run_report``.
+
+    Args:
+        study: The runs.
+        findings: Findings about their comparability.
+        metric: Logged name, or None.
+        baseline: ``key=value`` pairs of an arm, or None.
+        output: Folder of the report, or None.
+        published: CSV with published numbers, or None.
+        refresh: Seconds until the page reloads itself, or None.
+
+    Returns:
+        The written files, ``report.md`` first.
+    """
+    name = choose_metric(study, metric)
+    maximize = is_maximized(study, name)
+    file = published or find_published(study, maximize=maximize)
+    numbers = load_published(file, study) if file else None
+    table = make_table(study, name, maximize=maximize, baseline=find_baseline(study, baseline), published=numbers)
+    return write_report(study, table, findings, numbers, output or study.folders[0] / "report", refresh)
 
 
 def choose_metric(study: Study, wanted: str | None) -> str:

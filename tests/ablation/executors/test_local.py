@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lit_cv.ablation.executors.local import LocalExecutor, Slot, _slots
+from lit_cv.ablation.executors.local import LocalExecutor, Slot, slots
 from lit_cv.ablation.sweep.plan import plan
 from lit_cv.ablation.sweep.sweep_file import load_sweep
 from lit_cv.commands.sweep import run_sweep
@@ -261,8 +261,8 @@ def command_line(pid):
 
 def test_workers_get_groups_of_gpus_and_share_them_if_there_are_more_workers():
     pairs = [Slot("GPU 0,1", {"CUDA_VISIBLE_DEVICES": "0,1"}), Slot("GPU 2,3", {"CUDA_VISIBLE_DEVICES": "2,3"})]
-    assert _slots(2, ["0", "1", "2", "3"], 2) == pairs
-    assert [slot.name for slot in _slots(3, ["4", "7"], 1)] == ["GPU 4", "GPU 7", "GPU 4"]
+    assert slots(2, ["0", "1", "2", "3"], 2) == pairs
+    assert [slot.name for slot in slots(3, ["4", "7"], 1)] == ["GPU 4", "GPU 7", "GPU 4"]
 
 
 def test_one_worker_per_group_of_visible_gpus(monkeypatch):

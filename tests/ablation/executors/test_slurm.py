@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from lit_cv.ablation.executors.slurm import SlurmExecutor
-from lit_cv.ablation.executors.slurm_options import DEFAULT, Resources
+from lit_cv.ablation.executors.slurm_options import Resources
 from lit_cv.ablation.executors.slurm_queue import _accounted
 from lit_cv.ablation.results.study import Run
 from lit_cv.ablation.sweep.jobs import FixedQueue, Job
@@ -42,9 +42,7 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
 
 
 def submit(file: Path, **resources: object) -> int:
-    return run_sweep(
-        file, executor="slurm", resources=Resources(**resources), preflight=lambda *_: None  # type: ignore[arg-type]
-    )  # fmt: skip
+    return run_sweep(file, executor="slurm", preflight=lambda *_: None, **resources)
 
 
 def states(file: Path, capsys: pytest.CaptureFixture[str]) -> list[tuple[str, str]]:
@@ -100,7 +98,7 @@ def test_runs_are_submitted_once_and_their_ends_are_reported(
 
     wait_for(lambda: "COMPLETED" in slurm("sacct", "-X", "-n", "-j", f"{job}_0", "-o", "State"), "the accounting")
     accounted = _accounted([job])
-    assert [accounted[f"{job}_{task}"].state for task in (0, 1, 2)] == ["COMPLETED", "CANCELLED", "TIMEOUT"]
+    assert [accounted[f"{job}_{task}"].state for task in (0, 1, 2)] == ["completed", "cancelled", "timeout"]
     with monkeypatch.context() as without_accounting:
         without_accounting.setenv("PATH", "/nowhere")
         assert _accounted([job]) == {}
@@ -149,7 +147,7 @@ def test_runs_that_depend_on_results_are_submitted_one_after_another(
 ) -> None:
     monkeypatch.setattr("lit_cv.ablation.executors.slurm.POLL_SECONDS", 0.2)
     jobs = plan(load_sweep(fake_sweep([0.1, 0.2])))
-    assert SlurmExecutor("sleepers", DEFAULT).execute(OneByOne(jobs)) == []
+    assert SlurmExecutor("sleepers", Resources()).execute(OneByOne(jobs)) == []
     submitted = json.loads(Path("runs/study/slurm/jobs.json").read_text())
     assert [list(runs.values()) for runs in submitted.values()] == [[job.folder.name] for job in jobs]
 
