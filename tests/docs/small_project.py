@@ -1,0 +1,130 @@
+"""A copy of the project in which documented commands run as they are written, on small settings.
+
+Its experiments take two steps on a few generated images; sweeps, commands and paths are those of the project. A run's
+folder that is named in a page, such as `runs/quickstart-ssd/1f2e3d4c5b`, means the newest run of that group.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from doc_blocks import ROOT, Block, words_of
+from doc_parsing import dry_run
+
+from lit_cv.ablation.processes import Forked, Server
+
+SECONDS = 120  # that one command may take
+RUN = re.compile(r"runs/([\w-]+)/[0-9a-f]{10}\b")
+TRAINER = {
+    "accelerator": "cpu",
+    "max_steps": 2,
+    "val_check_interval": 2,
+    "log_every_n_steps": 1,
+    "num_sanity_val_steps": 0,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
+DATA = {"shapes": {"train": 6, "val": 2, "size": 64}, "batch_size": 2, "num_workers": 0}
+NETWORK = {"weights": None, "min_size": 64, "max_size": 64, "roi_batch": 16, "windows": 16}
+NETWORK |= {"rpn_post_nms_train": 50, "rpn_post_nms_test": 20}
+
+
+class SmallProject:
+    """The copy, and a process that has imported the project once and forks each command.
+
+    Args:
+        folder: an empty folder for it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        shutil.copytree(ROOT / "sweeps", folder / "sweeps")
+        for file in sorted(ROOT.glob("experiments/*/*.yaml")):
+            copy = folder / file.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(yaml.safe_dump(small(yaml.safe_load(file.read_text()))))
+        self._own = {path.name for path in folder.iterdir()}
+        here = Path.cwd()
+        os.chdir(folder)  # the server and its runs stay there
+        try:
+            self._server = Server(dict(os.environ) | {"WANDB_MODE": "disabled", "LITCV_CACHE": str(folder / ".cache")})
+        finally:
+            os.chdir(here)
+        self._logs = 0
+
+    def close(self) -> None:
+        """End the process."""
+        self._server.close()
+
+    def run_page(self, blocks: Sequence[Block]) -> list[str]:
+        """Write the files of a page and run its blocks marked `run`, in order; return the output of each command.
+
+        Raises:
+            AssertionError: a command fails; with the end of its output.
+        """
+        for path in self.folder.iterdir():
+            if path.name not in self._own and path.name != ".cache":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        said = []
+        for block in blocks:
+            if block.title:
+                file = self.folder / block.title
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text("\n".join(block.lines) + "\n")
+            if block.is_shell and block.marker == "run":
+                said += [self._run(command, block.place) for command in block.commands]
+        return said
+
+    def _run(self, command: str, place: str) -> str:
+        environment, (program, *args) = words_of(command)
+        if program == "make":
+            lines = [line for line in dry_run(args) if line.startswith(".venv/bin/litcv ")]
+            assert lines, f"{place}: `{command}` runs no litcv"
+            return "\n".join(self._run(line.removeprefix(".venv/bin/"), place) for line in lines)
+        if program == "python" and args[:2] == ["-m", "lit_cv"]:
+            program, args = "litcv", args[2:]
+        if program == "litcv":
+            code, output = self._litcv([self._with_runs(arg) for arg in args], environment)
+        else:
+            done = subprocess.run(
+                ["bash", "-c", command], cwd=self.folder, capture_output=True, text=True, timeout=SECONDS
+            )
+            code, output = done.returncode, done.stdout + done.stderr
+        assert code == 0, f"{place}: `{command}` exits with {code}:\n{output[-3000:]}"
+        return output
+
+    def _with_runs(self, arg: str) -> str:
+        """The argument with the newest run of its group in the place of the run that it names."""
+        named = RUN.search(arg)
+        if named is None or (self.folder / named[0]).exists():
+            return arg
+        runs = sorted((self.folder / "runs" / named[1]).glob("*/run.json"), key=lambda file: file.stat().st_mtime)
+        assert runs, f"{named[0]}: no earlier command of the page has made a run of this group"
+        return arg.replace(named[0], f"runs/{named[1]}/{runs[-1].parent.name}")
+
+    def _litcv(self, args: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
+        self._logs += 1
+        log = self.folder / ".cache" / f"{self._logs}.log"
+        log.parent.mkdir(exist_ok=True)
+        run, end = Forked(self._server, list(args), dict(environment), log), time.monotonic() + SECONDS
+        while (code := run.poll()) is None:
+            if time.monotonic() > end:
+                run.kill()
+                return 1, f"{log.read_text()}\nIt took more than {SECONDS} seconds."
+            time.sleep(0.01)
+        return code, log.read_text()
+
+
+def small(config: dict[str, Any]) -> dict[str, Any]:
+    """Return an experiment that takes two steps on a few generated images."""
+    data, network = config["data"]["init_args"], config["model"]["init_args"]["network"]["init_args"]
+    data |= DATA
+    network |= {key: value for key, value in NETWORK.items() if key in network}
+    config["trainer"] |= TRAINER
+    return config
