@@ -16,8 +16,8 @@ import torch
 from timing import median_seconds, write
 from torch import Tensor
 
-from lit_cv.bench import device_name
-from lit_cv.models.language_model import LanguageModel
+from lit_cv.bench.cost import device_name
+from lit_cv.models.rcnn.language_model import LanguageModel
 from lit_cv.ops.vocabulary import END, START
 
 REGIONS, WORDS, VOCABULARY, FEATURES, HIDDEN, BEAM = 300, 15, 10_000, 4096, 512, 3

@@ -27,7 +27,7 @@ import numpy as np
 import orjson
 from timing import hardware, write
 
-from datamodules.coco_files import CATEGORIES
+from datamodules.coco.files import CATEGORIES
 
 IMAGES, OBJECTS, WIDTH, HEIGHT = 118_287, 860_001, 640, 480
 CROWDS, SECOND_POLYGON = 0.012, 0.09  # shares of the objects

@@ -26,8 +26,8 @@ from torch import Tensor
 from torchmetrics.detection import MeanAveragePrecision
 
 from lit_cv.metrics import COCOAveragePrecision
-from lit_cv.metrics.shapes import mask_columns
-from lit_cv.ops.runs import MaskRuns, decode_masks
+from lit_cv.metrics.instance_columns import mask_columns
+from lit_cv.ops.mask_runs import MaskRuns, decode_masks
 
 HEIGHT, WIDTH, CLASSES, OBJECTS, BATCH = 480, 640, 80, 8, 8
 TARGET_RATIO = 1 / 20

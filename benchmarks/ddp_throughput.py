@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from train_step import CLASSES, SIZES, make_batch
 
-from lit_cv.bench import device_name
+from lit_cv.bench.cost import device_name
 from lit_cv.models import FasterRCNN
-from lit_cv.ops.ranks import global_batch
+from lit_cv.ops.global_batch import global_batch
 
 PROCESSES = 2
 BACKBONE = "mobilenet_v3_large"

@@ -34,12 +34,13 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from datamodules import Shapes, VOCDetectionDataModule
-from datamodules.annotations import ImageRecord, open_annotations
-from datamodules.dataset import DetectionDataset
-from datamodules.loader import Loader, collate
-from datamodules.sampling import TrainBatches
-from datamodules.shapes import CLASS_NAMES, write_voc
-from lit_cv.bench import device_name
+from datamodules.boxes.dataset import DetectionDataset
+from datamodules.loading.loader import Loader, collate
+from datamodules.loading.sampling import TrainBatches
+from datamodules.shapes.scenes import CLASS_NAMES
+from datamodules.voc.generated import write_voc
+from datamodules.voc.packed_voc import ImageRecord, open_annotations
+from lit_cv.bench.cost import device_name
 
 BATCH = 16
 

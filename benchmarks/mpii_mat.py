@@ -25,8 +25,9 @@ import numpy as np
 import scipy
 
 from datamodules import MPIIPoseDataModule
-from datamodules.mpii_files import read_mat
-from datamodules.stick_figures import MAT, Person, write_mpii_mat
+from datamodules.pose.generated import MAT, write_mpii_mat
+from datamodules.pose.mpii_files import read_mat
+from datamodules.shapes.figures import Person
 
 PEOPLE, LABELLED, IMAGES_OF_A_VIDEO = 1.6, 0.72, 6
 WIDTH, HEIGHT = 1280, 720

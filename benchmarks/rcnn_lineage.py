@@ -20,9 +20,9 @@ from timing import median_seconds, write
 from torch import Tensor, nn
 from torchvision.io import ImageReadMode, decode_image
 
-from lit_cv.bench import device_name, stage_seconds
+from lit_cv.bench.cost import device_name, stage_seconds
 from lit_cv.models import RCNN, FasterRCNN, FastRCNN, SlidingWindowDetector
-from lit_cv.models.proposals import ProposalDetector, propose
+from lit_cv.models.rcnn.proposals import ProposalDetector, propose
 
 CLASSES, BACKBONE = 21, "squeezenet1_0"
 # Without proposals: Girshick 2015 (arXiv:1504.08083), Table 4. With proposals: Stanford CS231n 2017, lecture 11.

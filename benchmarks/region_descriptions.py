@@ -24,7 +24,7 @@ import numpy as np
 import orjson
 
 from datamodules import VisualGenomeDataModule
-from datamodules.visual_genome_files import DENSECAP, FOLDERS, IMAGES, REGIONS
+from datamodules.visual_genome.files import DENSECAP, FOLDERS, IMAGES, REGIONS
 
 REGIONS_OF_AN_IMAGE, WORDS = 50, 60_000
 WIDTH, HEIGHT = 800, 600

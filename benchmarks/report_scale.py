@@ -23,11 +23,10 @@ import yaml
 from timing import write
 
 REPOSITORY = Path(__file__).parents[1]
-sys.path.insert(0, str(REPOSITORY / "tests" / "ablation"))
+sys.path.insert(0, str(REPOSITORY))
 
-from fake_project import write_run  # noqa: E402
-
-from lit_cv.runs import write_json  # noqa: E402
+from lit_cv.runs.files import write_json  # noqa: E402
+from tests.helpers.fake_project import write_run  # noqa: E402
 
 EXPERIMENT = "experiments/voc/faster_rcnn_squeezenet.yaml"
 RATE, BACKBONE = "model.optimizer.lr", "model.network.backbone"

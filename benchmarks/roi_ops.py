@@ -16,7 +16,7 @@ from timing import median_seconds, write
 from torch import Tensor
 from torchvision.ops import roi_align, roi_pool
 
-from lit_cv.bench import device_name
+from lit_cv.bench.cost import device_name
 from lit_cv.ops.roi import RoIOp, pool_rois
 
 REGIONS, CHANNELS, HEIGHT, WIDTH, STRIDE, BINS = 512, 256, 38, 50, 16, 7

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.segmentation import fcn_resnet50
 
-from lit_cv.bench import device_name
+from lit_cv.bench.cost import device_name
 from lit_cv.models import FCN
 
 CLASSES = 21

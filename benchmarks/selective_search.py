@@ -31,9 +31,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from datamodules import VOCDetectionDataModule
-from lit_cv.bench import device_name
+from lit_cv.bench.cost import device_name
 from lit_cv.ops.boxes import pairwise_iou
-from lit_cv.ops.selective_search import STRATEGIES, Mode, selective_search
+from lit_cv.ops.selective_search.search import STRATEGIES, Mode, selective_search
 
 SERVER = """
 import json, sys, time

@@ -18,7 +18,7 @@ from timing import synchronise
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from lit_cv.bench import device_name
+from lit_cv.bench.cost import device_name
 from lit_cv.models import SlidingWindowSegmenter
 
 RESULTS = Path(__file__).parent / "results"

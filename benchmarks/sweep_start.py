@@ -20,10 +20,10 @@ from pathlib import Path
 from lightning.pytorch import Callback, LightningModule, Trainer
 from timing import write
 
-from lit_cv.ablation.jobs import FixedQueue, Job
-from lit_cv.ablation.local import LocalExecutor
-from lit_cv.ablation.sweep import Trial
-from lit_cv.runs import run_folder
+from lit_cv.ablation.executors.local import LocalExecutor
+from lit_cv.ablation.sweep.jobs import FixedQueue, Job
+from lit_cv.ablation.sweep.sweep_file import Trial
+from lit_cv.runs.folder import run_folder
 
 CONFIG = Path(__file__).resolve().parents[1] / "experiments/quickstart/ssd.yaml"
 SHORT = ("--trainer.max_steps=30", "--trainer.val_check_interval=30", "--trainer.callbacks+=sweep_start.FirstBatch")

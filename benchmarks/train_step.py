@@ -19,9 +19,9 @@ from torchvision.models.detection import faster_rcnn as peer
 from torchvision.models.detection.mask_rcnn import MaskRCNN as PeerMaskRCNN
 from torchvision.ops import MultiScaleRoIAlign
 
-from lit_cv.bench import device_name
+from lit_cv.bench.cost import device_name
 from lit_cv.models import FasterRCNN, MaskRCNN
-from lit_cv.ops.runs import encode_masks
+from lit_cv.ops.mask_runs import encode_masks
 
 CLASSES = 91
 SIZES = {"mobilenet_v3_large": (320, 640), "resnet50": (800, 1333)}

@@ -14,7 +14,7 @@ from timing import median_seconds, write
 from torch import Tensor
 from torch.nn import functional as F
 
-from lit_cv.bench import device_name
+from lit_cv.bench.cost import device_name
 from lit_cv.ops.upsampling import bed_of_nails, max_unpool
 
 SHAPE = (8, 64, 56, 56)

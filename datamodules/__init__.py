@@ -4,16 +4,16 @@ import os
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # its import asks the network for a newer version otherwise
 
-from datamodules.coco import COCODetectionDataModule, COCOInstanceDataModule, COCOKeypointDataModule
+from datamodules.boxes.proposals import Proposals
+from datamodules.coco.datamodules import COCODetectionDataModule, COCOInstanceDataModule, COCOKeypointDataModule
 from datamodules.folder import ImageFolderDataModule
-from datamodules.lsp import LSPPoseDataModule
-from datamodules.mpii import MPIIPoseDataModule
-from datamodules.proposals import Proposals
-from datamodules.shapes import Shapes
-from datamodules.visual_genome import VisualGenomeDataModule
-from datamodules.voc import VOCDetectionDataModule
-from datamodules.voc_localization import VOCLocalizationDataModule
-from datamodules.voc_segmentation import VOCSegmentationDataModule
+from datamodules.pose.lsp import LSPPoseDataModule
+from datamodules.pose.mpii import MPIIPoseDataModule
+from datamodules.shapes.settings import Shapes
+from datamodules.visual_genome.datamodule import VisualGenomeDataModule
+from datamodules.voc.detection import VOCDetectionDataModule
+from datamodules.voc.localization import VOCLocalizationDataModule
+from datamodules.voc.segmentation import VOCSegmentationDataModule
 
 __all__ = [
     "COCODetectionDataModule",

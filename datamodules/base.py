@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from datamodules.defects import Defect, Listed, Survey
-from datamodules.loader import Loader, Sample
-from datamodules.packed import P
-from datamodules.sampling import EvalBatches, TrainBatches, derangement
+from datamodules.loading.loader import Loader, Sample
+from datamodules.loading.packed import P
+from datamodules.loading.sampling import EvalBatches, TrainBatches, derangement
 from lit_cv.errors import UserError
 
 SPLITS = ("train", "val", "test")

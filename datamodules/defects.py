@@ -93,3 +93,11 @@ def box_defects(file: Path, name: Callable[[int], str], boxes: ArrayLike, sizes:
         width, height = limits[index, :2].tolist()
         defects.append(Defect(file, f"the box {box} of {name(index)} in {width:g}x{height:g} pixels {what}", kind))
     return defects
+
+
+Report = Callable[[UserError], None]
+
+
+def stop(error: UserError) -> None:
+    """The `Report` of a reader that shall not go on."""
+    raise error

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 from datamodules.base import SPLITS, DataModule
-from datamodules.decode import check_size, read_image
 from datamodules.defects import Defect, Listed
-from datamodules.pool import Pool
+from datamodules.loading.decode import check_size, read_image
+from datamodules.loading.pool import Pool
 from lit_cv.errors import UserError
 
 

@@ -6,9 +6,9 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import Dataset
 
-from datamodules.dataset import to_tensor
-from datamodules.decode import read_image
-from datamodules.loader import PlainLoader, Sample, collate
+from datamodules.boxes.dataset import to_tensor
+from datamodules.loading.decode import read_image
+from datamodules.loading.loader import PlainLoader, Sample, collate
 from lit_cv.errors import UserError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")

@@ -1,7 +1,5 @@
 """The one exception for what a user can mend."""
 
-from collections.abc import Callable
-
 
 class UserError(Exception):
     """An expected failure: its text is one sentence that names the file (or option) and the mend.
@@ -14,10 +12,4 @@ class UsageError(UserError):
     """A mistake on the command line: the front door exits with 2."""
 
 
-Report = Callable[[UserError], None]
 """Whom a reader tells of what it cannot use; it leaves that out and goes on, unless the call raises."""
-
-
-def stop(error: UserError) -> None:
-    """The `Report` of a reader that shall not go on."""
-    raise error

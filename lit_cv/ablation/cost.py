@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lit_cv.ablation.jobs import Job
-from lit_cv.ablation.results import read_json
-from lit_cv.ablation.values import CONFIG, duration
+from lit_cv.ablation.sweep.jobs import Job
+from lit_cv.ablation.sweep.labels import CONFIG, duration
 from lit_cv.errors import UserError
-from lit_cv.runs import merged_arguments, run_folder, split_arguments
+from lit_cv.runs.files import read_json
+from lit_cv.runs.folder import run_folder
+from lit_cv.runs.settings import merged_arguments, split_arguments
 
 TIMED = (5, 25)  # steps of the two short runs; their difference leaves out what a start costs
 WEIGHED = 20  # folders whose size is looked at

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from lit_cv.ablation.jobs import Job
-from lit_cv.ablation.slurm_queue import Submissions, Task
-from lit_cv.ablation.tail import read_tail
+from lit_cv.ablation.executors.slurm_queue import Submissions, Task
+from lit_cv.ablation.sweep.jobs import Job
+from lit_cv.runs.files import read_tail
 
 OF_SLURM = ("srun: ", "slurmstepd")  # what Slurm adds to the log of a run that it ends; the state says it
 

@@ -5,6 +5,6 @@ from lit_cv.callbacks.finetune import FinetuneBackbone
 from lit_cv.callbacks.phases import TrainingPhases
 from lit_cv.callbacks.pictures import Pictures
 from lit_cv.callbacks.predictions import PredictionWriter
-from lit_cv.callbacks.region_stages import RegionStages
+from lit_cv.callbacks.rcnn_stages.callback import RegionStages
 
 __all__ = ["AlternatingTraining", "FinetuneBackbone", "Pictures", "PredictionWriter", "RegionStages", "TrainingPhases"]

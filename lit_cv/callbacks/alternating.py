@@ -8,9 +8,9 @@ from typing import Any, cast
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from lit_cv.callbacks.phases import Part, freeze_only, refuse_strategy
+from lit_cv.callbacks.freezing import Part, freeze_only, refuse_strategy
 from lit_cv.errors import UserError
-from lit_cv.models.two_stage_detector import TwoStageDetector
+from lit_cv.models.rcnn.two_stage import TwoStageDetector
 
 State = dict[str, Tensor]
 FROZEN = (("roi_heads",), ("rpn",), ("backbone", "roi_heads"), ("backbone", "rpn"))  # in each of the four steps

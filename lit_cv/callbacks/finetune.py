@@ -5,7 +5,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
-from lit_cv.callbacks.phases import Part, refuse_strategy
+from lit_cv.callbacks.freezing import Part, refuse_strategy
 from lit_cv.errors import UserError
 
 

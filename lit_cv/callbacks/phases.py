@@ -1,13 +1,11 @@
 """Training in phases: a classifier on fixed features, then both heads, then everything."""
 
-from collections.abc import Collection, Mapping
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
+from lit_cv.callbacks.freezing import Part, freeze_only, refuse_strategy
 from lit_cv.errors import UserError
 
 PARTS = ("backbone", "class_head", "box_head")
@@ -68,47 +66,3 @@ class TrainingPhases(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the network as it was found, however short the training was."""
         freeze_only(self._parts, ())
-
-
-def refuse_strategy(callback: Callback, trainer: Trainer) -> None:
-    """Raise a ``UserError`` where a callback freezes parameters and the strategy cannot do without their gradients."""
-    plain_ddp = isinstance(trainer.model, DistributedDataParallel) and not trainer.model.find_unused_parameters
-    if plain_ddp or isinstance(trainer.strategy, ModelParallelStrategy):
-        raise UserError(
-            f"{type(callback).__name__} freezes parameters, which neither plain ddp nor fsdp2 can do without: "
-            "set trainer.strategy to ddp_find_unused_parameters_true."
-        )
-
-
-class Part:
-    """A part of a network that can be frozen and be given back its state."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-        self.trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        self.modes = [(layer, layer.training) for layer in module.modules()]
-        self.frozen = False
-
-    def freeze(self) -> None:
-        """Stop its training, and put it into eval mode."""
-        # Every time: something else may have called train() in between.
-        self.frozen = True
-        self.module.requires_grad_(False).eval()
-
-    def thaw(self) -> None:
-        """Undo ``freeze``."""
-        if self.frozen:
-            self.frozen = False
-            for parameter in self.trainable:
-                parameter.requires_grad_(True)
-            for layer, training in self.modes:
-                layer.training = training
-
-
-def freeze_only(parts: Mapping[str, Part], frozen: Collection[str]) -> None:
-    """Freeze the parts with these names and give the others back their state."""
-    for name, part in parts.items():
-        if name in frozen:
-            part.freeze()
-        else:
-            part.thaw()

@@ -6,7 +6,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 
-from lit_cv.drawing import side_by_side, write_png
+from lit_cv.renderers.canvas import side_by_side, write_png
 
 
 class Pictures(Callback):

@@ -9,7 +9,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_cv.errors import UserError
-from lit_cv.metrics.gather import gather
+from lit_cv.metrics.base import gather
 
 
 class PredictionWriter(Callback):

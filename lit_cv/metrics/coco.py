@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lit_cv.metrics.base import Array, ImageMetric, ImageRecord, check_labels
 from lit_cv.metrics.coco_tables import COCO_SIGMAS, IouType, evaluate
-from lit_cv.metrics.gather import Array, ImageMetric, ImageRecord, check_labels
-from lit_cv.metrics.shapes import MASK_COLUMNS, keypoint_column, mask_columns
+from lit_cv.metrics.instance_columns import MASK_COLUMNS, keypoint_column, mask_columns
 
 # Along the last two axes of the tables that `evaluate` returns.
 _SIZES = ("all", "small", "medium", "large")
@@ -26,7 +26,7 @@ class COCOAveragePrecision(ImageMetric):
     (small < 32² ≤ medium < 96² ≤ large, in square pixels).
 
     Besides what `ImageMetric.update` takes, predictions and targets have their masks for "segm" (see
-    `lit_cv.metrics.shapes.mask_columns`) and `keypoints` (N, K, 3) for "keypoints": x and y in pixels and of targets a
+    `instance_columns.mask_columns`) and `keypoints` (N, K, 3) for "keypoints": x and y in pixels and of targets a
     flag that is 0 where a joint is not labelled; the third number of predictions is not looked at. For
     both, targets need `area`, in square pixels: COCO's is the mask's.
 

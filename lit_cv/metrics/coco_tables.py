@@ -8,7 +8,7 @@ from typing import Any, Literal
 import hotcoco
 import numpy as np
 
-from lit_cv.metrics.gather import Array, Evaluation
+from lit_cv.metrics.base import Array, Evaluation
 
 IouType = Literal["bbox", "segm", "keypoints"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lit_cv.metrics.gather import Array, ImageMetric, gather
+from lit_cv.metrics.base import Array, ImageMetric, gather
 from lit_cv.metrics.meteor import Pair, exact_match_meteor, find_meteor, meteor
 
 IOUS = (0.3, 0.4, 0.5, 0.6, 0.7)

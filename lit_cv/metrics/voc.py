@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_cv.metrics.gather import Array, Evaluation, ImageMetric, check_labels
+from lit_cv.metrics.base import Array, Evaluation, ImageMetric, check_labels
 
 # k / 10 is rounded just as true positives / positives is, so a recall of exactly 3/10 reaches the third point.
 _ELEVEN_RECALLS = np.arange(11) / 10

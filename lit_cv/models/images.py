@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from lit_cv.models.network import Target
-from lit_cv.ops.ranks import largest_size
+from lit_cv.ops.global_batch import largest_size
 
 Size = tuple[int, int]
 

@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lit_cv.errors import UserError
-from lit_cv.models.backbones import VGG_LAYOUTS, Norm, build_trunk
-from lit_cv.models.heads import average_pool, fully_connected
+from lit_cv.models.backbones.classifier_ends import POOLED, Head, backbone_head
+from lit_cv.models.backbones.families import VGG_LAYOUTS
+from lit_cv.models.backbones.trunk import Norm, build_trunk
 from lit_cv.models.images import ImageBatch, batch_images
+from lit_cv.models.layers.fully_connected import average_pool, fully_connected
 from lit_cv.models.network import Network, Target, evaluating
-from lit_cv.models.region_heads import POOLED, Head, backbone_head
 from lit_cv.ops.boxes import take
 
 BoxHead = Literal["agnostic", "per_class"]
@@ -68,7 +69,7 @@ class LocalizationNet(Network):
 
     Args:
         num_classes: Number of classes C, without a background.
-        backbone: A name of ``lit_cv.models.backbones.NAMES`` or ``timm/<name>``.
+        backbone: A name of ``lit_cv.models.backbones.families.NAMES`` or ``timm/<name>``.
         weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
         box_head: ``agnostic``: one box for all classes (the paper's single-class regression, SCR); ``per_class``: a box
             for each class (PCR).

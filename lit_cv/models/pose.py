@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lit_cv.models.backbones import Norm, build_trunk
-from lit_cv.models.heads import average_pool, fully_connected
+from lit_cv.models.backbones.trunk import Norm, build_trunk
 from lit_cv.models.images import ImageBatch, batch_images
+from lit_cv.models.layers.fully_connected import average_pool, fully_connected
 from lit_cv.models.network import Network, Target, evaluating
-from lit_cv.ops.ranks import shared_count
+from lit_cv.ops.global_batch import shared_count
 
 Loss = Literal["l2", "l1", "smooth_l1"]
 
@@ -57,7 +57,7 @@ class PoseNet(Network):
 
     Args:
         num_joints: K.
-        backbone: A name of ``lit_cv.models.backbones.NAMES`` or ``timm/<name>``.
+        backbone: A name of ``lit_cv.models.backbones.families.NAMES`` or ``timm/<name>``.
         weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
         loss: See above.
         beta: Of ``smooth_l1``, in sides of the crop; the default is 4.5 pixels of 224.

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms, nms
 
-from lit_cv.ops.draws import uniform
-from lit_cv.ops.ranks import rank
+from lit_cv.ops.global_batch import rank
+from lit_cv.ops.global_random import uniform
 
 Weights = tuple[float, float, float, float]
 

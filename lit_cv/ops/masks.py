@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
-from lit_cv.ops.runs import MaskRuns, decode_masks, encode_masks, select_masks
+from lit_cv.ops.mask_runs import MaskRuns, decode_masks, encode_masks, select_masks
 
 PIXELS_AT_ONCE = 2**24  # of pasted masks; bounds their memory
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lit_cv.ops.runs import MaskRuns, select_masks
+from lit_cv.ops.mask_runs import MaskRuns, select_masks
 
 Objects = Mapping[str, Any]
 """Tensors, lists of text, and masks as runs under ``MASK_KEYS``."""

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_cv.ops.compiled import compiled
-from lit_cv.ops.runs import MaskRuns
+from lit_cv.ops.mask_runs import MaskRuns
 
 # Of each byte the low 6 bits are used: 5 of the number, and whether more follow; 48 makes it printable.
 _BITS, _SIGN, _MORE, _PRINTABLE = 5, 0x10, 0x20, 48

@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from lit_cv.drawing import Picture, write_png
 from lit_cv.ops.objects import Objects
+from lit_cv.ops.palette import Picture
+from lit_cv.renderers.canvas import write_png
 
 
 class Renderer(ABC):

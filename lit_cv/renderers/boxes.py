@@ -5,9 +5,10 @@ from typing import Any
 
 from torch import Tensor
 
-from lit_cv.drawing import Picture, draw_boxes
 from lit_cv.ops.objects import Objects, rows_of
+from lit_cv.ops.palette import Picture
 from lit_cv.renderers.base import Renderer
+from lit_cv.renderers.canvas import draw_boxes
 
 
 class BoxRenderer(Renderer):

@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lit_cv.drawing import Picture, enlarged, legible_zoom, outline_boxes, strong_color, tint
+from lit_cv.ops.mask_runs import decode_masks
 from lit_cv.ops.objects import Objects, masks_of
+from lit_cv.ops.palette import Picture
 from lit_cv.ops.rle import compress_masks
-from lit_cv.ops.runs import decode_masks
 from lit_cv.renderers.boxes import BoxRenderer
+from lit_cv.renderers.canvas import enlarged, legible_zoom, outline_boxes, strong_color, tint
 from lit_cv.renderers.poses import PoseRenderer
 
 _HALF = 0.5  # of a pixel: between the corner of the image, from which instances are measured, and its first centre

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lit_cv.drawing import VOID, Picture, draw_mask, write_mask
 from lit_cv.ops.objects import Objects
+from lit_cv.ops.palette import VOID, Picture
 from lit_cv.renderers.base import Renderer
+from lit_cv.renderers.canvas import draw_mask, write_mask
 
 
 class MaskRenderer(Renderer):

@@ -5,9 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lit_cv.drawing import Picture, enlarged, legible_zoom, outline_boxes, strong_color
 from lit_cv.ops.objects import Objects, rows_of
+from lit_cv.ops.palette import Picture
 from lit_cv.renderers.boxes import BoxRenderer
+from lit_cv.renderers.canvas import enlarged, legible_zoom, outline_boxes, strong_color
 
 
 class PhraseRenderer(BoxRenderer):

@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from lit_cv.drawing import Picture, enlarged, legible_zoom
 from lit_cv.ops.objects import Objects
+from lit_cv.ops.palette import Picture
 from lit_cv.renderers.base import Renderer
+from lit_cv.renderers.canvas import enlarged, legible_zoom
 
 RIGHT, LEFT, MIDDLE = (255, 120, 0), (0, 170, 255), (90, 230, 90)  # RGB
 _EDGE = (0, 0, 0)

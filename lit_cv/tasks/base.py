@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from lit_cv.errors import UserError
 from lit_cv.metrics.mean import ExactMean
 from lit_cv.models.network import Network
-from lit_cv.ops.ranks import global_batch
+from lit_cv.ops.global_batch import global_batch
 from lit_cv.renderers import Renderer
-from lit_cv.sharding import FullySharded, shard
 from lit_cv.tasks.schedules import WarmupMultiStepLR
+from lit_cv.tasks.sharding import FullySharded, shard
 
 Targets = Sequence[Mapping[str, Tensor]]
 Batch = tuple[list[Tensor], list[dict[str, Tensor]]]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lit_cv.errors import UserError
 from lit_cv.metrics import DenseCaptionAP
-from lit_cv.models.densecap import DenseCap
+from lit_cv.models.rcnn.densecap import DenseCap
 from lit_cv.ops.vocabulary import SPECIAL, Vocabulary
 from lit_cv.renderers import PhraseRenderer
 from lit_cv.tasks.base import Batch, Predictions, Targets, Task, sgd, warmup

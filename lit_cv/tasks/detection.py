@@ -6,8 +6,8 @@ from typing import Any, ClassVar, cast
 from torch import Tensor
 
 from lit_cv.metrics import COCOAveragePrecision, VOCAveragePrecision
-from lit_cv.models.detector import Detector
-from lit_cv.models.proposals import ProposalDetector
+from lit_cv.models.detection.detector import Detector
+from lit_cv.models.rcnn.proposals import ProposalDetector
 from lit_cv.ops.objects import without_crowds
 from lit_cv.renderers import BoxRenderer
 from lit_cv.tasks.base import Batch, Predictions, Targets, Task

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from lit_cv.errors import UserError
 from lit_cv.metrics import COCOAveragePrecision
 from lit_cv.metrics.coco_tables import COCO_SIGMAS
-from lit_cv.models.mask_rcnn import MaskRCNN
+from lit_cv.models.rcnn.mask_rcnn import MaskRCNN
 from lit_cv.ops.objects import without_crowds
 from lit_cv.renderers import InstanceRenderer, PoseRenderer
 from lit_cv.tasks.base import Batch, Predictions, Targets, Task, sgd, warmup

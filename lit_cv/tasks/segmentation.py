@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lit_cv.metrics import SegmentationMetrics
 from lit_cv.metrics.mean import ExactMean
-from lit_cv.models.segmenter import Segmenter
+from lit_cv.models.segmentation.segmenter import Segmenter
 from lit_cv.ops.upsampling import checkerboard
 from lit_cv.renderers import MaskRenderer
 from lit_cv.tasks.base import Batch, Predictions, Targets, Task

@@ -3,12 +3,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fake_project import PROGRAM
 
 from lit_cv.ablation.cost import Cost, describe, known_cost, timed_cost
-from lit_cv.ablation.launch import plan, run_sweep
-from lit_cv.ablation.sweep import load_sweep
+from lit_cv.ablation.sweep.plan import plan
+from lit_cv.ablation.sweep.sweep_file import load_sweep
+from lit_cv.commands.sweep import run_sweep
 from lit_cv.errors import UserError
+from tests.helpers.fake_project import PROGRAM
 
 
 @pytest.fixture

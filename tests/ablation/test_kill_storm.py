@@ -3,8 +3,9 @@ import subprocess
 
 import pytest
 import yaml
-from fake_project import COMMAND, runner_command
-from kill_storm import storm
+
+from tests.helpers.fake_project import COMMAND, runner_command
+from tests.helpers.kill_storm import storm
 
 RUNNER = runner_command(workers=4, retry_failed=True)
 

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from datamodules import Shapes, VOCDetectionDataModule
 from lit_cv.callbacks import AlternatingTraining
-from lit_cv.callbacks.checkpoint import AtomicCheckpointIO, LastCheckpoint
 from lit_cv.errors import UserError
 from lit_cv.models import SSD, FasterRCNN
 from lit_cv.models.images import batch_objects
+from lit_cv.runs.checkpoints import AtomicCheckpointIO
 from lit_cv.tasks import DetectionTask, RestartingStepLR
+from lit_cv.training.checkpoints import LastCheckpoint
 
 pytestmark = pytest.mark.usefixtures("_deterministic")
 

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from datamodules import Shapes, VOCLocalizationDataModule
 from lit_cv.callbacks import TrainingPhases
-from lit_cv.callbacks.checkpoint import AtomicCheckpointIO, LastCheckpoint
-from lit_cv.callbacks.phases import refuse_strategy
+from lit_cv.callbacks.freezing import refuse_strategy
 from lit_cv.errors import UserError
 from lit_cv.models import LocalizationNet
+from lit_cv.runs.checkpoints import AtomicCheckpointIO
 from lit_cv.tasks import LocalizationTask, WarmupMultiStepLR
+from lit_cv.training.checkpoints import LastCheckpoint
 
 pytestmark = pytest.mark.usefixtures("_deterministic")
 

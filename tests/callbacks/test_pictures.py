@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader
 
 from lit_cv.callbacks.pictures import Pictures
 from lit_cv.callbacks.predictions import PredictionWriter
-from lit_cv.drawing import draw_boxes
 from lit_cv.errors import UserError
 from lit_cv.renderers import BoxRenderer
+from lit_cv.renderers.canvas import draw_boxes
 
 SIDE = 96
 Sample = tuple[Tensor, dict[str, Tensor]]

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_shapes import SETTINGS
 
 from datamodules import VOCDetectionDataModule
-from datamodules.shapes import write_voc
+from datamodules.voc.generated import write_voc
+from tests.helpers.small_shapes import SETTINGS
 
 
 @pytest.fixture(autouse=True)

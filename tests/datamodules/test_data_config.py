@@ -15,7 +15,7 @@ data:
   augmentation:
   - class_path: albumentations.HorizontalFlip
     init_args: {p: 0.25}
-  - class_path: datamodules.transforms.IoUCrop
+  - class_path: datamodules.augmentation.ssd_transforms.IoUCrop
     init_args: {trials: 20}
 """
 

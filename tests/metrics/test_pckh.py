@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from two_processes import results_of_two
 
 from lit_cv.metrics import PCK, PCKh
+from tests.helpers.two_processes import results_of_two
 
 PEOPLE, JOINTS = 7, 5
 Args = tuple[Tensor, Tensor, Tensor, Tensor]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lit_cv.models.language_model import LanguageModel
+from lit_cv.models.rcnn.language_model import LanguageModel
 from lit_cv.ops.beam_search import State, beam_search, greedy_search
 from lit_cv.ops.vocabulary import END, PADDING, SPECIAL, START
 

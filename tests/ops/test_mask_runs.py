@@ -5,7 +5,7 @@ import pytest
 import torch
 from pycocotools import mask as coco_mask
 
-from lit_cv.ops.runs import MaskRuns, decode_masks, encode_masks, select_masks
+from lit_cv.ops.mask_runs import MaskRuns, decode_masks, encode_masks, select_masks
 
 
 def _masks(density: float, count: int = 5, size: tuple[int, int] = (7, 11)) -> torch.Tensor:

@@ -4,8 +4,8 @@ import torch
 from torch.nn import functional as F
 from torchvision.ops import roi_align
 
+from lit_cv.ops.mask_runs import decode_masks, encode_masks
 from lit_cv.ops.masks import crop_masks, paste_masks
-from lit_cv.ops.runs import decode_masks, encode_masks
 
 
 def test_pasted_masks_are_those_of_bilinear_sampling() -> None:

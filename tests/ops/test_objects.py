@@ -2,8 +2,8 @@
 
 import torch
 
+from lit_cv.ops.mask_runs import decode_masks, encode_masks
 from lit_cv.ops.objects import masks_of, rows_of, without_crowds
-from lit_cv.ops.runs import decode_masks, encode_masks
 
 
 def test_crowds_go_with_all_that_belongs_to_them() -> None:

@@ -1,0 +1,1 @@
+"""Data sets of boxes: DataModule, dataset, packed boxes and attached proposals."""

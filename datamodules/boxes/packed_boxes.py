@@ -1,0 +1,45 @@
+"""The boxes of a whole data set, packed."""
+
+from abc import abstractmethod
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.loading.packed import Packed
+
+Rows = NDArray[np.int64]
+Objects = dict[str, Any]
+"""What is known of the N objects of an image: an array (N, ...) for each key of the targets."""
+
+
+class PackedBoxes(Packed):
+    """What all data sets of boxes have.
+
+    Attributes:
+        names: bytes (N,), path of each image relative to the root, UTF-8.
+        sizes: int32 (N, 2), width and height.
+        offsets: int64 (N + 1,); rows ``offsets[i]:offsets[i + 1]`` of the arrays of objects belong to image i.
+        boxes: float32 (M, 4), xyxy in pixels, inside the image, with x2 > x1 and y2 > y1.
+        labels: int64 (M,), 1..C.
+    """
+
+    sizes: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+    def rows(self, index: int) -> slice:
+        """The rows of the objects of image ``index``."""
+        return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
+
+    @abstractmethod
+    def trained(self, rows: slice) -> Rows:
+        """The rows among these of the objects that are trained on, int64 (K,)."""
+
+    @abstractmethod
+    def objects(self, rows: Rows) -> Objects:
+        """Writable copies of what targets say about these objects, but for masks."""
+
+
+B = TypeVar("B", bound=PackedBoxes)

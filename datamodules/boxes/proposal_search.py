@@ -1,0 +1,268 @@
+"""Computing the proposals of a data set's images: several at once, resumable, none twice."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from datamodules.boxes.proposals import (
+    Proposals,
+    StoredProposals,
+    digest_of,
+    open_proposals,
+    proposal_folder,
+    search_settings,
+)
+from datamodules.loading.decode import read_image
+from datamodules.loading.packed import stat_of
+from datamodules.loading.pool import Pool
+from lit_cv.errors import UserError
+from lit_cv.ops.selective_search.search import Mode, selective_search
+
+Boxes = NDArray[np.float32]
+Stat = tuple[int, int]
+ROW = 16  # bytes of a box
+RECORD = np.dtype([("digest", "V32"), ("rows", "<i8"), ("checksum", "<u4")])
+
+
+class Found(NamedTuple):
+    """What a search did.
+
+    Attributes:
+        stored: The proposals, in the order of the images.
+        computed: Number of images whose proposals were computed now.
+        seconds: Time it took.
+    """
+
+    stored: StoredProposals
+    computed: int
+    seconds: float
+
+
+def find_proposals(
+    root: Path, names: Sequence[str], settings: Proposals, label: str = "", replace: bool = False
+) -> Found:
+    """Compute the proposals of a list of images, unless they are there.
+
+    As many images are worked on at once as this process has cores. A search that is stopped goes on where it was. Boxes
+    of images of the same content that are stored for another place or list of images are copied. Of several processes
+    one searches and the others wait.
+
+    Args:
+        root: Folder that the names are relative to.
+        names: Paths of the images.
+        settings: What is attached.
+        label: Name of the images, for the progress bar.
+        replace: Replace those that were computed for other images or settings; otherwise they are refused.
+
+    Returns:
+        The proposals and what was done.
+
+    Raises:
+        UserError: If an image cannot be read, the disk is full, or stored proposals are refused.
+    """
+    begin = time.monotonic()
+    folder = proposal_folder(root, names, settings.mode)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    computed = 0
+    with _waiting(folder.with_name(f".{folder.name}.lock")):
+        try:
+            stored = open_proposals(root, names, settings)
+        except UserError:
+            if folder.exists() and not replace:
+                raise
+            computed = _search(root, names, settings.mode, folder, label)
+            stored = StoredProposals(folder, settings.limit)
+    return Found(stored, computed, time.monotonic() - begin)
+
+
+def _search(root: Path, names: Sequence[str], mode: Mode, folder: Path, label: str) -> int:
+    """Fill the journal with what it lacks and make it the folder; return how many images were computed."""
+    known = _known(folder.parent, mode)
+    computed = 0
+    algorithm = search_settings(mode)["algorithm"]
+    with _Journal(folder.with_name(f".{folder.name}-{algorithm}.part")) as journal:
+        present = known.keys() | journal.spans.keys()
+
+        def work(name: str) -> tuple[bytes, Stat, Boxes | None]:
+            file = root / name
+            stat, digest = stat_of(file), digest_of(file)
+            return digest, stat, None if digest in present else selective_search(read_image(file), mode, threads=1)
+
+        digests, stats = [], []
+        with Pool() as pool:
+            bar = tqdm(pool.map(work, names), f"Proposals ({mode}), {label}", len(names), unit="image", delay=2)
+            for digest, stat, boxes in bar:
+                digests.append(digest)
+                stats.append(stat)
+                if digest in journal.spans:
+                    continue
+                if boxes is None:
+                    stored, index = known[digest]
+                    boxes = stored.best(index)
+                else:
+                    computed += 1
+                journal.append(digest, boxes)
+        journal.finish(folder, names, digests, stats, mode)
+    return computed
+
+
+def _known(cache: Path, mode: Mode) -> dict[bytes, tuple[StoredProposals, int]]:
+    """Stored proposals of this mode by the content of their image: file and index."""
+    known: dict[bytes, tuple[StoredProposals, int]] = {}
+    for folder in sorted(cache.glob(f"{StoredProposals.KIND}-{mode}-*")):
+        try:
+            stored = StoredProposals(folder, limit=np.iinfo(np.int64).max)
+        except UserError:  # a damaged one is named when it is opened for itself
+            continue
+        if stored.settings == search_settings(mode):
+            known |= {stored.digest(index): (stored, index) for index in range(len(stored))}
+    return known
+
+
+class _Journal:
+    """A growing folder of proposals: ``boxes.npy``, to which rows are appended, and a record for each image.
+
+    A record follows its rows and has their checksum: after a kill or a power failure what is complete is kept and the
+    rest cut off.
+
+    Args:
+        folder: Where it is; what is there already is gone on with.
+
+    Attributes:
+        spans: First row of each image and the one after its last, by the digest of the image file.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.spans: dict[bytes, tuple[int, int]] = {}
+        self._rows = 0
+
+    def __enter__(self) -> "_Journal":
+        self.folder.mkdir(exist_ok=True)
+        self._boxes, self._records = (_open(self.folder / name) for name in ("boxes.npy", "records"))
+        self._write_header(0)
+        begin = self._boxes.tell()
+        content = self._records.read()
+        left = (self._boxes.seek(0, os.SEEK_END) - begin) // ROW
+        self._boxes.seek(begin)
+        for digest, rows, checksum in np.frombuffer(content, RECORD, len(content) // RECORD.itemsize).tolist():
+            if not 0 <= rows <= left - self._rows or _checksum(digest, self._boxes.read(rows * ROW)) != checksum:
+                break
+            self._note(digest, rows)
+        for file, end in ((self._boxes, begin + self._rows * ROW), (self._records, len(self.spans) * RECORD.itemsize)):
+            file.truncate(end)
+            file.seek(end)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._boxes.close()
+        self._records.close()
+
+    def append(self, digest: bytes, boxes: Boxes) -> None:
+        """Add the proposals, float32 (P, 4), of an image."""
+        content = np.ascontiguousarray(boxes, dtype="<f4").tobytes()
+        with _explained(self.folder):
+            _write(self._boxes, content)
+            _write(self._records, np.array((digest, len(boxes), _checksum(digest, content)), RECORD).tobytes())
+        self._note(digest, len(boxes))
+
+    def finish(
+        self, folder: Path, names: Sequence[str], digests: Sequence[bytes], stats: Sequence[Stat], mode: Mode
+    ) -> None:
+        """Add what the proposals belong to and rename the whole, instead of what is in ``folder``."""
+        spans = np.array([self.spans[digest] for digest in digests], dtype=np.int64).reshape(-1, 2)
+        arrays = {
+            "names": np.array([name.encode() for name in names], dtype=np.bytes_),
+            "spans": spans,
+            "digests": np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32),
+            "stats": np.array(stats, dtype=np.int64).reshape(-1, 2),
+        }
+        with _explained(self.folder):
+            self._write_header(self._rows)
+            os.fsync(self._boxes.fileno())
+            for name, array in arrays.items():
+                np.save(self.folder / f"{name}.npy", array)
+            meta = {
+                "counts": {"images": len(names), "proposals": int((spans[:, 1] - spans[:, 0]).sum())},
+                "fingerprint": self._fingerprint(digests, mode),
+                "settings": search_settings(mode),
+            }
+            (self.folder / "meta.json").write_text(json.dumps(meta))
+            old = self.folder.with_suffix(".old")
+            if folder.exists():
+                shutil.rmtree(old, ignore_errors=True)
+                folder.rename(old)  # who reads it goes on reading it
+            self.folder.rename(folder)
+            (folder / "records").unlink()  # not before: a search that is killed here would begin anew
+            shutil.rmtree(old, ignore_errors=True)
+
+    def _fingerprint(self, digests: Sequence[bytes], mode: Mode) -> str:
+        boxes = np.load(self.folder / "boxes.npy", mmap_mode="r")
+        total = hashlib.sha256(json.dumps(search_settings(mode)).encode())
+        for digest in digests:
+            start, stop = self.spans[digest]
+            total.update(digest + stop.to_bytes(8, "little") + boxes[start:stop].tobytes())
+        return total.hexdigest()
+
+    def _note(self, digest: bytes, rows: int) -> None:
+        self.spans[digest] = (self._rows, self._rows + rows)
+        self._rows += rows
+
+    def _write_header(self, rows: int) -> None:
+        """Write that of ``boxes.npy``, whose length does not depend on the number of rows (NumPy leaves space)."""
+        self._boxes.seek(0)
+        header = {"descr": "<f4", "fortran_order": False, "shape": (rows, 4)}
+        np.lib.format.write_array_header_1_0(self._boxes, header)
+
+
+def _open(file: Path) -> FileIO:
+    """Open for reading and writing without a buffer: what is written survives the process."""
+    file.touch()
+    return FileIO(file, "r+")
+
+
+def _write(file: FileIO, content: bytes) -> None:
+    """Write all of it: a disk that is nearly full takes a part at first, and only then reports."""
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) :]
+
+
+def _checksum(digest: bytes, boxes: bytes) -> int:
+    return zlib.crc32(boxes, zlib.crc32(digest))
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be written ({error.strerror}): free space or set LITCV_CACHE to another folder, and run "
+            "it again; what is complete is kept."
+        ) from None
+
+
+@contextmanager
+def _waiting(lock: Path) -> Iterator[None]:
+    """Hold a lock; the system frees it even when the process is killed."""
+    with lock.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Waiting for another process that computes these proposals ({lock}).")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

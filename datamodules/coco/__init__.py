@@ -1,0 +1,1 @@
+"""COCO: boxes, instance masks and person keypoints."""

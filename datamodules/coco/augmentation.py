@@ -1,0 +1,76 @@
+"""Augmentation of objects that have masks, joints, or both, beside their boxes."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.augmentation.presets import Augmentation
+from datamodules.augmentation.ssd_transforms import Image
+from datamodules.boxes.dataset import kept_objects
+from datamodules.boxes.packed_boxes import Objects
+
+
+def augment_instances(
+    augmentation: Augmentation, image: Image, objects: Objects, mirrored: NDArray[np.int64], seed: int
+) -> tuple[Image, Objects]:
+    """Augment one sample.
+
+    Joints that come to lie outside the image lose their label. Where the image ends up mirrored, by whatever
+    transforms, the left joints become right ones: seen in a mirror, the left hand is a right one.
+
+    Args:
+        augmentation: The transforms.
+        image: uint8 (H, W, 3).
+        objects: With ``boxes``, see :meth:`PackedBoxes.objects`; perhaps ``masks`` uint8 (N, H, W), perhaps
+            ``keypoints`` float32 (N, K, 3), (0, 0) the centre of the first pixel.
+        mirrored: int64 (K,), for each joint the one whose place it takes in a mirrored image.
+        seed: Seed of this sample's random stream, in [0, 2**32).
+
+    Returns:
+        The image, uint8 (H', W', 3), and the objects that are left; where nothing happened to them, the same array of
+        masks.
+    """
+    objects, others = dict(objects), {}
+    masks, joints = objects.pop("masks", None), objects.pop("keypoints", None)
+    if masks is not None and len(masks):
+        others["masks"] = masks
+    if joints is not None:
+        others["keypoints"] = _points(joints, image.shape[:2])
+    image, boxes, rows, moved = augmentation.move(image, objects["boxes"], others, seed)
+    objects = kept_objects(objects, boxes, rows)
+    if masks is not None and len(masks):
+        untouched = moved["masks"] is masks and len(rows) == len(masks)
+        objects["masks"] = masks if untouched else moved["masks"][rows]
+    elif masks is not None:
+        objects["masks"] = np.zeros((0, *image.shape[:2]), dtype=np.uint8)
+    if joints is not None:
+        objects["keypoints"] = _joints(moved["keypoints"], joints, image.shape[:2], mirrored)[rows]
+    return image, objects
+
+
+def _points(joints: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
+    """Joints and, to tell whether the image is mirrored, three of its corners, as albumentations takes points.
+
+    Returns:
+        float32 (N * K + 3, 6): x, y, three columns for albumentations, and the number of the point.
+    """
+    height, width = size
+    points = np.zeros((joints.shape[0] * joints.shape[1] + 3, 6), dtype=np.float32)
+    points[:-3, :2] = joints[..., :2].reshape(-1, 2)
+    points[-3:, :2] = (0, 0), (width, 0), (0, height)
+    points[:, 5] = np.arange(len(points))
+    return points
+
+
+def _joints(
+    moved: NDArray[np.float32], joints: NDArray[np.float32], size: tuple[int, ...], mirrored: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """The joints after augmentation, float32 (N, K, 3); ``joints`` are those before."""
+    height, width = size
+    places = np.full((joints.shape[0] * joints.shape[1] + 3, 2), np.nan, dtype=np.float32)
+    places[moved[:, 5].astype(int)] = moved[:, :2]  # a transform may take points away
+    right, down = places[-2:] - places[-3]
+    moved_joints = np.concatenate([places[:-3].reshape(*joints.shape[:2], 2), joints[..., 2:]], axis=2)
+    xy = moved_joints[..., :2]
+    labelled = ((xy >= -0.5) & (xy <= (width - 0.5, height - 0.5))).all(axis=2) & (joints[..., 2] > 0)
+    moved_joints[~labelled] = 0
+    return moved_joints[:, mirrored] if right[0] * down[1] - right[1] * down[0] < 0 else moved_joints

@@ -1,0 +1,103 @@
+"""COCO's images with the masks and joints of their objects."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from datamodules.augmentation.presets import Augmentation
+from datamodules.augmentation.ssd_transforms import Boxes, Image
+from datamodules.boxes.dataset import DetectionDataset
+from datamodules.boxes.packed_boxes import Objects
+from datamodules.coco.augmentation import augment_instances
+from datamodules.coco.packed_coco import PackedCOCO
+from datamodules.joints import mirrored_order
+from datamodules.loading.loader import Target
+from lit_cv.ops.mask_runs import MaskRuns, decode_masks, encode_masks
+
+
+class InstanceDataset(DetectionDataset):
+    """Maps (epoch, index) to an image and its target, that of :class:`DetectionDataset` and more.
+
+    With masks it has ``mask_runs`` int64 (R,), ``mask_lengths`` int64 (N,) and ``mask_size`` int64 (2,), height and
+    width, see :class:`MaskRuns`; with joints ``keypoints`` float32 (N, K, 3): x and y in pixels, (0, 0) the corner of
+    the image as for boxes, and the flag 0 not labelled (and x = y = 0), 1 labelled but hidden, 2 labelled and visible.
+
+    COCO's joints are numbers of pixels, 0 to W - 1; its boxes and masks reach from edge to edge, 0 to W. Keypoint heads
+    look for the cell of a joint in its box, which is right if both count from the same corner. Without half a pixel
+    more, a joint is one of 56 cells off in a box of 28 pixels and a tenth of one in a box of 280, which the head cannot
+    learn, since all boxes look equally large to it. So the half pixel is added here, where targets leave the
+    annotations, as detectron2 does; torchvision's references leave it out. OKS compares targets and predictions in the
+    same coordinates and stays as it was. Subtract the half pixel from predictions for the official server.
+
+    Args:
+        root: Folder that the names in ``annotations`` are relative to.
+        annotations: The objects of all images.
+        masks: Whether targets have masks.
+        augmentation: Applied to image and objects; None for none.
+        seed: With epoch and index it determines the augmentation, see :func:`sample_seed`.
+        everything: Whether crowds are kept.
+        partners: int64 (N,); image i gets the target of image ``partners[i]``, rescaled to its size. None: its own.
+    """
+
+    annotations: PackedCOCO
+
+    def __init__(
+        self,
+        root: Path,
+        annotations: PackedCOCO,
+        masks: bool,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        everything: bool = True,
+        partners: NDArray[np.int64] | None = None,
+    ) -> None:
+        super().__init__(root, annotations, augmentation, seed, everything, partners)
+        self.masks = masks
+        self.mirrored = mirrored_order(len(annotations.joint_names), annotations.joint_pairs)
+
+    def _objects(self, index: int) -> Objects:
+        objects, table, owner = super()._objects(index), self.annotations, self._owner(index)
+        (width, height), old = table.sizes[index].tolist(), table.sizes[owner]
+        if owner != index and "keypoints" in objects:
+            joints = objects["keypoints"]
+            moved = (joints[..., :2] + 0.5) * ((width, height) / old).astype(np.float32) - 0.5
+            joints[..., :2] = np.where(joints[..., 2:] > 0, moved, 0)
+        if self.masks:
+            masks = table.masks(self._rows(owner), (int(old[1]), int(old[0])))
+            objects["masks"] = masks if owner == index else _resized(masks, (width, height))
+        return objects
+
+    def _augmented(
+        self, augmentation: Augmentation, image: Image, objects: Objects, proposals: Boxes, chance: int
+    ) -> tuple[Image, Objects, Boxes]:
+        runs, pixels = objects.get("masks"), None
+        if runs is not None:
+            objects["masks"] = pixels = decode_masks(runs).numpy()
+        image, objects = augment_instances(augmentation, image, objects, self.mirrored, chance)
+        if runs is not None:  # encoding is dearer than all the rest: half of the images are not flipped
+            same = objects["masks"] is pixels
+            objects["masks"] = runs if same else encode_masks(torch.from_numpy(objects["masks"]))
+        return image, objects, proposals
+
+    def _target(self, objects: Objects) -> Target:
+        masks: MaskRuns | None = objects.pop("masks", None)
+        target = super()._target(objects)
+        if "keypoints" in target:
+            joints = target["keypoints"]
+            joints[..., :2] += 0.5 * (joints[..., 2:] > 0)
+        if masks is not None:
+            target |= {
+                "mask_runs": masks.runs,
+                "mask_lengths": masks.lengths,
+                "mask_size": torch.tensor(masks.size, dtype=torch.int64),
+            }
+        return target
+
+
+def _resized(masks: MaskRuns, size: tuple[int, int]) -> MaskRuns:
+    """Masks of another size, (width, height); the nearest pixel."""
+    pixels = [cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT) for mask in decode_masks(masks).numpy()]
+    return encode_masks(torch.from_numpy(np.array(pixels, dtype=np.uint8).reshape(-1, size[1], size[0])))

@@ -1,0 +1,84 @@
+"""Where COCO's files come from, and which belong to which split."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from datamodules.coco import generated
+from datamodules.coco.archives import fetch_coco
+from datamodules.coco.files import CATEGORIES
+from datamodules.coco.packing import COCOSet
+from datamodules.shapes.settings import Shapes
+from lit_cv.errors import UserError
+
+Source = Literal["local", "download", "shapes"]
+Objects = Literal["instances", "person_keypoints"]
+
+
+class COCOSource:
+    """COCO's files and the sets of the splits.
+
+    Args:
+        root: Folder that holds ``annotations`` and a folder of images for each set.
+        source: ``local``: the files are there; ``download``: fetch the official archives that are missing; ``shapes``:
+            generate a small data set of shapes and stick figures (train2017 and val2017 only) if there is none.
+        shapes: What ``source: shapes`` generates.
+        objects: Beginning of the names of the annotation files.
+        sets: Names of the sets of train, val and test; None or empty for a split without.
+    """
+
+    def __init__(
+        self, root: str, source: Source, shapes: Shapes, objects: Objects, *sets: Sequence[str] | None
+    ) -> None:
+        self.root, self.source, self.shapes, self.objects = Path(root), source, shapes, objects
+        self.sets = {split: list(names or ()) for split, names in zip(("train", "val", "test"), sets, strict=True)}
+
+    @property
+    def known_names(self) -> tuple[str, ...] | None:
+        """The names of the categories where they are known without a file; None for ``local``."""
+        if self.source == "local":
+            return None
+        categories = generated.CATEGORIES if self.source == "shapes" else CATEGORIES
+        return tuple(categories.values()) if self.objects == "instances" else (categories[1],)
+
+    def fetch(self) -> None:
+        """Download or generate what is missing, as ``source`` says."""
+        if self.source == "download":
+            fetch_coco(self.root, [name for sets in self.sets.values() for name in sets])
+        elif self.source == "shapes":
+            generated.write_coco(self.root, self.shapes)
+
+    def files(self, split: str) -> list[COCOSet]:
+        """The files of a split; empty for a split without sets.
+
+        Raises:
+            UserError: If one is missing, or a set is named twice.
+        """
+        names = self.sets[split]
+        if len(set(names)) < len(names):
+            raise UserError(f"{split}_sets={names} name a set twice: name each once.")
+        files = [self.named(name) for name in names]
+        for source in files:
+            self.check(source)
+            if not source.images.is_dir():
+                raise UserError(
+                    f"{source.images} is no folder, though {source.file} describes its images: put them there."
+                )
+        return files
+
+    def named(self, name: str) -> COCOSet:
+        """Where a set should be."""
+        return COCOSet(self.root / "annotations" / f"{self.objects}_{name}.json", self.root / name)
+
+    def check(self, source: COCOSet) -> None:
+        """Look whether the annotation file of a set is there.
+
+        Raises:
+            UserError: If it is not, with what there is instead.
+        """
+        if source.file.is_file():
+            return
+        others = source.file.parent.glob(f"{self.objects}_*.json")
+        found = ", ".join(sorted(path.stem.removeprefix(f"{self.objects}_") for path in others))
+        there = f"choose another set ({found})" if found else "mend root, or set source to download"
+        raise UserError(f"The annotation file {source.file} is missing: {there}.")

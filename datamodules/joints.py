@@ -1,0 +1,52 @@
+"""Skeletons: joints with names, their left-right pairs and visibility."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+HIDDEN, VISIBLE = 1, 2  # flags of labelled joints; 0 is not labelled
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """The joints that a data set labels.
+
+    Attributes:
+        joints: Their K names.
+        limbs: Pairs of joints that a line connects in pictures.
+        pairs: (right, left) joints, which a mirrored image swaps.
+        head: The two joints whose distance is the size of the head where no head box is known.
+        torso: The two joints whose distance is the size of the torso: left shoulder and right hip (Toshev & Szegedy
+            2014, §4.1).
+        left_out: Joints that the total of PCKh leaves out.
+    """
+
+    joints: tuple[str, ...]
+    limbs: tuple[tuple[int, int], ...]
+    pairs: tuple[tuple[int, int], ...]
+    head: tuple[int, int]
+    torso: tuple[int, int]
+    left_out: tuple[int, ...] = ()
+
+    @property
+    def mirrored(self) -> NDArray[np.int64]:
+        """For each joint the one whose place it takes in a mirrored image, int64 (K,)."""
+        return mirrored_order(len(self.joints), self.pairs)
+
+
+def mirrored_order(count: int, pairs: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+    """For each of ``count`` joints the one whose place it takes in a mirrored image, int64; ``pairs`` change places."""
+    order, swapped = np.arange(count), np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    order[swapped] = swapped[:, ::-1]
+    return order
+
+
+def inside_image(joints: NDArray[np.float64], sizes: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which joints (N, K, 3) lie in their image of a width and height (N, 2), bool (N, K); NaN lies nowhere."""
+    with np.errstate(invalid="ignore"):
+        near, far = joints[..., :2] >= -0.5, joints[..., :2] <= sizes[:, None] - 0.5
+    inside: NDArray[np.bool_] = np.all(near & far, axis=2)
+    return inside

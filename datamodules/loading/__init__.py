@@ -1,0 +1,1 @@
+"""From files to batches: download, decode, pack, sample and load."""

@@ -1,0 +1,1 @@
+"""Human pose: MPII and Leeds Sports Pose."""

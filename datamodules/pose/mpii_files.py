@@ -1,0 +1,199 @@
+"""The files of MPII Human Pose: the official .mat and the common JSON form."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+import scipy.io
+from numpy.typing import NDArray
+
+from datamodules.joints import HIDDEN, VISIBLE
+from lit_cv.errors import UserError
+
+JOINTS = 16
+SC_BIAS = 0.6  # of the official evaluation: size of the head over the diagonal of its box
+_MAT = "mpii_human_pose_v1_u12_1.mat"
+_ARCHIVE = "mpii_human_pose_v1_u12_2"  # the folder in which the official archive holds it
+_RECORD = ("image", "center", "scale", "joints", "joints_vis")
+
+Structs = NDArray[np.void]
+Cells = NDArray[np.object_]
+
+
+class Annotations(NamedTuple):
+    """What a file says about N people.
+
+    Attributes:
+        names: File name of each one's image.
+        videos: int64 (N,), number of the video that the image is from, -1 where unknown.
+        joints: float64 (N, 16, 3): x and y in pixels, (0, 0) the centre of the first one, and the flag: 0 not labelled,
+            1 labelled but hidden, 2 labelled and visible.
+        positions: float64 (N, 2), the rough centre in the same pixels, NaN where unknown.
+        scales: float64 (N,), height over 200 pixels, NaN where unknown.
+        head_sizes: float64 (N,), in pixels, NaN where the head box is missing or has no area; None: no boxes at all.
+    """
+
+    names: list[str]
+    videos: NDArray[np.int64]
+    joints: NDArray[np.float64]
+    positions: NDArray[np.float64]
+    scales: NDArray[np.float64]
+    head_sizes: NDArray[np.float64] | None
+
+
+def find_mat(root: Path) -> Path:
+    """The official .mat in ``root`` or in its folder of the official archive.
+
+    Raises:
+        UserError: If it is in neither.
+    """
+    for path in (root / _MAT, root / _ARCHIVE / _MAT):
+        if path.is_file():
+            return path
+    raise UserError(f"{root / _MAT} is missing: put it there, or set annotations to json.")
+
+
+def read_mat(path: Path) -> Annotations:
+    """Read the people of the training images; those of the test images have no labels.
+
+    People without any label are among them. ``is_visible`` may be a number, text or empty; a joint is hidden only where
+    it is 0, since neck and head top have none. ``x`` and ``y`` count pixels from 1.
+
+    Raises:
+        UserError: If the file cannot be read or is not of the official layout.
+    """
+    try:
+        # Text stays single characters: joining them costs as much time as all the rest.
+        content = scipy.io.loadmat(path, variable_names=["RELEASE"], chars_as_strings=False)
+    except Exception as error:  # scipy raises what zlib, struct and its own parser raise
+        raise UserError(f"{path} is no MATLAB 5 file that can be read ({error}): fetch it again.") from None
+    try:
+        release = content["RELEASE"]
+        return _people(release["annolist"].item(), release["img_train"].item())
+    except (KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not of the layout of {_MAT} ({error}): fetch that release.") from None
+
+
+def _people(images: Structs, is_training: NDArray[Any]) -> Annotations:
+    rows = np.flatnonzero(is_training.ravel() == 1)
+    images = images.ravel()[rows]
+    if not len(images):
+        raise ValueError("no training image")
+    names = ["".join(cell["name"].item().ravel()) for cell in images["image"]]
+    videos = np.nan_to_num(_numbers(images["vididx"]), nan=-1).astype(np.int64)
+    owners, rectangles = _joined(images["annorect"])
+    order = np.argsort(owners, kind="stable")
+    owners = owners[order]
+    box = np.stack([_numbers(column) for column in _columns(rectangles, ("x1", "y1", "x2", "y2"))], axis=1)[order]
+    place, scales, points = _columns(rectangles, ("objpos", "scale", "annopoints"))
+    positions = np.full((len(owners), 2), np.nan)
+    people, found = _joined(place)
+    positions[people] = np.stack([_numbers(column) for column in _columns(found, ("x", "y"))], axis=1) - 1
+    width, height = (box[:, 2:] - box[:, :2]).T
+    with np.errstate(invalid="ignore"):
+        head_sizes = np.where((width > 0) & (height > 0), SC_BIAS * np.hypot(width, height), np.nan)
+    return Annotations(
+        [names[owner] for owner in owners],
+        videos[owners],
+        _joints(points)[order],
+        positions[order],
+        _numbers(scales)[order],
+        head_sizes,
+    )
+
+
+def _joints(annopoints: Cells) -> NDArray[np.float64]:
+    """The joints of each person, (N, 16, 3), from a struct each with the array of structs ``point``."""
+    holders, structs = _joined(annopoints)
+    owners, points = _joined(_columns(structs, ("point",))[0])
+    x, y, number, visible = (_numbers(column) for column in _columns(points, ("x", "y", "id", "is_visible")))
+    joint = number.astype(np.int64)
+    if ((joint != number) | (joint < 0) | (joint >= JOINTS)).any():
+        raise ValueError("a point's id is not one of 0 to 15")
+    joints = np.zeros((len(annopoints), JOINTS, 3))
+    flags = np.where(visible == 0, HIDDEN, VISIBLE)
+    joints[holders[owners], joint] = np.stack([x - 1, y - 1, flags], axis=1)
+    return joints
+
+
+def _joined(cells: Iterable[NDArray[Any]]) -> tuple[NDArray[np.int64], list[Structs]]:
+    """Struct arrays as few long ones, one for each set of fields, and the cell that each row comes from.
+
+    MATLAB writes an empty array of numbers where there is no struct; it has no rows. MPII's structs differ in their
+    fields from image to image.
+    """
+    kinds: dict[np.dtype[Any], tuple[list[int], list[Structs]]] = defaultdict(lambda: ([], []))
+    for number, cell in enumerate(cells):
+        if cell.dtype.names is not None:
+            owners, structs = kinds[cell.dtype]
+            owners.append(number)
+            structs.append(cell.ravel())
+        elif cell.size:
+            raise ValueError("a struct is missing")
+    rows, joined = [np.zeros(0, dtype=np.int64)], []
+    for kind, (owners, parts) in kinds.items():
+        ends = np.cumsum([len(part) for part in parts])
+        rows.append(np.repeat(owners, np.diff(ends, prepend=0)))
+        # np.concatenate would compare the fields of each struct anew, which takes longer than all the rest.
+        joined.append(np.empty(ends[-1], dtype=kind))
+        for part, end in zip(parts, ends.tolist(), strict=True):
+            joined[-1][end - len(part) : end] = part
+    return np.concatenate(rows), joined
+
+
+def _columns(structs: list[Structs], fields: tuple[str, ...]) -> list[Cells]:
+    """The cells of each field over all rows; empty arrays where a kind of struct lacks it."""
+    empty, columns = np.zeros((0, 0)), []
+    for field in fields:
+        parts = [np.zeros(0, dtype=object)]
+        for part in structs:
+            if field in (part.dtype.names or ()):
+                parts.append(part[field])
+            else:
+                missing = np.empty(len(part), dtype=object)
+                missing[:] = [empty] * len(part)
+                parts.append(missing)
+        columns.append(np.concatenate(parts))
+    return columns
+
+
+def _numbers(cells: Cells) -> NDArray[np.float64]:
+    """The number in each array of one element, as a number or as text; NaN where the array is empty."""
+    return np.array([float(cell.item(0)) if cell.size else np.nan for cell in cells], dtype=np.float64)
+
+
+def read_json(path: Path) -> Annotations:
+    """Read a list of records with ``image``, ``center``, ``scale``, 16 ``joints`` and ``joints_vis``.
+
+    This is the form that the code of most papers since 2016 uses, a record for each person. A joint at (-1, -1) is not
+    labelled; one elsewhere with ``joints_vis`` 0 is hidden. Coordinates count pixels from 1. There are no head boxes
+    and no videos.
+
+    Raises:
+        UserError: If the file is missing, cannot be parsed, or a record is not of that form.
+    """
+    try:
+        records = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): put it there, or set annotations to mat.") from None
+    except orjson.JSONDecodeError as error:
+        raise UserError(f"{path} is not valid JSON ({error}): fetch it again.") from None
+    try:
+        names, centers, scales, points, visible = ([record[key] for record in records] for key in _RECORD)
+        xy = np.array(points, dtype=np.float64).reshape(len(names), JOINTS, 2)
+        flags = np.where(np.array(visible).reshape(len(names), JOINTS) == 0, HIDDEN, VISIBLE)
+        positions = np.array(centers, dtype=np.float64).reshape(len(names), 2)
+        heights = np.array(scales, dtype=np.float64).reshape(len(names))
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError("an image's name is no text")
+    except (KeyError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{path} is not of MPII's JSON form ({type(error).__name__}: {error}): fetch it again."
+        ) from None
+    flags[(xy == -1).all(axis=2)] = 0
+    positions[(positions == -1).any(axis=1)] = np.nan
+    joints = np.concatenate([xy - 1, flags[..., None]], axis=2)
+    return Annotations(names, np.full(len(names), -1), joints, positions - 1, heights, None)

@@ -1,0 +1,1 @@
+"""Generated scenes of shapes and stick figures, in any layout."""

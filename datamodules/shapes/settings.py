@@ -1,0 +1,74 @@
+"""Settings of generated data, and writing it once."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lit_cv.errors import UserError
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """What to generate.
+
+    Attributes:
+        train: Number of training images.
+        val: Number of validation images.
+        size: Width and height of an image in pixels, >= 32.
+        seed: Seed of the scenes: same settings, same bytes. Independent of a run's seed, so that runs share their data.
+    """
+
+    train: int = 400
+    val: int = 100
+    size: int = 128
+    seed: int = 0
+
+
+def write_once(folder: Path, layout: dict[str, Any], settings: Shapes, write: Callable[[Path], None]) -> Path:
+    """Let ``write`` fill a folder, under a temporary name and renamed, unless it is there already.
+
+    Args:
+        folder: The folder; missing, empty, or written before with the same settings.
+        layout: With the settings it says what the folder holds.
+        settings: What to generate.
+        write: Fills the folder that it is given.
+
+    Returns:
+        ``folder``.
+
+    Raises:
+        UserError: If something else is there, or a setting is out of range.
+    """
+    described = json.dumps({**layout, **asdict(settings)}, indent=2) + "\n"
+    if folder.is_dir() and any(folder.iterdir()):
+        _check_present(folder, described)
+        return folder
+    if settings.size < 32 or settings.train < 1 or settings.val < 1 or settings.seed < 0:
+        raise UserError(f"{settings}: size must be at least 32, train and val at least 1, and seed at least 0.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        write(temporary)
+        (temporary / "shapes.json").write_text(described)
+        temporary.chmod(0o755)  # mkdtemp's folders are for their owner alone
+        os.rename(temporary, folder)
+    except OSError:
+        if not (folder / "shapes.json").exists():
+            raise
+        _check_present(folder, described)  # another process was faster
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _check_present(folder: Path, described: str) -> None:
+    marker = folder / "shapes.json"
+    if not marker.exists():
+        raise UserError(f"{folder} is not a generated data set: choose another root, or set source to local.")
+    if marker.read_text() != described:
+        raise UserError(f"{folder} was generated with other settings ({marker}): choose another root or delete it.")

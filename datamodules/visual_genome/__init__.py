@@ -1,0 +1,1 @@
+"""Visual Genome: regions with phrases."""

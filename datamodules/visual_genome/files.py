@@ -1,0 +1,173 @@
+"""The files of Visual Genome: region descriptions as a stream, image sizes, and the lists of the splits."""
+
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from datamodules.defects import Report, stop
+from datamodules.loading.json_stream import _stream
+from lit_cv.errors import UserError
+from lit_cv.ops.vocabulary import words_of
+
+FOLDERS = ("VG_100K", "VG_100K_2")
+REGIONS, IMAGES, DENSECAP = "region_descriptions.json", "image_data.json", "densecap_splits.json"
+
+
+class Regions(NamedTuple):
+    """What ``region_descriptions.json`` says, in flat arrays.
+
+    Attributes:
+        image_ids: int64 (I,).
+        offsets: int64 (I + 1,); regions ``offsets[i]:offsets[i + 1]`` belong to image i.
+        ids: int64 (M,), of the regions; -1 where there is none.
+        boxes: float32 (M, 4), x1, y1, x2, y2 in pixels, as annotated: they may lie outside or have no area.
+        word_offsets: int64 (M + 1,); ``words[word_offsets[r]:word_offsets[r + 1]]`` are those of region r.
+        words: int32 (W,), places in ``lexicon``.
+        lexicon: All different words, see :func:`words_of`.
+    """
+
+    image_ids: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+    word_offsets: NDArray[np.int64]
+    words: NDArray[np.int32]
+    lexicon: list[str]
+
+
+def read_regions(path: Path, report: Report = stop) -> Regions:
+    """Read the region descriptions of v1.0, v1.2 or v1.4, one image in memory at a time.
+
+    Coordinates count from 0. Only ``x``, ``y``, ``width``, ``height`` and ``phrase`` of a region have to be there, so
+    that missing region ids do no harm; the image's id is its ``id`` or ``image_id``, or that of its first region.
+
+    Args:
+        path: The file.
+        report: Is told of each image and region that is of another format, and of each image that was described before.
+
+    Raises:
+        UserError: If the file is cut off or no list.
+    """
+    image_ids, offsets, word_offsets = array("q"), array("q", [0]), array("q", [0])
+    ids, boxes, words = array("q"), array("f"), array("i")
+    lexicon: defaultdict[str, int] = defaultdict(count().__next__)
+    known: set[int] = set()
+    for number, image in enumerate(_stream(path)):
+        try:
+            image_id, regions = _image_id(image), list(image["regions"])
+        except _MALFORMED as error:
+            report(_malformed(path, f"entry {number}", error))
+            continue
+        if image_id in known:
+            report(UserError(f"{path} describes image {image_id} twice: fetch it again or take one entry out."))
+            continue
+        known.add(image_id)
+        for place, region in enumerate(regions):
+            try:
+                x, y = region["x"], region["y"]
+                box = array("f", (x, y, x + region["width"], y + region["height"]))
+                spoken = words_of(region["phrase"])
+            except _MALFORMED as error:
+                report(_malformed(path, f"entry {number} in region {place}", error))
+                continue
+            ids.append(_region_id(region))
+            boxes.extend(box)
+            words.extend(map(lexicon.__getitem__, spoken))
+            word_offsets.append(len(words))
+        image_ids.append(image_id)
+        offsets.append(len(ids))
+    corners = np.asarray(boxes).reshape(-1, 4)  # on the same memory, as all of them
+    images, starts, numbers, word_starts, places = map(np.asarray, (image_ids, offsets, ids, word_offsets, words))
+    return Regions(images, starts, numbers, corners, word_starts, places, list(lexicon))
+
+
+_MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
+
+
+def _malformed(path: Path, what: str, error: Exception) -> UserError:
+    return UserError(
+        f"{path} is not of Visual Genome's format: {what} ({type(error).__name__}: {error}); "
+        "fetch the region descriptions of v1.0, v1.2 or v1.4."
+    )
+
+
+def _region_id(region: dict[str, Any]) -> int:
+    number = region.get("region_id", region.get("id"))
+    return number if type(number) is int and 0 <= number < 2**63 else -1
+
+
+def _image_id(image: dict[str, Any]) -> int:
+    for key in ("id", "image_id"):
+        if key in image:
+            return int(image[key])
+    first = image["regions"][0]
+    return int(first["image_id"] if "image_id" in first else first["image"])
+
+
+def read_sizes(path: Path) -> dict[int, tuple[int, int]]:
+    """Width and height in pixels of each image by its id, from ``image_data.json``.
+
+    Raises:
+        UserError: If the file is missing or of another format.
+    """
+    try:
+        rows = orjson.loads(path.read_bytes())
+        return {row.get("image_id", row.get("id")): (int(row["width"]), int(row["height"])) for row in rows}
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): fetch it from Visual Genome's site.") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not Visual Genome's list of images ({error}): fetch it again.") from None
+
+
+def find_images(root: Path) -> dict[int, str]:
+    """The path relative to ``root`` of each image in the two folders of the official archives, by its id."""
+    files = (file for folder in reversed(FOLDERS) for file in (root / folder).glob("*.jpg"))
+    return {int(file.stem): f"{file.parent.name}/{file.name}" for file in files if file.stem.isdecimal()}
+
+
+def list_file(root: Path, name: str) -> Path:
+    """The file that says which images are in the set ``name``; see :func:`read_set`."""
+    if name == "all":
+        return root / REGIONS
+    return root / DENSECAP if name.startswith("densecap_") else root / f"{name}.txt"
+
+
+def read_set(root: Path, name: str, described: Iterable[int]) -> list[int]:
+    """The ids of the images in a set.
+
+    Args:
+        root: Folder that holds the lists.
+        name: ``densecap_train``, ``densecap_val`` or ``densecap_test``: of DenseCap's ``densecap_splits.json``;
+            ``all``: all that are described; another name: ``<root>/<name>.txt``, an id a line.
+        described: Ids of all images that have region descriptions.
+
+    Raises:
+        UserError: If the list is missing, empty, or not of that form.
+    """
+    if name == "all":
+        return list(described)
+    path = list_file(root, name)
+    try:
+        if path.name == DENSECAP:
+            ids = orjson.loads(path.read_bytes())[name.removeprefix("densecap_")]
+        else:
+            ids = path.read_text().split()
+        ids = [int(number) for number in ids]
+    except OSError:
+        there = sorted(file.stem for file in root.glob("*.txt"))
+        raise UserError(
+            f"{path} is missing, which the set {name!r} needs: choose densecap_train, densecap_val, densecap_test "
+            f"(with DenseCap's {DENSECAP}), all, or the name of a list in {root} ({', '.join(there) or 'none there'})."
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} does not list the images of {name!r} ({error}): restore it.") from None
+    if not ids:
+        raise UserError(f"The set {name!r} of {path} is empty: choose another one.")
+    return ids

@@ -1,0 +1,55 @@
+"""Regions of Visual Genome that say the same of the same thing."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.visual_genome.files import Regions
+from datamodules.visual_genome.packed_regions import expand
+
+SAME_BOX = 0.7  # IoU from which the evaluation of dense captions merges boxes (Johnson et al. 2016, section 4)
+SAME_WORDS = 0.75  # share of the different words of two phrases that both have
+
+Rows = NDArray[np.int64]
+
+
+def near_duplicates(regions: Regions, rows: Rows, owners: Rows) -> Rows:
+    """Which region of the same image each one nearly repeats: about the same box, and about the same words.
+
+    Args:
+        regions: All regions.
+        rows: int64 (N,), those that are compared, image by image.
+        owners: int64 (N,), the image of each.
+
+    Returns:
+        int64 (N,), the place among the rows of the first one before that is alike, or -1.
+    """
+    found = np.full(len(rows), -1, dtype=np.int64)
+    edges = np.flatnonzero(np.diff(owners, prepend=-1, append=-1))
+    for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        own = rows[start:end]
+        alike = np.tril((_overlaps(regions.boxes[own]) >= SAME_BOX) & (_shared(regions, own) >= SAME_WORDS), -1)
+        twice = np.flatnonzero(alike.any(axis=1))
+        found[start + twice] = start + alike[twice].argmax(axis=1)
+    return found
+
+
+def _overlaps(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
+    """IoU (N, N)."""
+    corners = boxes.astype(np.float64)
+    low = np.maximum(corners[:, None, :2], corners[None, :, :2])
+    high = np.minimum(corners[:, None, 2:], corners[None, :, 2:])
+    common = (high - low).clip(min=0).prod(axis=2)
+    areas = (corners[:, 2:] - corners[:, :2]).clip(min=0).prod(axis=1)
+    iou: NDArray[np.float64] = common / np.maximum(areas[:, None] + areas - common, 1e-9)
+    return iou
+
+
+def _shared(regions: Regions, rows: Rows) -> NDArray[np.float64]:
+    """The share of the different words of two phrases that both have, (N, N)."""
+    lengths = regions.word_offsets[rows + 1] - regions.word_offsets[rows]
+    _, words = np.unique(regions.words[expand(regions.word_offsets[rows], lengths)], return_inverse=True)
+    has = np.zeros((len(rows), words.max(initial=0) + 1))
+    has[np.repeat(np.arange(len(rows)), lengths), words] = 1
+    both, counts = has @ has.T, has.sum(axis=1)
+    share: NDArray[np.float64] = both / np.maximum(counts[:, None] + counts - both, 1)
+    return share

@@ -1,0 +1,189 @@
+"""Regions with phrases, packed: words are numbers, and a phrase is text again only for the sample that needs it."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.loading.packed import Content, Packed
+from lit_cv.ops.vocabulary import PADDING, UNKNOWN, Vocabulary
+
+
+class ParsedRegions(Packed):
+    """``region_descriptions.json`` as it is, parsed once for all splits; see ``visual_genome_files.Regions``.
+
+    Attributes:
+        names: bytes (I,), image ids.
+        lexicon: uint8, the different words, a line each.
+    """
+
+    KIND: ClassVar[str] = "visual-genome-1"
+    ARRAYS: ClassVar[tuple[str, ...]] = ("names", "offsets", "boxes", "word_offsets", "words", "lexicon")
+    offsets: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+    word_offsets: NDArray[np.int64]
+    words: NDArray[np.int32]
+    lexicon: NDArray[np.uint8]
+
+    def members(self, ids: Sequence[int], what: str) -> NDArray[np.int64]:
+        """The places of images by their ids, int64 (N,).
+
+        Raises:
+            ValueError: Naming the image that is not among them, or is named twice.
+        """
+        places = {int(name): place for place, name in enumerate(self.names.tolist())}
+        if missing := [number for number in ids if number not in places]:
+            raise ValueError(f"{what} name image {missing[0]}, which has no region descriptions")
+        if len(set(ids)) < len(ids):
+            raise ValueError(f"{what} name an image twice")
+        return np.array([places[number] for number in ids], dtype=np.int64)
+
+
+class PackedRegions(Packed):
+    """The images of a split and their regions.
+
+    Attributes:
+        names: bytes (N,), path of each image relative to the root, UTF-8.
+        sizes: int32 (N, 2), width and height.
+        offsets: int64 (N + 1,); regions ``offsets[i]:offsets[i + 1]`` belong to image i.
+        boxes: float32 (M, 4), xyxy in pixels, inside the image, with x2 > x1 and y2 > y1.
+        word_offsets: int64 (M + 1,); ``words[word_offsets[r]:word_offsets[r + 1]]`` are those of region r.
+        words: int32 (W,), lines of ``lexicon``; at least one for each region.
+        lexicon: uint8, the different words of the whole file, a line each.
+        known: uint8, the words of the vocabulary, a line each.
+        counts: Numbers of images, of images without regions, of regions, of boxes that were clipped, of regions that
+            were dropped because they are outside the image or without area (``dropped``), have too many words
+            (``long``) or none (``wordless``), and of regions without any known word (``unknown``, kept).
+    """
+
+    KIND: ClassVar[str] = "regions-1"
+    ARRAYS: ClassVar[tuple[str, ...]] = (
+        *("names", "sizes", "offsets", "boxes", "word_offsets", "words", "lexicon", "known"),
+    )
+    sizes: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+    word_offsets: NDArray[np.int64]
+    words: NDArray[np.int32]
+    lexicon: NDArray[np.uint8]
+    known: NDArray[np.uint8]
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The words of the training split that are frequent enough."""
+        return Vocabulary(from_lines(self.known))
+
+    @cached_property
+    def _lexicon(self) -> list[str]:
+        return from_lines(self.lexicon)
+
+    @cached_property
+    def _tokens(self) -> NDArray[np.int64]:
+        """The vocabulary's id of each word of the lexicon."""
+        ids = self.vocabulary.ids
+        return np.array([ids.get(word, UNKNOWN) for word in self._lexicon], dtype=np.int64)
+
+    def rows(self, index: int) -> slice:
+        """The regions of image ``index``."""
+        return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
+
+    def phrases(self, regions: NDArray[np.int64]) -> list[str]:
+        """The normalised text of regions, all words as they are, known or not."""
+        ends = zip(self.word_offsets[regions].tolist(), self.word_offsets[regions + 1].tolist(), strict=True)
+        return [" ".join([self._lexicon[word] for word in self.words[start:end].tolist()]) for start, end in ends]
+
+    def tokens(self, regions: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+        """The vocabulary's ids of the words of regions (N,), int64 (N, ``length``), padded with 0."""
+        starts = self.word_offsets[regions]
+        lengths = self.word_offsets[regions + 1] - starts
+        tokens = np.full((len(regions), length), PADDING, dtype=np.int64)
+        filled = np.arange(length) < lengths[:, None]
+        tokens[filled] = self._tokens[self.words[expand(starts, lengths)]]
+        return tokens
+
+
+def pack_regions(
+    parsed: ParsedRegions,
+    members: NDArray[np.int64],
+    names: Sequence[str],
+    sizes: NDArray[np.int32],
+    max_words: int,
+    known: Vocabulary | int,
+) -> Content:
+    """Choose the usable regions of a split.
+
+    Args:
+        parsed: All regions.
+        members: Places of the split's images.
+        names: Their paths.
+        sizes: Their widths and heights, int32 (N, 2).
+        max_words: Regions with more words are dropped.
+        known: The vocabulary, or, to build it of these regions, the least number of times that a word occurs.
+    """
+    per_image = np.diff(parsed.offsets)[members]
+    regions = expand(parsed.offsets[members], per_image)
+    boxes = parsed.boxes[regions]
+    clipped = np.clip(boxes, 0, np.repeat(np.tile(sizes, 2), per_image, axis=0).astype(np.float32))
+    inside = (clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])
+    lengths = parsed.word_offsets[regions + 1] - parsed.word_offsets[regions]
+    keep = inside & (lengths > 0) & (lengths <= max_words)
+    owners = np.repeat(np.arange(len(members)), per_image)[keep]
+    offsets = np.searchsorted(owners, np.arange(len(members) + 1)).astype(np.int64)
+    words = parsed.words[expand(parsed.word_offsets[regions[keep]], lengths[keep])]
+    if isinstance(known, int):
+        known = _count_words(parsed, words, known)
+    arrays = {
+        "names": np.array([name.encode() for name in names], dtype=np.bytes_),
+        "sizes": sizes,
+        "offsets": offsets,
+        "boxes": clipped[keep],
+        "word_offsets": np.concatenate([[0], np.cumsum(lengths[keep])]).astype(np.int64),
+        "words": words,
+        "lexicon": parsed.lexicon,
+        "known": to_lines(known.words),
+    }
+    counts = {
+        "images": len(members),
+        "images_without_regions": int(np.count_nonzero(np.diff(offsets) == 0)),
+        "regions": int(keep.sum()),
+        "clipped": int(((clipped != boxes).any(axis=1) & keep).sum()),
+        "dropped": int((~inside).sum()),
+        "long": int((inside & (lengths > max_words)).sum()),
+        "wordless": int((inside & (lengths == 0)).sum()),
+        "unknown": _without_known_word(parsed, words, arrays["word_offsets"], known),
+    }
+    return Content(arrays, counts)
+
+
+def _count_words(parsed: ParsedRegions, words: NDArray[np.int32], minimum: int) -> Vocabulary:
+    lexicon = from_lines(parsed.lexicon)
+    counts = np.bincount(words, minlength=len(lexicon)).tolist()
+    return Vocabulary.counted(dict(zip(lexicon, counts, strict=True)), minimum)
+
+
+def _without_known_word(
+    parsed: ParsedRegions, words: NDArray[np.int32], word_offsets: NDArray[Any], known: Vocabulary
+) -> int:
+    if not len(words):
+        return 0
+    is_known = np.array([word in known.ids for word in from_lines(parsed.lexicon)], dtype=np.bool_)
+    return int(np.count_nonzero(~np.logical_or.reduceat(is_known[words], word_offsets[:-1])))
+
+
+def expand(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The numbers of the ranges ``starts[i]`` to ``starts[i] + lengths[i]``, one range behind the other."""
+    shifts = starts - (np.cumsum(lengths) - lengths)
+    rows: NDArray[np.int64] = np.arange(int(lengths.sum())) + np.repeat(shifts, lengths)
+    return rows
+
+
+def to_lines(words: Sequence[str]) -> NDArray[np.uint8]:
+    """Words without line ends as one array of bytes."""
+    return np.frombuffer("\n".join(words).encode(), dtype=np.uint8)
+
+
+def from_lines(lines: NDArray[np.uint8]) -> list[str]:
+    """Invert :func:`to_lines`."""
+    return lines.tobytes().decode().split("\n") if len(lines) else []

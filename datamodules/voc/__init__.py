@@ -1,0 +1,1 @@
+"""Pascal VOC: detection, localization and segmentation."""

@@ -1,0 +1,156 @@
+"""Class masks in files: the palette PNGs of Pascal VOC and the .mat files of SBD."""
+
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from scipy.io import loadmat
+
+from datamodules.loading.decode import is_truncated
+from datamodules.voc.packed_masks import VOID, Mask, MaskRecord, runs_of
+from lit_cv.errors import UserError
+
+
+class MaskedImage(NamedTuple):
+    """Where an image and its mask are.
+
+    Attributes:
+        image_id: Names the photograph, whichever release it is taken from.
+        picture: The image file.
+        mask: Its mask: PNG, or SBD's .mat.
+    """
+
+    image_id: str
+    picture: Path
+    mask: Path
+
+
+def voc_image(devkit: Path, year: str, image: str) -> MaskedImage:
+    """The files of an image of a VOCdevkit.
+
+    Args:
+        devkit: The VOCdevkit folder.
+        year: ``VOC<year>``.
+        image: Its id there; from VOC2008 on the id begins with a year, and 2007_000032 is VOC2007's 000032.
+    """
+    folder = devkit / year
+    image_id = image if "_" in image else f"{year.removeprefix('VOC')}_{image}"
+    return MaskedImage(image_id, folder / "JPEGImages" / f"{image}.jpg", folder / "SegmentationClass" / f"{image}.png")
+
+
+def sbd_images(root: Path, name: str) -> list[MaskedImage]:
+    """The files of the images of a list of SBD, in the list's order.
+
+    Args:
+        root: Folder that holds ``benchmark_RELEASE``.
+        name: The list, a file ``<name>.txt`` in ``benchmark_RELEASE/dataset``.
+
+    Raises:
+        UserError: If the list is missing or empty.
+    """
+    folder = root / "benchmark_RELEASE" / "dataset"
+    file = folder / f"{name}.txt"
+    if not file.is_file():
+        there = ", ".join(sorted(f"sbd_{found.stem}" for found in folder.glob("*.txt")))
+        raise UserError(f"The image list {file} of SBD is missing: choose another set ({there or 'none there'}).")
+    images = file.read_text().split()
+    if not images:
+        raise UserError(f"The image list {file} is empty: restore it or choose another set.")
+    return [MaskedImage(image, folder / "img" / f"{image}.jpg", folder / "cls" / f"{image}.mat") for image in images]
+
+
+def read_mask_record(root: Path, image: MaskedImage, num_classes: int) -> MaskRecord:
+    """Read a mask and check it, and that its image is there, whole and of its size.
+
+    Args:
+        root: Folder that the record's name is relative to.
+        image: The files.
+        num_classes: Number of classes without the background.
+
+    Raises:
+        UserError: Naming the file and what is wrong with it.
+    """
+    mask = read_mask(image.mask, num_classes)
+    size = mask.shape[1], mask.shape[0]
+    expected = _picture_size(image.picture, image.mask)
+    if size != expected:
+        raise UserError(
+            f"{image.mask} is {size[0]}x{size[1]} pixels but its image {image.picture} is {expected[0]}x{expected[1]}: "
+            "restore the original mask and image."
+        )
+    return MaskRecord(image.picture.relative_to(root).as_posix(), size, *runs_of(mask))
+
+
+def read_mask(path: Path, num_classes: int) -> Mask:
+    """Read a mask, uint8 (H, W), whether its image is there or not.
+
+    Args:
+        path: PNG, or SBD's .mat.
+        num_classes: Number of classes without the background.
+
+    Raises:
+        UserError: Naming the file and what is wrong with it.
+    """
+    mask = _read_mat(path) if path.suffix == ".mat" else _read_png(path)
+    counts = np.bincount(mask.reshape(-1), minlength=VOID + 1)
+    unknown = np.flatnonzero(counts[num_classes + 1 : VOID]) + num_classes + 1
+    if unknown.size:
+        raise UserError(
+            f"{path} has the index {unknown[0]}, but classes are 0..{num_classes} and void is {VOID}: "
+            "mend the mask, or list the missing classes in VOCdevkit/classes.txt."
+        )
+    return mask
+
+
+def _read_png(path: Path) -> Mask:
+    """The palette indices of a PNG, uint8 (H, W); its colours are looked at by nobody."""
+    data = _bytes_of(path)
+    try:
+        with Image.open(BytesIO(data)) as image:
+            mode, indices = image.mode, np.asarray(image)
+    except Exception as error:  # on damaged files Pillow raises OSError, SyntaxError, ValueError, struct.error, ...
+        raise UserError(f"{path} is not a readable mask ({error}): restore the file.") from None
+    if mode not in ("P", "L"):
+        raise UserError(
+            f"{path} has colours (mode {mode}) instead of class indices: use the original palette PNG, or convert it."
+        )
+    return indices
+
+
+def _read_mat(path: Path) -> Mask:
+    """``GTcls.Segmentation`` of a MATLAB file, uint8 (H, W)."""
+    data = _bytes_of(path)
+    try:
+        mask = np.asarray(loadmat(BytesIO(data), variable_names=["GTcls"])["GTcls"][0, 0]["Segmentation"])
+    except Exception as error:  # on damaged files the reader raises nearly anything
+        raise UserError(f"{path} holds no GTcls.Segmentation that can be read ({error}): restore the file.") from None
+    if mask.dtype != np.uint8 or mask.ndim != 2 or not mask.size:
+        raise UserError(f"{path}: GTcls.Segmentation is {mask.dtype} {mask.shape}, not uint8 (H, W): restore the file.")
+    return np.ascontiguousarray(mask)
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"The mask {path} cannot be read ({error.strerror}): restore it, or take it out of the list."
+        ) from None
+    if is_truncated(data):
+        raise UserError(f"{path} is truncated: its end is missing; fetch the file again.")
+    return data
+
+
+def _picture_size(path: Path, mask: Path) -> tuple[int, int]:
+    """Width and height of an image that is not truncated, without decoding it."""
+    try:
+        if is_truncated(path.read_bytes()):
+            raise UserError(f"{path} is truncated: its end is missing; fetch the file again.")
+        with Image.open(path) as image:
+            return image.size
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing, though {mask} is its mask: restore the image.") from None
+    except OSError as error:
+        raise UserError(f"{path} is not a readable image ({error}): replace the file.") from None

@@ -1,0 +1,95 @@
+"""The annotations of Pascal VOC, packed."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.boxes.packed_boxes import Objects, PackedBoxes, Rows
+from datamodules.loading.packed import Content, open_packed
+
+
+class ImageRecord(NamedTuple):
+    """What an annotation file says about one image.
+
+    Attributes:
+        name: Path of the image relative to the data set's root.
+        size: Width and height in pixels.
+        boxes: Corners (x1, y1, x2, y2) in pixels, as annotated: they may lie outside or have no area.
+        labels: Class of each box, 1..C.
+        difficult: Flag of each box.
+    """
+
+    name: str
+    size: tuple[int, int]
+    boxes: list[tuple[float, float, float, float]]
+    labels: list[int]
+    difficult: list[bool]
+
+
+class PackedAnnotations(PackedBoxes):
+    """Packed boxes of Pascal VOC.
+
+    Attributes:
+        difficult: bool (M,).
+        counts: Number of images, boxes, difficult boxes, and of the boxes that were clipped or dropped.
+    """
+
+    KIND: ClassVar[str] = "annotations-1"
+    ARRAYS: ClassVar[tuple[str, ...]] = ("names", "sizes", "offsets", "boxes", "labels", "difficult")
+    difficult: NDArray[np.bool_]
+
+    def trained(self, rows: slice) -> Rows:
+        """The rows of the objects that are not difficult."""
+        kept: Rows = np.flatnonzero(~self.difficult[rows]) + rows.start
+        return kept
+
+    def objects(self, rows: Rows) -> Objects:
+        """Boxes, labels and flags; ``area`` is that of the box."""
+        boxes = self.boxes[rows]
+        return {
+            "boxes": boxes,
+            "labels": self.labels[rows],
+            "difficult": self.difficult[rows],
+            "area": (boxes[:, 2:] - boxes[:, :2]).prod(axis=1),
+            "iscrowd": np.zeros(len(rows), dtype=np.int64),
+        }
+
+
+def open_annotations(
+    cache: Path, key: str, records: Callable[[], Iterable[ImageRecord]], class_names: Sequence[str]
+) -> PackedAnnotations:
+    """Open the cached boxes, after parsing and packing them if they are not there yet; see :func:`open_packed`."""
+    return open_packed(PackedAnnotations, cache, key, lambda: _pack(records()), *class_names)
+
+
+def _pack(records: Iterable[ImageRecord]) -> Content:
+    images = list(records)
+    sizes = np.array([image.size for image in images], dtype=np.int32).reshape(-1, 2)
+    lengths = np.array([len(image.boxes) for image in images], dtype=np.int64)
+    boxes = np.array([box for image in images for box in image.boxes], dtype=np.float32).reshape(-1, 4)
+    labels = np.array([label for image in images for label in image.labels], dtype=np.int64)
+    difficult = np.array([flag for image in images for flag in image.difficult], dtype=np.bool_)
+
+    limits = np.repeat(np.tile(sizes, 2), lengths, axis=0).astype(np.float32)
+    clipped = np.clip(boxes, 0, limits)
+    valid = (clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])
+    owners = np.repeat(np.arange(len(images)), lengths)[valid]
+    arrays = {
+        "names": np.array([image.name.encode() for image in images], dtype=np.bytes_),
+        "sizes": sizes,
+        "offsets": np.searchsorted(owners, np.arange(len(images) + 1)).astype(np.int64),
+        "boxes": clipped[valid],
+        "labels": labels[valid],
+        "difficult": difficult[valid],
+    }
+    counts = {
+        "images": len(images),
+        "boxes": int(valid.sum()),
+        "difficult": int(difficult[valid].sum()),
+        "clipped": int(((clipped != boxes).any(axis=1) & valid).sum()),
+        "dropped": int((~valid).sum()),
+    }
+    return Content(arrays, counts)

@@ -1,0 +1,94 @@
+"""Where a VOCdevkit comes from, and which of its images belong to which split."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from datamodules.defects import Defect
+from datamodules.shapes import scenes
+from datamodules.shapes.settings import Shapes
+from datamodules.voc.archives import fetch_voc
+from datamodules.voc.files import CLASS_NAMES, list_file, read_list
+from datamodules.voc.generated import write_voc
+from lit_cv.errors import UserError
+
+Source = Literal["local", "download", "shapes"]
+
+
+class VOCSource:
+    """A VOCdevkit and the image lists of the splits.
+
+    Args:
+        root: Folder that holds ``VOCdevkit`` (or that folder itself).
+        source: ``local``: the files are there; ``download``: fetch the official archives that are missing; ``shapes``:
+            generate a small VOCdevkit of shapes (VOC2012 only) if there is none.
+        shapes: What ``source: shapes`` generates.
+        task: Folder of the lists in ``ImageSets``.
+        sets: Names of the image lists, ``<year>_<list>``, of train, val and test; None or empty for a split without.
+    """
+
+    def __init__(
+        self, root: str, source: Source, shapes: Shapes, task: Literal["Main", "Segmentation"],
+        *sets: Sequence[str] | None,
+    ) -> None:  # fmt: skip
+        folder = Path(root)
+        self.root = folder.parent if folder.name == "VOCdevkit" else folder
+        self.source, self.shapes, self.task = source, shapes, task
+        self.sets = {split: list(names or ()) for split, names in zip(("train", "val", "test"), sets, strict=True)}
+
+    @property
+    def devkit(self) -> Path:
+        """The VOCdevkit folder."""
+        return self.root / "VOCdevkit"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The 20 official names, or those of ``VOCdevkit/classes.txt`` where there is one."""
+        if self.source == "shapes":
+            return scenes.CLASS_NAMES
+        listed = self.devkit / "classes.txt"
+        return tuple(listed.read_text().split()) if listed.exists() else CLASS_NAMES
+
+    def fetch(self) -> None:
+        """Download or generate what is missing, as ``source`` says."""
+        if self.source == "download":
+            fetch_voc(self.root, [name for sets in self.sets.values() for name in sets])
+        elif self.source == "shapes":
+            write_voc(self.root, self.shapes)
+
+    def images(self, split: str) -> list[tuple[str, str]]:
+        """(``VOC<year>``, image id) of a split, in the order of its lists; empty for a split without lists.
+
+        Raises:
+            UserError: If the root or a list is missing, or an image is named twice.
+        """
+        if not self.sets[split]:
+            return []
+        if not self.devkit.is_dir():
+            raise UserError(f"{self.root} holds no VOCdevkit folder: mend root, or set source to download.")
+        images = [image for name in self.sets[split] for image in read_list(self.devkit, name, self.task)]
+        if len(set(images)) < len(images):
+            raise UserError(f"{split}_sets={self.sets[split]} name an image twice: choose lists without overlap.")
+        return images
+
+    def survey(self, split: str) -> tuple[list[tuple[str, str]], list[Defect]]:
+        """The images of a split, each once, and what is wrong with its lists.
+
+        Raises:
+            UserError: If the name of a list is malformed.
+        """
+        images: dict[tuple[str, str], None] = {}
+        defects: list[Defect] = []
+        for name in self.sets[split]:
+            file = list_file(self.devkit, name, self.task)
+            try:
+                listed = read_list(self.devkit, name, self.task)
+            except UserError as error:
+                defects.append(Defect.of(error, file, "unusable image list"))
+                continue
+            for image in listed:
+                if image in images:
+                    what = f"names {image[1]} a second time in {split}_sets: take it out, or choose other lists"
+                    defects.append(Defect(file, what, "duplicate id"))
+                images[image] = None
+        return list(images), defects

@@ -1,0 +1,200 @@
+"""The local executor: several runs at once on this machine, on its GPUs or its CPU cores."""
+
+import errno
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lit_cv.ablation.executors.processes import LOG, Lost, Process, Starter
+from lit_cv.ablation.executors.progress import Progress, Row
+from lit_cv.ablation.sweep.jobs import Job, Queue
+from lit_cv.errors import UserError
+from lit_cv.runs.files import read_tail
+
+POLL_SECONDS = 0.01
+FULL_BYTES = 1 << 16  # a disk with less than this is full
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for one run.
+
+    Attributes:
+        name: as the progress shows it.
+        environment: the GPUs that the run sees.
+    """
+
+    name: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Running:
+    """A started job.
+
+    Attributes:
+        slot: where it runs.
+        started: monotonic seconds.
+        process: None where it could not be started.
+        reason: why it failed, where its exit code does not say so.
+        starts: how often it was started.
+    """
+
+    job: Job
+    slot: Slot
+    started: float
+    process: Process | None = None
+    reason: str = ""
+    starts: int = 0
+
+
+class LocalExecutor:
+    """Runs `workers` processes at once, each on its own GPUs and its share of the CPU's threads.
+
+    An OMP_NUM_THREADS that is already set stays as it is.
+
+    Args:
+        workers: runs at once; None is one per `gpus_per_run` visible GPUs, or one without a GPU. More than that share
+            GPUs.
+        gpus_per_run: GPUs that each run sees. Lightning trains on all that it sees, unless the run sets
+            `trainer.devices`.
+        runs_per_gpu: runs that share each GPU (or each `gpus_per_run` GPUs); says the same as `workers`.
+        metric: which of a run's logged numbers the progress shows; None is the last.
+
+    Raises:
+        UserError: there are fewer GPUs than one run wants, a number is below 1, or two options contradict each other.
+    """
+
+    waits = True
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        gpus_per_run: int = 1,
+        runs_per_gpu: int | None = None,
+        metric: str | None = None,
+    ) -> None:
+        if any(number is not None and number < 1 for number in (workers, gpus_per_run, runs_per_gpu)):
+            raise UserError("--workers, --gpus-per-run and --runs-per-gpu must be at least 1.")
+        gpus = visible_gpus()
+        if gpus and gpus_per_run > len(gpus):
+            raise UserError(f"--gpus-per-run {gpus_per_run}: only {len(gpus)} GPUs are visible; ask for fewer.")
+        packs = len(gpus) // gpus_per_run
+        if runs_per_gpu is not None and (workers is not None or not packs):
+            raise UserError(
+                f"--runs-per-gpu {runs_per_gpu}: "
+                + ("leave out --workers, which says the same." if packs else "no GPU is visible; give --workers.")
+            )
+        self.workers = workers or max(1, packs * (runs_per_gpu or 1))
+        processes = self.workers * (gpus_per_run if gpus else 1)
+        self._threads = max(1, len(os.sched_getaffinity(0)) // processes)
+        self._free = deque(_slots(self.workers, gpus, gpus_per_run))
+        self._metric = metric
+        self.gpus = gpus_per_run * min(1.0, packs / self.workers)
+
+    def execute(self, queue: Queue) -> list[Job]:
+        """Run what the queue hands out; return what failed. Ctrl-C ends all of them and is passed on.
+
+        Each run's output is appended to `log.txt` in its folder; the end of it is shown when the run fails. What fails
+        while the sweep goes on is recorded in the run's folder (`Job.record_failure`).
+        """
+        running, failed = list[Running](), list[Job]()
+        environment = {"OMP_NUM_THREADS": str(self._threads)}
+        with Progress(queue.total, self.workers, self._metric) as progress, Starter(environment) as starter:
+            while running or not queue.exhausted:
+                while self._free and (job := queue.take()) is not None:
+                    running.append(Running(job, self._free.popleft(), time.monotonic()))
+                    _start(starter, running[-1])
+                polled = [(run, _poll(starter, run, progress)) for run in running]
+                ended = [(run, code) for run, code in polled if code is not None]
+                for run, code in ended:
+                    running.remove(run)
+                    self._free.append(run.slot)
+                    failed += _ended(run, code, progress)
+                    queue.ended(run.job)
+                queue.watch([run.job for run in running])
+                progress.update([Row(run.job.label, run.slot.name, run.started, run.job.folder) for run in running])
+                if not ended:  # else the next run starts without a pause
+                    time.sleep(POLL_SECONDS)
+        return failed
+
+    def preview(self, jobs: Sequence[Job]) -> str:
+        """Their commands, one a line."""
+        return "\n".join(shlex.join(job.command) for job in jobs)
+
+
+def _start(starter: Starter, run: Running) -> None:
+    run.starts += 1
+    try:
+        run.job.forget_failure()
+        run.process = starter.start(run.job, run.slot.environment)
+    except OSError as error:
+        run.process, run.reason = None, _full(error.filename) if error.errno == errno.ENOSPC else str(error)
+
+
+def _poll(starter: Starter, run: Running, progress: Progress) -> int | None:
+    """The exit code of a run that has ended; one that lost its server is started once more."""
+    try:
+        return run.process.poll() if run.process else 1
+    except Lost:
+        if run.starts > 1:
+            run.reason = "the process that it was forked from has ended twice"
+            return 128 + signal.SIGKILL
+        progress.note(f"{run.job.label}: the process that it was forked from has ended; the run is started again")
+        _start(starter, run)
+        return None
+
+
+def _ended(run: Running, code: int, progress: Progress) -> list[Job]:
+    if code == 0 and run.job.finished:
+        progress.finished(run.job.label, time.monotonic() - run.started)
+        return []
+    log = run.job.folder / LOG
+    reason = run.reason or _reason(code, run.job.folder)
+    progress.failed(run.job.label, f"{reason}; log: {log}", read_tail(log))
+    with suppress(OSError):  # on a full disk: without a record the run counts as unfinished
+        run.job.record_failure(reason, code)
+    return [run.job]
+
+
+def _reason(code: int, folder: Path) -> str:
+    if shutil.disk_usage(folder).free < FULL_BYTES:
+        return _full(folder)
+    if code - 128 in set(signal.Signals):
+        return f"killed by {signal.Signals(code - 128).name} (exit code {code})"
+    return f"exit code {code}" if code else "it ended without a result.json"
+
+
+def _full(path: object) -> str:
+    return f"the disk of {path} is full; free some of it and go on with --retry-failed"
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that runs may use: those of CUDA_VISIBLE_DEVICES, else all that nvidia-smi lists (torch-free)."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is not None:
+        return [name for name in listed.split(",") if name.strip() not in ("", "-1")]
+    try:
+        answer = subprocess.run(
+            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True
+        )
+    except FileNotFoundError:
+        return []
+    return answer.stdout.split() if answer.returncode == 0 else []
+
+
+def _slots(workers: int, gpus: list[str], gpus_per_run: int) -> list[Slot]:
+    """The place of each worker: the GPUs that it sees, shared when there are more workers than GPUs."""
+    if not gpus:
+        return [Slot(f"CPU {i}") for i in range(workers)]
+    packs = [",".join(gpus[i : i + gpus_per_run]) for i in range(0, len(gpus) - gpus_per_run + 1, gpus_per_run)]
+    chosen = [packs[i % len(packs)] for i in range(workers)]
+    return [Slot(f"GPU {pack}", {"CUDA_VISIBLE_DEVICES": pack}) for pack in chosen]

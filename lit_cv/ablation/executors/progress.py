@@ -1,0 +1,118 @@
+"""Progress of a sweep: a live table of the running runs on a terminal, plain lines elsewhere (logs, CI)."""
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from lit_cv.ablation.sweep.labels import duration
+from lit_cv.runs.files import read_tail
+
+REDRAW_SECONDS = 0.5
+LOG_LINES = 12
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run at work: how a person calls it, where it runs, when it started (monotonic seconds), and its folder."""
+
+    label: str
+    slot: str
+    started: float
+    folder: Path
+
+
+class Progress:
+    """Counts the runs of a sweep. `with Progress(12, workers=2) as progress: ...`.
+
+    Args:
+        total: runs to be done; None where that is not known.
+        workers: runs at once.
+        metric: which of a run's logged numbers is shown; None is the last.
+    """
+
+    def __init__(self, total: int | None, workers: int, metric: str | None = None) -> None:
+        self.console = Console(highlight=False, soft_wrap=True)
+        self._live = Live(console=self.console, auto_refresh=False, transient=True)
+        self._total, self._workers, self._metric = total, workers, metric
+        self._ended, self._seconds, self._drawn = 0, list[float](), 0.0
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def update(self, rows: Sequence[Row]) -> None:
+        """Redraw the table of the runs at work, at most twice a second."""
+        if self.console.is_terminal and time.monotonic() - self._drawn > REDRAW_SECONDS:
+            self._drawn = time.monotonic()
+            self._live.update(self.table(rows), refresh=True)
+
+    def table(self, rows: Sequence[Row]) -> Group:
+        """A line a run at work, and below it how many are done and the time that the rest may take."""
+        now = time.monotonic()
+        table = Table("run", "on", "for", "step", "last", box=None, pad_edge=False)
+        for row in rows:
+            step, value = last_number(row.folder / "metrics.csv", self._metric)
+            table.add_row(Text(row.label), row.slot, duration(now - row.started), step, Text(value))
+        of = f" of {self._total}" if self._total else ""
+        left = self.time_left([now - row.started for row in rows])
+        return Group(table, Text(f"{self._ended}{of} done in {duration(now - self._started)}, {left}"))
+
+    def time_left(self, elapsed: Sequence[float]) -> str:
+        """In words, from the median of the finished runs.
+
+        Args:
+            elapsed: seconds that each run at work has taken so far.
+        """
+        if not self._total or not self._seconds:
+            return "time left unknown"
+        typical = statistics.median(self._seconds)
+        waiting = self._total - self._ended - len(elapsed)
+        left = typical * waiting + sum(max(typical - seconds, 0.0) for seconds in elapsed)
+        return f"about {duration(left / min(self._workers, max(waiting + len(elapsed), 1)))} left"
+
+    def finished(self, label: str, seconds: float) -> None:
+        """Report a run that has written its result."""
+        self._seconds.append(seconds)
+        self._advance(f"{label}: finished in {duration(seconds)}")
+
+    def failed(self, label: str, reason: str, log: str) -> None:
+        """Report a failed run with the last lines of its log."""
+        self._advance(f"{label}: FAILED, {reason}")
+        self.console.print("\n".join(f"    {line}" for line in log.splitlines()[-LOG_LINES:]), markup=False)
+
+    def note(self, line: str) -> None:
+        """Say something."""
+        self.console.print(line, markup=False)
+
+    def _advance(self, line: str) -> None:
+        self._ended += 1
+        count = f"{self._ended}/{self._total}" if self._total else str(self._ended)
+        self.note(f"[{count}] {line}")
+
+
+def last_number(file: Path, metric: str | None) -> tuple[str, str]:
+    """The last step in the end of a `metrics.csv`, and the metric's last value there (or that of any) with its name."""
+    text = read_tail(file)
+    whole = text[: text.rfind("\n") + 1].splitlines()  # the last line may be half written
+    rows = [line.split(",") for line in whole if not line.startswith("step,")]
+    chosen = [cells for cells in rows if metric in (None, cells[2])] or rows
+    if not chosen:
+        return "", ""
+    name, value = chosen[-1][2:]
+    return rows[-1][0], f"{name} {float(value):.4g}"

@@ -1,0 +1,133 @@
+"""What the factors do: the effect of each level, or the metric against the values where there are many."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lit_cv.ablation.plots.style import COLOURS, GREY, bare, short, unit
+from lit_cv.ablation.results.intervals import Difference, mean_effect
+from lit_cv.ablation.results.tables import Table
+from lit_cv.ablation.sweep.labels import show_level
+from lit_cv.runs.settings import canonical, distinct
+
+MOST_LEVELS = 12
+COLUMNS = 3
+DECADES = 100  # from this ratio of the largest to the smallest value on, the axis is logarithmic
+
+
+def effects(table: Table) -> Figure | None:
+    """What each level of each factor changes against the baseline's level, averaged over the other factors."""
+    factors = {key: found for key in table.names if any((found := level_effects(table, key)).values())}
+    if not factors:
+        return None
+    heights = [len(found) for found in factors.values()]
+    figure = Figure(figsize=(7, 0.9 + 0.42 * sum(heights) + 0.45 * len(heights)), layout="constrained")
+    axes = figure.subplots(len(factors), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    for axis, (key, found) in zip(axes, factors.items(), strict=True):
+        _draw_factor(axis, table, key, found)
+    axes[-1].set_xlabel(f"change of {unit(table)} from the baseline's level (○), 95 % interval")
+    return figure
+
+
+def level_effects(table: Table, key: str) -> dict[str, Difference | None]:
+    """The mean change when the baseline's level of a factor is replaced by another one, all other factors being equal.
+
+    Returns:
+        A level as the table shows it -> its effect, None for the baseline's level and where no two arms differ in it
+        alone. Empty for a factor of more than twelve levels, which `values` draws.
+    """
+    levels: dict[str, Any] = {}
+    scores: dict[str, dict[str, dict[int | None, float]]] = {}  # level -> all other factors -> seed -> value
+    for row in table.rows:
+        level = canonical(row.arm.values[key])
+        rest = canonical({name: value for name, value in row.arm.values.items() if name != key})
+        levels.setdefault(level, row.arm.values[key])
+        scores.setdefault(level, {})[rest] = row.scores
+    if len(levels) > MOST_LEVELS:
+        return {}
+    baseline = canonical(table.baseline.values[key])
+    reference = scores.get(baseline, {})
+    return {
+        show_level(key, value): None
+        if level == baseline
+        else mean_effect([(own, reference[rest]) for rest, own in scores[level].items() if rest in reference])
+        for level, value in levels.items()
+    }
+
+
+def _draw_factor(axis: Axes, table: Table, key: str, found: Mapping[str, Difference | None]) -> None:
+    reference = show_level(key, table.baseline.values[key])
+    axis.axvline(0, color=GREY, linewidth=1, zorder=0)
+    for place, (level, effect) in enumerate(found.items()):
+        if level == reference:
+            axis.plot(0, place, "o", mfc="white", color="black")
+        elif effect is not None:
+            _draw_interval(axis, effect, place, table.scale)
+    axis.set_yticks(range(len(found)), [short(level) for level in found])
+    axis.set_ylim(len(found) - 0.5, -0.5)
+    axis.set_title(table.names[key], loc="left", fontsize="medium", fontweight="bold")
+    bare(axis)
+
+
+def _draw_interval(axis: Axes, effect: Difference, place: int, scale: float) -> None:
+    colour = COLOURS[0]
+    if effect.n > 1:
+        axis.plot([effect.low * scale, effect.high * scale], [place, place], color=colour, linewidth=2)
+    axis.plot(effect.mean * scale, place, "o", color=colour)
+
+
+def values(table: Table) -> Figure | None:
+    """The metric against the values of the factors whose effects cannot be drawn, one point an arm, as of a search.
+
+    These are factors of many values, and of arms that differ in several factors at once; those of more than twelve
+    values that are no numbers are left out.
+    """
+    factors = {key: levels for key in table.names if (levels := _scattered(table, key))}
+    if not factors:
+        return None
+    columns = min(COLUMNS, len(factors))
+    rows = -(-len(factors) // columns)
+    figure = Figure(figsize=(0.6 + 3.1 * columns, 0.4 + 2.6 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for axis, (key, levels) in zip(grid.flat, factors.items(), strict=False):
+        _scatter(axis, table, key, levels)
+    for axis in grid.flat[len(factors) :]:
+        axis.set_axis_off()
+    for axis in grid[:, 0]:
+        axis.set_ylabel(unit(table))
+    grid[0, 0].set_title("one point an arm, ○ the baseline", loc="left", fontsize="small")
+    return figure
+
+
+def _scattered(table: Table, key: str) -> list[Any]:
+    """The levels of a factor that `values` draws, none if it draws none."""
+    levels = distinct(row.arm.values[key] for row in table.rows)
+    numeric = all(_is_number(level) for level in levels if level is not None)
+    shown = len(levels) > 1 and (numeric or len(levels) <= MOST_LEVELS) and not any(level_effects(table, key).values())
+    return levels if shown else []
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _scatter(axis: Axes, table: Table, key: str, levels: Sequence[Any]) -> None:
+    places = {canonical(level): place for place, level in enumerate(levels)}
+    if len(levels) > MOST_LEVELS:
+        places = {canonical(level): level for level in levels if level is not None}
+        if min(places.values()) > 0 and max(places.values()) >= DECADES * min(places.values()):
+            axis.set_xscale("log")
+    else:
+        axis.set_xticks(range(len(levels)), [short(show_level(key, level)) for level in levels])
+        axis.tick_params(axis="x", rotation=30 if sum(len(show_level(key, level)) for level in levels) > 30 else 0)
+        axis.set_xlim(-0.5, len(levels) - 0.5)
+    rows = [row for row in table.rows if canonical(row.arm.values[key]) in places]
+    across = [places[canonical(row.arm.values[key])] for row in rows]
+    axis.plot(across, [row.mean * table.scale for row in rows], "o", color=COLOURS[0], alpha=0.5, markersize=4)
+    for place, row in zip(across, rows, strict=True):
+        if row.arm is table.baseline:
+            axis.plot(place, row.mean * table.scale, "o", mfc="white", color="black")
+    axis.set_xlabel(table.names[key])
+    bare(axis)

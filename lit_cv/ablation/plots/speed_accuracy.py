@@ -1,0 +1,170 @@
+"""Speed against accuracy, for detectors as Huang et al. 2017 drew it (arXiv:1611.10012, Figure 2)."""
+
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from lit_cv.ablation.plots.style import COLOURS, GREY, MARKERS, arm_styles, bare, legend, pareto, unit
+from lit_cv.ablation.results.tables import Row, Table
+from lit_cv.runs.settings import distinct
+
+NETWORK = "model.network"
+SIZES = (f"{NETWORK}.size", f"{NETWORK}.min_size", f"{NETWORK}.max_size")  # of the image; the smallest one binds
+PROPOSALS = f"{NETWORK}.rpn_post_nms_test"
+SMALL, LARGE = 5.0, 11.0  # markers of the smallest and the largest image, in points
+LOGARITHMIC = 10.0  # from this ratio of the slowest to the fastest arm on
+FRONT = "#777777"
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a detector is made of; None where its network has no such setting.
+
+    Attributes:
+        architecture: The class of the network.
+        backbone: Its feature extractor.
+        size: Pixels to which an image is resized: of the shorter side, or of both.
+        proposals: Boxes an image that the second stage of a detector with two stages looks at.
+    """
+
+    architecture: str
+    backbone: str | None
+    size: int | None
+    proposals: int | None
+
+
+def design(row: Row) -> Design | None:
+    """Read from the resolved configuration what the network of an arm is made of; None if it names no class."""
+    config = next(iter(row.arm.runs.values())).config
+    path = config.get(f"{NETWORK}.class_path")
+    sizes = [config[key] for key in SIZES if config.get(key) is not None]
+    if path is None:
+        return None
+    name = path.rpartition(".")[2]
+    return Design(name, config.get(f"{NETWORK}.backbone"), min(sizes, default=None), config.get(PROPOSALS))
+
+
+def speed_accuracy(table: Table) -> Figure | None:
+    """Score against milliseconds per image, one point per arm, with the arms that no other beats in both.
+
+    Arms that are several architectures get a marker for each architecture, a colour for each backbone and a size of the
+    marker for each size of the image; others get a colour and a marker each.
+    """
+    rows = [row for row in table.rows if row.ms is not None]
+    if not rows:
+        return None
+    figure = Figure(figsize=(7.5, 4.8), layout="constrained")
+    axis = figure.subplots()
+    front = pareto(rows, maximize=table.maximize)
+    axis.step(
+        [row.ms or 0 for row in front],
+        [row.mean * table.scale for row in front],
+        where="post",
+        color=FRONT,
+        linewidth=1.2,
+        linestyle="--",
+        zorder=1,
+        label="Pareto front" if len(front) > 1 else None,
+    )
+    designs = {row.arm.label: found for row in rows if (found := design(row)) is not None}
+    if len(designs) == len(rows) and len({found.architecture for found in designs.values()}) > 1:
+        _draw_designs(figure, axis, table, designs, rows, front)
+    else:
+        _draw_arms(figure, axis, table, rows)
+    milliseconds = [row.ms or 0 for row in rows]
+    if max(milliseconds) > LOGARITHMIC * min(milliseconds) > 0:
+        axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_xlabel("milliseconds per image")
+    axis.set_ylabel(unit(table))
+    axis.set_title("mean ± standard deviation over the seeds", loc="left", fontsize="small")
+    bare(axis)
+    return figure
+
+
+def _draw_arms(figure: Figure, axis: Axes, table: Table, rows: Sequence[Row]) -> None:
+    styles = arm_styles(table)
+    others = [row for row in rows if not styles[row.arm.label].label]
+    if others:
+        _points(axis, table, others, marker=".", color=GREY, zorder=1, elinewidth=0.5)
+    for row in rows:
+        style = styles[row.arm.label]
+        if style.label:
+            _points(axis, table, [row], marker=style.marker, color=style.colour, label=style.label, capsize=3)
+    legend(figure, axis, others=bool(others))
+
+
+def _points(axis: Axes, table: Table, rows: Sequence[Row], **look: Any) -> None:
+    spreads = table.scale * np.array([row.std for row in rows])
+    errors = None if np.isnan(spreads).all() else spreads
+    scores = [row.mean * table.scale for row in rows]
+    axis.errorbar([row.ms or 0 for row in rows], scores, yerr=errors, linestyle="none", **look)
+
+
+def _draw_designs(
+    figure: Figure, axis: Axes, table: Table, designs: dict[str, Design], rows: Sequence[Row], front: Sequence[Row]
+) -> None:
+    markers = _looks([found.architecture for found in designs.values()], MARKERS)
+    colours = _looks([found.backbone for found in designs.values()], COLOURS)
+    sizes = sorted({found.size for found in designs.values() if found.size is not None})
+    scale = np.linspace(SMALL, LARGE, len(sizes)).tolist() if len(sizes) > 1 else []
+    widths: dict[int | None, float] = dict(zip(sizes, scale, strict=False))
+    counted = len({found.proposals for found in designs.values()} - {None}) > 1
+    for row in rows:
+        found = designs[row.arm.label]
+        width = widths.get(found.size, (SMALL + LARGE) / 2)
+        look = {"marker": markers[found.architecture], "color": colours[found.backbone], "markersize": width}
+        _points(axis, table, [row], **look, markeredgecolor="white", markeredgewidth=0.8, zorder=3)
+        if counted and found.proposals is not None:
+            _write(axis, table, row, str(found.proposals), (5, -9), color=FRONT)
+    members = {letter: row for letter, row in zip(string.ascii_uppercase, front, strict=False) if len(front) > 1}
+    for letter, row in members.items():
+        _write(axis, table, row, letter, (-4, 5), ha="right", fontweight="bold")
+    groups: dict[str, list[Line2D]] = {
+        "meta-architecture": [_key(name, marker=marker, color="black") for name, marker in markers.items()],
+        "feature extractor": [_key(str(name), marker="o", color=colour) for name, colour in colours.items()],
+        "image size": [_key(f"{size} px", marker="o", color=GREY, markersize=width) for size, width in widths.items()],
+        "numbers: proposals": [_key("")] if counted else [],
+        "Pareto front": [_key(f"{letter}  {_name(designs[row.arm.label])}") for letter, row in members.items()],
+    }
+    _grouped_legend(figure, groups, axis.get_legend_handles_labels()[0])
+
+
+def _write(axis: Axes, table: Table, row: Row, text: str, offset: tuple[int, int], **look: Any) -> None:
+    place = (row.ms or 0, row.mean * table.scale)
+    axis.annotate(text, place, offset, textcoords="offset points", fontsize=7, **look)
+
+
+def _name(found: Design) -> str:
+    parts = (found.architecture, found.backbone, found.size, found.proposals)
+    return " ".join(str(part) for part in parts if part is not None)
+
+
+def _grouped_legend(figure: Figure, groups: dict[str, list[Line2D]], front: Sequence[Artist]) -> None:
+    """Put one legend beside the axes, each group under its title; that of the front is its line."""
+    handles: list[Artist] = []
+    for title, keys in groups.items():
+        if keys:
+            handles += [*(front if title == "Pareto front" else [_key(title)]), *keys]
+    drawn = figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize="small")
+    for text in drawn.get_texts():
+        text.set_fontweight("bold" if text.get_text() in groups else "normal")
+
+
+def _looks(values: Sequence[Any], looks: Sequence[str]) -> dict[Any, str]:
+    """A look for each distinct value; they begin anew where there are more values than looks."""
+    return {value: looks[place % len(looks)] for place, value in enumerate(distinct(values))}
+
+
+def _key(label: str, **look: Any) -> Line2D:
+    return Line2D([], [], linestyle="none", label=label, **look)

@@ -1,0 +1,1 @@
+"""The report of an ablation: Markdown, HTML, CSV and LaTeX."""

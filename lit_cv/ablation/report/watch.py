@@ -1,0 +1,52 @@
+"""`litcv report --watch`: write the report again and again while a sweep goes on."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from lit_cv.ablation.results.comparability import Finding, check
+from lit_cv.ablation.results.study import Study, Unfinished, load_study
+
+
+class Write(Protocol):
+    """Writes the report of a study; the page loads itself again after `refresh` seconds."""
+
+    def __call__(self, study: Study, findings: Sequence[Finding], *, refresh: int | None = None) -> list[Path]:
+        """Return the files."""
+        ...
+
+
+def follow(folders: Sequence[Path], seconds: int, *, named: bool, write: Write) -> Study | None:
+    """Write the report whenever a run has logged something, until every run is finished or Ctrl-C is pressed.
+
+    Args:
+        folders: group folders.
+        seconds: between two looks at the folders.
+        named: the metric is known without a finished run.
+        write: called with the runs and what speaks against comparing those that are finished.
+
+    Returns:
+        The runs as they were last seen, for the last report; None if nothing could be written yet.
+    """
+    written, before = None, None
+    try:
+        while (study := load_study(folders, partial=True)).unfinished:
+            now = [(run.state, _changed(run)) for run in study.unfinished]
+            if now != before and (study.runs or study.metric or named):
+                files = write(study, check(study, partial=True), refresh=seconds)
+                written, before = study, now
+                done = len(study.runs)
+                print(f"{done} of {done + len(study.unfinished)} runs finished: {files[1]}", flush=True)
+            time.sleep(seconds)
+    except KeyboardInterrupt:
+        return written
+    return study
+
+
+def _changed(run: Unfinished) -> int:
+    """When a run logged last, in nanoseconds."""
+    try:
+        return (run.folder / "metrics.csv").stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0

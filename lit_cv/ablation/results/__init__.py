@@ -1,0 +1,1 @@
+"""Finished runs, their comparability, and their statistics."""

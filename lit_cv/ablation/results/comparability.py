@@ -1,0 +1,192 @@
+"""What makes the runs of an ablation comparable: they differ in the swept keys and the seed, and in nothing else."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from lit_cv.ablation.results.study import Arm, Run, Study
+from lit_cv.ablation.sweep.labels import CONFIG
+from lit_cv.ablation.sweep.sweep_file import SEED
+from lit_cv.runs.settings import canonical
+
+IGNORED_KEYS = (SEED, "run", "resume", CONFIG, "ckpt_path")
+OF_THE_NETWORK = ("model.network", "model.loss_weights")  # what a swept experiment file may bring
+BUDGET_KEYS = ("trainer.max_steps", "trainer.max_epochs", "trainer.max_time")
+BATCH_KEYS = ("batch_size", "accumulate_grad_batches")
+UNSET = "unset"
+DATA = "data fingerprint"
+
+Member = tuple[Arm, Run]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One reason to distrust a comparison: which run or arm, what is wrong, what was expected."""
+
+    text: str
+    refuses: bool
+
+
+def check(study: Study, *, partial: bool = False) -> list[Finding]:
+    """Compare all runs of a study: refusals first, then warnings (uncommitted changes, versions, hardware).
+
+    Args:
+        study: the runs.
+        partial: the sweep still goes on, so that nothing is missing yet.
+    """
+    searched = study.method != "grid"  # a search goes on without the trials that fail
+    waiting = [] if partial else [run.problem for run in study.unfinished]
+    lacking = [*study.problems, *waiting]
+    refusals = [
+        *([] if searched else lacking),
+        *([] if searched or partial else _missing_seeds(study)),
+        *_configs(study),
+        *_commits(study),
+        *_data(study),
+        *_budgets(study),
+    ]
+    warnings = [*(lacking if searched else []), *_stopped_early(study)]
+    warnings += [*_swept_data(study), *_dirty(study), *_without_commit(study), *_environment(study)]
+    return [Finding(text, True) for text in refusals] + [Finding(text, False) for text in warnings]
+
+
+def _missing_seeds(study: Study) -> list[str]:
+    expected = len(study.seeds)
+    return [
+        f"Arm {arm.label}: seed {seed} is missing; expected {expected} seeds ({', '.join(map(str, study.seeds))})."
+        for arm in study.arms
+        for seed in study.seeds
+        if seed not in arm.runs
+    ]
+
+
+def _configs(study: Study) -> list[str]:
+    """Settings agree outside the swept keys.
+
+    Where the experiment's file itself is swept, its arms are whole networks: settings of the network then need to agree
+    only among the runs of the same file. All others (data, optimiser, budget) must agree among all.
+    """
+    keys = sorted({key for _, run in study.runs for key in run.config})
+    compared = [key for key in keys if not _within(key, IGNORED_KEYS) and not _within(key, study.swept)]
+    by_file: defaultdict[str | None, list[Member]] = defaultdict(list)
+    for arm, run in study.runs:
+        by_file[arm.values.get(CONFIG)].append((arm, run))
+    return [
+        text
+        for key in compared
+        for members in (by_file.values() if _within(key, OF_THE_NETWORK) else [study.runs])
+        for text in _outliers(members, key, partial(_setting, key=key))
+    ]
+
+
+def _setting(run: Run, key: str) -> Any:
+    return run.config.get(key, UNSET)
+
+
+def _within(key: str, prefixes: Sequence[str]) -> bool:
+    return any(key == prefix or key.startswith(f"{prefix}.") for prefix in prefixes)
+
+
+def _commits(study: Study) -> list[str]:
+    return _outliers(study.runs, "git commit", lambda run: str(run.result["git"]["commit"])[:7])
+
+
+def _data(study: Study) -> list[str]:
+    """Fingerprints agree among all arms that share the swept `data.*` values."""
+    return [text for members in _by_data(study).values() for text in _outliers(members, DATA, _fingerprint)]
+
+
+def _swept_data(study: Study) -> list[str]:
+    """Where a `data.*` key is swept, its arms may be measured on other data; the reader should know."""
+    settings = list(_by_data(study).values())
+    differ = len({_fingerprint(run) for _, run in study.runs}) > 1
+    return [f"The swept data keys change the data themselves: {DATA}s differ."] if len(settings) > 1 and differ else []
+
+
+def _by_data(study: Study) -> dict[str, list[Member]]:
+    keys = [key for key in study.swept if key.startswith("data.")]
+    groups: defaultdict[str, list[Member]] = defaultdict(list)
+    for arm, run in study.runs:
+        groups[canonical([arm.values[key] for key in keys])].append((arm, run))
+    return groups
+
+
+def _fingerprint(run: Run) -> str:
+    return str(run.result["data"]["fingerprint"])
+
+
+def _budgets(study: Study) -> list[str]:
+    """Steps and epochs agree, unless they are swept; arms of different batch sizes need to agree in one of the two."""
+    if any(_within(key, BUDGET_KEYS) for key in study.swept):
+        return []
+    whole = [(arm, run) for arm, run in study.runs if not run.result.get("stopped_early")]
+    steps = _outliers(whole, "steps", lambda run: run.result["steps"])
+    epochs = _outliers(whole, "epochs", lambda run: run.result["epochs"])
+    if any(key.endswith(BATCH_KEYS) for key in study.swept) and not (steps and epochs):
+        return []
+    return steps + epochs
+
+
+def _stopped_early(study: Study) -> list[str]:
+    """Runs that early termination has ended: their budgets are smaller than those of the others."""
+    names = [run.name for _, run in study.runs if run.result.get("stopped_early")]
+    return [f"{len(names)} runs were stopped early by Hyperband, before their budget ({_few(names)})."] if names else []
+
+
+def _dirty(study: Study) -> list[str]:
+    dirty = [run.name for _, run in study.runs if run.result["git"].get("dirty")]
+    return [f"{len(dirty)} runs come from a working tree with uncommitted changes ({_few(dirty)})."] if dirty else []
+
+
+def _without_commit(study: Study) -> list[str]:
+    unknown = [run.name for _, run in study.runs if not run.result["git"].get("commit")]
+    return [f"{len(unknown)} runs do not know their git commit ({_few(unknown)})."] if unknown else []
+
+
+def _environment(study: Study) -> list[str]:
+    texts = []
+    for part in ("versions", "hardware"):
+        names = sorted({name for _, run in study.runs for name in run.result.get(part, {})})
+        for name in names:
+            found: defaultdict[str, list[str]] = defaultdict(list)
+            for _, run in study.runs:
+                found[str(run.result.get(part, {}).get(name, UNSET))].append(run.name)
+            if len(found) > 1:
+                sides = "; ".join(f"{value} in {len(runs)} ({_few(runs)})" for value, runs in found.items())
+                texts.append(f"Runs differ in {part} {name}: {sides}.")
+    return texts
+
+
+def _outliers(members: Sequence[Member], what: str, value_of: Callable[[Run], Any]) -> list[str]:
+    """One sentence for each arm (or run) whose value is not the most frequent one."""
+    if len({repr(value_of(run)) for _, run in members}) < 2:  # by far the most frequent case
+        return []
+    values = {run.name: value_of(run) for _, run in members}
+    counts = Counter(canonical(value) for value in values.values())
+    if len(counts) < 2:
+        return []
+    most, count = counts.most_common(1)[0]
+    expected = f"expected {most.strip(chr(34))} as in {count} of {len(values)} runs"
+    odd: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for arm, run in members:
+        if canonical(values[run.name]) != most:
+            odd[arm.label, canonical(values[run.name])].append(run)
+    sizes = Counter(arm.label for arm, _ in members)
+    return [
+        f"{_who(label, runs, whole=len(runs) == sizes[label])}: {what} is {value.strip(chr(34))}, {expected}."
+        for (label, value), runs in odd.items()
+    ]
+
+
+def _who(label: str, runs: Sequence[Run], *, whole: bool) -> str:
+    if whole and len(runs) > 1:
+        return f"Arm {label}"
+    named = ", ".join(f"{run.name} (seed {run.seed})" for run in runs)
+    return f"Run {named} of arm {label}"
+
+
+def _few(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

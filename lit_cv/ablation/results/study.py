@@ -1,0 +1,287 @@
+"""Finished runs, read back from their folders and grouped into the arms of an ablation."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lit_cv.ablation.sweep.labels import CONFIG, short_names, show_level
+from lit_cv.ablation.sweep.sweep_file import SEED, Metric
+from lit_cv.errors import UserError
+from lit_cv.runs.files import read_curve, read_json
+from lit_cv.runs.settings import canonical, distinct, flatten, split_arguments
+
+GROUP = "group"
+NOT_FACTORS = (CONFIG, "resume", SEED)
+YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader is ten times faster
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run.
+
+    Attributes:
+        folder: the run folder.
+        result: the content of `result.json`.
+        seed: None if the run was not seeded.
+    """
+
+    folder: Path
+    result: dict[str, Any]
+    seed: int | None
+
+    @property
+    def name(self) -> str:
+        """`group/id`, as findings name it."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The final value of every logged metric."""
+        return self.result["metrics"]  # type: ignore[no-any-return]
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The resolved config, dotted and flat; the run's id is written `*`, so that paths in run folders agree."""
+        file = self.folder / "config.yaml"
+        try:
+            text = file.read_text(encoding="utf-8")
+        except OSError:
+            raise UserError(
+                f"{file}: missing, so the run cannot be compared; delete the run folder and run it again."
+            ) from None
+        try:
+            flat = flatten(yaml.load(text, YamlLoader) or {})
+        except yaml.YAMLError as error:
+            raise UserError(f"{file}: not valid YAML ({' '.join(str(error).split())}); run it again.") from None
+        places = (f"{self.folder.parent.name}/{self.folder.name}", self.folder.name)
+        return {key: _without(value, places) for key, value in flat.items()}
+
+    @property
+    def experiment(self) -> str | None:
+        """The experiment's file, as the command names it."""
+        files = [str(value) for key, value in split_arguments(self.result["command"]) if key == CONFIG]
+        return files[-1] if files else None
+
+    def curve(self, metric: str) -> dict[int, float]:
+        """step -> value from `metrics.csv`; where a step occurs twice (after a resume), the last one counts."""
+        return read_curve(self.folder, metric)
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A run without a result: at work, stopped, or never started.
+
+    Attributes:
+        folder: the run folder; it need not exist.
+        values: what its sweep sets, by dotted key; empty without a sweep.
+        seed: None if the sweep sets none.
+    """
+
+    folder: Path
+    values: dict[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+
+    @property
+    def state(self) -> str:
+        """In words."""
+        return "unfinished" if self.folder.exists() else "not started"
+
+    @property
+    def problem(self) -> str:
+        """Why a report is incomplete without it, in a sentence."""
+        seed = "" if self.seed is None else f", seed {self.seed}"
+        which = f" ({_label(self.values)}{seed})" if self.values else ""
+        state = "is unfinished" if self.folder.exists() else "was never started"
+        return f"{self.folder.parent.name}/{self.folder.name}{which} {state}."
+
+
+@dataclass
+class Arm:
+    """The runs that share all swept values and differ in the seed alone."""
+
+    values: dict[str, Any]
+    runs: dict[int | None, Run] = field(default_factory=dict)
+    label: str = ""
+
+    def scores(self, metric: str) -> dict[int | None, float]:
+        """seed -> final value of the metric."""
+        return {seed: run.metrics[metric] for seed, run in self.runs.items() if metric in run.metrics}
+
+
+@dataclass
+class Study:
+    """All that one report compares.
+
+    Attributes:
+        title: the sweep's description or name.
+        folders: the group folders.
+        sweep_file: the sweep file of the first group, if it came from one.
+        metric: the sweep's metric, if it names one.
+        swept: dotted keys of the factors; `group` is the first when several groups are compared.
+        arms: in the order of the sweep.
+        seeds: the seeds that every arm should have.
+        problems: one sentence for each run that cannot be placed or has no finite metric.
+        method: how the arms were chosen: `grid`, or a search whose arms have one run each.
+        declared: all keys that the sweep file sets, also those with one value.
+        unfinished: the runs without a result.
+    """
+
+    title: str
+    folders: list[Path]
+    sweep_file: Path | None
+    metric: Metric | None
+    swept: list[str]
+    arms: list[Arm]
+    seeds: list[int | None]
+    problems: list[str]
+    method: str = "grid"
+    declared: list[str] = field(default_factory=list)
+    unfinished: list[Unfinished] = field(default_factory=list)
+
+    @property
+    def runs(self) -> list[tuple[Arm, Run]]:
+        """Every run with its arm."""
+        return [(arm, run) for arm in self.arms for run in arm.runs.values()]
+
+
+def _without(value: Any, places: Sequence[str]) -> Any:
+    if isinstance(value, list):
+        return [_without(item, places) for item in value]
+    if isinstance(value, dict):
+        return {key: _without(item, places) for key, item in value.items()}
+    for place in places if isinstance(value, str) else ():
+        value = value.replace(place, "*")
+    return value
+
+
+def load_study(folders: Sequence[Path], *, partial: bool = False) -> Study:
+    """Read group folders (`runs/<group>`) into arms.
+
+    A group that `litcv sweep` made is read by its `sweep.json`; any other by the overrides in which its runs differ.
+
+    Args:
+        folders: of the groups.
+        partial: the sweep still goes on, so arms without a finished run are kept and none need be finished.
+
+    Raises:
+        UserError: a folder is missing, or holds no finished run and `partial` is not given.
+    """
+    studies = [_load_group(folder) for folder in folders]
+    for study in studies:
+        if not study.runs and not (partial and study.unfinished):
+            raise UserError(f"{study.folders[0]}: holds no finished run (no */result.json); run the sweep first.")
+        if not partial:
+            study.arms = [arm for arm in study.arms if arm.runs]
+    study = studies[0] if len(studies) == 1 else _merge(studies)
+    for arm in study.arms:
+        arm.label = _label(arm.values) or study.title
+    return study
+
+
+def _load_group(folder: Path) -> Study:
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such folder; name a group of runs such as runs/quickstart.")
+    return _load_sweep_group(folder) if (folder / "sweep.json").exists() else _load_plain_group(folder)
+
+
+def _load_run(folder: Path) -> Run:
+    result = read_json(folder / "result.json")
+    if result.get("status") != "finished" or not isinstance(result.get("metrics"), dict):
+        raise UserError(
+            f"{folder / 'result.json'}: is no finished result with metrics; delete the run folder and run it again."
+        )
+    return Run(folder, result, result.get("seed"))
+
+
+def _load_sweep_group(folder: Path) -> Study:
+    plan = read_json(folder / "sweep.json")
+    method, metric = plan.get("method", "grid"), Metric(**plan["metric"]) if plan["metric"] else None
+    arms, unfinished, problems = [], [], []
+    for planned in plan["arms"]:
+        arm = Arm({key: planned["values"].get(key) for key in plan["swept"]})
+        for entry in planned["runs"]:
+            place = folder / entry["id"]
+            run = _load_run(place) if (place / "result.json").exists() else None
+            if run and method != "grid" and metric and run.metrics.get(metric.name, 0) is None:
+                problems.append(f"{run.name} ({_label(arm.values)}) has no finite metric.")
+            elif run:
+                arm.runs[entry["seed"]] = run
+            else:
+                unfinished.append(Unfinished(place, arm.values, entry["seed"]))
+        arms.append(arm)
+    return Study(
+        title=plan["description"].splitlines()[0] if plan["description"] else plan["name"],
+        folders=[folder],
+        sweep_file=Path(plan["file"]),
+        metric=metric,
+        swept=plan["swept"],
+        arms=arms,
+        seeds=distinct(entry["seed"] for planned in plan["arms"] for entry in planned["runs"]),
+        problems=problems,
+        method=method,
+        declared=distinct(key for planned in plan["arms"] for key in planned["values"]),
+        unfinished=unfinished,
+    )
+
+
+def _load_plain_group(folder: Path) -> Study:
+    runs = [_load_run(file.parent) for file in sorted(folder.glob("*/result.json"))]
+    begun = sorted(file.parent for file in folder.glob("*/run.json") if not (file.parent / "result.json").exists())
+    problems = []
+    overridden = distinct(key for run in runs for key, _ in split_arguments(run.result["command"]))
+    factors = [key for key in overridden if key not in NOT_FACTORS and not key.startswith("run.")]
+    swept = [key for key in factors if len(distinct(run.config.get(key) for run in runs)) > 1]
+    arms: dict[str, Arm] = {}
+    for run in runs:
+        values = {key: run.config.get(key) for key in swept}
+        arm = arms.setdefault(canonical(values), Arm(values))
+        if run.seed in arm.runs:
+            problems.append(
+                f"{run.name} repeats seed {run.seed} of {arm.runs[run.seed].name} with the same swept values."
+            )
+        arm.runs.setdefault(run.seed, run)
+    seeds = sorted({run.seed for run in runs}, key=str)
+    unfinished = [Unfinished(place) for place in begun]
+    return Study(folder.name, [folder], None, None, swept, list(arms.values()), seeds, problems, unfinished=unfinished)
+
+
+def _merge(studies: Sequence[Study]) -> Study:
+    """Several groups as one study.
+
+    Its factors are the keys that the sweep of a group sets and that differ between the arms, and, as the first, the
+    group where these do not tell all arms apart.
+    """
+    arms = [(study.folders[0].name, arm) for study in studies for arm in study.arms if arm.runs]
+    keys = distinct(key for study in studies for key in (*study.declared, *study.swept))
+    settings = [{GROUP: group, **{key: _setting(arm, key) for key in keys}} for group, arm in arms]
+    swept = [key for key in keys if len(distinct(setting[key] for setting in settings)) > 1]
+    if len(distinct([setting[key] for key in swept] for setting in settings)) < len(arms):
+        swept = [GROUP, *swept]
+    return Study(
+        title=" and ".join(study.folders[0].name for study in studies),
+        folders=[folder for study in studies for folder in study.folders],
+        sweep_file=studies[0].sweep_file,
+        metric=studies[0].metric,
+        swept=swept,
+        arms=[
+            Arm({key: setting[key] for key in swept}, arm.runs)
+            for setting, (_, arm) in zip(settings, arms, strict=True)
+        ],
+        seeds=distinct(seed for study in studies for seed in study.seeds),
+        problems=[problem for study in studies for problem in study.problems],
+        unfinished=[run for study in studies for run in study.unfinished],
+    )
+
+
+def _setting(arm: Arm, key: str) -> Any:
+    run = next(iter(arm.runs.values()))
+    return arm.values.get(key, run.experiment if key == CONFIG else run.config.get(key))
+
+
+def _label(values: Mapping[str, Any]) -> str:
+    names = short_names(list(values))
+    return ", ".join(f"{short}={show_level(key, values[key])}" for key, short in names.items())

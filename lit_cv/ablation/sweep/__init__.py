@@ -1,0 +1,1 @@
+"""W&B sweep files, expanded into the runs of an ablation."""

@@ -1,0 +1,66 @@
+"""A sweep file that is edited after its runs exist: more of the same is welcome, anything else is refused."""
+
+import difflib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lit_cv.ablation.sweep.jobs import Job
+from lit_cv.ablation.sweep.sweep_file import Sweep, read_sweep_yaml
+from lit_cv.errors import UserError
+from lit_cv.runs.files import read_json
+from lit_cv.runs.settings import canonical
+
+FREE = ("name", "description", "project", "entity", "run_cap")  # what changes no run that there is
+OF_THE_GRID = {"parameters", "command", "program", "metric"}  # may change where every former run remains a run
+
+
+def refuse_changes(sweep: Sweep, group: Path, jobs: Sequence[Job] = ()) -> None:
+    """Compare a sweep with what the runs in its folder were made by.
+
+    Values, seeds and parameters may be added to a grid as long as every run that was begun remains one of its runs.
+    Of a search nothing may change but how many runs it has, because the trials follow from the whole file.
+
+    Args:
+        sweep: as it is now.
+        group: the folder of its runs.
+        jobs: of a grid, all its runs.
+
+    Raises:
+        UserError: it has changed otherwise; the difference has been printed.
+    """
+    former = group / "sweep.yaml"
+    if not former.exists():
+        return
+    before, now = without_free_keys(read_sweep_yaml(former)), without_free_keys(sweep.definition)
+    changed = {key for key in before.keys() | now.keys() if canonical(before.get(key)) != canonical(now.get(key))}
+    begun = {run for run in _runs(group) if (group / run).exists()}
+    begun |= set() if sweep.method == "grid" else {file.parent.name for file in group.glob("*/run.json")}
+    lost = begun - {job.folder.name for job in jobs} if sweep.method == "grid" else set()
+    if changed and begun and (lost or sweep.method != "grid" or not changed <= OF_THE_GRID):
+        _print_difference(before, now, former, sweep.path)
+        raise UserError(
+            f"{sweep.path}: differs as shown from what the {len(begun)} runs in {group} were started with; "
+            f"give the changed sweep another --run.group in its command, or delete {group}."
+        )
+    if lost:
+        print(
+            f"The experiment has changed: {len(lost)} runs of its former version stay in {group}, outside the report."
+        )
+
+
+def _print_difference(before: Mapping[str, Any], now: Mapping[str, Any], former: Path, file: Path) -> None:
+    old, new = (yaml.safe_dump(content, default_flow_style=None).splitlines() for content in (before, now))
+    print(*difflib.unified_diff(old, new, str(former), str(file), lineterm=""), sep="\n", file=sys.stderr)
+
+
+def without_free_keys(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a sweep file without what changes no run."""
+    return {key: value for key, value in content.items() if key not in FREE}
+
+
+def _runs(group: Path) -> list[str]:
+    return [run["id"] for arm in read_json(group / "sweep.json")["arms"] for run in arm["runs"]]

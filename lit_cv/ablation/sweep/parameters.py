@@ -1,0 +1,143 @@
+"""The `parameters` of a W&B sweep: nested blocks in, one distribution for each parameter out."""
+
+import difflib
+import itertools
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lit_cv.ablation.sweep.distributions import Distribution, Levels, make_distribution
+from lit_cv.errors import UserError
+from lit_cv.runs.settings import canonical
+
+GRID_KEYS = ("value", "values", "parameters")
+PARAMETER_KEYS = (*GRID_KEYS, "distribution", "probabilities", "min", "max", "mu", "sigma", "q", "a", "b")
+SCIENTIFIC = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+
+Space = dict[tuple[str, ...], Distribution]  # the path of a parameter through nested blocks -> what it may be
+
+
+def read_parameters(path: Path, block: Any, parents: tuple[str, ...] = ()) -> Space:
+    """Read a `parameters` block of a sweep file.
+
+    Args:
+        path: the sweep file, for messages.
+        block: the mapping from names to specifications.
+        parents: the parameters that the block is nested in.
+
+    Raises:
+        UserError: the block is empty, or a specification is not W&B's or would be misread on the command line.
+    """
+    if not isinstance(block, dict) or not block:
+        what = f"`parameters` of `{'.'.join(parents)}`" if parents else "`parameters`"
+        raise UserError(f"{path}: {what} is missing or empty; name at least one parameter with `values`.")
+    space: Space = {}
+    for name, spec in block.items():
+        place = (*parents, str(name))
+        key = ".".join(place)
+        if not isinstance(spec, dict):
+            raise UserError(
+                f"{path}: parameter `{key}` is {spec!r}; write `{key}: {{values: [...]}}` or `{key}: {{value: ...}}`."
+            )
+        refuse_unknown(path, spec, PARAMETER_KEYS, f"key of parameter `{key}`:")
+        if sum(word in spec for word in GRID_KEYS) > 1 or ("parameters" in spec and len(spec) > 1):
+            raise UserError(f"{path}: parameter `{key}` needs exactly one of {', '.join(GRID_KEYS)}.")
+        if "parameters" in spec:
+            space |= read_parameters(path, spec["parameters"], place)
+        else:
+            space[place] = _distribution(path, key, spec)
+    return space
+
+
+def nest(values: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
+    """The values as W&B passes them: those of a nested block are one mapping."""
+    nested: dict[str, Any] = {}
+    for (*parents, name), value in values.items():
+        block = nested
+        for parent in parents:
+            block = block.setdefault(parent, {})
+        block[name] = value
+    return nested
+
+
+def grid_values(path: Path, space: Space) -> dict[str, list[Any]]:
+    """Every value of each top-level parameter of a grid, in the order of the file.
+
+    Raises:
+        UserError: a parameter has a distribution that W&B's grid does not enumerate.
+    """
+    blocks: dict[str, list[tuple[str, ...]]] = {}
+    for place in space:
+        blocks.setdefault(place[0], []).append(place)
+    return {
+        name: [
+            nest(dict(zip(places, chosen, strict=True)))[name]
+            for chosen in itertools.product(*(_enumerate(path, place, space[place]) for place in places))
+        ]
+        for name, places in blocks.items()
+    }
+
+
+def _enumerate(path: Path, place: tuple[str, ...], distribution: Distribution) -> list[Any]:
+    key = ".".join(place)
+    if isinstance(distribution, Levels) and distribution.probabilities is None:
+        return list(distribution.values)
+    if isinstance(distribution, Levels):
+        raise UserError(f"{path}: parameter `{key}` has `probabilities`, which a grid has no use for; remove them.")
+    if distribution.grid is not None:
+        return distribution.grid
+    raise UserError(
+        f"{path}: parameter `{key}` has a distribution that a grid cannot enumerate; list its `values` instead."
+    )
+
+
+def _distribution(path: Path, key: str, spec: Mapping[str, Any]) -> Distribution:
+    for value in spec.values():
+        _refuse_misread(path, key, value)
+    try:
+        distribution = make_distribution(spec)
+    except ValueError as error:
+        raise UserError(f"{path}: parameter `{key}` {error}.") from None
+    values = spec.get("values", [])
+    repeated = [value for i, value in enumerate(values) if canonical(value) in map(canonical, values[:i])]
+    if repeated:
+        raise UserError(
+            f"{path}: parameter `{key}` lists {repeated[0]!r} twice, so two arms would be the same; remove one."
+        )
+    return distribution
+
+
+def refuse_unknown(path: Path, content: Mapping[Any, Any], known: Iterable[str], what: str) -> None:
+    """Refuse a key that is not among the known ones.
+
+    Raises:
+        UserError: there is one; the nearest known keys are named.
+    """
+    known = tuple(known)
+    for key in content:
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, n=2)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}."
+            raise UserError(f"{path}: unknown {what} `{key}`; {hint}")
+
+
+def _refuse_misread(path: Path, key: str, value: Any) -> None:
+    """W&B passes `str(value)`: null becomes the word None, and YAML has already read 1e-4 as a text."""
+    if isinstance(value, list):
+        for item in value:
+            _refuse_misread(path, key, item)
+    if value is None:
+        raise UserError(
+            f'{path}: parameter `{key}` has the value null, which W&B passes as the word None; write "null" in quotes.'
+        )
+    if isinstance(value, str) and SCIENTIFIC.fullmatch(value):
+        raise UserError(
+            f"{path}: parameter `{key}` has {value}, which YAML reads as a text; write {_yaml_float(value)}."
+        )
+
+
+def _yaml_float(text: str) -> str:
+    """`1e-4` as YAML 1.1 wants it: with a point in the mantissa and a sign in the exponent, `1.0e-4`."""
+    mantissa, exponent = text.lower().split("e")
+    return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{exponent if exponent[0] in '+-' else '+' + exponent}"

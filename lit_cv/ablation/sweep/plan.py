@@ -1,0 +1,98 @@
+"""The runs of a sweep: one job for each trial."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lit_cv.ablation.sweep.changes import refuse_changes
+from lit_cv.ablation.sweep.jobs import Job
+from lit_cv.ablation.sweep.labels import level, short_names
+from lit_cv.ablation.sweep.search import searched_trials, trials_of_server
+from lit_cv.ablation.sweep.sweep_file import SEED, Sweep, Trial
+from lit_cv.errors import UserError
+from lit_cv.runs.files import write_json
+from lit_cv.runs.folder import run_folder
+from lit_cv.runs.settings import canonical
+
+Preflight = Callable[[list[list[str]], str | None], None]
+
+
+def busy(sweep: Sweep, group: Path) -> str:
+    """What is said when two runners are started on one sweep."""
+    return f"{sweep.path}: another `litcv sweep` is working in {group}; wait for it or stop it."
+
+
+def plan(sweep: Sweep) -> list[Job]:
+    """One job per trial that is known, in the sweep's order: of a Bayesian sweep those made so far and the first ones.
+
+    Of a search that W&B's server draws they are those that agents have begun.
+
+    Raises:
+        UserError: two trials are the same run, the trials belong to different groups, a search has no end, or the
+            sweep has changed since its runs were started.
+    """
+    if sweep.method != "grid":
+        return make_jobs(sweep, trials_of_server(sweep) or searched_trials(sweep))
+    jobs = make_jobs(sweep, sweep.trials())
+    refuse_changes(sweep, jobs[0].folder.parent, jobs)
+    return jobs
+
+
+def make_jobs(sweep: Sweep, trials: Sequence[Trial]) -> list[Job]:
+    """One job per trial.
+
+    Raises:
+        UserError: two trials are the same run, or the trials belong to different groups.
+    """
+    names = short_names(sweep.swept())
+    jobs = [Job(trial, run_folder(trial.args), label(trial.values, names)) for trial in trials]
+    groups = sorted({str(job.folder.parent) for job in jobs})
+    if len(groups) > 1:
+        raise UserError(
+            f"{sweep.path}: its runs go to {len(groups)} folders ({', '.join(groups)}); give one --run.group."
+        )
+    if len({job.folder for job in jobs}) < len(jobs):
+        raise UserError(f"{sweep.path}: several trials are the same run; does the command contain ${{args}}?")
+    return jobs
+
+
+def label(values: dict[str, Any], names: dict[str, str]) -> str:
+    """A trial in words: `anchor_scales=128 256, seed 1`. `names` are the short names of the swept keys."""
+    words = [f"{short}={level(key, values[key])}" for key, short in names.items() if key in values]
+    return ", ".join(words + ([f"seed {values[SEED]}"] if SEED in values and SEED not in names else []))
+
+
+def save_plan(sweep: Sweep, jobs: Sequence[Job], group: Path) -> None:
+    """Write `sweep.yaml` (a copy) and `sweep.json` (metric, swept keys, arms and their run ids) for the report."""
+    temporary = group / ".sweep.yaml.part"
+    shutil.copyfile(sweep.path, temporary)
+    temporary.replace(group / "sweep.yaml")
+    content = {
+        "name": sweep.name,
+        "description": sweep.description,
+        "file": str(sweep.path.resolve()),
+        "method": sweep.method,
+        "search_seed": None if sweep.method == "grid" else sweep.search_seed,
+        "metric": {"name": sweep.metric.name, "goal": sweep.metric.goal} if sweep.metric else None,
+        "swept": sweep.swept(),
+        "arms": _arms(jobs) if sweep.method == "grid" else _searched_arms(jobs),
+    }
+    write_json(group / "sweep.json", content)
+
+
+def _arms(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    arms: dict[str, dict[str, Any]] = {}
+    for job in jobs:
+        values = {key: value for key, value in job.trial.values.items() if key != SEED}
+        arm = arms.setdefault(canonical(values), {"values": values, "runs": []})
+        arm["runs"].append({"seed": job.trial.seed, "id": job.folder.name})
+    return list(arms.values())
+
+
+def _searched_arms(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """One arm per trial: a search repeats none with another seed."""
+    return [
+        {"values": job.trial.values, "point": job.trial.point, "runs": [{"seed": None, "id": job.folder.name}]}
+        for job in jobs
+    ]

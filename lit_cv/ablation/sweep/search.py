@@ -1,0 +1,272 @@
+"""The trials of a random or Bayesian sweep, each a pure function of the sweep and of what earlier trials gave.
+
+A random trial follows from its number alone. A Bayesian one follows from the results of the trials that had to end
+before it, so no state is kept but the list of trials in the sweep's folder: the sampler is built anew each time.
+"""
+
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lit_cv.ablation.sweep.changes import refuse_changes
+from lit_cv.ablation.sweep.distributions import Continuous, Coordinate, Distribution
+from lit_cv.ablation.sweep.jobs import Job
+from lit_cv.ablation.sweep.sweep_file import Sweep, Trial
+from lit_cv.errors import UserError
+from lit_cv.runs.files import read_json
+from lit_cv.runs.folder import run_folder
+from lit_cv.runs.settings import canonical, merged_arguments
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+Point = tuple[Coordinate, ...]  # one coordinate for each of `Sweep.axes`
+
+STARTUP = 8  # results that the first model is built on
+SERVER_SWEEP = "wandb_sweep.json"  # in a group's folder: which sweep of W&B's server it belongs to
+REDRAWS = 1000  # without a new trial, after which the space counts as searched through
+RANDOM_BITS = 52
+
+
+class Trials:
+    """The trials of a search in their order, every one another point.
+
+    Args:
+        sweep: with the method `random` or `bayes`.
+        points: the trials that have been made.
+    """
+
+    def __init__(self, sweep: Sweep, points: Sequence[Point] = ()) -> None:
+        self.sweep = sweep
+        self.points = list(points)
+        self._seen = {self._values(point) for point in points}
+
+    def add_random(self) -> bool:
+        """Add the next trial at random; return False when the whole space has been tried.
+
+        Its draws depend on the sweep's parameters and the trial's number.
+        """
+        number = len(self.points)
+        return any(self._add(_draw(self.sweep, number, attempt)) for attempt in range(REDRAWS))
+
+    def add_best(self, scores: Sequence[float | None]) -> bool:
+        """Add the trial with the greatest expected improvement; return False when the whole space has been tried.
+
+        Until there are `STARTUP` results, and where the model wants a trial again, it is a random one.
+
+        Args:
+            scores: what the first trials gave, None where one failed; later ones count as running.
+        """
+        if sum(score is not None for score in scores) >= STARTUP and self._add(_ask(self.sweep, self.points, scores)):
+            return True
+        return self.add_random()
+
+    def _add(self, point: Point) -> bool:
+        values = self._values(point)
+        if values in self._seen:
+            return False
+        self._seen.add(values)
+        self.points.append(point)
+        return True
+
+    def _values(self, point: Point) -> str:
+        return canonical([part.value(at) for (_, part), at in zip(self.sweep.axes, point, strict=True)])
+
+
+def _draw(sweep: Sweep, number: int, attempt: int) -> Point:
+    source = random.Random(f"{sweep.search_seed}/{number}/{attempt}")
+    return tuple(part.draw((source.getrandbits(RANDOM_BITS) + 0.5) / 2**RANDOM_BITS) for _, part in sweep.axes)
+
+
+def _ask(sweep: Sweep, points: Sequence[Point], scores: Sequence[float | None]) -> Point:
+    """The next point by Gaussian process and expected improvement, as W&B's own search does.
+
+    A failed trial counts as the worst result so far (W&B's `impute: worst`), so that its surroundings are avoided.
+    """
+    import optuna  # here: with its sampler it brings torch, which a grid has no use for
+
+    assert sweep.metric is not None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    maximize = sweep.metric.goal == "maximize"
+    worst = (min if maximize else max)(score for score in scores if score is not None)
+    axes = {".".join(place): _axis(part) for place, part in sweep.axes}
+    seed = random.Random(f"{sweep.search_seed}/{len(points)}").getrandbits(32)
+    study = optuna.create_study(
+        direction="maximize" if maximize else "minimize",
+        sampler=optuna.samplers.GPSampler(seed=seed, n_startup_trials=STARTUP, warn_independent_sampling=False),
+    )
+    outcomes = [worst if score is None else score for score in scores]
+    for number, point in enumerate(points):
+        ended = number < len(outcomes)
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=optuna.trial.TrialState.COMPLETE if ended else optuna.trial.TrialState.RUNNING,
+                params=dict(zip(axes, point, strict=True)),
+                distributions=axes,
+                value=outcomes[number] if ended else None,
+            )
+        )
+    chosen = study.ask(axes).params
+    return tuple(chosen[name] for name in axes)
+
+
+def _axis(part: Distribution) -> "BaseDistribution":
+    from optuna import distributions
+
+    if isinstance(part, Continuous):
+        return distributions.FloatDistribution(0, 1)
+    if part.ordered:
+        return distributions.IntDistribution(0, len(part.values) - 1)
+    return distributions.CategoricalDistribution(range(len(part.values)))
+
+
+def first_trial(sweep: Sweep) -> Trial:
+    """The trial that a search begins with, if it is this machine that draws."""
+    first = Trials(sweep)
+    first.add_random()
+    return sweep.trial_at(first.points[0])
+
+
+def most_runs(sweep: Sweep) -> int:
+    """How many runs a search may have.
+
+    Raises:
+        UserError: nothing limits their number.
+    """
+    if sweep.run_cap is None:
+        raise UserError(f"{sweep.path}: a {sweep.method} search has no end of its own; write --runs N or a `run_cap`.")
+    return sweep.run_cap
+
+
+def searched_trials(sweep: Sweep) -> list[Trial]:
+    """The trials that are known before any more results: all random ones, and of a Bayesian sweep those made so far.
+
+    Raises:
+        UserError: nothing limits their number, or the sweep has changed since its runs were started.
+    """
+    most, group = most_runs(sweep), run_folder(first_trial(sweep).args).parent
+    refuse_changes(sweep, group)
+    trials = Trials(sweep, _recorded(sweep, group))
+    wanted = most if sweep.method == "random" else min(STARTUP, most)
+    while len(trials.points) < wanted and trials.add_random():
+        pass
+    return [sweep.trial_at(point) for point in trials.points]
+
+
+def trials_of_server(sweep: Sweep) -> list[Trial]:
+    """The trials that W&B's agents have begun, in that order, as the runs' folders tell; none where we draw them.
+
+    Raises:
+        UserError: the sweep has changed since its runs were started.
+    """
+    first = first_trial(sweep)
+    group = run_folder(first.args).parent
+    if not (group / SERVER_SWEEP).exists():
+        return []
+    refuse_changes(sweep, group)
+    return begun_trials(first)
+
+
+def begun_trials(first: Trial) -> list[Trial]:
+    """The trials whose runs were begun in the group of `first`, in that order, with the parameters of `first`."""
+    group = run_folder(first.args).parent
+    runs = sorted((read_json(file) for file in group.glob("*/run.json")), key=lambda run: (run["started"], run["id"]))
+    given = [merged_arguments(run["command"]) for run in runs]
+    return [
+        Trial(first.program, run["command"], {key: values.get(key) for key in first.values})
+        for run, values in zip(runs, given, strict=True)
+    ]
+
+
+def refuse_other_draws(sweep: Sweep, *, on_server: bool) -> None:
+    """Refuse to go on with a search where its trials are not drawn.
+
+    Raises:
+        UserError: the runs in its folder were drawn by W&B's server (`on_server` is False) or here (it is True).
+    """
+    group = run_folder(first_trial(sweep).args).parent
+    by_server = (group / SERVER_SWEEP).exists()
+    if by_server != on_server and any(group.glob("*/run.json")):
+        where, option = ("W&B's server", "with") if by_server else ("this machine", "without")
+        raise UserError(
+            f"{sweep.path}: {where} draws the trials in {group}; "
+            f"go on {option} --executor wandb, or give another --run.group."
+        )
+
+
+def _recorded(sweep: Sweep, group: Path) -> list[Point]:
+    """The trials that `sweep.json` has, up to `run_cap` or the last one that was begun."""
+    file = group / "sweep.json"
+    former = read_json(file) if file.exists() else {}
+    arms = former["arms"] if former.get("search_seed") == sweep.search_seed else []
+    begun = [number for number, arm in enumerate(arms, 1) if (group / arm["runs"][0]["id"]).exists()]
+    return [tuple(arm["point"]) for arm in arms[: max([sweep.run_cap or 0, *begun[-1:]])]]
+
+
+def total_runs(sweep: Sweep, known: int) -> int:
+    """How many runs there will be: of a Bayesian sweep more than the `known` ones."""
+    return max(known, sweep.run_cap or 0) if sweep.method == "bayes" else known
+
+
+class BayesQueue:
+    """Makes trials as the results of earlier ones come in.
+
+    Trial k depends on the results of the trials 0 to k − `workers` and on no other, however long each of them takes:
+    as many runs at once give the same trials every time.
+
+    Args:
+        sweep: with the method `bayes`.
+        jobs: the runs of the trials that have been made, in their order.
+        missing: those of them that are to be run.
+        total: how many trials there will be.
+        workers: runs at once.
+        extend: makes the runs of all trials and records them, before the new one starts.
+    """
+
+    attentive = False
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        jobs: Sequence[Job],
+        missing: Sequence[Job],
+        *,
+        total: int,
+        workers: int,
+        extend: Callable[[Sequence[Point]], list[Job]],
+    ) -> None:
+        self.jobs = list(jobs)
+        self.total: int | None = len(missing) + max(0, total - len(jobs))
+        self._trials = Trials(sweep, [job.trial.point for job in jobs])
+        self._waiting, self._unknown = deque(missing), {job.folder for job in missing}
+        self._most, self._workers, self._extend = total, workers, extend
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether all trials are made and handed out."""
+        return not self._waiting and len(self.jobs) >= self._most
+
+    def take(self) -> Job | None:
+        """The next run; None after the last, and while the trials that it depends on are running."""
+        if self._waiting:
+            return self._waiting.popleft()
+        before = self.jobs[: max(0, len(self.jobs) - self._workers + 1)]
+        if self.exhausted or any(job.folder in self._unknown for job in before):
+            return None
+        assert self._trials.sweep.metric is not None
+        name = self._trials.sweep.metric.name
+        if not self._trials.add_best([job.score(name) for job in before]):
+            self._most = len(self.jobs)
+            return None
+        self.jobs = self._extend(self._trials.points)
+        self._unknown.add(self.jobs[-1].folder)
+        return self.jobs[-1]
+
+    def ended(self, job: Job) -> None:
+        """Its result, or that it has none, is known from now on."""
+        self._unknown.discard(job.folder)
+
+    def watch(self, running: Sequence[Job]) -> None:
+        """Nothing depends on runs at work."""

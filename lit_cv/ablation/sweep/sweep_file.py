@@ -1,0 +1,299 @@
+"""The W&B sweep file, unmodified, expanded into the trials and command lines that W&B's own agent would run.
+
+Nothing here needs W&B or the network. Schema: https://docs.wandb.ai/guides/sweeps/define-sweep-configuration
+"""
+
+import hashlib
+import itertools
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lit_cv.ablation.sweep.distributions import Coordinate, Distribution, Levels
+from lit_cv.ablation.sweep.hyperband import Hyperband, make_hyperband
+from lit_cv.ablation.sweep.parameters import Space, grid_values, nest, read_parameters, refuse_unknown
+from lit_cv.errors import UserError
+from lit_cv.runs.settings import canonical, distinct, flatten
+
+SEED = "seed_everything"
+SWEEP_KEYS = ("name", "description", "project", "entity", "program", "method", "parameters", "metric", "command",
+              "early_terminate", "run_cap", "controller", "apiVersion", "kind")  # fmt: skip
+SERVER_KEYS = ("job", "image_uri", "scheduler", "metrics")  # of W&B Launch and of sweeps with a scheduler of their own
+METHODS = ("grid", "random", "bayes")
+METRIC_KEYS = ("name", "goal", "target", "impute", "impute_while_running")
+DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What the sweep compares: the logged name and whether to `maximize` or `minimize` it.
+
+    `target` is the value that ends the sweep: once a run has it, no other is started.
+    """
+
+    name: str
+    goal: str
+    target: float | None = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a sweep.
+
+    Attributes:
+        program: the words before the arguments, such as `/usr/bin/env python -m lit_cv`.
+        args: the words after the program, starting with `fit`: they define the run.
+        values: dotted parameter -> value, the seed included.
+        point: where a search has drawn them, one coordinate for each parameter of the sweep's space.
+    """
+
+    program: list[str]
+    args: list[str]
+    values: dict[str, Any]
+    point: tuple[Coordinate, ...] = ()
+
+    @property
+    def seed(self) -> int | None:
+        """The trial's seed, if the sweep sets one."""
+        return self.values.get(SEED)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A checked sweep file.
+
+    Attributes:
+        parameters: of a grid, every value of each parameter in the order of the file; otherwise empty.
+        space: what each parameter may be, by its path through nested blocks.
+        definition: the content of the file.
+        run_cap: the most runs that it may have.
+        hyperband: its `early_terminate`.
+    """
+
+    path: Path
+    name: str
+    description: str
+    program: str
+    method: str
+    metric: Metric | None
+    command: tuple[str, ...]
+    parameters: dict[str, list[Any]]
+    space: Space
+    definition: dict[str, Any]
+    run_cap: int | None
+    hyperband: Hyperband | None
+
+    def trials(self, interpreter: str = sys.executable) -> list[Trial]:
+        """All trials of a grid, in a fixed order: every arm at the first seed, then every arm at the next seed.
+
+        So a sweep that is stopped early leaves arms that can be compared. Within a seed the parameter that the file
+        names first varies slowest.
+
+        Args:
+            interpreter: what `${interpreter}` stands for; W&B's agent writes `python`.
+
+        Raises:
+            UserError: the command is not usable.
+        """
+        slowest_first = sorted(self.parameters, key=lambda key: key != SEED)
+        combinations = itertools.product(*(self.parameters[key] for key in slowest_first))
+        return [
+            self._trial(dict(zip(slowest_first, chosen, strict=True)), interpreter)
+            for chosen in itertools.islice(combinations, self.run_cap)
+        ]
+
+    def trial_at(self, point: Sequence[Coordinate], interpreter: str = sys.executable) -> Trial:
+        """The trial of a search at a point of its space.
+
+        Raises:
+            UserError: the command is not usable.
+        """
+        chosen = {
+            place: distribution.value(coordinate)
+            for (place, distribution), coordinate in zip(self.axes, point, strict=True)
+        }
+        return self._trial(nest(chosen), interpreter, tuple(point))
+
+    def swept(self) -> list[str]:
+        """The dotted parameters that take more than one value: the factors of the ablation.
+
+        The seed of a grid is none of them: it repeats its arms.
+        """
+        if self.method == "grid":
+            trials = [trial.values for trial in self.trials()]
+            return [key for key in trials[0] if key != SEED and len(distinct(values[key] for values in trials)) > 1]
+        keys: dict[str, None] = {}
+        for place, distribution in self.space.items():
+            levels = distribution.values if isinstance(distribution, Levels) else (0.0, 1.0)
+            for level in levels[:2] if len(levels) > 1 else ():
+                keys |= dict.fromkeys(flatten(nest({place: level})))
+        return list(keys)
+
+    @property
+    def axes(self) -> list[tuple[tuple[str, ...], Distribution]]:
+        """The parameters of a search in the order of a point's coordinates, which the order in the file is not."""
+        return sorted(self.space.items())
+
+    @property
+    def search_seed(self) -> str:
+        """What all draws of a search start from: a hash of its `parameters`, so equal spaces are searched alike."""
+        return hashlib.sha256(canonical(self.definition["parameters"]).encode()).hexdigest()
+
+    def _trial(self, values: dict[str, Any], interpreter: str, point: tuple[Coordinate, ...] = ()) -> Trial:
+        words = expand_command(self, values, interpreter)
+        if "fit" not in words:
+            example = (
+                '["${env}", "${interpreter}", "-m", "lit_cv", "fit", "--config", "experiments/....yaml", "${args}"]'
+            )
+            raise UserError(f"{self.path}: the command has no `fit`; write `command: {example}`.")
+        start = words.index("fit")
+        return Trial(words[:start], words[start:], flatten(values), point)
+
+
+def load_sweep(path: Path) -> Sweep:
+    """Read and check a sweep file.
+
+    Raises:
+        UserError: the file is missing, is not YAML, has an unknown key, or a value that the command line would misread.
+    """
+    content = read_sweep_yaml(path)
+    for key in SERVER_KEYS:
+        if key in content:
+            raise UserError(f"{path}: `{key}` needs W&B's server (Launch, schedulers); write a `command` instead.")
+    refuse_unknown(path, content, SWEEP_KEYS, "sweep key")
+    method = content.get("method")
+    if method not in METHODS:
+        raise UserError(f"{path}: `method` is {method!r}; write one of {', '.join(METHODS)}.")
+    space = read_parameters(path, content.get("parameters"))
+    command = content.get("command") or DEFAULT_COMMAND
+    if not isinstance(command, list | tuple):
+        raise UserError(f"{path}: `command` must be a list of words, one per line, not {command!r}.")
+    metric, hyperband = _metric(path, content.get("metric")), _hyperband(path, content.get("early_terminate"))
+    for name, needs_metric in (("method: bayes", method == "bayes"), ("early_terminate", hyperband is not None)):
+        if needs_metric and metric is None:
+            raise UserError(f"{path}: `{name}` needs a `metric`, such as `metric: {{name: val/map, goal: maximize}}`.")
+    return Sweep(
+        path=path,
+        name=str(content.get("name") or path.stem),
+        description=str(content.get("description") or "").strip(),
+        program=str(content.get("program") or ""),
+        method=method,
+        metric=metric,
+        command=tuple(str(word) for word in command),
+        parameters=grid_values(path, space) if method == "grid" else {},
+        space=space,
+        definition=content,
+        run_cap=_run_cap(path, content.get("run_cap")),
+        hyperband=hyperband,
+    )
+
+
+def expand_command(sweep: Sweep, values: Mapping[str, Any], interpreter: str) -> list[str]:
+    """The words of one trial's command as W&B's agent builds them: alphabetical order, Python's `str` of each value.
+
+    Raises:
+        UserError: a macro is unknown or not a word of its own (W&B would drop it or pass it on unexpanded).
+    """
+    macros = _macros(values) | {"env": ["/usr/bin/env"], "interpreter": [interpreter], "program": [sweep.program]}
+    if "${args_json_file}" in sweep.command:
+        macros["args_json_file"] = [_json_file(sweep.name, macros["args_json"][0])]
+    words: list[str] = []
+    for raw in sweep.command:
+        word = re.sub(r"\$\{envvar:([A-Z0-9_]*)\}", lambda match: os.environ.get(match[1], match[1]), raw)
+        if "${" not in word:
+            words.append(word)
+        elif word[2:-1] in macros and word.startswith("${") and word.endswith("}"):
+            words += macros[word[2:-1]]
+        else:
+            known = ", ".join(f"${{{name}}}" for name in (*macros, "args_json_file", "envvar:NAME"))
+            raise UserError(
+                f"{sweep.path}: '{raw}' in `command` is no macro that is known here; as words of their own: {known}."
+            )
+    return words
+
+
+def _macros(values: Mapping[str, Any]) -> dict[str, list[str]]:
+    ordered = {key: values[key] for key in sorted(values)}
+    plain = [f"{key}={value}" for key, value in ordered.items()]
+    no_booleans = [
+        f"--{key}" if value is True else f"--{key}={value}" for key, value in ordered.items() if value is not False
+    ]
+    return {
+        "args": [f"--{word}" for word in plain],
+        "args_no_equals": [word for key, value in ordered.items() for word in (f"--{key}", str(value))],
+        "args_no_hyphens": plain,
+        "args_no_boolean_flags": no_booleans,
+        "args_json": [json.dumps(ordered)],
+        "args_append_hydra": [f"+{word}" for word in plain],
+        "args_override_hydra": [f"++{word}" for word in plain],
+    }
+
+
+def _json_file(sweep: str, text: str) -> str:
+    """A file with the parameters, where W&B's agent has it: below `wandb/`, here named by its content."""
+    file = Path("wandb") / f"sweep-{sweep}" / f"config-{hashlib.sha256(text.encode()).hexdigest()[:10]}.json"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_name(f".{file.name}.{os.getpid()}")
+        temporary.write_text(text)
+        temporary.replace(file)
+    return str(file)
+
+
+def read_sweep_yaml(path: Path) -> dict[str, Any]:
+    """The content of a sweep file, unchecked.
+
+    Raises:
+        UserError: the file is missing or holds no YAML mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path}: cannot read this sweep file ({error}); name an existing file such as sweeps/quickstart.yaml."
+        ) from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: not a sweep; it must be a mapping with `method`, `parameters` and `command`.")
+    return content
+
+
+def _metric(path: Path, spec: Any) -> Metric | None:
+    if spec is None:
+        return None
+    if not isinstance(spec, dict) or "name" not in spec:
+        raise UserError(
+            f"{path}: `metric` needs a `name` and a `goal`, such as `metric: {{name: val/map, goal: maximize}}`."
+        )
+    refuse_unknown(path, spec, METRIC_KEYS, "metric key")
+    goal = spec.get("goal", "minimize")  # W&B's own default
+    if goal not in ("maximize", "minimize"):
+        raise UserError(f"{path}: the metric's `goal` is {goal!r}; write maximize or minimize.")
+    target = spec.get("target")
+    if target is not None and (isinstance(target, bool) or not isinstance(target, int | float)):
+        raise UserError(f"{path}: the metric's `target` is {target!r}; write a number.")
+    for key, meaning in (("impute", "worst"), ("impute_while_running", "false")):
+        if str(spec.get(key, meaning)).lower() != meaning:
+            raise UserError(f"{path}: the metric's `{key}` is {spec[key]!r}; only {meaning} is known here.")
+    return Metric(str(spec["name"]), goal, target)
+
+
+def _hyperband(path: Path, spec: Any) -> Hyperband | None:
+    try:
+        return None if spec is None else make_hyperband(spec)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _run_cap(path: Path, cap: Any) -> int | None:
+    if cap is not None and (isinstance(cap, bool) or not isinstance(cap, int) or cap < 1):
+        raise UserError(f"{path}: `run_cap` is {cap!r}; write how many runs the sweep may have, from 1 on.")
+    return cap

@@ -1,0 +1,1 @@
+"""The cost of a network: parameters, FLOPs, time and memory."""

@@ -1,0 +1,1 @@
+"""The stages of R-CNN that follow the training of its network."""

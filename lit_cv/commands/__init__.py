@@ -1,0 +1,1 @@
+"""The verbs of `litcv`, one file each."""

@@ -1,0 +1,82 @@
+"""From the stages of a backbone to the feature maps of a detector or segmenter."""
+
+from torch import Tensor, nn
+from torchvision.models._utils import IntermediateLayerGetter
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+
+from lit_cv.models.backbones.families import MOBILENETS
+from lit_cv.models.backbones.trunk import Trunk
+
+FINEST_STRIDE = 8
+
+
+def dense_pyramid(trunk: Trunk, trainable_layers: int | None, channels: int) -> tuple[nn.Module, list[int]]:
+    """Build a feature pyramid on the stages from stride 8 on, with two further levels on top (P3 to P7, section 4).
+
+    Returns:
+        A module that maps pixels (B, 3, H, W) to a dictionary of maps, finest first, and the strides of the maps.
+    """
+    stages = [stage for stage in trunk.freeze(trainable_layers).stages if stage.stride >= FINEST_STRIDE]
+    strides = [stage.stride for stage in stages]
+    module = BackboneWithFPN(
+        trunk.layers,
+        {stage.layers[-1]: str(level) for level, stage in enumerate(stages)},
+        [stage.channels for stage in stages],
+        channels,
+        LastLevelP6P7(channels, channels),
+    )
+    return module, [*strides, 2 * strides[-1], 4 * strides[-1]]
+
+
+class SingleMap(nn.Module):
+    """Layers that return their last map alone, under the key ``"0"``."""
+
+    def __init__(self, layers: nn.Sequential) -> None:
+        super().__init__()
+        self.body = layers
+
+    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Map pixels (B, 3, H, W) to ``{"0": (B, C, H / stride, W / stride)}``."""
+        return {"0": self.body(pixels)}
+
+
+def single_map(trunk: Trunk, trainable_layers: int | None) -> tuple[nn.Module, int, int]:
+    """Build the backbone of Faster R-CNN's paper, with one map at stride 16 ("C4").
+
+    Returns:
+        As ``feature_pyramid``.
+    """
+    trunk = trunk.up_to(16).freeze(trainable_layers)
+    return SingleMap(trunk.layers), trunk.stages[-1].channels, 1
+
+
+def feature_pyramid(trunk: Trunk, trainable_layers: int | None, channels: int = 256) -> tuple[nn.Module, int, int]:
+    """Build a feature pyramid (Lin et al. 2017) on the stages at strides 4 to 32, with one pooled map on top.
+
+    MobileNets follow torchvision's detectors: a pyramid on the first block at stride 32 and on the last layer.
+
+    Returns:
+        A module that maps pixels (B, 3, H, W) to a dictionary of maps, finest first; the channels of each map; and the
+        number of maps.
+    """
+    trunk = trunk.freeze(trainable_layers)
+    if trunk.name in MOBILENETS:
+        last = trunk.stages[-1]
+        taps = {last.layers[0]: _width(trunk.layers.get_submodule(last.layers[0])), last.layers[-1]: last.channels}
+    else:
+        taps = {stage.layers[-1]: stage.channels for stage in trunk.stages if stage.stride >= 4}
+    names = {name: str(level) for level, name in enumerate(taps)}
+    return BackboneWithFPN(trunk.layers, names, list(taps.values()), channels), channels, len(taps) + 1
+
+
+def tapped(trunk: Trunk, strides: tuple[int, ...]) -> tuple[nn.Module, list[int]]:
+    """Build a backbone that returns the maps at the given strides, and list their channels."""
+    stages = [stage for stage in trunk.stages if stage.stride in strides]
+    names = {stage.layers[-1]: str(level) for level, stage in enumerate(stages)}
+    return IntermediateLayerGetter(trunk.layers, names), [stage.channels for stage in stages]
+
+
+def _width(layer: nn.Module) -> int:
+    """Return the output channels of a block, those of its last convolution."""
+    return [part.out_channels for part in layer.modules() if isinstance(part, nn.Conv2d)][-1]

@@ -1,0 +1,1 @@
+"""Detectors in one stage and by sliding window."""

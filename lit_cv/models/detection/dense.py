@@ -1,0 +1,57 @@
+"""Candidates of detectors that predict at every cell: anchors, selection, suppression."""
+
+import torch
+from torch import Tensor
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.image_list import ImageList
+
+from lit_cv.models.detection.detector import Detection, Keep, keep_best, restore
+from lit_cv.models.images import ImageBatch
+from lit_cv.ops.boxes import clip_boxes
+
+CANDIDATES = 1000  # boxes of each level that enter NMS, section 4.1
+
+
+def grid_anchors(generator: AnchorGenerator, batch: ImageBatch, maps: list[Tensor]) -> Tensor:
+    """Return the anchors of all maps, float32 (A, 4), finest map first and row by row."""
+    like = [level[:1, :1].float() for level in maps]  # the generator takes size, type and device from them
+    anchors: Tensor = generator(ImageList(batch.pixels, batch.sizes[:1]), like)[0]
+    return anchors
+
+
+def best_candidates(scores: Tensor, counts: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Find on each level the anchors and classes with the best scores.
+
+    Args:
+        scores: float32 (B, A, C), or anything that rises with them.
+        counts: The number of anchors on each level; they sum to A.
+
+    Returns:
+        Anchors int64 (B, K) in 0..A-1, their labels int64 (B, K) in 1..C, and the scores (B, K).
+    """
+    classes = scores.shape[2]
+    values, places, start = [], [], 0
+    for level in torch.split(scores, counts, dim=1):
+        best = level.flatten(1).topk(min(CANDIDATES, level[0].numel()), dim=1)
+        values.append(best.values)
+        places.append(best.indices + start * classes)
+        start += level.shape[1]
+    place = torch.cat(places, dim=1)
+    return place // classes, place % classes + 1, torch.cat(values, dim=1)
+
+
+def suppress(boxes: Tensor, scores: Tensor, labels: Tensor, batch: ImageBatch, keep: Keep) -> list[Detection]:
+    """Clip candidates to their images and keep the best of those that overlap.
+
+    Args:
+        boxes: float32 (B, K, 4), in pixels of the resized images.
+        scores: float32 (B, K).
+        labels: int64 (B, K).
+        batch: The images.
+        keep: Which are kept.
+
+    Returns:
+        The detections of each image, in pixels of the image as it was given.
+    """
+    parts = zip(clip_boxes(boxes, batch.sizes), scores, labels, strict=True)
+    return restore([keep_best(*candidates, keep) for candidates in parts], batch)

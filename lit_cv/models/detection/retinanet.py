@@ -1,0 +1,149 @@
+"""RetinaNet (Lin et al. 2017, "Focal Loss for Dense Object Detection"): one stage on a pyramid, with the focal loss."""
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.retinanet import RetinaNetHead
+from torchvision.ops import sigmoid_focal_loss
+
+from lit_cv.errors import UserError
+from lit_cv.models.backbones.necks import dense_pyramid
+from lit_cv.models.backbones.trunk import Norm, build_trunk
+from lit_cv.models.detection.dense import best_candidates, grid_anchors, suppress
+from lit_cv.models.detection.detector import Detection, Detector, Keep
+from lit_cv.models.images import ImageBatch, batch_objects, fit_images
+from lit_cv.models.network import Target
+from lit_cv.ops.boxes import decode_boxes, encode_boxes, match_boxes, take
+
+PAPER_CHANNELS = 256
+FOREGROUND_IOU, BACKGROUND_IOU = 0.5, 0.4
+
+
+class RetinaNet(Detector):
+    """RetinaNet on any backbone.
+
+    With the same settings the parameters, losses and detections are those of torchvision's ``retinanet_resnet50_fpn``,
+    whose state dicts load with ``load_state_dict``. Like there, the pyramid's top is computed from P5 (in the paper
+    from C5), the box loss is L1 (in the paper smooth L1), each object also gets the anchor that it overlaps most, and
+    the head has an output for label 0, which is no target of any anchor and no detection.
+
+    Args:
+        num_classes: Number of classes with the background.
+        backbone: A name of ``backbones.families.NAMES`` or ``timm/<name>``. Its stages from stride 8 on are levels
+            of the pyramid, and two more levels halve the last one: strides 8 to 128 on a ResNet.
+        weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
+        channels: Of the pyramid and of the head.
+        anchor_scales: Square roots of the anchors' areas, in pixels of the resized image: a list for each level, finest
+            first. Default: 4, 5 and 6.3 strides of the level, as in the paper.
+        anchor_ratios: Heights of the anchors over their widths, the same on every level. Default: 0.5, 1, 2.
+        focal_alpha: Weight of the positives in the focal loss, in [0, 1]; that of the negatives is 1 - alpha.
+        focal_gamma: How strongly the focal loss plays down what is classified well; 0 gives cross-entropy.
+        min_size: Pixels of the shorter side of the resized image.
+        max_size: Limit of its longer side.
+        trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
+        norm: ``frozen`` or ``train``, see ``build_trunk``.
+        channels_last: Memory format of the network; faster on CPU and with bfloat16.
+        score_threshold: Detections with a lower probability go.
+        nms_threshold: IoU above which the less likely detection of the same class goes.
+        detections_per_image: The best so many are kept.
+    """
+
+    loss_names: ClassVar[tuple[str, ...]] = ("class", "box")
+
+    def __init__(
+        self,
+        num_classes: int,
+        backbone: str = "resnet50",
+        weights: str | None = None,
+        channels: int = 256,
+        anchor_scales: list[list[float]] | None = None,
+        anchor_ratios: list[float] | None = None,
+        focal_alpha: float = 0.25,
+        focal_gamma: float = 2.0,
+        min_size: int = 800,
+        max_size: int = 1333,
+        trainable_layers: int | None = None,
+        norm: Norm = "frozen",
+        channels_last: bool = False,
+        score_threshold: float = 0.05,
+        nms_threshold: float = 0.5,
+        detections_per_image: int = 300,
+    ) -> None:
+        super().__init__()
+        if not 0 <= focal_alpha <= 1:
+            raise UserError(f"focal_alpha={focal_alpha}: it is the weight of the positives; give a number in [0, 1].")
+        self.num_classes = num_classes
+        self.focal_alpha, self.focal_gamma = focal_alpha, focal_gamma
+        self.min_size, self.max_size, self.channels_last = min_size, max_size, channels_last
+        self.keep = Keep(score_threshold, nms_threshold, detections_per_image)
+        self.backbone, strides = dense_pyramid(build_trunk(backbone, weights, norm), trainable_layers, channels)
+        self.anchor_generator = AnchorGenerator(*_anchor_shapes(anchor_scales, anchor_ratios, strides))
+        self.head = RetinaNetHead(channels, self.anchor_generator.num_anchors_per_location()[0], num_classes)
+        with torch.no_grad():  # the deviation of its first weights, 0.01, is meant for so many channels
+            for layer in self.head.modules():
+                if isinstance(layer, nn.Conv2d):
+                    layer.weight.mul_(math.sqrt(PAPER_CHANNELS / channels))
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
+
+    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
+        """See ``Network.losses``; Lin et al. 2017, eq. 5 and section 4.1.
+
+        Both are sums over the anchors of an image, divided by its number of positives, averaged over the images.
+        """
+        batch = self._batch(images)
+        objects = batch_objects(targets, batch)
+        logits, deltas, anchors, _ = self._forward(batch)
+        matches = [
+            match_boxes(objects.boxes_of(image), anchors, FOREGROUND_IOU, BACKGROUND_IOU, rescue=True)
+            for image in range(len(images))
+        ]
+        index, state = (torch.stack(part) for part in zip(*matches, strict=True))
+        positive = state > 0
+        count = positive.sum(dim=1).clamp(min=1)
+        labels = objects.labels.gather(1, index).masked_fill(~positive, -1)
+        wanted = labels[..., None] == torch.arange(logits.shape[-1], device=labels.device)
+        focal = sigmoid_focal_loss(logits, wanted.to(logits.dtype), self.focal_alpha, self.focal_gamma).sum(dim=2)
+        # Only positives have a target; elsewhere the anchor itself stands in, so that no log(0) appears.
+        boxes = torch.where(positive[..., None], take(objects.boxes, index), anchors)
+        distance = (deltas - encode_boxes(boxes, anchors)).abs().sum(dim=2)
+        return {
+            "class": ((focal * (state >= 0)).sum(dim=1) / count).mean(),
+            "box": ((distance * positive).sum(dim=1) / count).mean(),
+        }
+
+    def _forward(self, batch: ImageBatch) -> tuple[Tensor, Tensor, Tensor, list[int]]:
+        """Return logits (B, A, classes), deltas (B, A, 4) and anchors (A, 4), float32, and the anchors a level."""
+        maps = list(self.backbone(batch.pixels).values())
+        output = self.head(maps)
+        each = self.anchor_generator.num_anchors_per_location()[0]
+        counts = [each * level[0, 0].numel() for level in maps]
+        anchors = grid_anchors(self.anchor_generator, batch, maps)
+        return output["cls_logits"].float(), output["bbox_regression"].float(), anchors, counts
+
+    def _predict(self, images: list[Tensor]) -> list[Detection]:
+        batch = self._batch(images)
+        logits, deltas, anchors, counts = self._forward(batch)
+        index, labels, best = best_candidates(logits[..., 1:], counts)
+        return suppress(decode_boxes(take(deltas, index), anchors[index]), best.sigmoid(), labels, batch, self.keep)
+
+    def _batch(self, images: list[Tensor]) -> ImageBatch:
+        return fit_images(images, self.min_size, self.max_size, self.device, self.channels_last)
+
+
+def _anchor_shapes(
+    scales: list[list[float]] | None, ratios: list[float] | None, strides: list[int]
+) -> tuple[tuple[tuple[float, ...], ...], tuple[tuple[float, ...], ...]]:
+    """Return the anchor scales and ratios of each level."""
+    ratios = [0.5, 1.0, 2.0] if ratios is None else ratios
+    if scales is None:  # whole pixels, as in torchvision
+        scales = [[int(4 * stride * 2 ** (octave / 3)) for octave in range(3)] for stride in strides]
+    if len(scales) != len(strides) or len({len(level) for level in scales}) != 1 or not scales[0] or not ratios:
+        raise UserError(
+            f"anchor_scales={scales}, anchor_ratios={ratios}: give at least one ratio, and for each of the "
+            f"{len(strides)} levels (strides {strides}) a list of scales, all equally long."
+        )
+    return tuple(tuple(level) for level in scales), (tuple(ratios),) * len(strides)

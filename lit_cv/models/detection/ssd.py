@@ -1,0 +1,163 @@
+"""SSD (Liu et al. 2016): class and box from default boxes on several feature maps, in one pass."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.ssd import SSDHead
+
+from lit_cv.errors import UserError
+from lit_cv.models.backbones.trunk import Norm, build_trunk
+from lit_cv.models.detection.detector import Detection, Detector, Keep, keep_best, restore
+from lit_cv.models.detection.ssd_features import VGG16_STEPS, ExtendedFeatures, vgg16_features
+from lit_cv.models.images import IMAGENET_MEAN, IMAGENET_STD, ImageBatch, Objects, batch_images, batch_objects
+from lit_cv.models.network import Target
+from lit_cv.ops.boxes import clip_boxes, decode_boxes, encode_boxes, match_best, take
+from lit_cv.ops.global_batch import shared_count
+
+WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of dx, dy, dw, dh: the inverse variances of Liu's code
+MATCH_IOU = 0.5
+CANDIDATES = 400  # boxes of each class that enter NMS
+PAPER_RATIOS = [[2.0], [2.0, 3.0], [2.0, 3.0], [2.0, 3.0], [2.0], [2.0]]
+PAPER_RATIOS_512 = [*PAPER_RATIOS[:4], [2.0, 3.0], *PAPER_RATIOS[4:]]
+
+# The pixels that Liu's VGG-16 was trained on: 0 to 255 with only the mean taken off.
+VGG16_MEAN = (0.48235, 0.45882, 0.40784)
+VGG16_STD = (1 / 255, 1 / 255, 1 / 255)
+
+
+class SSD(Detector):
+    """SSD on any backbone.
+
+    ``vgg16`` is the paper's SSD300 or SSD512. With ``atrous``, SSD300 has the parameters, losses and detections of
+    torchvision's ``ssd300_vgg16``, whose published state dict loads with ``load_state_dict``. Both expect the pixels of
+    Liu's VGG-16: ``imagenet`` there is torchvision's ``IMAGENET1K_FEATURES``, and a local file should be that too.
+    Any other backbone gives its maps at strides 8 and 16, and further blocks halve the last one.
+
+    Args:
+        num_classes: Number of classes with the background.
+        backbone: A name of ``lit_cv.models.backbones.families.NAMES`` or ``timm/<name>``.
+        weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
+        size: Pixels of both sides of the resized image; 300 or 512 on ``vgg16``.
+        anchor_ratios: A list for each map, finest first; their number is the number of maps. Ratio r adds a box r times
+            as wide as high and one r times as high as wide to the two squares that each map has. Default: the paper's.
+        anchor_scales: Side of the square boxes of each map over that of the image, and one more for the second square
+            of the last map. Default: 0.07, then evenly from 0.15 to 1.05.
+        atrous: Of ``vgg16``. True: pool5 is 3x3 with stride 1 and fc6 has dilation 6. False: pool5 stays 2x2 with
+            stride 2 as in VGG, fc6 is a plain 3x3 convolution and conv5_3 is a prediction map of its own, as in Liu's
+            section 3.2 (which also keeps fc6 and fc7 whole: 7x7 and 4,096 channels, here 3x3 and 1,024); with one extra
+            block fewer the grids stay the same.
+        trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
+        norm: ``frozen`` or ``train``, see ``build_trunk``.
+        channels_last: Memory format of the network; faster on CPU and with bfloat16.
+        negatives_per_positive: Of default boxes in the class loss.
+        score_threshold: Detections with a lower probability go.
+        nms_threshold: IoU above which the less likely detection of the same class goes.
+        detections_per_image: The best so many are kept.
+    """
+
+    loss_names: ClassVar[tuple[str, ...]] = ("class", "box")
+
+    def __init__(
+        self,
+        num_classes: int,
+        backbone: str = "vgg16",
+        weights: str | None = None,
+        size: int = 300,
+        anchor_ratios: list[list[float]] | None = None,
+        anchor_scales: list[float] | None = None,
+        atrous: bool = True,
+        trainable_layers: int | None = None,
+        norm: Norm = "frozen",
+        channels_last: bool = False,
+        negatives_per_positive: float = 3.0,
+        score_threshold: float = 0.01,
+        nms_threshold: float = 0.45,
+        detections_per_image: int = 200,
+    ) -> None:
+        super().__init__()
+        self.num_classes, self.size, self.channels_last = num_classes, size, channels_last
+        self.negatives_per_positive = negatives_per_positive
+        self.keep = Keep(score_threshold, nms_threshold, detections_per_image)
+        is_vgg16 = backbone == "vgg16"
+        self.mean, self.std = (VGG16_MEAN, VGG16_STD) if is_vgg16 else (IMAGENET_MEAN, IMAGENET_STD)
+        if is_vgg16 and size not in VGG16_STEPS:
+            raise UserError(f"size={size}: SSD on vgg16 is SSD300 or SSD512; choose such a size or another backbone.")
+        if anchor_ratios is None:
+            anchor_ratios = PAPER_RATIOS_512 if is_vgg16 and size == 512 else PAPER_RATIOS
+        weights = "imagenet-features" if is_vgg16 and weights == "imagenet" else weights
+        trunk = build_trunk(backbone, weights, norm).up_to(16).freeze(trainable_layers)
+        self.backbone: nn.Module
+        if is_vgg16:
+            self.backbone, channels = vgg16_features(trunk, size, atrous)
+        else:
+            self.backbone = ExtendedFeatures(trunk, len(anchor_ratios))
+            channels = self.backbone.channels
+        scales = anchor_scales or [0.07, *torch.linspace(0.15, 1.05, len(channels)).tolist()]
+        if len(anchor_ratios) != len(channels) or len(scales) != len(channels) + 1:
+            raise UserError(
+                f"anchor_ratios has {len(anchor_ratios)} lists and anchor_scales {len(scales)} numbers: "
+                f"SSD on {backbone} has {len(channels)} maps; give one list each, and one scale more than maps."
+            )
+        steps = VGG16_STEPS[size] if is_vgg16 else None
+        self.anchor_generator = DefaultBoxGenerator(anchor_ratios, scales=scales, steps=steps)
+        self.head = SSDHead(channels, self.anchor_generator.num_anchors_per_location(), num_classes)
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
+
+    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
+        """See ``Network.losses``; Liu et al. 2016, eq. 1-3, with hard negative mining (section 2.2)."""
+        batch = self._batch(images)
+        objects = batch_objects(targets, batch)
+        logits, deltas, anchors = self._forward(batch)
+        index, positive = self._match(objects, anchors)
+        classes = torch.where(positive, objects.labels.gather(1, index), 0)
+        count = shared_count(positive)
+        # Only positives have a target; elsewhere the anchor itself stands in, so that no log(0) appears.
+        boxes = torch.where(positive[..., None], take(objects.boxes, index), anchors)
+        box = F.smooth_l1_loss(deltas, encode_boxes(boxes, anchors, WEIGHTS), reduction="none") * positive[..., None]
+        entropy = F.cross_entropy(logits.flatten(0, 1), classes.flatten(), reduction="none").view_as(classes)
+        # The negatives with the largest loss: sorted descending, so many from the front as the positives allow.
+        negatives = entropy.masked_fill(positive, 0).sort(dim=1, descending=True).values
+        allowed = self.negatives_per_positive * positive.sum(dim=1, keepdim=True)
+        mined = negatives * (torch.arange(negatives.shape[1], device=negatives.device) < allowed)
+        return {"class": ((entropy * positive).sum() + mined.sum()) / count, "box": box.sum() / count}
+
+    def _forward(self, batch: ImageBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return logits (B, A, classes), deltas (B, A, 4) and default boxes (A, 4), in float32."""
+        maps = list(self.backbone(batch.pixels).values())
+        output = self.head(maps)
+        like = [level.float() for level in maps]  # the generator takes its type from the maps
+        anchors = self.anchor_generator(ImageList(batch.pixels, batch.sizes[:1]), like)[0]
+        return output["cls_logits"].float(), output["bbox_regression"].float(), anchors
+
+    def _match(self, objects: Objects, anchors: Tensor) -> tuple[Tensor, Tensor]:
+        """Return for each default box its object, int64 (B, A), and whether it has one, bool (B, A)."""
+        matches = [match_best(objects.boxes_of(image), anchors, MATCH_IOU) for image in range(len(objects.counts))]
+        index, positive = zip(*matches, strict=True)
+        return torch.stack(index), torch.stack(positive)
+
+    def _predict(self, images: list[Tensor]) -> list[Detection]:
+        batch = self._batch(images)
+        logits, deltas, anchors = self._forward(batch)
+        boxes = clip_boxes(decode_boxes(deltas, anchors, WEIGHTS), batch.sizes)
+        scores = logits.softmax(dim=-1)[..., 1:].transpose(1, 2)
+        best = scores.topk(min(CANDIDATES, scores.shape[2]), dim=2)
+        labels = torch.arange(1, self.num_classes, device=boxes.device)[:, None].expand_as(best.indices[0]).flatten()
+        parts = zip(boxes, best.values, best.indices, strict=True)
+        return restore(
+            [
+                keep_best(image_boxes[index.flatten()], image_scores.flatten(), labels, self.keep)
+                for image_boxes, image_scores, index in parts
+            ],
+            batch,
+        )
+
+    def _batch(self, images: list[Tensor]) -> ImageBatch:
+        sizes = [(self.size, self.size)] * len(images)
+        return batch_images(
+            images, sizes, self.device, self.mean, self.std, divisible=1, channels_last=self.channels_last
+        )

@@ -1,0 +1,198 @@
+"""DenseCap (Johnson, Karpathy & Fei-Fei 2016): regions, found and described by one network."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
+from torchvision.ops import clip_boxes_to_image, nms
+
+from lit_cv.errors import UserError
+from lit_cv.models.detection.detector import SMALLEST_SIDE, Detection, restore
+from lit_cv.models.images import ImageBatch, Size
+from lit_cv.models.network import Target, evaluating
+from lit_cv.models.rcnn.faster_rcnn import FasterRCNN, pooled_maps
+from lit_cv.models.rcnn.language_model import LanguageModel
+from lit_cv.models.rcnn.roi_head import ROI_WEIGHTS, RegionSample, RoIHead
+from lit_cv.ops.boxes import decode_boxes, encode_boxes
+from lit_cv.ops.global_batch import shared_count
+from lit_cv.ops.roi import as_rois
+from lit_cv.ops.vocabulary import SPECIAL
+
+REGION = 1  # the one label
+
+
+class DescribedRegions(Detection):
+    """A ``Detection``, all of whose labels are 1, with a phrase for each region.
+
+    Attributes:
+        tokens: int64 (M, T), ids of the words (``lit_cv.ops.vocabulary``), padded.
+    """
+
+    tokens: Tensor
+
+
+class RecognitionHead(RoIHead):
+    """DenseCap's recognition network without its language model: objectness and box of a region again (section 3.2).
+
+    The losses are those of the released code (``DenseCapModel.lua``): a logistic loss, of the difference of two logits,
+    over all sampled regions, and the mean smooth L1 (quadratic below 1) of the four offsets over the positive ones. As
+    there, and in the paper, a region is positive from an IoU of 0.7 with an object, negative below 0.3, and half of the
+    sampled ones are positive, at most.
+
+    Args: see ``RoIHead``.
+    """
+
+    positive_iou: ClassVar[float] = 0.7
+    negative_iou: ClassVar[float] = 0.3
+    positives: ClassVar[float] = 0.5
+
+    def losses(self, logits: Tensor, deltas: Tensor, sample: RegionSample) -> tuple[Tensor, Tensor]:
+        """Compute the losses of objectness and box, see the class; arguments as of ``RegionHead.losses``."""
+        regions = (sample.classes > 0).long()
+        objectness = F.cross_entropy(logits, regions, reduction="sum") / shared_count(regions >= 0)
+        positive = regions.nonzero()[:, 0]
+        offsets = deltas[positive, REGION] / deltas.new_tensor(ROI_WEIGHTS)
+        target = encode_boxes(sample.boxes[positive], sample.rois[positive, 1:])
+        box = F.smooth_l1_loss(offsets, target, reduction="sum") / (4 * shared_count(regions > 0))
+        return objectness, box
+
+    def detect_rows(
+        self, logits: Tensor, deltas: Tensor, proposals: list[Tensor], sizes: list[Size]
+    ) -> tuple[list[Detection], Tensor]:
+        """Do the work of ``detect``, and say which proposals the detections come from.
+
+        Returns:
+            The detections of each image; and int64 (M,), the rows of ``logits`` of all of them, image by image.
+        """
+        counts = [len(part) for part in proposals]
+        boxes = torch.split(decode_boxes(deltas[:, REGION], torch.cat(proposals), ROI_WEIGHTS), counts)
+        scores = torch.split(logits.softmax(dim=1)[:, REGION], counts)
+        detections, rows, start = [], [], 0
+        for own, score, size in zip(boxes, scores, sizes, strict=True):
+            own = clip_boxes_to_image(own, size)
+            large = (own[:, 2:] - own[:, :2] >= SMALLEST_SIDE).all(dim=1)
+            usable = (large & (score > self.keep.score_threshold)).nonzero()[:, 0]
+            kept = nms(own[usable], score[usable], self.keep.nms_threshold)[: self.keep.detections_per_image]
+            best = usable[kept]
+            detections.append(_regions(own[best], score[best]))
+            rows.append(best + start)
+            start += len(own)
+        return detections, torch.cat(rows)
+
+
+class DenseCap(FasterRCNN):
+    """DenseCap on any backbone.
+
+    Targets have one label, 1, and ``tokens`` int64 (N, T): the ids of each phrase's words, padded, without ``<START>``
+    and ``<END>``; T is the same in a batch. ``predict`` returns ``DescribedRegions``. Phrase and final box of a region
+    both come from the code of its proposal, and the code is the language model's first input only.
+
+    ``experiments/visual_genome/densecap_vgg16.yaml`` has the paper's settings. ``loss_weights`` are the task's. Those
+    of the released code are 0.1 for ``rpn_objectness``, 0.05 for ``rpn_box``, 0.1 for ``objectness`` and for ``box``,
+    and 1 for ``caption``; the paper (section 3.4) says 0.1 for ``rpn_box``, too. What differs from that code:
+
+    * ``caption`` is the mean over the words, as the paper says (it normalises by batch and length of the sequence);
+      the code sums over the words of a phrase and takes the mean of the phrases.
+    * ``rpn_objectness`` and ``rpn_box`` are Faster R-CNN's, of sampled anchors: see ``RegionProposalNetwork.losses``.
+      The code samples 256 of all decoded boxes, once, for these losses and the recognition network alike; its first
+      loss is the sum of the positives' and the negatives' mean, its second the mean smooth L1, quadratic below 1, of
+      the positives' offsets, and it pulls all boxes to their anchors with a weight of 5e-5. Here regions are sampled
+      from the proposals after suppression and from the objects.
+    * No gradient reaches the boxes of the proposals; in the paper it does, through ``roi_op: bilinear``.
+
+    Args:
+        vocabulary_size: Number of words, special ones included: the length of the data's ``vocabulary``.
+        embedding: Length of a word's vector.
+        hidden: Units of the LSTM.
+        dropout: On the output of the LSTM; the released code has none there, but 0.5 behind fc6 and fc7, as here
+            ``head: backbone`` of a VGG.
+        longest_phrase: No predicted phrase has more words.
+        beam: Phrases kept while one is written; 1: greedily, as in the paper.
+        options: Those of ``FasterRCNN`` but for ``num_classes``.
+
+    Raises:
+        UserError: ``vocabulary_size``, ``beam`` or ``longest_phrase`` is too small.
+    """
+
+    loss_names: ClassVar[tuple[str, ...]] = ("rpn_objectness", "rpn_box", "objectness", "box", "caption")
+    stages: ClassVar[dict[str, str]] = {**FasterRCNN.stages, "language_model.write": "heads"}
+    roi_heads: RecognitionHead
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        embedding: int = 512,
+        hidden: int = 512,
+        dropout: float = 0.0,
+        longest_phrase: int = 15,
+        beam: int = 1,
+        **options: Any,
+    ) -> None:
+        super().__init__(REGION + 1, **options)
+        if vocabulary_size <= len(SPECIAL) or beam < 1 or longest_phrase < 1:
+            raise UserError(
+                f"vocabulary_size={vocabulary_size}, beam={beam}, longest_phrase={longest_phrase}: give at least one "
+                f"word beside the {len(SPECIAL)} special ones, and at least 1 for the others."
+            )
+        self.vocabulary_size, self.longest_phrase, self.beam = vocabulary_size, longest_phrase, beam
+        plain = self.roi_heads
+        features = plain.box_predictor.cls_score.in_features
+        self.roi_heads = RecognitionHead(
+            plain.box_head, features, self.num_classes, plain.op, plain.sampled, plain.keep
+        )
+        self.language_model = LanguageModel(features, vocabulary_size, embedding, hidden, dropout)
+
+    def describe(self, images: list[Tensor], boxes: list[Tensor]) -> list[DescribedRegions]:
+        """Describe given boxes, as ``predict`` describes proposals, and leave them as and where they are.
+
+        Args:
+            images: The batch, see ``Network``.
+            boxes: float32 (N, 4) of each image, in its pixels.
+
+        Returns:
+            Of each image its boxes with their objectness, in their order, and phrases.
+        """
+        with torch.no_grad(), evaluating(self):
+            batch = self._batch(images)
+            given = [part.to(self.device) for part in boxes]
+            rois = as_rois([part * scale for part, scale in zip(given, batch.scales(), strict=True)])
+            codes = self._codes(batch, list(self.backbone(batch.pixels).values()), rois)
+            scores = self.roi_heads.classify(codes)[0].softmax(dim=1)[:, REGION]
+            counts = [len(part) for part in given]
+            found = [_regions(*pair) for pair in zip(given, torch.split(scores, counts), strict=True)]
+            return self._described(found, codes)
+
+    def _region_losses(
+        self, batch: ImageBatch, maps: list[Tensor], sample: RegionSample, targets: list[Target]
+    ) -> dict[str, Tensor]:
+        codes = self._codes(batch, maps, sample.rois)
+        objectness, box = self.roi_heads.losses(*self.roi_heads.classify(codes), sample)
+        positive = sample.classes.nonzero()[:, 0]
+        tokens = pad_sequence([target["tokens"].to(codes.device) for target in targets], batch_first=True)
+        own = tokens[sample.rois[positive, 0].long(), sample.objects[positive]]
+        return {"objectness": objectness, "box": box, "caption": self.language_model.loss(codes[positive], own)}
+
+    def _predict(self, images: list[Tensor]) -> list[Detection]:
+        batch = self._batch(images)
+        maps = list(self.backbone(batch.pixels).values())
+        proposals = self.rpn.propose(self.rpn(batch, maps), batch.sizes, self.keep_test)
+        codes = self._codes(batch, maps, as_rois(proposals))
+        detections, rows = self.roi_heads.detect_rows(*self.roi_heads.classify(codes), proposals, batch.sizes)
+        return list[Detection](self._described(restore(detections, batch), codes[rows]))
+
+    def _codes(self, batch: ImageBatch, maps: list[Tensor], rois: Tensor) -> Tensor:
+        """Return the codes (K, D) of regions (K, 5), see ``pool_rois``."""
+        codes: Tensor = self.roi_heads.box_head(self.roi_heads.pool(*pooled_maps(batch, maps), rois))
+        return codes
+
+    def _described(self, found: list[Detection], codes: Tensor) -> list[DescribedRegions]:
+        """Add phrases to regions from their codes (M, D), image by image."""
+        tokens = self.language_model.write(codes, self.longest_phrase, self.beam)
+        parts = torch.split(tokens, [len(one["boxes"]) for one in found])
+        return [DescribedRegions(**one, tokens=own) for one, own in zip(found, parts, strict=True)]
+
+
+def _regions(boxes: Tensor, scores: Tensor) -> Detection:
+    return Detection(boxes=boxes, scores=scores, labels=torch.full_like(scores, REGION, dtype=torch.int64))

@@ -1,0 +1,65 @@
+"""The keypoint branch of Mask R-CNN (He et al. 2017, section 5): each joint is one cell of a map of its own."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads, KeypointRCNNPredictor
+
+from lit_cv.ops.global_batch import shared_count
+
+WIDTH, LAYERS = 512, 8
+REACH = 2  # cells around the largest one that its refinement looks at
+FINER = 8  # points in a cell
+
+
+def keypoint_layers(channels: int, num_keypoints: int) -> tuple[nn.Module, nn.Module]:
+    """Build the head and the predictor, from regions (N, channels, S, S) to logits (N, K, 4 S, 4 S)."""
+    return KeypointRCNNHeads(channels, (WIDTH,) * LAYERS), KeypointRCNNPredictor(WIDTH, num_keypoints)
+
+
+def keypoint_loss(logits: Tensor, keypoints: Tensor, boxes: Tensor) -> Tensor:
+    """Compute the mean cross-entropy over the cells of each joint that is labelled and lies in its region.
+
+    Args:
+        logits: float32 (N, K, M, M); N may be 0.
+        keypoints: float32 (N, K, 3), ``x, y, v`` in the pixels of the regions; unlabelled where v is 0.
+        boxes: float32 (N, 4), the regions.
+
+    Returns:
+        A scalar, 0 where there is no such joint.
+    """
+    cells = logits.shape[-1]
+    corner, side = boxes[:, None, :2], (boxes[:, 2:] - boxes[:, :2])[:, None]
+    place = (keypoints[..., :2] - corner) * (cells / side)
+    # On the region's far edge the last cell is meant, as in torchvision.
+    cell = torch.where(keypoints[..., :2] == boxes[:, None, 2:], cells - 1, place.floor()).long()
+    valid = ((cell >= 0) & (cell < cells)).all(-1) & (keypoints[..., 2] > 0)
+    index = cell[..., 1] * cells + cell[..., 0]
+    return F.cross_entropy(logits.flatten(2)[valid], index[valid], reduction="sum") / shared_count(valid)
+
+
+def read_keypoints(logits: Tensor, boxes: Tensor) -> Tensor:
+    """Find the joints of each region: the largest cell of a map, refined by bicubic interpolation around it.
+
+    Args:
+        logits: float32 (N, K, M, M).
+        boxes: float32 (N, 4), the regions.
+
+    Returns:
+        float32 (N, K, 3), ``x, y`` in the pixels of the regions and the logit of the largest cell.
+    """
+    cells = logits.shape[-1]
+    best = logits.flatten(2).max(dim=2)
+    row, column = best.indices // cells, best.indices % cells
+    around = torch.arange(-REACH, REACH + 1, device=logits.device)
+    rows = (row[..., None] + around).clamp(0, cells - 1)
+    columns = (column[..., None] + around).clamp(0, cells - 1)
+    index = rows[..., :, None] * cells + columns[..., None, :]
+    patches = logits.flatten(2).gather(2, index.flatten(2)).view(index.shape)
+    fine = F.interpolate(patches, scale_factor=FINER, mode="bicubic", align_corners=False)
+    inner = fine[..., FINER:-FINER, FINER:-FINER]  # the largest cell and its neighbours
+    place = inner.flatten(2).argmax(dim=2)
+    shift = torch.stack((place % inner.shape[-1], place // inner.shape[-1]), dim=-1) / FINER + 0.5 / FINER - 1
+    centre = (torch.stack((column, row), dim=-1) + shift).clamp(0, cells)
+    side = (boxes[:, 2:] - boxes[:, :2])[:, None]
+    return torch.cat((boxes[:, None, :2] + centre * side / cells, best.values[..., None]), dim=-1)

@@ -1,0 +1,104 @@
+"""A recurrent network that describes a region (DenseCap, Johnson et al. 2016, section 3.3)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lit_cv.models.layers.dropout import Dropout
+from lit_cv.ops.beam_search import State, Step, beam_search, greedy_search
+from lit_cv.ops.global_batch import shared_count
+from lit_cv.ops.vocabulary import END, PADDING, START
+
+
+class LanguageModel(nn.Module):
+    """An LSTM whose first input is the code of the region, then ``<START>``, then the words; it answers with the next.
+
+    Args:
+        features: D, length of a region's code.
+        vocabulary_size: Number of ids, the four special ones of ``lit_cv.ops.vocabulary`` included.
+        embedding: Length of a word's vector, and of the encoded region code.
+        hidden: Units of the LSTM.
+        dropout: Probability with which a unit's output is left out in training.
+    """
+
+    def __init__(self, features: int, vocabulary_size: int, embedding: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(features, embedding), nn.ReLU())
+        self.words = nn.Embedding(vocabulary_size, embedding)
+        self.lstm = nn.LSTM(embedding, hidden, batch_first=True)
+        # As in the released code, the cell keeps what it holds at first: words are far from the code they depend on.
+        _, _, first, second = self.lstm.parameters()
+        nn.init.zeros_(first)
+        nn.init.zeros_(second)
+        nn.init.ones_(first[hidden : 2 * hidden])
+        self.dropout = Dropout(dropout)
+        self.output = nn.Linear(hidden, vocabulary_size - END)  # neither padding nor <START> is ever an answer
+        self._gates: tuple[object, Tensor] | None = None
+
+    def loss(self, codes: Tensor, tokens: Tensor) -> Tensor:
+        """Compute the mean cross-entropy of the words and of the ``<END>`` behind each phrase; padding does not count.
+
+        Args:
+            codes: (P, D), P may be 0.
+            tokens: int64 (P, T), ids of the words, padded.
+
+        Returns:
+            A float32 scalar, 0 without a phrase.
+        """
+        start = torch.full_like(tokens[:, :1], START)
+        inputs = torch.cat((self.encoder(codes)[:, None], self.words(torch.cat((start, tokens), dim=1))), dim=1)
+        answers = self.dropout(self.lstm(inputs)[0][:, 1:])  # none is asked for after the code alone
+        lengths = (tokens != PADDING).sum(dim=1, keepdim=True)
+        targets = F.pad(tokens, (0, 1), value=PADDING).scatter(1, lengths, END)
+        said = targets != PADDING
+        logits = self.output(answers[said]).float()
+        return F.cross_entropy(logits, targets[said] - END, reduction="sum") / shared_count(said)
+
+    @torch.no_grad()
+    def write(self, codes: Tensor, longest: int, beam: int = 1) -> Tensor:
+        """Describe regions, in single precision: with bfloat16 too many words would be equally probable.
+
+        Args:
+            codes: (K, D).
+            longest: No phrase has more words, T.
+            beam: 1: greedily; else see ``beam_search``.
+
+        Returns:
+            int64 (K, T), ids of the words, padded.
+        """
+        with torch.autocast(codes.device.type, enabled=False):
+            weight, _, first, second = self.lstm.parameters()
+            gates = F.linear(self.encoder(codes.float()), weight, first + second)
+            state = _cell(gates, gates.new_zeros(len(codes), self.lstm.hidden_size))
+            if beam == 1:
+                return greedy_search(self._step(), state, longest)
+            return beam_search(self._step(), state, longest, beam)
+
+    def _step(self) -> Step:
+        """Return a step of the LSTM that looks up what a word adds to the gates instead of multiplying its vector."""
+        _, recurrent, _, _ = self.lstm.parameters()
+        table = self._table()
+
+        def step(words: Tensor, state: State) -> tuple[Tensor, State]:
+            hidden, cell = state
+            state = _cell(torch.addmm(table[words], hidden, recurrent.T), cell)
+            return self.output(state[0]), state
+
+        return step
+
+    def _table(self) -> Tensor:
+        """Return the input gates of each word, (V, 4 hidden), made once for the weights as they are now."""
+        weight, _, first, second = self.lstm.parameters()
+        # A parameter's version counts the changes of its values; its address changes with its device.
+        parts = (self.words.weight, weight, first, second)
+        weights = tuple((value.device, value.data_ptr(), value._version) for value in parts)
+        if self._gates is None or self._gates[0] != weights:
+            self._gates = weights, F.linear(self.words.weight, weight, first + second)
+        return self._gates[1]
+
+
+def _cell(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the next hidden state and cell, (N, H), of an LSTM from its gates (N, 4 H) in PyTorch's order."""
+    enter, keep, new, leave = gates.chunk(4, dim=1)
+    cell = keep.sigmoid() * cell + enter.sigmoid() * new.tanh()
+    return leave.sigmoid() * cell.tanh(), cell

@@ -1,0 +1,81 @@
+"""The mask branch of Mask R-CNN (He et al. 2017, section 3)."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+
+from lit_cv.ops.global_batch import shared_count
+from lit_cv.ops.mask_runs import MaskRuns
+from lit_cv.ops.masks import crop_masks
+
+MaskHeadKind = Literal["fcn", "mlp"]
+MaskLoss = Literal["sigmoid", "softmax"]
+WIDTH, LAYERS = 256, 4
+HIDDEN = 1024  # of the two layers of ``mlp``
+
+
+def mask_layers(
+    kind: MaskHeadKind, channels: int, size: int, num_classes: int, on_stage: bool
+) -> tuple[nn.Module, nn.Module]:
+    """Build the head and the predictor, from regions (K, channels, S, S) to logits (K, classes, 2 S, 2 S).
+
+    Args:
+        kind: ``fcn`` keeps the place of a pixel in convolutions (Figure 4); ``mlp`` has two fully connected layers
+            (Table 2e).
+        channels: Of the regions.
+        size: S.
+        num_classes: With the background, which has a mask only in name where the masks of the classes are independent.
+        on_stage: The regions come from the last stage of a ResNet, which takes the place of the four convolutions of
+            ``fcn`` (Figure 4, left).
+    """
+    if kind == "fcn":
+        widths = () if on_stage else (WIDTH,) * LAYERS
+        last = channels if on_stage else WIDTH
+        return MaskRCNNHeads(channels, widths, dilation=1), MaskRCNNPredictor(last, WIDTH, num_classes)
+    inputs, cells = channels * size**2, 2 * size
+    head = nn.Sequential(nn.Flatten(), nn.Linear(inputs, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU())
+    return head, nn.Sequential(nn.Linear(HIDDEN, num_classes * cells**2), nn.Unflatten(1, (num_classes, cells, cells)))
+
+
+def mask_targets(masks: list[MaskRuns], objects: list[Tensor], boxes: list[Tensor], size: int) -> Tensor:
+    """Cut the target of each region out of the mask of its object.
+
+    Args:
+        masks: Of each image.
+        objects: int64 (K,) an image, the object of each region.
+        boxes: float32 (K, 4) an image, the regions in pixels of the masks.
+        size: M.
+
+    Returns:
+        float32 (K, M, M) in [0, 1], the regions of all images one after the other.
+    """
+    parts = zip(masks, objects, boxes, strict=True)
+    return torch.cat([crop_masks(own, index, regions, size) for own, index, regions in parts])
+
+
+def mask_loss(logits: Tensor, targets: Tensor, classes: Tensor, kind: MaskLoss) -> Tensor:
+    """Compute the mean loss over the pixels of positive regions (section 3 and Table 2b).
+
+    Args:
+        logits: float32 (K, classes, M, M); K may be 0, which gives 0.
+        targets: float32 (K, M, M) in [0, 1].
+        classes: int64 (K,), 1..C.
+        kind: ``sigmoid``: binary, on the mask of the region's own class alone, so that classes do not compete.
+            ``softmax``: over the classes, the background being what lies outside the mask.
+    """
+    count = shared_count(classes > 0) * targets.shape[1] * targets.shape[2]
+    if kind == "sigmoid":
+        own = logits[torch.arange(len(classes), device=classes.device), classes]
+        return F.binary_cross_entropy_with_logits(own, targets, reduction="sum") / count
+    inside = F.one_hot(classes, logits.shape[1])[:, :, None, None] * targets[:, None]
+    outside = F.pad(1 - targets[:, None], (0, 0, 0, 0, 0, logits.shape[1] - 1))
+    return F.cross_entropy(logits, inside + outside, reduction="sum") / count
+
+
+def mask_probabilities(logits: Tensor, classes: Tensor, kind: MaskLoss) -> Tensor:
+    """Return the mask of each region's class, float32 (K, M, M) in [0, 1]."""
+    probabilities = logits.sigmoid() if kind == "sigmoid" else logits.softmax(dim=1)
+    return probabilities[torch.arange(len(classes), device=classes.device), classes]

@@ -1,0 +1,166 @@
+"""Mask R-CNN (He et al. 2017): Faster R-CNN with branches for the mask and the keypoints of each object."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, cast
+
+import torch
+from torch import Tensor
+
+from lit_cv.errors import UserError
+from lit_cv.models.detection.detector import Detection, restore
+from lit_cv.models.images import ImageBatch
+from lit_cv.models.network import Target
+from lit_cv.models.rcnn.faster_rcnn import FasterRCNN, pooled_maps
+from lit_cv.models.rcnn.keypoint_head import keypoint_layers, keypoint_loss, read_keypoints
+from lit_cv.models.rcnn.mask_head import (
+    MaskHeadKind,
+    MaskLoss,
+    mask_layers,
+    mask_loss,
+    mask_probabilities,
+    mask_targets,
+)
+from lit_cv.models.rcnn.region_heads import FINE_POOLED, shared_stage
+from lit_cv.models.rcnn.roi_head import RegionSample
+from lit_cv.ops.masks import paste_masks
+from lit_cv.ops.objects import masks_of
+from lit_cv.ops.roi import as_rois, pool_rois
+
+Branch = Literal["mask", "keypoint"]
+NEEDED: dict[Branch, str] = {"mask": "mask_runs", "keypoint": "keypoints"}  # of the targets
+
+
+class Instance(Detection, total=False):
+    """A ``Detection`` with what the branches found of each object.
+
+    Attributes:
+        mask_runs: int64 (R,), the masks as ``lit_cv.ops.mask_runs.MaskRuns``.
+        mask_lengths: int64 (M,), see there.
+        mask_size: int64 (2,), height and width of the image.
+        keypoints: float32 (M, K, 3), ``x, y`` in pixels of the image as it was given, (0, 0) its corner as for boxes,
+            and a joint's logit.
+    """
+
+    mask_runs: Tensor
+    mask_lengths: Tensor
+    mask_size: Tensor
+    keypoints: Tensor
+
+
+class MaskRCNN(FasterRCNN):
+    """Mask R-CNN on any backbone.
+
+    Targets also have ``mask_runs``, ``mask_lengths`` and ``mask_size`` for the mask branch and ``keypoints`` float32
+    (N, K, 3), unlabelled where the last column is 0, for the keypoint branch. Masks are cut out at the resolution of
+    the image as it is given.
+
+    With the same settings the parameters, losses and detections are those of torchvision's ``MaskRCNN`` and
+    ``KeypointRCNN``, whose published state dicts load with ``load_state_dict``, but for two things: torchvision resizes
+    the masks of the targets with the image, and finds joints in maps enlarged to the size of each region.
+
+    Args:
+        num_classes: Number of classes with the background.
+        heads: The branches beside the box's: ``mask``, ``keypoint``, both or none.
+        mask_head: ``fcn`` or ``mlp``, see ``mask_layers``.
+        mask_loss: ``sigmoid`` or ``softmax``, see ``lit_cv.models.rcnn.mask_head.mask_loss``.
+        num_keypoints: K.
+        options: Those of ``FasterRCNN``.
+
+    Raises:
+        UserError: A branch is unknown or named twice.
+    """
+
+    loss_names: ClassVar[tuple[str, ...]] = (*FasterRCNN.loss_names, "mask", "keypoint")
+    stages: ClassVar[dict[str, str]] = {
+        **FasterRCNN.stages,
+        **dict.fromkeys(("roi_heads.mask_head", "roi_heads.mask_predictor", "_masks"), "heads"),
+        **dict.fromkeys(("roi_heads.keypoint_head", "roi_heads.keypoint_predictor", "_keypoints"), "heads"),
+    }
+
+    def __init__(
+        self,
+        num_classes: int,
+        heads: Sequence[Branch] = ("mask",),
+        mask_head: MaskHeadKind = "fcn",
+        mask_loss: MaskLoss = "sigmoid",
+        num_keypoints: int = 17,
+        **options: Any,
+    ) -> None:
+        super().__init__(num_classes, **options)
+        if len(set(heads)) < len(heads) or not set(heads) <= {"mask", "keypoint"}:
+            raise UserError(f"heads={list(heads)}: name each of mask and keypoint once at most.")
+        self.heads, self.mask_loss, self.num_keypoints = tuple(heads), mask_loss, num_keypoints
+        self.loss_names = (*FasterRCNN.loss_names, *heads)  # type: ignore[misc]
+        layers = self.roi_heads
+        channels, size = self.rpn.head.cls_logits.in_channels, FINE_POOLED
+        if on_stage := shared_stage(layers.box_head) is not None:
+            channels, size = cast(int, layers.box_predictor.cls_score.in_features), FINE_POOLED // 2
+        if "mask" in heads:
+            layers.mask_head, layers.mask_predictor = mask_layers(mask_head, channels, size, num_classes, on_stage)
+        if "keypoint" in heads:
+            layers.keypoint_head, layers.keypoint_predictor = keypoint_layers(channels, num_keypoints)
+        if self.channels_last:
+            self.to(memory_format=torch.channels_last)
+
+    def _region_losses(
+        self, batch: ImageBatch, maps: list[Tensor], sample: RegionSample, targets: list[Target]
+    ) -> dict[str, Tensor]:
+        for name in self.heads:
+            if not all(NEEDED[name] in target for target in targets):
+                raise UserError(
+                    f"heads={list(self.heads)}: the targets have no {NEEDED[name]}; leave {name} out, or choose a "
+                    "DataModule that has them (data.init_args.masks of COCOKeypointDataModule)."
+                )
+        losses = super()._region_losses(batch, maps, sample, targets)
+        positive = sample.classes > 0
+        rois, classes, objects = sample.rois[positive], sample.classes[positive], sample.objects[positive]
+        counts = torch.bincount(rois[:, 0].long(), minlength=len(targets)).tolist()
+        scales = batch.scales()[rois[:, 0].long()]
+        boxes, parts = rois[:, 1:] / scales, torch.split(objects, counts)
+        if "mask" in self.heads:
+            masks, logits = [masks_of(target, rois.device) for target in targets], self._masks(batch, maps, rois)
+            wanted = mask_targets(masks, list(parts), list(torch.split(boxes, counts)), logits.shape[-1])
+            losses["mask"] = mask_loss(logits, wanted, classes, self.mask_loss)
+        if "keypoint" in self.heads:
+            points = [target["keypoints"].to(rois.device)[index] for target, index in zip(targets, parts, strict=True)]
+            losses["keypoint"] = keypoint_loss(self._keypoints(batch, maps, rois), torch.cat(points), boxes)
+        return losses
+
+    def _predict(self, images: list[Tensor]) -> list[Detection]:
+        batch = self._batch(images)
+        maps = list(self.backbone(batch.pixels).values())
+        detections = self._detect(batch, maps)
+        rois = as_rois([found["boxes"] for found in detections])
+        counts = [len(found["boxes"]) for found in detections]
+        found = [cast(Instance, detection) for detection in restore(detections, batch)]
+        if "mask" in self.heads:
+            labels = torch.cat([one["labels"] for one in found])
+            masks = mask_probabilities(self._masks(batch, maps, rois), labels, self.mask_loss)
+            for one, own, size in zip(found, torch.split(masks, counts), batch.original_sizes, strict=True):
+                pasted = paste_masks(own, one["boxes"], size)
+                one["mask_runs"], one["mask_lengths"] = pasted.runs, pasted.lengths
+                one["mask_size"] = torch.tensor(size, device=rois.device)
+        if "keypoint" in self.heads:
+            maps_of_joints = torch.split(self._keypoints(batch, maps, rois), counts)
+            for one, own in zip(found, maps_of_joints, strict=True):
+                one["keypoints"] = read_keypoints(own, one["boxes"])
+        return list[Detection](found)
+
+    def _masks(self, batch: ImageBatch, maps: list[Tensor], rois: Tensor) -> Tensor:
+        """Return the logits of the masks of regions (K, 5), float32 (K, classes, M, M)."""
+        return self._branch("mask", self._regions(batch, maps, rois))
+
+    def _keypoints(self, batch: ImageBatch, maps: list[Tensor], rois: Tensor) -> Tensor:
+        """Return the logits of the joints' maps in regions (N, 5), float32 (N, K, M, M)."""
+        return self._branch("keypoint", self._regions(batch, maps, rois))
+
+    def _branch(self, name: Branch, regions: Tensor) -> Tensor:
+        head, predictor = (self.roi_heads.get_submodule(f"{name}_{part}") for part in ("head", "predictor"))
+        logits: Tensor = predictor(head(regions))
+        return logits.float()
+
+    def _regions(self, batch: ImageBatch, maps: list[Tensor], rois: Tensor) -> Tensor:
+        """Return what the branches see of regions (K, 5), (K, channels, S, S)."""
+        pooled = pool_rois(*pooled_maps(batch, maps), rois, FINE_POOLED, self.roi_heads.op)
+        stage = shared_stage(self.roi_heads.box_head)
+        return pooled if stage is None else stage(pooled)

@@ -1,0 +1,57 @@
+"""The contract of detectors whose regions come from outside: R-CNN, Fast R-CNN."""
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from lit_cv.errors import UserError
+from lit_cv.models.detection.detector import Detection, Detector
+from lit_cv.models.network import Target, evaluating
+from lit_cv.ops.selective_search.search import selective_search
+
+
+class ProposalDetector(Detector):
+    """A detector that classifies given regions.
+
+    A target also has ``proposals`` float32 (P, 4), ``x1, y1, x2, y2`` in pixels of the image as it is given, best
+    first; P may be 0. DataModules attach them (``data.proposals``).
+    """
+
+    def given(self, targets: list[Target]) -> list[Tensor]:
+        """Return the proposals of each image.
+
+        Raises:
+            UserError: There are none.
+        """
+        if not all("proposals" in target for target in targets):
+            raise UserError(f"{type(self).__name__} needs the proposals of each image: set data.init_args.proposals.")
+        return [target["proposals"] for target in targets]
+
+    def predict(self, images: list[Tensor], proposals: list[Tensor] | None = None) -> list[Detection]:
+        """Predict without gradients and as in eval mode, whatever mode the network is in.
+
+        Args:
+            images: The batch, see ``Network``.
+            proposals: (P, 4) an image, see the class; None: those of Selective Search, computed here.
+
+        Returns:
+            One detection an image.
+        """
+        if proposals is None:
+            return super().predict(images)
+        with torch.no_grad(), evaluating(self):
+            return self._detect(images, proposals)
+
+    def _predict(self, images: list[Tensor]) -> list[Detection]:
+        return self._detect(images, [propose(image) for image in images])
+
+    @abstractmethod
+    def _detect(self, images: list[Tensor], proposals: list[Tensor]) -> list[Detection]:
+        """Do the work of ``predict``, with gradients off and every module in eval mode."""
+
+
+def propose(image: Tensor, limit: int = 2000) -> Tensor:
+    """Run Selective Search on an image uint8 (3, H, W) and return its best boxes, float32 (P, 4), on its device."""
+    boxes = selective_search(image.permute(1, 2, 0).contiguous().cpu().numpy())[:limit]
+    return torch.from_numpy(boxes).to(image.device)

@@ -1,0 +1,198 @@
+"""R-CNN (Girshick et al. 2014): each region is cut out, warped and sent through a classification network of its own."""
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.ops import clip_boxes_to_image
+
+from lit_cv.errors import UserError
+from lit_cv.models.backbones.classifier_ends import WindowHead
+from lit_cv.models.backbones.trunk import Norm, build_trunk
+from lit_cv.models.detection.detector import Detection, Keep, best_of_regions
+from lit_cv.models.images import batch_images
+from lit_cv.models.network import Network, Target, evaluating
+from lit_cv.models.rcnn.proposals import ProposalDetector
+from lit_cv.models.rcnn.region_svm import RegionClassifiers
+from lit_cv.ops.boxes import match_boxes, sample_balanced
+from lit_cv.ops.global_batch import gather_rows, shared_count
+from lit_cv.ops.global_random import uniform
+from lit_cv.ops.warp import warp_regions
+
+FeatureLayer = Literal["pool5", "fc6", "fc7"]
+
+
+class RCNN(ProposalDetector):
+    """R-CNN on any backbone.
+
+    Its loss fine-tunes the network with a softmax over the classes and the background (section 2.3 and appendix B).
+    Regions, the objects themselves among them, are positive from an IoU of 0.5 with an object on; a quarter of
+    ``windows`` are positive where there are enough, the paper's 32 of 128. They are drawn from all images of the batch
+    together, where the paper draws them from the whole data set: a batch should hold several images.
+
+    The SVMs and the box regressors are trained afterwards by ``lit_cv.callbacks.RegionStages``. Until then detections
+    are classified by the softmax and not refined. Their score is the probability of the softmax or the sigmoid of the
+    SVM's value, see ``RegionClassifiers.scores``.
+
+    Args:
+        num_classes: Number of classes with the background.
+        backbone: A name of ``lit_cv.models.backbones.families.NAMES`` or ``timm/<name>``.
+        weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
+        size: Height and width of a warped region; the paper's AlexNet takes 227.
+        padding: Pixels of context around the proposal in the warped region, on each side.
+        feature_layer: What the SVMs see: ``fc7``, ``fc6`` or ``pool5`` of AlexNet or a plain VGG, which the softmax
+            continues from fc7 in any case. Of other backbones only ``pool5``, here the last map averaged to 3 x 3. None
+            takes the last layer that there is. Box regressors always see ``pool5``.
+        classifier: ``svm`` trains SVMs after the network; ``softmax`` keeps the network's own (appendix B).
+        box_regression: Whether box regressors are trained after the network (appendix C).
+        trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
+        norm: ``frozen`` or ``train``, see ``build_trunk``.
+        channels_last: Memory format of the network; faster on CPU and with bfloat16.
+        windows: Regions drawn for the loss from each batch, over all its images.
+        region_batch: Regions of one forward pass without gradients; bounds its memory.
+        proposals_train: The best so many proposals of an image are candidates for ``losses`` and the stages after it.
+        proposals_test: The best so many are classified by ``predict``.
+        score_threshold: Detections with a lower score go.
+        nms_threshold: IoU above which the less likely detection of the same class goes.
+        detections_per_image: The best so many are kept.
+
+    Raises:
+        UserError: The padding leaves nothing of the region, or the backbone lacks the layer.
+    """
+
+    loss_names: ClassVar[tuple[str, ...]] = ("region_class",)
+    stages: ClassVar[dict[str, str]] = {
+        **Network.stages,
+        **dict.fromkeys(("region_classifiers.scores", "region_classifiers.boxes"), "heads"),
+    }
+
+    def __init__(
+        self,
+        num_classes: int,
+        backbone: str = "alexnet",
+        weights: str | None = None,
+        size: int = 227,
+        padding: int = 16,
+        feature_layer: FeatureLayer | None = None,
+        classifier: Literal["svm", "softmax"] = "svm",
+        box_regression: bool = True,
+        trainable_layers: int | None = None,
+        norm: Norm = "frozen",
+        channels_last: bool = False,
+        windows: int = 128,
+        region_batch: int = 128,
+        proposals_train: int = 2000,
+        proposals_test: int = 2000,
+        score_threshold: float = 0.05,
+        nms_threshold: float = 0.3,
+        detections_per_image: int = 100,
+    ) -> None:
+        super().__init__()
+        if not 0 <= 2 * padding < size:
+            raise UserError(f"padding={padding}: a warped region of size={size} has no room for it; lower it.")
+        self.num_classes = num_classes
+        self.size, self.padding = size, padding
+        self.classifier, self.box_regression = classifier, box_regression
+        self.channels_last = channels_last
+        self.windows, self.region_batch = windows, region_batch
+        self.proposals_train, self.proposals_test = proposals_train, proposals_test
+        self.keep = Keep(score_threshold, nms_threshold, detections_per_image)
+        trunk = build_trunk(backbone, weights, norm).freeze(trainable_layers)
+        self.backbone = trunk.layers
+        self.head = WindowHead(trunk, weights)
+        lengths = self.head.lengths
+        self.feature_layer = feature_layer or self.head.last
+        if self.feature_layer not in lengths:
+            raise UserError(f"feature_layer={feature_layer}: {backbone} has {', '.join(lengths)}; choose from these.")
+        self.class_head = self.head.classifier(num_classes)
+        self.region_classifiers = RegionClassifiers(num_classes - 1, lengths[self.feature_layer], lengths["pool5"])
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
+
+    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
+        """See ``Network.losses``; the targets need ``proposals``, see ``ProposalDetector``."""
+        regions, classes = self._draw(images, targets)
+        windows = [self._warp(self._pixels(image), part) for image, part in zip(images, regions, strict=True)]
+        vectors = self.head(self.backbone(torch.cat(windows)))
+        total = F.cross_entropy(self._logits(vectors), classes, reduction="sum")
+        return {"region_class": total / shared_count(classes >= 0)}
+
+    def _logits(self, vectors: dict[str, Tensor]) -> Tensor:
+        """Apply the layer of the softmax, (K, classes); what comes straight from a map is brought to unit variance."""
+        last = vectors[self.head.last]
+        if self.head.last == "pool5":
+            last = F.layer_norm(last, last.shape[1:])
+        logits: Tensor = self.class_head(last).float()
+        return logits
+
+    def _draw(self, images: list[Tensor], targets: list[Target]) -> tuple[list[Tensor], Tensor]:
+        """Draw regions of each image, float32 (K, 4), and give the classes of all, int64, 0 for background."""
+        device = self.device
+        candidates, labels, states = [], [], []
+        for image, target, given in zip(images, targets, self.given(targets), strict=True):
+            boxes, own = target["boxes"].to(device), target["labels"].to(device)
+            regions = torch.cat((boxes, given[: self.proposals_train].to(device)))
+            if not len(regions):  # then the image itself is background
+                regions = boxes.new_tensor([[0, 0, image.shape[-1], image.shape[-2]]])
+            index, state = match_boxes(boxes, regions, high=0.5, low=0.5)
+            labels.append(torch.where(state > 0, F.pad(own, (0, 1))[index], 0))  # padded: there may be no object
+            candidates.append(regions)
+            states.append(state)
+        every, first = gather_rows(torch.cat(states))
+        keys = uniform((1, len(every)), device)  # the same on every rank
+        drawn, valid = sample_balanced(every[None], self.windows, 0.25, keys)
+        chosen = torch.zeros_like(every, dtype=torch.bool)
+        chosen[drawn[valid]] = True
+        chosen = chosen[first : first + sum(map(len, states))]
+        parts = torch.split(chosen, [len(regions) for regions in candidates])
+        return [regions[part] for regions, part in zip(candidates, parts, strict=True)], torch.cat(labels)[chosen]
+
+    def region_features(self, images: list[Tensor], regions: list[Tensor]) -> Tensor:
+        """See ``StagedDetector``; the vectors are those of ``feature_layer``."""
+        return self._features(images, regions, self.feature_layer)
+
+    def box_features(self, images: list[Tensor], regions: list[Tensor]) -> Tensor:
+        """See ``StagedDetector``; the vectors are those of ``pool5``."""
+        return self._features(images, regions, "pool5")
+
+    def _features(self, images: list[Tensor], regions: list[Tensor], layer: str) -> Tensor:
+        parts = [self.class_head.weight.new_zeros(0, self.head.lengths[layer])]
+        with torch.no_grad(), evaluating(self):
+            for image, boxes in zip(images, regions, strict=True):
+                pixels = self._pixels(image)
+                parts += [
+                    self.head(self.backbone(self._warp(pixels, part)), last=layer)[layer].float()
+                    for part in torch.split(boxes.to(pixels.device), self.region_batch)
+                ]
+        return torch.cat(parts)
+
+    def _detect(self, images: list[Tensor], proposals: list[Tensor]) -> list[Detection]:
+        return [
+            self._detect_one(image, boxes[: self.proposals_test])
+            for image, boxes in zip(images, proposals, strict=True)
+        ]
+
+    def _detect_one(self, image: Tensor, proposals: Tensor) -> Detection:
+        pixels = self._pixels(image)
+        classes = self.num_classes - 1
+        scores, boxes = [pixels.new_zeros(0, classes)], [pixels.new_zeros(0, classes, 4)]
+        with_svms = self.classifier == "svm" and bool(self.region_classifiers.svm_trained)
+        with_boxes = self.box_regression and bool(self.region_classifiers.boxes_trained)
+        for part in torch.split(proposals.to(pixels.device), self.region_batch):
+            vectors = self.head(self.backbone(self._warp(pixels, part)))
+            if with_svms:
+                scores.append(self.region_classifiers.scores(vectors[self.feature_layer]))
+            else:
+                scores.append(self._logits(vectors).softmax(dim=1)[:, 1:])
+            refined = self.region_classifiers.boxes(vectors["pool5"], part) if with_boxes else part[:, None]
+            boxes.append(refined.expand(-1, classes, -1))
+        return best_of_regions(clip_boxes_to_image(torch.cat(boxes), image.shape[-2:]), torch.cat(scores), self.keep)
+
+    def _pixels(self, image: Tensor) -> Tensor:
+        size = (image.shape[-2], image.shape[-1])
+        return batch_images([image], [size], self.device, divisible=1).pixels[0]
+
+    def _warp(self, pixels: Tensor, regions: Tensor) -> Tensor:
+        memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
+        return warp_regions(pixels, regions, self.size, self.padding).contiguous(memory_format=memory_format)

@@ -1,0 +1,143 @@
+"""What detectors with two stages share: the region proposal network and the head that classifies regions.
+
+Parts and the names of their parameters are torchvision's, so its published state dicts load. The work between them is
+done for the whole batch at once and waits for the device only where NMS does.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.rpn import RPNHead
+
+from lit_cv.models.images import ImageBatch, Objects, Size
+from lit_cv.models.layers.tensor_cache import RecentTensors
+from lit_cv.ops.boxes import clip_boxes, decode_boxes, encode_boxes, grouped_nms, match_boxes, sample_balanced, take
+from lit_cv.ops.global_batch import shared_count
+
+BETA = 1 / 9  # where the smooth L1 loss of boxes turns from quadratic to linear
+
+
+class ProposalCount(NamedTuple):
+    """How many boxes a region proposal network keeps: on each level before NMS, in each image after it."""
+
+    before: int
+    after: int
+
+
+class Predictions(NamedTuple):
+    """Raw output of the region proposal network for a batch with A anchors an image, in float32.
+
+    Attributes:
+        logits: (B, A) objectness.
+        deltas: (B, A, 4) relative to the anchors.
+        anchors: (A, 4), in pixels of the resized images.
+        counts: The number of anchors on each level; they sum to A.
+    """
+
+    logits: Tensor
+    deltas: Tensor
+    anchors: Tensor
+    counts: list[int]
+
+
+class RegionProposalNetwork(nn.Module):
+    """Proposes class-agnostic boxes from anchors (Faster R-CNN, Ren et al. 2015, section 3.1).
+
+    Args:
+        channels: Channels of the feature maps.
+        anchors: Generator of the anchors; all levels have equally many an element.
+        sampled: Anchors drawn for the loss in each image, at most half of them positive.
+        nms_threshold: IoU above which the less likely proposal goes.
+        score_threshold: Proposals with a lower probability go.
+    """
+
+    def __init__(
+        self, channels: int, anchors: AnchorGenerator, sampled: int, nms_threshold: float, score_threshold: float
+    ) -> None:
+        super().__init__()
+        self.anchor_generator = anchors
+        self.head = RPNHead(channels, anchors.num_anchors_per_location()[0])
+        self.sampled = sampled
+        self.nms_threshold = nms_threshold
+        self.score_threshold = score_threshold
+        self._anchors = RecentTensors()
+
+    def forward(self, batch: ImageBatch, maps: list[Tensor]) -> Predictions:
+        """Score and regress the anchors of all maps (B, C, H, W)."""
+        logits, deltas = self.head(maps)
+        flat_logits = [level.permute(0, 2, 3, 1).flatten(1) for level in logits]
+        flat_deltas = [level.permute(0, 2, 3, 1).reshape(len(level), -1, 4) for level in deltas]
+        return Predictions(
+            logits=torch.cat(flat_logits, dim=1).float(),
+            deltas=torch.cat(flat_deltas, dim=1).float(),
+            anchors=self._anchors_of(batch, maps),
+            counts=[level.shape[1] for level in flat_logits],
+        )
+
+    def _anchors_of(self, batch: ImageBatch, maps: list[Tensor]) -> Tensor:
+        height, width = batch.pixels.shape[-2:]
+        grids = [tuple(level.shape[-2:]) for level in maps]
+
+        def make() -> Tensor:
+            strides = [(height // rows, width // columns) for rows, columns in grids]
+            # Not the generator's forward: under autocast it would round the anchors to bfloat16.
+            self.anchor_generator.set_cell_anchors(torch.float32, maps[0].device)
+            return torch.cat(self.anchor_generator.grid_anchors(grids, strides))
+
+        return self._anchors.get((height, width, *grids, maps[0].device), make)
+
+    def losses(self, predictions: Predictions, objects: Objects) -> tuple[Tensor, Tensor]:
+        """Compute the objectness and box losses on a sample of anchors (Ren et al. 2015, eq. 1).
+
+        Both are divided by the number of sampled anchors, as in torchvision; the paper divides the second by the number
+        of anchor positions (about 2,400) and multiplies it by its lambda of 10.
+        """
+        anchors = predictions.anchors
+        matches = [
+            match_boxes(objects.boxes_of(image), anchors, high=0.7, low=0.3, rescue=True)
+            for image in range(len(objects.counts))
+        ]
+        index, state = (torch.stack(part) for part in zip(*matches, strict=True))
+        drawn, valid = sample_balanced(state, self.sampled, positive_fraction=0.5)
+        positive = (state.gather(1, drawn) > 0) & valid
+        logits = predictions.logits.gather(1, drawn)
+        objectness = F.binary_cross_entropy_with_logits(logits, positive.to(logits.dtype), reduction="none")
+        references = anchors[drawn]
+        boxes = take(objects.boxes, index.gather(1, drawn))
+        # Only positives have a target; elsewhere the reference itself stands in, so that no log(0) appears.
+        target = encode_boxes(torch.where(positive[..., None], boxes, references), references)
+        box = F.smooth_l1_loss(take(predictions.deltas, drawn), target, beta=BETA, reduction="none")
+        count = shared_count(valid)
+        return (objectness * valid).sum() / count, (box * positive[..., None]).sum() / count
+
+    @torch.no_grad()
+    def propose(self, predictions: Predictions, sizes: list[Size], keep: ProposalCount) -> list[Tensor]:
+        """Decode the best anchors of each level and suppress overlapping ones.
+
+        Args:
+            predictions: What ``forward`` returned.
+            sizes: Height and width of the resized images, to which the boxes are clipped.
+            keep: How many.
+
+        Returns:
+            Proposals of each image, float32 (N, 4), N <= ``keep.after``, by descending score.
+        """
+        best, start = [], 0
+        for level in torch.split(predictions.logits, predictions.counts, dim=1):
+            best.append(level.topk(min(keep.before, level.shape[1]), dim=1).indices + start)
+            start += level.shape[1]
+        levels = torch.cat([torch.full_like(index[0], level) for level, index in enumerate(best)])
+        index = torch.cat(best, dim=1)
+        boxes = clip_boxes(decode_boxes(take(predictions.deltas, index), predictions.anchors[index]), sizes)
+        scores = predictions.logits.gather(1, index).sigmoid()
+        usable = (boxes[..., 2:] - boxes[..., :2] >= 1e-3).all(-1) & (scores >= self.score_threshold)
+        counts = usable.sum(dim=1).tolist()
+        parts = (torch.split(values[usable], counts) for values in (boxes, scores, levels.expand_as(scores)))
+        proposals = []
+        for image_boxes, image_scores, image_levels in zip(*parts, strict=True):
+            kept = grouped_nms(image_boxes, image_scores, image_levels, self.nms_threshold)
+            proposals.append(image_boxes[kept[: keep.after]])
+        return proposals

@@ -1,0 +1,67 @@
+"""A fully convolutional network at full resolution: no downsampling, hence no upsampling (lecture)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lit_cv.errors import UserError
+from lit_cv.models.segmentation.segmenter import Segmenter
+
+GROUPS = 8  # of GroupNorm
+
+
+class FullResolutionFCN(Segmenter):
+    """3x3 convolutions with GroupNorm and ReLU at the image's own resolution, then a class for each pixel.
+
+    Time and memory grow with the number of pixels times all widths, and each plain layer widens the receptive field by
+    two pixels only: the lecture's reason for downsampling inside the network. Dilation d widens it by 2d at the same
+    cost (Yu & Koltun 2016, section 2).
+
+    GroupNorm (Wu & He 2018) takes its statistics over the padded image, so the scores of an image depend a little on
+    the sizes of those that share its batch, as long as these differ.
+
+    Args:
+        num_classes: Number of classes with the background.
+        widths: Channels of each convolution, multiples of 8 (the groups of GroupNorm).
+        dilations: Of each convolution; None: 1 each.
+        min_size: Pixels of the shorter side of the resized image; None keeps each image as it is.
+        max_size: Largest longer side of the resized image.
+        channels_last: Memory format of the network; faster on CPU and with bfloat16.
+
+    Raises:
+        UserError: Widths that GroupNorm cannot divide, or another number of dilations than of widths.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        widths: Sequence[int] = (32, 32, 32, 32),
+        dilations: Sequence[int] | None = None,
+        min_size: int | None = None,
+        max_size: int = 1333,
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__(num_classes, min_size, max_size, divisible=1, channels_last=channels_last)
+        dilations = [1] * len(widths) if dilations is None else dilations
+        if not widths or any(width < 1 or width % GROUPS for width in widths):
+            raise UserError(f"widths={list(widths)}: give at least one, each a positive multiple of {GROUPS}.")
+        if len(dilations) != len(widths) or min(dilations) < 1:
+            raise UserError(f"dilations={list(dilations)}: give {len(widths)} of at least 1, one for each width.")
+        blocks = [
+            nn.Sequential(
+                nn.Conv2d(before, after, 3, padding=dilation, dilation=dilation, bias=False),
+                nn.GroupNorm(GROUPS, after),
+                nn.ReLU(inplace=True),
+            )
+            for before, after, dilation in zip((3, *widths[:-1]), widths, dilations, strict=True)
+        ]
+        self.features = nn.Sequential(*blocks)
+        self.classifier = nn.Conv2d(widths[-1], num_classes, 1)
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
+
+    def scores(self, pixels: Tensor) -> Tensor:
+        """Return the logits of all pixels, (B, num_classes, H, W), of normalised pixels (B, 3, H, W)."""
+        logits: Tensor = self.classifier(self.features(pixels))
+        return logits

@@ -1,0 +1,147 @@
+"""The contract of every network for semantic segmentation: a class for each pixel."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple, TypedDict
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lit_cv.models.images import ImageBatch, batch_images, fit_size
+from lit_cv.models.network import Network, Target, evaluating
+from lit_cv.ops.global_batch import largest_size, shared_count
+
+VOID = 255
+
+
+class Segmentation(TypedDict):
+    """What was found in one image.
+
+    Attributes:
+        mask: uint8 (H, W), the class of each pixel of the image as it was given: 0 background, 1..C.
+    """
+
+    mask: Tensor
+
+
+class SegmenterOutput(NamedTuple):
+    """One forward pass of an evaluation.
+
+    Attributes:
+        losses: As of ``losses()``.
+        found: One prediction an image.
+        scores: float32 (B, num_classes, h, w), the logits as the network gives them, before any resizing.
+    """
+
+    losses: dict[str, Tensor]
+    found: list[Segmentation]
+    scores: Tensor
+
+
+class Segmenter(Network, ABC):
+    """A network that classifies pixels; ``predict`` gives a ``Segmentation`` an image.
+
+    A target has ``mask`` uint8 (H, W) of its image's size: 0 background, 1..C, 255 void, which is in no loss.
+
+    The bilinear resizing of scores is not deterministic in its backward pass on GPU (atomic additions).
+
+    Attributes:
+        num_classes: Number of classes with the background.
+        upsampling_stride: Factor of the last upsampling inside the network, 1 where there is none: the period of the
+            pattern that ``val/checkerboard`` looks for.
+
+    Args:
+        num_classes: See above.
+        min_size: Pixels of the shorter side of the resized image; None keeps each image as it is.
+        max_size: Largest longer side of the resized image.
+        divisible: Height and width of the padded batch are multiples of this.
+        channels_last: Memory format of the network; faster on CPU and with bfloat16.
+    """
+
+    loss_names: ClassVar[tuple[str, ...]] = ("cross_entropy",)
+    upsampling_stride = 1
+
+    def __init__(
+        self, num_classes: int, min_size: int | None, max_size: int, divisible: int, channels_last: bool
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.min_size, self.max_size = min_size, max_size
+        self.divisible, self.channels_last = divisible, channels_last
+
+    @abstractmethod
+    def scores(self, pixels: Tensor) -> Tensor:
+        """Return the logits, (B, num_classes, h, w) at any resolution, of normalised pixels (B, 3, H, W)."""
+
+    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
+        """See ``Network.losses``; the cross-entropy is the mean over all labelled pixels of the batch."""
+        batch = self.batch(images)
+        return self.losses_of(self.scores(batch.pixels), batch, targets)
+
+    def evaluate(self, images: list[Tensor], targets: list[Target]) -> SegmenterOutput:
+        """Return losses and predictions of one forward pass, without gradients and as in eval mode."""
+        with torch.no_grad(), evaluating(self):
+            batch = self.batch(images)
+            scores = self.scores(batch.pixels).float()
+            return SegmenterOutput(self.losses_of(scores, batch, targets), self._masks(scores, batch), scores)
+
+    def batch(self, images: list[Tensor]) -> ImageBatch:
+        """Resize and normalise the images of a batch and pad them to the largest one on all ranks."""
+        sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+        if self.min_size is not None:
+            sizes = [fit_size(size, self.min_size, self.max_size) for size in sizes]
+        device = next(self.parameters()).device
+        common = largest_size(sizes, device)
+        return batch_images(
+            images, sizes, device, divisible=self.divisible, channels_last=self.channels_last, at_least=common
+        )
+
+    def losses_of(self, scores: Tensor, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+        """Return the losses of the logits of a batch."""
+        return {
+            "cross_entropy": pixel_cross_entropy(_resize(scores, batch.pixels.shape[-2:]), batch_masks(targets, batch))
+        }
+
+    def _predict(self, images: list[Tensor]) -> list[Segmentation]:
+        batch = self.batch(images)
+        return self._masks(self.scores(batch.pixels), batch)
+
+    def _masks(self, scores: Tensor, batch: ImageBatch) -> list[Segmentation]:
+        found = []
+        pixel_scores = _resize(scores, batch.pixels.shape[-2:])
+        for image, size, original in zip(pixel_scores, batch.sizes, batch.original_sizes, strict=True):
+            logits = _resize(image[None, :, : size[0], : size[1]], original)
+            best = logits[0].max(dim=0).indices  # argmax takes up to three times as long on CPU
+            found.append(Segmentation(mask=best.to(torch.uint8)))
+        return found
+
+
+def batch_masks(targets: list[Target], batch: ImageBatch) -> Tensor:
+    """Resize masks (nearest neighbour) and pad them with void like their images: uint8 (B, H, W)."""
+    height, width = batch.pixels.shape[-2:]
+    masks = torch.full((len(targets), height, width), VOID, dtype=torch.uint8, device=batch.pixels.device)
+    for target, size, place in zip(targets, batch.sizes, masks, strict=True):
+        mask = target["mask"].to(place.device, non_blocking=True)
+        if mask.shape != size:
+            mask = F.interpolate(mask[None, None], size=size, mode="nearest-exact")[0, 0]
+        place[: size[0], : size[1]] = mask
+    return masks
+
+
+def pixel_cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
+    """Return the mean cross-entropy over the pixels that are not void, 0 where there is none.
+
+    Args:
+        logits: (B, C, H, W).
+        masks: uint8 (B, H, W), classes 0..C - 1 and 255 for void.
+    """
+    # As rows: the two-dimensional loss of PyTorch is not deterministic on GPU.
+    rows, labels = logits.float().permute(0, 2, 3, 1).flatten(0, 2), masks.flatten().long()
+    total = F.cross_entropy(rows, labels, ignore_index=VOID, reduction="sum")
+    return total / shared_count(labels != VOID)
+
+
+def _resize(scores: Tensor, size: tuple[int, ...]) -> Tensor:
+    if scores.shape[-2:] == size:
+        return scores
+    return F.interpolate(scores.float(), size=size, mode="bilinear", align_corners=False)

@@ -1,0 +1,216 @@
+"""Boxes with names and scores, and class masks with a legend, drawn into images, legible on small ones too."""
+
+import colorsys
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from lit_cv.errors import UserError
+from lit_cv.ops.palette import VOID, Picture, voc_colors
+
+Color = tuple[int, int, int]
+_LEGIBLE_SIDE = 480
+_FONT, _FONT_SCALE, _MARGIN, _GAP, _CAPTION = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 3, 8, 22
+_WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
+_SWATCH, _LEGEND_ROW, _LEGEND_ROWS = 14, 20, 4
+_OPACITY, _CONTOUR, _HATCH = 0.55, 2, 4
+_CUT = ".."
+
+
+def draw_boxes(
+    image: Tensor, boxes: Tensor, labels: Tensor, class_names: Sequence[str], scores: Tensor | None = None
+) -> Picture:
+    """The image with each box outlined and named; a small image is enlarged first, so that names can be read.
+
+    Args:
+        image: uint8 (3, H, W) RGB.
+        boxes: (N, 4) xyxy in pixels of `image`.
+        labels: int64 (N,) in 1..C; label i is `class_names[i - 1]`.
+        class_names: the C names.
+        scores: (N,) in [0, 1], written behind the names; the best box is drawn last, on top.
+
+    Returns:
+        uint8 (H', W', 3) RGB; H'/H = W'/W is a whole number ≥ 1.
+    """
+    zoom = legible_zoom(image)
+    picture = enlarged(image.permute(1, 2, 0), zoom)
+    texts = [class_names[label - 1] for label in labels.tolist()]
+    order = list(range(len(texts)))
+    if scores is not None:
+        texts = [f"{text} {score:.2f}" for text, score in zip(texts, scores.tolist(), strict=True)]
+        order = scores.argsort().tolist()
+    outline_boxes(picture, boxes * zoom, texts, [strong_color(label) for label in labels.tolist()], order)
+    return picture
+
+
+def outline_boxes(
+    picture: Picture, boxes: Tensor, texts: Sequence[str], colors: Sequence[Color], order: Sequence[int]
+) -> None:
+    """Outline and name boxes in a picture.
+
+    Args:
+        picture: uint8 (H, W, 3) RGB, drawn into.
+        boxes: (N, 4) xyxy in its pixels.
+        texts: N names; one that is wider than the picture is cut off.
+        colors: N colours.
+        order: the boxes to draw, the last one on top.
+    """
+    corners = boxes.round().long().tolist()
+    for index in order:
+        x1, y1, x2, y2 = corners[index]
+        cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), colors[index], 2)
+    for index in order:
+        _draw_name(picture, corners[index], texts[index], colors[index])
+
+
+def tint(picture: Picture, inside: NDArray[np.bool_], color: Color) -> None:
+    """Draw an area, bool (H, W), into a picture, uint8 (H, W, 3): translucent, with a contour inside its edge."""
+    tinted = cv2.addWeighted(picture, 1 - _OPACITY, np.full_like(picture, color), _OPACITY, 0)
+    eroded = cv2.erode(inside.astype(np.uint8), np.ones((2 * _CONTOUR + 1, 2 * _CONTOUR + 1), np.uint8))
+    picture[inside] = tinted[inside]
+    picture[inside & (eroded == 0)] = color
+
+
+def draw_mask(image: Tensor, mask: Tensor, class_names: Sequence[str]) -> Picture:
+    """The image with each class in its colour of VOC's map and outlined, void hatched, and a legend below.
+
+    The background is left as it is. A small image is enlarged as in `draw_boxes`. The legend names the classes that
+    occur, the largest first; its space depends on `class_names` and the size of the image alone, so that pictures of
+    different masks have the same size.
+
+    Args:
+        image: uint8 (3, H, W) RGB.
+        mask: uint8 (H, W), 0 background, 1..C, 255 void; label i is `class_names[i - 1]`.
+        class_names: the C names.
+
+    Returns:
+        uint8 (H', W', 3) RGB.
+    """
+    zoom = legible_zoom(image)
+    picture, labels = enlarged(image.permute(1, 2, 0), zoom), enlarged(mask, zoom)
+    colors = voc_colors()
+    inside = (labels > 0) & (labels != VOID)
+    tinted = cv2.addWeighted(picture, 1 - _OPACITY, colors[labels], _OPACITY, 0)
+    kernel = np.ones((2 * _CONTOUR + 1, 2 * _CONTOUR + 1), np.uint8)
+    outline = inside & (cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, kernel) > 0)
+    picture[inside] = tinted[inside]
+    picture[outline] = colors[labels[outline]]
+    _hatch(picture, labels == VOID)
+    counts = np.bincount(labels.reshape(-1), minlength=VOID + 1)
+    return _with_legend(picture, counts, class_names)
+
+
+def side_by_side(pictures: Sequence[Picture], captions: Sequence[str]) -> Picture:
+    """Pictures of one height in a row, each under its caption, on white."""
+    columns = []
+    for picture, caption in zip(pictures, captions, strict=True):
+        column = np.pad(picture, ((_CAPTION, 0), (0, _GAP), (0, 0)), constant_values=255)
+        cv2.putText(column, caption, (_MARGIN, _CAPTION - 7), _FONT, _FONT_SCALE, _BLACK, 1, cv2.LINE_AA)
+        columns.append(column)
+    return np.concatenate(columns, axis=1)[:, :-_GAP]
+
+
+def write_png(path: Path, picture: Picture) -> None:
+    """Write an RGB picture; the folder is made when it is missing.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    _write(path, data.tobytes())
+
+
+def write_mask(path: Path, mask: Tensor) -> None:
+    """Write a mask, uint8 (H, W), as a PNG of class indices with VOC's palette; the folder is made when it is missing.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    image, data = Image.fromarray(mask.cpu().numpy()), BytesIO()
+    image.putpalette(voc_colors().tobytes())
+    image.save(data, "PNG")
+    _write(path, data.getvalue())
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise UserError(f"{path}: cannot write the picture ({error.strerror}); choose a writable folder") from error
+
+
+def legible_zoom(image: Tensor) -> int:
+    """How many times an image, uint8 (3, H, W), is enlarged so that what is drawn into it can be read; 1 if large."""
+    return max(1, round(_LEGIBLE_SIDE / max(image.shape[1:])))
+
+
+def enlarged(pixels: Tensor, zoom: int) -> Picture:
+    """A copy of uint8 (H, W, ...) whose pixels are squares of `zoom` x `zoom`."""
+    array = pixels.cpu().numpy().repeat(zoom, axis=0)
+    return np.ascontiguousarray(array.repeat(zoom, axis=1))
+
+
+def _hatch(picture: Picture, area: NDArray[np.bool_]) -> None:
+    """Diagonal stripes, light and dark grey."""
+    y, x = np.nonzero(area)
+    light = (x + y) // _HATCH % 2 == 0
+    picture[y, x] = np.where(light, 225, 110)[:, None]
+
+
+def _with_legend(picture: Picture, counts: NDArray[np.int64], class_names: Sequence[str]) -> Picture:
+    names = dict(enumerate(class_names, start=1)) | {VOID: "void"}
+    column = _SWATCH + 2 * _GAP + max(cv2.getTextSize(name, _FONT, _FONT_SCALE, 1)[0][0] for name in names.values())
+    columns = max(1, picture.shape[1] // column)
+    rows = min(-(-len(names) // columns), _LEGEND_ROWS)
+    width = max(picture.shape[1], column)
+    legend: Picture = np.full((rows * _LEGEND_ROW + _MARGIN, width, 3), 255, np.uint8)
+    found = sorted((label for label in names if counts[label]), key=lambda label: -counts[label])
+    entries = [(label, names[label]) for label in found]
+    if len(entries) > rows * columns:
+        shown = rows * columns - 1
+        entries = [*entries[:shown], (0, f"+ {len(found) - shown} more")]
+    for place, (label, text) in enumerate(entries):
+        row, left = place // columns, place % columns * column
+        _draw_entry(legend[row * _LEGEND_ROW + _MARGIN : (row + 1) * _LEGEND_ROW, left : left + column], label, text)
+    picture = np.pad(picture, ((0, 0), (0, width - picture.shape[1]), (0, 0)), constant_values=255)
+    return np.concatenate([picture, legend])
+
+
+def _draw_entry(cell: Picture, label: int, text: str) -> None:
+    """The colour of a label (none for 0) and a text."""
+    swatch = cell[:_SWATCH, _MARGIN : _MARGIN + _SWATCH]
+    if label == VOID:
+        _hatch(swatch, np.ones(swatch.shape[:2], np.bool_))
+    elif label:
+        swatch[:] = voc_colors()[label]
+    written = np.ascontiguousarray(cell)
+    cv2.putText(written, text, (_SWATCH + _GAP, _SWATCH - 3), _FONT, _FONT_SCALE, _BLACK, 1, cv2.LINE_AA)
+    cell[:] = written
+
+
+def _draw_name(picture: Picture, corners: Sequence[int], text: str, color: Color) -> None:
+    x1, y1, _, _ = corners
+    (width, height), baseline = cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)
+    while width + 2 * _MARGIN > picture.shape[1] and len(text) > len(_CUT):
+        text = text.removesuffix(_CUT)[:-1] + _CUT
+        width = cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)[0][0]
+    width, height = width + 2 * _MARGIN, height + baseline + _MARGIN
+    # The name stands on the box, or inside it at the upper edge, and never leaves the picture.
+    left = max(0, min(x1, picture.shape[1] - width))
+    top = max(0, min(y1 - height if y1 >= height else y1, picture.shape[0] - height))
+    cv2.rectangle(picture, (left, top), (left + width, top + height), color, cv2.FILLED)
+    ink = _BLACK if np.dot(color, (0.299, 0.587, 0.114)) > 140 else _WHITE
+    cv2.putText(picture, text, (left + _MARGIN, top + height - baseline), _FONT, _FONT_SCALE, ink, 1, cv2.LINE_AA)
+
+
+def strong_color(number: int) -> Color:
+    """A strong colour per class or instance; hues a golden section apart keep neighbours distinct."""
+    red, green, blue = colorsys.hsv_to_rgb(number * 0.618034 % 1, 0.85, 0.95)
+    return round(255 * red), round(255 * green), round(255 * blue)

@@ -1,0 +1,54 @@
+"""Checkpoints of a run: written atomically, and found again."""
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from lit_cv.errors import UserError
+from lit_cv.runs.files import replaced
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Write a checkpoint under a temporary name, flush it to disk and rename it; read tensors and plain data only."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write `checkpoint` to the local file `path`; at any moment `path` is the old file or the new one."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replaced(target) as temporary, temporary.open("wb") as handle:
+            torch.save(checkpoint, handle)
+            handle.flush()
+            os.fsync(handle.fileno())
+
+    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
+        """Read the local file `path` with `weights_only=True`: a checkpoint cannot run code."""
+        checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+        return checkpoint
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the file in a run's `checkpoints/` from which a resume continues, or None.
+
+    This is `last.ckpt` even if `best.ckpt` is newer: `best.ckpt` is written during a validation, from where Lightning
+    does not repeat the uninterrupted run. It only replaces a damaged `last.ckpt`. A checkpoint is a zip file with its
+    directory at the end, so a truncated file is recognized without reading all of it.
+    """
+    last, best = folder / "last.ckpt", folder / "best.ckpt"
+    candidates = (last, best) if last.exists() else ()
+    return next((path for path in candidates if zipfile.is_zipfile(path)), None)
+
+
+def best_checkpoint(folder: Path) -> Path:
+    """Return a run's best checkpoint, or its last one.
+
+    Raises:
+        UserError: The run has no checkpoint.
+    """
+    for name in ("best.ckpt", "last.ckpt"):
+        if (folder / "checkpoints" / name).is_file():
+            return folder / "checkpoints" / name
+    raise UserError(f"{folder}: no checkpoint in it; give the folder of a run (runs/<group>/<id>) that has trained.")

@@ -1,0 +1,149 @@
+"""Files of a run: JSON, YAML, metrics and locks."""
+
+import csv
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+
+from lit_cv.errors import UserError
+
+TAIL_BYTES = 1 << 14
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` and rename it to ``path`` at the end: a reader never sees half a file.
+
+    After an exception ``path`` keeps its old content and the temporary file is deleted, so that half a file does not
+    keep a disk full.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    temporary.replace(path)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file, indented, under a temporary name first (see ``replaced``)."""
+    with replaced(path) as temporary:
+        temporary.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY))
+
+
+def write_yaml(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a YAML file in the order of ``content``, under a temporary name first (see ``replaced``)."""
+    with replaced(path) as temporary:
+        temporary.write_text(yaml.safe_dump(dict(content), sort_keys=False))
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        UserError: The file is missing or is not a JSON object.
+    """
+    try:
+        content = orjson.loads(file.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise UserError(f"{file}: cannot be read ({error}); delete its run folder and run it again.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: holds no JSON object; delete its run folder and run it again.")
+    return content
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises:
+        UserError: The file is missing, is not YAML, or holds no mapping.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file; give the path of a YAML file.")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: not valid YAML ({reason}); fix the file.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds no `key: value` mapping; write one setting per line.")
+    return content
+
+
+def read_curve(folder: Path, metric: str) -> dict[int, float]:
+    """Read a metric by step from a run's ``metrics.csv``, which may still grow; empty if the file is missing."""
+    try:
+        text = (folder / "metrics.csv").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    complete = text[: text.rfind("\n") + 1].splitlines()
+    rows = csv.reader(line for line in complete if metric in line)  # a run logs much, and reading fields takes time
+    return {int(row[0]): float(row[3]) for row in rows if len(row) == 4 and row[2] == metric}
+
+
+def read_tail(path: Path) -> str:
+    """Read the last 16 KiB of a text file, without a first line that is cut off; empty if the file is missing."""
+    try:
+        with path.open("rb") as file:
+            start = max(0, path.stat().st_size - TAIL_BYTES)
+            file.seek(start)
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    return (start and text.partition("\n")[2]) or text
+
+
+@contextmanager
+def lock(path: Path, message: str, patience: float = 0.0) -> Iterator[None]:
+    """Hold an exclusive lock on ``path``; the system frees it even when the process is killed.
+
+    Args:
+        path: File that is locked.
+        message: Text of the error.
+        patience: Seconds to wait for a process that holds the lock; a killed process needs time to free its memory.
+
+    Raises:
+        UserError: Another process holds the lock; the text is ``message``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() + patience
+    with path.open("w") as handle:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    raise UserError(message) from None
+                time.sleep(0.1)
+        yield
+
+
+@contextmanager
+def explain_full_disk(folder: Path) -> Iterator[None]:
+    """Turn the error of a full disk into one sentence.
+
+    Args:
+        folder: Folder of the run that is being written.
+
+    Raises:
+        UserError: The disk is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error  # torch.save covers the reason with an error of its own
+        while cause is not None:
+            if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise UserError(f"{folder}: the disk is full; free some space and continue with --resume.") from None
+            cause = cause.__cause__ or cause.__context__
+        raise

@@ -1,0 +1,48 @@
+"""The run folder: its place and its name. Imports nothing heavy.
+
+A run is `runs/<group>/<run id>/`. Both names follow from the arguments alone: a sweep knows the folder of a run before
+it starts, and equal arguments are the same run.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+
+from lit_cv.runs.settings import merged_arguments, plain, split_arguments
+
+DEFAULT_ROOT = "runs"
+DEFAULT_PROJECT = "lit-cv"  # of W&B
+NOT_PART_OF_THE_ID = ("run", "resume")  # the place of the results and how a run is continued do not change it
+STOP_FILE = "stop"  # in a run's folder: asks the run to end, see lit_cv.training.stop_request
+
+
+def run_id(args: Sequence[str]) -> str:
+    """Return the ten hexadecimal digits that name the run of these arguments.
+
+    Example:
+        >>> run_id(["fit", "--trainer.max_steps=5"]) == run_id(["fit", "--trainer.max_steps", "5", "--run.root=x"])
+        True
+    """
+    settings = merged_arguments(args).items()
+    merged = {key: plain(value) for key, value in settings if key.split(".")[0] not in NOT_PART_OF_THE_ID}
+    return hashlib.sha256(orjson.dumps(merged, option=orjson.OPT_SORT_KEYS)).hexdigest()[:10]
+
+
+def run_group(args: Sequence[str]) -> str:
+    """Return `run.group`, or the name of the experiment's file: `experiments/voc/ssd.yaml` gives `voc-ssd`."""
+    configs = [str(value) for key, value in split_arguments(args) if key == "config"]
+    default = "-".join([Path(configs[0]).resolve().parent.name, Path(configs[0]).stem]) if configs else "run"
+    return str(merged_arguments(args).get("run.group") or default)
+
+
+def run_folder(args: Sequence[str]) -> Path:
+    """Return `<root>/<group>/<run id>` for the arguments of a run (`["fit", "--config", ...]`)."""
+    root = merged_arguments(args).get("run.root") or DEFAULT_ROOT
+    return Path(str(root)) / run_group(args) / run_id(args)
+
+
+def is_finished(folder: Path) -> bool:
+    """Tell whether the run of this folder has written its result."""
+    return (folder / "result.json").is_file()

@@ -1,0 +1,98 @@
+"""Arguments of a run as flat settings, and their canonical form."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lit_cv.runs.files import read_yaml
+
+
+def split_arguments(args: Sequence[str]) -> list[tuple[str, Any]]:
+    """Split `fit --config x.yaml --a.b=1 --flag` into `[("config", "x.yaml"), ("a.b", 1), ("flag", True)]`.
+
+    The subcommand (and any other bare word) is left out. Values are read as YAML scalars, lists or mappings.
+    """
+    pairs: list[tuple[str, Any]] = []
+    waiting = False
+    for word in args:
+        if word.startswith("--"):
+            key, equals, value = word[2:].partition("=")
+            pairs.append((key, _value(value) if equals else True))
+            waiting = not equals
+        elif word == "-c":
+            pairs.append(("config", True))
+            waiting = True
+        elif waiting:
+            pairs[-1] = (pairs[-1][0], _value(word))
+            waiting = False
+    return pairs
+
+
+def merged_arguments(args: Sequence[str]) -> dict[str, Any]:
+    """Merge the config files and the dotted overrides of a command line into flat `{"model.network.backbone": ...}`.
+
+    `init_args` levels are left out of the keys, as on the command line. Later values win.
+
+    Raises:
+        UserError: A config file cannot be read.
+    """
+    merged: dict[str, Any] = {}
+    for key, value in split_arguments(args):
+        new = read_yaml(Path(str(value))) if key == "config" else {key: value}
+        merged.update(flatten(new))
+    return merged
+
+
+def _value(text: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    if value == "None":  # as W&B writes null
+        return None
+    try:
+        return float(value) if isinstance(value, str) else value  # YAML reads 1e-4 as text
+    except ValueError:
+        return value
+
+
+def canonical(value: Any) -> str:
+    """Return a text that two values share if and only if they are the same argument: 1 and 1.0 are, 1 and true not."""
+    return json.dumps(plain(value), sort_keys=True, default=str)
+
+
+def plain(value: Any) -> Any:
+    """Return the value with whole floats as integers: W&B's server sends 1.0 as 1, and both mean the same run."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return dotted keys as they are written on the command line: `init_args` is left out, lists are leaves.
+
+    Example: `{"model": {"init_args": {"lr": 1}}}` becomes `{"model.lr": 1}`.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        name = prefix if key == "init_args" else f"{prefix}{key}."
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, name)
+        else:
+            flat[name.removesuffix(".")] = value
+    return flat
+
+
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """Return the values without repetition, in order of first appearance."""
+    found: dict[str, Any] = {}
+    for value in values:
+        found.setdefault(canonical(value), value)
+    return list(found.values())

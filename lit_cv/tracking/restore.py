@@ -1,0 +1,104 @@
+"""Runs as W&B has them, in its offline logs or on its server, brought back as run folders that a report reads."""
+
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lit_cv.errors import UserError
+from lit_cv.runs.files import write_json
+from lit_cv.tracking.log import HEADER_BYTES, RESULT, STEP, records, started
+from lit_cv.tracking.server import address, ask, has_key
+
+NOT_SETTINGS = ("_wandb", "config")  # keys of a run's config that W&B and its sweeps add
+NOT_METRICS = (STEP, "epoch")
+
+
+def read_offline(logs: Iterable[Path]) -> dict[str, Any]:
+    """Read the offline logs (`run-ID.wandb`) of one run, in the order of their start.
+
+    Returns:
+        `id`, `group`, `config` (nested, as it was logged), `summary` (the last value of everything that was logged)
+        and `history` (one mapping for each `run.log`).
+
+    Raises:
+        UserError: a log cannot be read.
+    """
+    run: dict[str, Any] = {"id": None, "group": None, "config": {}, "summary": {}, "history": []}
+    for log in logs:
+        for record in records(log):
+            if record["type"] == "run":
+                run |= {"id": record["run"]["run_id"], "group": record["run"].get("run_group")}
+                run["config"] |= record["run"].get("config", {}).get("update", {})
+            elif record["type"] == "config":
+                run["config"] |= record["config"].get("update", {})
+            elif record["type"] == "summary":
+                run["summary"] |= record["summary"].get("update", {})
+            elif record["type"] == "history":
+                run["history"].append(record["history"]["item"])
+    return run
+
+
+def read_server(path: str) -> list[dict[str, Any]]:
+    """Read the runs of a sweep, `ENTITY/PROJECT/SWEEP`, from W&B's server; each is as `read_offline` returns it.
+
+    Raises:
+        UserError: there is no key, the server refuses it, cannot be reached or has no such sweep.
+    """
+    if not has_key():
+        raise UserError(f"--wandb {path}: there is no key for W&B at {address()}; set WANDB_API_KEY.")
+    runs: list[dict[str, Any]] = ask("runs", path=path, history=True)
+    if not runs:
+        raise UserError(f"--wandb {path}: W&B at {address()} has no runs of this sweep.")
+    return runs
+
+
+def restore(source: str, root: Path = Path("runs/wandb")) -> Path:
+    """Write the finished runs of a source as run folders, below `root` in a folder named as the source.
+
+    Args:
+        source: a folder that holds W&B's offline logs anywhere below it, or `ENTITY/PROJECT/SWEEP`.
+        root: where the folder goes.
+
+    Returns:
+        The folder, which `litcv report` reads as any group of runs.
+
+    Raises:
+        UserError: the source holds no finished run or cannot be read.
+    """
+    runs = _read_folder(Path(source)) if Path(source).is_dir() else read_server(source)
+    group, finished = root / Path(source).resolve().name, [run for run in runs if RESULT in run["summary"]]
+    if not finished:
+        raise UserError(f"--wandb {source}: none of its {len(runs)} runs has finished.")
+    for run in finished:
+        _write(run, group)
+    print(f"{source}: {len(finished)} of {len(runs)} runs are finished; their folders: {group}")
+    return group
+
+
+def _read_folder(folder: Path) -> list[dict[str, Any]]:
+    found = (log for log in folder.rglob("*run-*/run-*.wandb") if log.stat().st_size > HEADER_BYTES)
+    logs = sorted(found, key=lambda log: (log.name, started(log)))
+    return [read_offline(parts) for _, parts in groupby(logs, key=lambda log: log.name)]
+
+
+def _write(run: Mapping[str, Any], group: Path) -> None:
+    result = json.loads(run["summary"][RESULT])
+    folder = group / result["id"]
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {key: value for key, value in run["config"].items() if key not in NOT_SETTINGS and "." not in key}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    with (folder / "metrics.csv").open("w", newline="") as lines:
+        rows = csv.writer(lines)
+        rows.writerow(("step", "epoch", "name", "value"))
+        for item in (item for item in run["history"] if STEP in item):
+            rows.writerows(
+                (item[STEP], int(item.get("epoch", -1)), name, repr(float(value)))
+                for name, value in item.items()
+                if name not in NOT_METRICS and not name.startswith("_") and isinstance(value, int | float)
+            )
+    write_json(folder / "result.json", result)

@@ -1,0 +1,40 @@
+"""`litcv sweep FILE --sync`: what W&B has not got of a sweep's runs goes up, under the ids and the group they have."""
+
+from pathlib import Path
+
+from lit_cv.errors import UserError
+from lit_cv.runs.files import lock
+from lit_cv.tracking.log import unsynced
+from lit_cv.tracking.server import require_online, upload
+
+
+def sync(group: Path) -> int:
+    """Upload the W&B logs of a group's runs that are not on the server; run it again and it finishes.
+
+    Runs that are at work are left alone.
+
+    Returns:
+        0 when the server has all logs, else 1.
+
+    Raises:
+        UserError: the server refuses the key or cannot be reached; nothing is lost.
+    """
+    folders = sorted({log.parents[2] for log in group.glob("*/wandb/*run-*/run-*.wandb")})
+    logs = [log for folder in folders if not _at_work(folder) for log in unsynced(folder)]
+    if not logs:
+        print(f"{group}: W&B has everything.")
+        return 0
+    require_online("--sync")
+    left = upload(logs)
+    print(f"{group}: {len(logs) - len(left)} of {len(logs)} logs synced.")
+    for log in left:
+        print(f"{log}: not synced; it is kept, the same command tries again.")
+    return 1 if left else 0
+
+
+def _at_work(folder: Path) -> bool:
+    try:
+        with lock(folder / ".lock", "at work"):
+            return False
+    except UserError:
+        return True

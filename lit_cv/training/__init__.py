@@ -1,0 +1,1 @@
+"""Training through LightningCLI: parser, checkpoints, preemption and provenance."""

@@ -1,0 +1,84 @@
+"""Checkpoints that a kill at any moment cannot spoil."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks.model_checkpoint import ModelCheckpoint
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Lightning's ModelCheckpoint, which remembers its best score also when the run's folder has been moved."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint; the files that it names now lie in the folder of this run."""
+
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        paths = {key: here(state_dict[key]) for key in ("best_model_path", "kth_best_model_path", "last_model_path")}
+        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(state_dict | paths | {"best_k_models": best, "dirpath": self.dirpath})
+
+
+class LastCheckpoint(Callback):
+    """Keep `last.ckpt`: about every `every` steps, after a validation that ends an epoch, and at the end of the run.
+
+    Lightning repeats the uninterrupted run only from some moments: the end of a batch that neither ends an epoch nor
+    is followed by a validation, and, where the run's length is given in epochs, the end of an epoch that a validation
+    closed. From another end of an epoch it would repeat a batch or leave one out. Where a multiple of `every` falls on
+    another moment, the next batch is taken.
+
+    Args:
+        folder: where `last.ckpt` is written.
+        every: number of optimiser steps between two checkpoints.
+    """
+
+    def __init__(self, folder: Path, every: int) -> None:
+        self.path, self.every = folder / "last.ckpt", every
+        self._saved_step = self._validated_step = 0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Count from where the run starts or goes on."""
+        self._saved_step = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save when `every` steps have passed."""
+        if trainer.global_step - self._saved_step >= self.every and self.can_save_after(trainer, batch_idx):
+            self.save(trainer)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Note when it was."""
+        self._validated_step = trainer.global_step
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save if the epoch ended with a validation."""
+        if self.can_save_after_epoch(trainer):
+            self.save(trainer)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save the final weights."""
+        self.save(trainer)
+
+    def can_save_after(self, trainer: L.Trainer, batch_idx: int) -> bool:
+        """Whether the end of this batch is a moment to go on from: an optimiser step, no validation follows."""
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        return stepped and not _validation_follows(trainer, batch_idx)
+
+    def can_save_after_epoch(self, trainer: L.Trainer) -> bool:
+        """Whether the end of this epoch is one: a validation closed it, and the run's length is given in epochs."""
+        return trainer.max_steps == -1 and self._validated_step == trainer.global_step
+
+    def save(self, trainer: L.Trainer) -> None:
+        """Write `last.ckpt`, in all processes together."""
+        trainer.save_checkpoint(self.path, weights_only=False)
+        self._saved_step = trainer.global_step
+
+
+def _validation_follows(trainer: L.Trainer, batch_idx: int) -> bool:
+    batches = trainer.fit_loop.total_batch_idx if trainer.check_val_every_n_epoch is None else batch_idx
+    every = trainer.val_check_batch
+    return trainer.is_last_batch or (every is not None and (batches + 1) % every == 0)

@@ -1,0 +1,170 @@
+"""Training, evaluation and prediction through LightningCLI: flat YAML files and dotted overrides."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import yaml
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger, WandbLogger
+
+from lit_cv.callbacks.after_training import AfterTraining
+from lit_cv.errors import UserError
+from lit_cv.runs.checkpoints import AtomicCheckpointIO
+from lit_cv.runs.files import write_yaml
+from lit_cv.runs.folder import DEFAULT_PROJECT
+from lit_cv.tasks.sharding import gathered
+from lit_cv.tracking.run import (
+    Mode,
+    identity,
+    log_result,
+    replay,
+)
+from lit_cv.training import slurm_task
+from lit_cv.training.checkpoints import BestCheckpoint, LastCheckpoint
+from lit_cv.training.metrics_csv import MetricsCSV
+from lit_cv.training.parsing import parse
+from lit_cv.training.preemption import Preemption
+from lit_cv.training.provenance import Provenance
+from lit_cv.training.stop_request import StopRequest
+
+SUBCOMMANDS = ("fit", "validate", "test", "predict")
+OF_THE_CALL = ("ckpt_path", "weights_only")  # arguments of one call, no part of what a run is
+
+
+@dataclass
+class RunOptions:
+    """Where a run is kept and who is told about it. Nothing here changes its result.
+
+    Args:
+        root: folder of all runs.
+        group: folder below it, the name of the sweep; by default the experiment's.
+        wandb: `auto` is WANDB_MODE if that is set, else online where there is a key and offline where there is none.
+        project: W&B project.
+        checkpoint_every: optimiser steps between two resumable checkpoints.
+    """
+
+    root: str = "runs"
+    group: str | None = None
+    wandb: Mode = "auto"
+    project: str = DEFAULT_PROJECT
+    checkpoint_every: int = 200
+
+
+class LitCLI(LightningCLI):
+    """LightningCLI in which every run has a folder of its own.
+
+    Args:
+        args: the subcommand and its options.
+        folder: the run's folder; None for an evaluation, which leaves it alone.
+        checkpoint: checkpoint that a fit goes on from.
+        callbacks: further callbacks.
+    """
+
+    def __init__(
+        self,
+        args: Sequence[str],
+        folder: Path | None = None,
+        checkpoint: Path | None = None,
+        callbacks: Sequence[L.Callback] = (),
+    ) -> None:
+        self.folder, self.checkpoint, self.extra_callbacks = folder, checkpoint, list(callbacks)
+        self.given = list(args)
+        super().__init__(
+            save_config_callback=None,
+            trainer_defaults={"use_distributed_sampler": False},
+            seed_everything_default=1,
+            parser_kwargs={"exit_on_error": False, **{name: {"exit_on_error": False} for name in SUBCOMMANDS}},
+            args=list(args),
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the `run` group."""
+        parser.add_class_arguments(RunOptions, "run")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse, turning the parser's report into one sentence."""
+        self.config = parse(parser, args)
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        """Give the trainer the run's folder, loggers and checkpoints."""
+        trainer = dict(self._get(self.config_init, "trainer"))
+        callbacks = [*(trainer["callbacks"] or []), *self.extra_callbacks]
+        kwargs |= {"plugins": [*(trainer["plugins"] or []), AtomicCheckpointIO()]}
+        if self.subcommand == "fit" and self.folder:
+            self.provenance = Provenance(self.folder, self.given, self._get(self.config, "seed_everything"))
+            checkpoints = self.folder / "checkpoints"
+            monitor = self.model.MONITOR
+            best = BestCheckpoint(
+                checkpoints, "best", monitor, mode="min" if "loss" in monitor else "max", enable_version_counter=False
+            )
+            every = self._get(self.config_init, "run").checkpoint_every
+            last = LastCheckpoint(checkpoints, every)
+            callbacks += [self.provenance, best, last, StopRequest(self.folder)]
+            kwargs |= {"default_root_dir": self.folder, "logger": self._loggers(trainer["logger"])}
+            if slurm_task.is_task():
+                callbacks.append(Preemption(last))
+                kwargs["plugins"].append(SLURMEnvironment(auto_requeue=False))  # its handler saves inside the signal
+                kwargs |= slurm_task.trainer_settings(trainer)
+        else:
+            kwargs |= {"logger": False, "enable_checkpointing": False}
+        built = super().instantiate_trainer(**kwargs, callbacks=callbacks)
+        if trainer["sync_batchnorm"] and built.world_size > 1 and built.strategy.root_device.type == "cpu":
+            raise UserError(
+                "trainer.sync_batchnorm: PyTorch synchronises batch norms on GPUs alone; leave it out on CPU."
+            )
+        return built
+
+    def _loggers(self, given: Any) -> list[Logger]:
+        assert self.folder is not None
+        run = self._get(self.config_init, "run")
+        loggers: list[Logger] = [MetricsCSV(self.folder)]
+        loggers += given if isinstance(given, list) else [given] if isinstance(given, Logger) else []
+        if known := identity(self.folder, run.wandb, run.project):
+            loggers.append(WandbLogger(save_dir=self.folder, config=self._resolved(), **known))
+        return loggers
+
+    def _resolved(self) -> dict[str, Any]:
+        dumped = self.parser.dump(self.config, skip_none=False, format="yaml")
+        config: dict[str, Any] = yaml.safe_load(dumped)["fit"]
+        return {key: value for key, value in config.items() if key not in OF_THE_CALL}
+
+    def before_fit(self) -> None:
+        """Write the resolved configuration into the run's folder and open the run's page on W&B."""
+        if self.folder and self.trainer.is_global_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_yaml(self.folder / "config.yaml", self._resolved())
+            for logger in self.trainer.loggers:
+                if isinstance(logger, WandbLogger):
+                    replay(self.folder, logger.experiment)
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        kwargs = super()._prepare_subcommand_kwargs(subcommand)
+        if subcommand == "fit" and self.checkpoint:
+            kwargs["ckpt_path"] = self.checkpoint
+        return kwargs | {"weights_only": True}
+
+    def after_fit(self) -> None:
+        """End every run with what callbacks do after the training, a validation of the final weights, and a result.
+
+        Here and not in a hook of the training loop, which is left out when a resumed run has all its steps.
+        """
+        if self.folder is None or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        later = [part for part in self.trainer.callbacks if isinstance(part, AfterTraining)]  # type: ignore[attr-defined]
+        for callback in later:
+            callback.after_training(self.trainer, self.model, self.folder)
+        self.provenance.stop_clock()
+        steps = self.trainer.global_step
+        if later or self.provenance.validated_step != steps:
+            self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
+        with gathered(self.model.network):
+            self.provenance.write_result(self.trainer, self.model)
+        if self.trainer.is_global_zero:
+            log_result(self.folder)
+            print(f"result: {self.folder / 'result.json'}")

@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from datamodules.loading.decode import read_image
+from lit_cv.errors import UserError
+
+
+def picture() -> np.ndarray:
+    y, x = np.mgrid[:40, :60]
+    return np.stack([x * 4, y * 6, (x + y) * 2], axis=-1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_any_jpeg_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    file = tmp_path / "image.jpg"
+    Image.fromarray(picture()).convert(mode).save(file, quality=95)
+    image = read_image(file)
+    assert image.shape == (40, 60, 3)
+    assert image.dtype == np.uint8
+    with Image.open(file) as opened:
+        expected = np.asarray(opened.convert("RGB"), dtype=int)
+    assert np.abs(image - expected).mean() < 4
+    assert np.corrcoef(image.reshape(-1), expected.reshape(-1))[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P"])
+def test_any_png_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    file = tmp_path / "image.png"
+    Image.fromarray(picture()).convert(mode).save(file)
+    assert read_image(file).shape == (40, 60, 3)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("keep", [0.99, 0.6, 0.05])
+def test_truncated_image_is_named(tmp_path: Path, suffix: str, keep: float) -> None:
+    whole = cv2.imencode(suffix, picture())[1].tobytes()
+    file = tmp_path / f"half{suffix}"
+    file.write_bytes(whole[: int(len(whole) * keep)])
+    with pytest.raises(UserError, match=f"half{suffix} is truncated"):
+        read_image(file)
+
+
+def test_truncation_is_seen_behind_a_thumbnail(tmp_path: Path) -> None:
+    thumbnail = cv2.imencode(".jpg", picture()[::4, ::4])[1].tobytes()
+    whole = cv2.imencode(".jpg", picture())[1].tobytes()
+    segment = b"\xff\xe2" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    file = tmp_path / "thumbnail.jpg"
+    file.write_bytes(whole[:2] + segment + whole[2:])
+    assert read_image(file).shape == (40, 60, 3)
+    file.write_bytes((whole[:2] + segment + whole[2:])[:-200])
+    with pytest.raises(UserError, match="truncated"):
+        read_image(file)
+
+
+def test_trailing_bytes_are_no_truncation(tmp_path: Path) -> None:
+    file = tmp_path / "trailing.jpg"
+    file.write_bytes(cv2.imencode(".jpg", picture())[1].tobytes() + b"\0" * 50)
+    assert read_image(file).shape == (40, 60, 3)
+
+
+def test_orientation_turns_only_where_asked(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    file = tmp_path / "turned.jpg"
+    Image.fromarray(picture()).save(file, exif=exif)
+    assert read_image(file).shape == (40, 60, 3)
+    assert read_image(file, upright=True).shape == (60, 40, 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image at all", b"\xff\xd8\xff\xd9"])
+def test_what_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "broken.jpg"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"broken\.jpg"):
+        read_image(file)
+
+
+def test_missing_image_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"gone\.jpg cannot be read"):
+        read_image(tmp_path / "gone.jpg")

@@ -1,0 +1,92 @@
+"""A project of the tests' own: `python fake_project.py fit --config C ...` writes a run folder as a training run would.
+
+The config may hold `sleep` (seconds; FAKE_SLEEP where it does not), `fail` (bool), `child` (start a child process that
+would live for a minute) and `rank` (sleep in a second process, without which there is no result).
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+from lit_cv.runs.files import write_json
+from lit_cv.runs.folder import is_finished, run_folder
+from lit_cv.runs.settings import merged_arguments
+
+PROGRAM = str(Path(__file__))
+COMMAND = ["${interpreter}", PROGRAM, "fit", "--config", "experiment.yaml", "--run.group=study", "${args}"]
+
+
+def runner_command(**options):
+    """A command that carries out `sweep.yaml` of the working folder in a process of its own."""
+    words = "".join(f", {name}={value!r}" for name, value in options.items())
+    run = f"run_sweep(Path('sweep.yaml'), preflight=lambda *_: None{words})"
+    return [
+        sys.executable,
+        "-c",
+        f"import sys; from pathlib import Path; from lit_cv.ablation.launch import run_sweep; sys.exit({run})",
+    ]
+
+
+def write_run(folder: Path, *, seed=1, config=None, score=0.5, command=("fit",), **changes):
+    """Write a finished run; `changes` replace fields of its result."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump({"seed_everything": seed, **(config or {})}))
+    curve = [f"{step},{step // 50},val/map_50,{score * step / 200}" for step in (50, 100, 150, 200)]
+    (folder / "metrics.csv").write_text("\n".join(["step,epoch,name,value", *curve, "200,4,train/loss,0.25"]) + "\n")
+    result = {
+        "id": folder.name,
+        "group": folder.parent.name,
+        "status": "finished",
+        "command": list(command),
+        "seed": seed,
+        "metrics": {"val/map_50": score, "val/map": score / 2, "train/loss": 0.25},
+        "best": {"metric": "val/map_50", "mode": "max", "value": score, "step": 200},
+        "steps": 200,
+        "epochs": 4,
+        "params": 1_234_567,
+        "gflops": 3.21,
+        "seconds_per_image": 0.012,
+        "fit_seconds": 60.0,
+        "peak_memory_gb": 0.9,
+        "git": {"commit": "1a2b3c4d5e6f", "dirty": False},
+        "versions": {"python": "3.11.7", "torch": "2.15.0"},
+        "hardware": {"device": "a CPU", "devices": 1, "threads": 2},
+        "data": {"fingerprint": "9f8e7d6c", "counts": {"images": 10}},
+    }
+    write_json(folder / "result.json", result | changes)
+
+
+def main(args):
+    folder, settings = run_folder(args), merged_arguments(args)
+    if is_finished(folder):
+        return 0
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "starts.txt").open("a") as starts:
+        starts.write("start\n")
+    print("training with", args, flush=True)
+    if settings.get("child"):
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", settings["marker"]])
+    sleep = float(settings.get("sleep", os.environ.get("FAKE_SLEEP", 0)))
+    if settings.get("rank"):
+        if (code := subprocess.call(["sleep", str(sleep)])) != 0:
+            print("the other rank ended with", code, file=sys.stderr)
+            return 1
+    else:
+        time.sleep(sleep)
+    if settings.get("fail"):
+        print("ValueError: the learning rate is cursed", file=sys.stderr)
+        return 3
+    config = {key: value for key, value in settings.items() if key.startswith(("model", "data", "trainer"))}
+    steps = settings.get("trainer.max_steps", 200)
+    cost = {"steps": steps, "fit_seconds": 5 + steps * settings["step_seconds"]} if "step_seconds" in settings else {}
+    score = settings["model.lr"]
+    write_run(folder, seed=settings["seed_everything"], config=config, score=score, command=args, **cost)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

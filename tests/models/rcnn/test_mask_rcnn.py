@@ -1,0 +1,171 @@
+"""MaskRCNN against torchvision's own on the same weights, images and sampled regions, and its variants by hand."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.models.detection import faster_rcnn as peer
+from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads, KeypointRCNNPredictor
+from torchvision.models.detection.mask_rcnn import MaskRCNN as PeerMaskRCNN
+from torchvision.models.detection.roi_heads import heatmaps_to_keypoints
+from torchvision.ops import MultiScaleRoIAlign
+
+from lit_cv.errors import UserError
+from lit_cv.models import MaskRCNN
+from lit_cv.models.rcnn.keypoint_head import keypoint_loss, read_keypoints
+from lit_cv.models.rcnn.mask_head import mask_loss, mask_probabilities
+from lit_cv.ops.mask_runs import MaskRuns, decode_masks, encode_masks
+from tests.helpers.scenes import CLASSES, as_peer_images, assert_losses_of_peer, first_come, randomise, scene
+
+JOINTS = 5
+SIZE = (128, 160)  # which the networks leave as it is: torchvision would resize the masks with the image
+PEER_LOSSES = ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask", "loss_keypoint")
+
+
+def instances(objects: list[int], size: tuple[int, int] = SIZE) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+    """Return a scene whose objects have elliptic masks and joints, some of them unlabelled."""
+    images, targets = scene(objects, [size] * len(objects))
+    generator = torch.Generator().manual_seed(7)
+    y, x = torch.meshgrid(torch.arange(size[0]) + 0.5, torch.arange(size[1]) + 0.5, indexing="ij")
+    for target in targets:
+        corner, side = target["boxes"][:, :2, None, None], (target["boxes"][:, 2:] - target["boxes"][:, :2])
+        place = (torch.stack((x, y)) - corner) / side[..., None, None] - 0.5
+        runs = encode_masks(place.square().sum(dim=1) <= 0.25)
+        target |= {"mask_runs": runs.runs, "mask_lengths": runs.lengths, "mask_size": torch.tensor(size)}
+        points = target["boxes"][:, None, :2] + torch.rand(len(side), JOINTS, 2, generator=generator) * side[:, None]
+        seen = torch.randint(0, 3, (len(side), JOINTS, 1), generator=generator)
+        target["keypoints"] = torch.cat((points, seen), dim=2)
+    return images, targets
+
+
+def as_peer_targets(targets: list[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
+    return [{**target, "masks": decode_masks(MaskRuns(target["mask_runs"], target["mask_lengths"], SIZE))}
+            for target in targets]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[MaskRCNN, PeerMaskRCNN]:
+    """Return our network and torchvision's, both with masks and keypoints, with one state dict, loaded strictly."""
+    counts = {f"rpn_{when}_nms_top_n_{mode}": 60 for when in ("pre", "post") for mode in ("train", "test")}
+    body = peer._resnet_fpn_extractor(peer.resnet50(weights=None, norm_layer=peer.misc_nn_ops.FrozenBatchNorm2d), 5)
+    theirs = PeerMaskRCNN(body, CLASSES, min_size=128, max_size=200, box_detections_per_img=30, **counts)
+    theirs.roi_heads.keypoint_roi_pool = MultiScaleRoIAlign(["0", "1", "2", "3"], 14, 2)
+    theirs.roi_heads.keypoint_head = KeypointRCNNHeads(256, (512,) * 8)
+    theirs.roi_heads.keypoint_predictor = KeypointRCNNPredictor(512, JOINTS)
+    randomise(theirs)
+    for regressor in (theirs.roi_heads.box_predictor.bbox_pred, theirs.rpn.head.bbox_pred):
+        regressor.weight.data.mul_(0.2)
+    counts = {name.replace("top_n_", ""): count for name, count in counts.items()}
+    counts |= {"min_size": 128, "max_size": 200, "detections_per_image": 30}
+    ours = MaskRCNN(CLASSES, ["mask", "keypoint"], num_keypoints=JOINTS, **counts)
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    return ours, theirs
+
+
+def test_losses_and_gradients_are_torchvisions(
+    pair: tuple[MaskRCNN, PeerMaskRCNN], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first_come(monkeypatch)
+    ours, theirs = pair
+    images, targets = instances([3, 0, 6])
+    # Their keypoint branch would leave the image without objects out, and with it the order of the regions.
+    images, targets = images[::2], targets[::2]
+    for network in pair:  # a number added to all cells of a joint's map changes nothing
+        network.roi_heads.keypoint_predictor.kps_score_lowres.bias.requires_grad_(False)
+    expected = theirs.train()(as_peer_images(images), as_peer_targets(targets))
+    losses = ours.losses(images, targets)
+    assert_losses_of_peer(ours, theirs, losses, [expected[name] for name in PEER_LOSSES])
+
+
+def test_predicts_torchvisions_masks_and_keypoints(pair: tuple[MaskRCNN, PeerMaskRCNN]) -> None:
+    ours, theirs = pair
+    images, _ = scene([0, 0], [SIZE, SIZE])
+    with torch.no_grad():
+        expected = theirs.eval()(as_peer_images(images))
+    for found, wanted in zip(ours.predict(images), expected, strict=True):
+        assert len(wanted["boxes"]) > 10
+        assert torch.equal(found["labels"], wanted["labels"])
+        masks = decode_masks(MaskRuns(found["mask_runs"], found["mask_lengths"], SIZE)).bool()
+        theirs_masks = wanted["masks"][:, 0] >= 0.5
+        both, either = (masks & theirs_masks).sum((1, 2)), (masks | theirs_masks).sum((1, 2))
+        # Theirs are drawn into boxes of whole pixels, ours into the boxes themselves, and these masks are noise.
+        assert (both[either > 200] / either[either > 200]).median() > 0.8
+        sides = (wanted["boxes"][:, 2:] - wanted["boxes"][:, :2]).amin(dim=1)
+        distance = (found["keypoints"][..., :2] - wanted["keypoints"][..., :2]).norm(dim=-1)
+        assert (distance[sides > 20] / sides[sides > 20, None]).median() < 0.15  # noise has several high cells
+
+
+def test_joints_are_found_between_cells() -> None:
+    y, x = torch.meshgrid(torch.arange(56) + 0.5, torch.arange(56) + 0.5, indexing="ij")
+    where = torch.tensor([[10.25, 20.75], [55.9, 0.1], [31.5, 30.0]])
+    maps = torch.stack([-((x - column).square() + (y - row).square()) / 4 for column, row in where])[None]
+    boxes = torch.tensor([[100.0, 50.0, 156.0, 162.0]])
+    found = read_keypoints(maps, boxes)
+    expected = where * torch.tensor([1.0, 2.0]) + boxes[0, :2]
+    torch.testing.assert_close(found[0, :, :2], expected, rtol=0, atol=0.5)
+    theirs, _ = heatmaps_to_keypoints(maps, boxes)
+    assert (found[0, :, :2] - expected).norm() < (theirs[0, :, :2] - expected).norm()
+
+
+def test_softmax_masks_by_hand() -> None:
+    logits = torch.zeros(1, 3, 1, 2)
+    logits[0, 2, 0, 0] = 1.0
+    target = torch.tensor([[[1.0, 0.0]]])  # inside, outside
+    inside, outside = torch.tensor([0.0, 0.0, 1.0]).log_softmax(0)[2], torch.zeros(3).log_softmax(0)[0]
+    loss = mask_loss(logits, target, torch.tensor([2]), "softmax")
+    torch.testing.assert_close(loss, -(inside + outside) / 2)
+    found = mask_probabilities(logits, torch.tensor([2]), "softmax")
+    torch.testing.assert_close(found, torch.tensor([[[inside.exp(), 1 / 3]]]))
+
+
+def test_joint_loss_by_hand() -> None:
+    logits = torch.zeros(1, 3, 2, 2)
+    logits[0, 0, 1, 0] = 2.0
+    boxes = torch.tensor([[10.0, 10.0, 20.0, 20.0]])
+    joints = torch.tensor([[[12.0, 16.0, 2.0], [25.0, 16.0, 2.0], [12.0, 12.0, 0.0]]])  # inside, outside, unlabelled
+    expected = F.cross_entropy(torch.tensor([[0.0, 0.0, 2.0, 0.0]]), torch.tensor([2]))
+    torch.testing.assert_close(keypoint_loss(logits, joints, boxes), expected)
+    assert keypoint_loss(logits, joints * torch.tensor([1.0, 1.0, 0.0]), boxes) == 0
+
+
+SMALL = {"min_size": 96, "max_size": 128, "rpn_post_nms_train": 30, "rpn_post_nms_test": 10, "roi_batch": 16}
+C4_HEAD = {"backbone": "resnet18", "neck": "c4", "head": "backbone"}
+VARIANTS = [
+    {"mask_head": "mlp"},
+    {"mask_loss": "softmax"},
+    {"roi_op": "pool"},
+    {"neck": "c4"},
+    C4_HEAD,
+    {**C4_HEAD, "mask_head": "mlp"},
+]
+
+
+@pytest.mark.parametrize("options", VARIANTS)
+def test_every_variant_trains_and_finds_masks(options: dict[str, str]) -> None:
+    network = MaskRCNN(CLASSES, ["keypoint", "mask"], num_keypoints=JOINTS, **{"backbone": "tiny", **SMALL, **options})
+    images, targets = instances([2, 0, 1])
+    losses = network.losses(images, targets)
+    assert tuple(losses) == network.loss_names == (*MaskRCNN.loss_names[:4], "keypoint", "mask")
+    sum(losses.values()).backward()
+    assert all(parameter.grad.isfinite().all() for parameter in network.parameters() if parameter.grad is not None)
+    for found in network.predict(images):
+        count = len(found["boxes"])
+        assert decode_masks(MaskRuns(found["mask_runs"], found["mask_lengths"], SIZE)).shape == (count, *SIZE)
+        assert found["keypoints"].shape == (count, JOINTS, 3)
+
+
+@pytest.mark.parametrize("heads", [[], ["mask"], ["keypoint"]])
+def test_any_subset_of_the_branches(heads: list[str]) -> None:
+    network = MaskRCNN(CLASSES, heads, num_keypoints=JOINTS, backbone="tiny", **SMALL)
+    images, targets = instances([0, 0])
+    losses = network.losses(images, targets)
+    assert tuple(losses) == (*MaskRCNN.loss_names[:4], *heads)
+    assert all(losses[name] == 0 for name in heads)
+    sum(losses.values()).backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_an_unknown_branch_is_refused() -> None:
+    for heads in (["masks"], ["mask", "mask"]):
+        with pytest.raises(UserError, match="name each of mask and keypoint once at most"):
+            MaskRCNN(CLASSES, heads, backbone="tiny")

@@ -1,0 +1,147 @@
+"""Every YAML of the project parses with the real parser, and takes a real step on generated data."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from datamodules import Shapes, VisualGenomeDataModule
+from lit_cv.ablation.sweep.sweep_file import load_sweep
+from lit_cv.errors import UserError
+from lit_cv.runs.settings import split_arguments
+from lit_cv.training.experiment import _parser, parsed
+from lit_cv.training.lightning_cli import LitCLI
+from lit_cv.training.preflight import check_trials
+
+ROOT = Path(__file__).parents[1]
+EXPERIMENTS = sorted(ROOT.glob("experiments/*/*.yaml"))
+SWEEPS = sorted(ROOT.glob("sweeps/*.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shapes")
+
+
+CLASSES = {  # of the generated data, as the network counts them
+    ("DetectionTask", "VOCDetectionDataModule"): 4,
+    ("SegmentationTask", "VOCSegmentationDataModule"): 4,
+    ("LocalizationTask", "VOCLocalizationDataModule"): 3,
+    ("InstanceTask", "COCOInstanceDataModule"): 5,
+    ("InstanceTask", "COCOKeypointDataModule"): 2,
+}
+
+
+def small_network(config: dict[str, Any]) -> list[str]:
+    """Return options for the classes of the shapes, random weights, small images and few regions, where it has them.
+
+    METEOR's program is tested with the metric: here it would take longer than all the rest.
+    """
+    kinds = tuple(config[part]["class_path"].rpartition(".")[2] for part in ("model", "data"))
+    network = config["model"]["init_args"]["network"]["init_args"]
+    options = {"weights": "null", "min_size": 128, "max_size": 128, "roi_batch": 16, "windows": 16}
+    options |= {"rpn_post_nms_train": 50, "rpn_post_nms_test": 20}
+    given = [f"--model.network.{name}={value}" for name, value in options.items() if name in network]
+    given += [f"--model.network.num_classes={CLASSES[kinds]}"] if kinds in CLASSES else []
+    return [*given, *(["--model.meteor=exact_match_meteor"] if kinds[0] == "CaptioningTask" else [])]
+
+
+def small_data(config: dict[str, Any], folder: Path) -> list[str]:
+    """Return options for a few generated images in the layout of the experiment's data set."""
+    kind = config["data"]["class_path"].rpartition(".")[2]
+    sets = ["--data.train_sets=[2012_train]", "--data.val_sets=[2012_val]"] if kind.startswith("VOC") else []
+    root = folder / ("voc" if sets else kind)
+    few = [*sets, f"--data.root={root}", "--data.source=shapes", "--data.shapes.train=4", "--data.shapes.val=2"]
+    if kind != "VisualGenomeDataModule":
+        return few
+    words = VisualGenomeDataModule(str(root), "shapes", min_count=1, max_words=12, shapes=Shapes(4, 2)).vocabulary
+    few += ["--data.min_count=1", "--data.max_words=12", "--data.test_sets=null"]
+    return [*few, f"--model.network.vocabulary_size={len(words)}"]
+
+
+def one_step(args: list[str], shapes: Path) -> LitCLI:
+    """Run one training step and one validation batch of an experiment on a few generated images."""
+    (file,) = [value for key, value in split_arguments(args) if key == "config"]
+    config = yaml.safe_load(Path(file).read_text())
+    return LitCLI(
+        [
+            *args,
+            *small_network(config),
+            *small_data(config, shapes),
+            "--data.batch_size=1",
+            "--data.num_workers=0",
+            "--trainer.max_steps=1",
+            "--trainer.val_check_interval=1",
+            "--trainer.limit_val_batches=1",
+            "--trainer.num_sanity_val_steps=0",
+            "--trainer.accelerator=cpu",
+            "--trainer.callbacks=[]",
+            "--trainer.enable_progress_bar=false",
+            "--trainer.enable_model_summary=false",
+        ]
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_an_experiment_takes_a_step(path: Path, shapes: Path) -> None:
+    cli = one_step(["fit", "--config", str(path)], shapes)
+    assert cli.trainer.global_step == 1
+    assert set(cli.model.mean_losses) <= {name.removeprefix("val/") for name in cli.trainer.callback_metrics}
+    assert cli.trainer.callback_metrics["val/loss"].isfinite()
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_every_arm_of_a_sweep_parses(path: Path) -> None:
+    sweep = load_sweep(path)
+    assert sweep.metric is not None
+    check_trials([trial.args for trial in sweep.trials()], sweep.metric.name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_the_last_arm_of_a_sweep_takes_a_step(path: Path, shapes: Path) -> None:
+    trial = list(load_sweep(path).trials())[-1]
+    assert one_step(trial.args, shapes).trainer.global_step == 1
+
+
+def test_default_optimiser_and_schedule_can_be_written_down(tmp_path: Path) -> None:
+    config = yaml.safe_load((ROOT / "experiments/quickstart/fcn.yaml").read_text())
+    del config["model"]["init_args"]["optimizer"], config["model"]["init_args"]["scheduler"]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    resolved = yaml.safe_load(_parser().dump(parsed(["fit", "--config", str(tmp_path / "config.yaml")])))
+    model = resolved["fit"]["model"]["init_args"]
+    assert (model["optimizer"], model["scheduler"]) == ("lit_cv.tasks.base.sgd", "lit_cv.tasks.base.warmup")
+
+
+@pytest.mark.parametrize("null", ["null", "None"])
+def test_null_reaches_a_nested_class(null: str) -> None:
+    args = ["fit", "--config", "experiments/voc/faster_rcnn_vgg16.yaml", "--model.network.weights=" + null]
+    config = parsed([*args, "--model.network.trainable_layers=" + null])
+    network = config.fit.model.init_args.network.init_args
+    assert network.weights is None
+    assert network.trainable_layers is None
+
+
+def test_a_parameter_that_the_experiment_does_not_have_is_refused() -> None:
+    args = ["fit", "--config", "experiments/quickstart/ssd.yaml", "--model.network.anchor_size=[32]"]
+    with pytest.raises(UserError, match=r"anchor_size") as error:
+        check_trials([args], "val/map")
+    assert "\n" not in str(error.value)
+
+
+def test_trials_of_one_arm_are_parsed_once_but_every_seed_is_a_number() -> None:
+    args = ["fit", "--config", "experiments/quickstart/ssd.yaml"]
+    with pytest.raises(UserError, match=r"seed_everything"):
+        check_trials([[*args, "--seed_everything=1"], [*args, "--seed_everything=two"]], "val/map")
+
+
+def test_a_metric_that_the_task_does_not_log_is_refused() -> None:
+    with pytest.raises(UserError, match=r"'val/miou' is not logged by DetectionTask"):
+        check_trials([["fit", "--config", "experiments/quickstart/ssd.yaml"]], "val/miou")

@@ -1,0 +1,58 @@
+import csv
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lit_cv.ablation.results.study import load_study
+from lit_cv.ablation.sweep.plan import plan
+from lit_cv.ablation.sweep.sweep_file import load_sweep
+from lit_cv.cli import main
+from lit_cv.errors import UserError
+from lit_cv.tracking.restore import restore
+
+
+@pytest.mark.slow
+def test_the_report_from_wandb_is_the_report_from_the_folders(server, sweep_file, monkeypatch, capfd):
+    jobs = plan(load_sweep(sweep_file()))
+    with monkeypatch.context() as offline:
+        offline.setenv("WANDB_MODE", "offline")
+        for job in (jobs[0], jobs[1]):
+            subprocess.run(job.command, check=True, capture_output=True)
+    assert main(["report", "runs/study", "--metric", "val/map_50"]) == 0
+    expected = table("runs/study/report")
+    for number, job in enumerate((jobs[0], jobs[1])):  # what a cluster's user copies home
+        shutil.copytree(job.folder / "wandb", f"copied/{number}/wandb", symlinks=True)
+    assert main(["report", "--wandb", "copied", "--metric", "val/map_50"]) == 0
+    assert table("runs/wandb/copied/report") == expected
+    ours, theirs = (dict_of_curves(group) for group in ("runs/study", "runs/wandb/copied"))
+    assert ours == theirs
+
+    assert main(["sweep", "sweep.yaml", "--sync"]) == 0
+    for run in server.runs.values():
+        run.sweep = "mine"
+    assert main(["report", "--wandb", "tester/lit-cv/mine", "--metric", "val/map_50"]) == 0
+    assert table("runs/wandb/mine/report") == expected
+    assert dict_of_curves("runs/wandb/mine") == ours
+
+
+def table(folder):
+    """The rows of a report's table; W&B writes 1.0 as 1."""
+    lines = (Path(folder) / "table.csv").read_text().replace("1.0,", "1,").splitlines()
+    return list(csv.reader(lines))
+
+
+def dict_of_curves(group):
+    return {run.folder.name: run.curve("val/map_50") for _, run in load_study([Path(group)]).runs}
+
+
+def test_a_damaged_log_and_an_empty_folder_are_one_sentence(tmp_path):
+    log = tmp_path / "logs" / "offline-run-20260101_000000-a" / "run-a.wandb"
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"this is no log")
+    with pytest.raises(UserError, match=r"run-a\.wandb: cannot be read as a log of W&B"):
+        restore(str(tmp_path / "logs"), tmp_path)
+    log.unlink()
+    with pytest.raises(UserError, match="none of its 0 runs has finished"):
+        restore(str(tmp_path / "logs"), tmp_path)
