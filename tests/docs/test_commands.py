@@ -2,13 +2,13 @@
 
 import shutil
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from doc_blocks import MARKERS, PAGES, ROOT, blocks_of, hidden_commands, read_blocks
-from doc_parsing import Wrong, check
-from small_project import SmallProject
+
+from tests.helpers.doc_blocks import MARKERS, PAGES, ROOT, blocks_of, hidden_commands, read_blocks
+from tests.helpers.doc_parsing import Wrong, check
+from tests.helpers.small_project import SmallProject
 
 BLOCKS = {page: blocks_of(page) for page in PAGES}
 SHELL_BLOCKS = [(page, block) for page in PAGES for block in BLOCKS[page] if block.is_shell]
@@ -20,10 +20,8 @@ def name_of(page: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallProject]:
-    project = SmallProject(tmp_path_factory.mktemp("project"))
-    yield project
-    project.close()
+def project(tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
+    return SmallProject(tmp_path_factory.mktemp("project"))
 
 
 @pytest.fixture(scope="module")

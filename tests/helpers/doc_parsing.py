@@ -13,12 +13,13 @@ from io import StringIO
 from pathlib import Path
 
 import wandb.cli.cli
-from doc_blocks import ROOT, words_of
 
-from lit_cv.ablation.sweep import load_sweep
-from lit_cv.cli import TRAINING_VERBS, _parser
+from lit_cv.ablation.sweep.sweep_file import load_sweep
+from lit_cv.cli import _parser
+from lit_cv.commands import evaluate, fit
 from lit_cv.errors import UserError
-from lit_cv.preflight import parsed
+from lit_cv.training.experiment import parsed
+from tests.helpers.doc_blocks import ROOT, words_of
 
 RUN = re.compile(r"^runs/[\w-]+/[0-9a-f]{10}/?$")
 # programs of the system, whose options are their own affair
@@ -58,7 +59,7 @@ def _checker(program: str, args: Sequence[str]) -> Callable[[list[str]], None]:
         return lambda args: None if not args else _refuse(f"{program} takes no arguments")
     checkers = {"litcv": _litcv, "make": _make, "mkdocs": _mkdocs, "pytest": _pytest, "wandb": _wandb}
     if program not in checkers:
-        _refuse(f"there is no parser for {program}; add one to tests/docs/doc_parsing.py")
+        _refuse(f"there is no parser for {program}; add one to tests/helpers/doc_parsing.py")
     return checkers[program]
 
 
@@ -75,7 +76,7 @@ def _quiet() -> Iterator[StringIO]:
 
 def _litcv(args: list[str]) -> None:
     verb, rest = args[0], args[1:]
-    if verb in TRAINING_VERBS:
+    if verb in (*fit.UNPARSED, *evaluate.UNPARSED) and "--help" not in args:
         _training(verb, rest)
         return
     if "--help" in args or "--version" in args:
@@ -96,8 +97,6 @@ def _litcv(args: list[str]) -> None:
 
 
 def _training(verb: str, args: list[str]) -> None:
-    if args == ["--help"]:
-        return
     if verb != "fit" and args[:1] and RUN.match(args[0]):
         args = ["--config", "experiments/quickstart/ssd.yaml", *args[1:]]
     known = [arg for arg in args if arg not in (["--resume", "--print_config"] if verb == "fit" else [])]
@@ -161,7 +160,7 @@ def _make(args: list[str]) -> None:
 def _pytest(args: list[str]) -> None:
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *args]
     if not any(Path(ROOT / arg.partition("::")[0]).exists() for arg in args):
-        command.append("tests/docs/doc_blocks.py")  # no other tests, for whose collection takes long
+        command.append("tests/helpers/doc_blocks.py")  # no other tests, for whose collection takes long
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode not in (0, 5):  # 5: no test was collected
         _refuse((done.stdout + done.stderr).strip().splitlines()[-1])

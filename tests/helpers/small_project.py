@@ -1,30 +1,32 @@
 """A copy of the project in which documented commands run as they are written, on small settings.
 
-Its experiments take two steps on a few generated images; sweeps, commands and paths are those of the project. A run's
+Its experiments take one step on a few generated images; sweeps, commands and paths are those of the project. A run's
 folder that is named in a page, such as `runs/quickstart-ssd/1f2e3d4c5b`, means the newest run of that group.
 """
 
+import multiprocessing
 import os
 import re
 import shutil
 import subprocess
-import time
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from doc_blocks import ROOT, Block, words_of
-from doc_parsing import dry_run
 
-from lit_cv.ablation.processes import Forked, Server
+from lit_cv.cli import main
+from lit_cv.fork_server import IMPORTED
+from tests.helpers.doc_blocks import ROOT, Block, words_of
+from tests.helpers.doc_parsing import dry_run
 
 SECONDS = 120  # that one command may take
 RUN = re.compile(r"runs/([\w-]+)/[0-9a-f]{10}\b")
 TRAINER = {
     "accelerator": "cpu",
-    "max_steps": 2,
-    "val_check_interval": 2,
+    "max_steps": 1,
+    "val_check_interval": 1,
     "log_every_n_steps": 1,
     "num_sanity_val_steps": 0,
     "enable_progress_bar": False,
@@ -36,7 +38,7 @@ NETWORK |= {"rpn_post_nms_train": 50, "rpn_post_nms_test": 20}
 
 
 class SmallProject:
-    """The copy, and a process that has imported the project once and forks each command.
+    """The copy, and a server that has imported the project once and forks a process for each command.
 
     Args:
         folder: an empty folder for it.
@@ -50,17 +52,8 @@ class SmallProject:
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_text(yaml.safe_dump(small(yaml.safe_load(file.read_text()))))
         self._own = {path.name for path in folder.iterdir()}
-        here = Path.cwd()
-        os.chdir(folder)  # the server and its runs stay there
-        try:
-            self._server = Server(dict(os.environ) | {"WANDB_MODE": "disabled", "LITCV_CACHE": str(folder / ".cache")})
-        finally:
-            os.chdir(here)
-        self._logs = 0
-
-    def close(self) -> None:
-        """End the process."""
-        self._server.close()
+        self._processes = multiprocessing.get_context("forkserver")
+        self._processes.set_forkserver_preload([*IMPORTED, __name__])
 
     def run_page(self, blocks: Sequence[Block]) -> list[str]:
         """Write the files of a page and run its blocks marked `run`, in order; return the output of each command.
@@ -109,20 +102,31 @@ class SmallProject:
         return arg.replace(named[0], f"runs/{named[1]}/{runs[-1].parent.name}")
 
     def _litcv(self, args: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
-        self._logs += 1
-        log = self.folder / ".cache" / f"{self._logs}.log"
+        log = self.folder / ".cache" / "log.txt"
         log.parent.mkdir(exist_ok=True)
-        run, end = Forked(self._server, list(args), dict(environment), log), time.monotonic() + SECONDS
-        while (code := run.poll()) is None:
-            if time.monotonic() > end:
-                run.kill()
-                return 1, f"{log.read_text()}\nIt took more than {SECONDS} seconds."
-            time.sleep(0.01)
-        return code, log.read_text()
+        environment = {"WANDB_MODE": "disabled", "LITCV_CACHE": str(log.parent), **environment}
+        process = self._processes.Process(target=_command, args=(list(args), environment, self.folder, log))
+        process.start()
+        process.join(SECONDS)
+        if process.exitcode is None:
+            process.kill()
+            return 1, f"{log.read_text()}\nIt took more than {SECONDS} seconds."
+        return process.exitcode, log.read_text()
+
+
+def _command(args: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> None:
+    """Be the process `litcv ARGS`, with its output in a file."""
+    os.chdir(folder)
+    os.environ.update(environment)
+    with log.open("w") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    sys.argv = ["litcv", *args]
+    sys.exit(main())
 
 
 def small(config: dict[str, Any]) -> dict[str, Any]:
-    """Return an experiment that takes two steps on a few generated images."""
+    """Return an experiment that takes one step on a few generated images."""
     data, network = config["data"]["init_args"], config["model"]["init_args"]["network"]["init_args"]
     data |= DATA
     network |= {key: value for key, value in NETWORK.items() if key in network}
