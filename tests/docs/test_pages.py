@@ -20,8 +20,17 @@ VARIABLES = (
     r'"((?:CUDA|GLOO|JSONARGPARSE|LITCV|LOCAL|MASTER|NETRC|NO|NODE|NUMBA|OMP|PL|RANK|SLURM|TORCH|WANDB|WORLD|XDG)_?[A-Z0-9_]*)"',
     r"\$\{?((?:CUDA|LITCV|NUMBA|OMP|SLURM|TORCH|WANDB|XDG)_[A-Z0-9_]+)",
     r"(?:export|unset) ([A-Z][A-Z0-9_]+)",
+    r"^\t([A-Z][A-Z0-9_]+)=",
 )
-SOURCES = ("lit_cv/**/*.py", "datamodules/**/*.py", "tests/**/*.py", "tests/**/*.sh", "benchmarks/*.py", ".ci/run")
+SOURCES = (
+    "lit_cv/**/*.py",
+    "datamodules/**/*.py",
+    "tests/**/*.py",
+    "tests/**/*.sh",
+    "benchmarks/*.py",
+    ".ci/run",
+    "Makefile",
+)
 NO_VARIABLES = {"DATA_ROOT", "NAME", "NODE_FAIL"}  # a test's own, a placeholder, a state of Slurm
 # read by a library or by make itself, so that the code does not name them
 OF_LIBRARIES = {"TORCH_HOME", "PYTHON", "WORLD_SIZE"}
@@ -87,7 +96,7 @@ def test_every_environment_variable_is_listed() -> None:
     for pattern in SOURCES:
         for file in ROOT.glob(pattern):
             text = file.read_text(encoding="utf-8")
-            found |= {name for regex in VARIABLES for name in re.findall(regex, text)}
+            found |= {name for regex in VARIABLES for name in re.findall(regex, text, re.MULTILINE)}
     table = re.findall(r"^\| (`[^|]*) \|", (ROOT / "docs/environment.md").read_text(encoding="utf-8"), re.MULTILINE)
     listed = {name for cell in table for name in re.findall(r"`([A-Z0-9_]+)`", cell)}
     assert found - NO_VARIABLES - listed == set(), "not on docs/environment.md"
