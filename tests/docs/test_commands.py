@@ -47,6 +47,7 @@ def test_the_marked_blocks_of_a_page_run_from_first_to_last(page: Path, project:
 @pytest.mark.parametrize("block", [block for _, block in SHELL_BLOCKS], ids=lambda block: block.place)
 def test_every_command_is_accepted_by_its_parser(block, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(checkout)
+    monkeypatch.syspath_prepend(checkout)  # for classes that the page defines
     assert block.commands, f"{block.place} is a block of commands without a command"
     for command in block.commands:
         check(command)

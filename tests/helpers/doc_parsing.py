@@ -14,6 +14,7 @@ from pathlib import Path
 
 import wandb.cli.cli
 
+from lit_cv.ablation.executors.slurm_options import Resources
 from lit_cv.ablation.sweep.sweep_file import load_sweep
 from lit_cv.cli import _parser
 from lit_cv.commands import evaluate, fit
@@ -22,8 +23,7 @@ from lit_cv.training.experiment import parsed
 from tests.helpers.doc_blocks import ROOT, words_of
 
 RUN = re.compile(r"^runs/[\w-]+/[0-9a-f]{10}/?$")
-# programs of the system, whose options are their own affair
-PLAIN = ("cat", "cd", "cp", "export", "git", "ls", "mkdir", "scancel", "source", "sudo", "unset")
+OF_THE_SYSTEM = ("cd", "export", "git", "ls", "mkdir", "scancel", "source")  # of them the shell parses the syntax
 
 
 class Wrong(Exception):
@@ -44,7 +44,10 @@ def check(command: str) -> None:
         program, args = "pytest", args[2:]
     try:
         with _quiet() as said:
-            _checker(program, args)(args)
+            if program in OF_THE_SYSTEM:
+                _shell(command)
+            else:
+                _checker(program, args)(args)
     except (UserError, SystemExit, Wrong) as error:
         reasons = [] if isinstance(error, SystemExit) else [str(error)]
         raise Wrong(" ".join([f"`{command}`:", *reasons, *said.getvalue().strip().splitlines()[-1:]])) from None
@@ -53,11 +56,9 @@ def check(command: str) -> None:
 def _checker(program: str, args: Sequence[str]) -> Callable[[list[str]], None]:
     if program == "python" and args[:1] and args[0].startswith("benchmarks/"):
         return _benchmark
-    if program in PLAIN:
-        return lambda args: None
     if (ROOT / program).is_file() and os.access(ROOT / program, os.X_OK):
         return lambda args: None if not args else _refuse(f"{program} takes no arguments")
-    checkers = {"litcv": _litcv, "make": _make, "mkdocs": _mkdocs, "pytest": _pytest, "wandb": _wandb}
+    checkers = {"litcv": _litcv, "make": _make, "pytest": _pytest, "wandb": _wandb}
     if program not in checkers:
         _refuse(f"there is no parser for {program}; add one to tests/helpers/doc_parsing.py")
     return checkers[program]
@@ -88,7 +89,8 @@ def _litcv(args: list[str]) -> None:
         return
     options, overrides = _parser().parse_known_args(args)
     if verb == "sweep":
-        list(load_sweep(options.file).space)
+        load_sweep(options.file)
+        Resources.of(options)
     if "overrides" in options:
         experiment = "experiments/quickstart/ssd.yaml" if RUN.match(str(options.config)) else str(options.config)
         _experiment("fit", ("--config", experiment, *overrides))
@@ -166,9 +168,10 @@ def _pytest(args: list[str]) -> None:
         _refuse((done.stdout + done.stderr).strip().splitlines()[-1])
 
 
-def _mkdocs(args: list[str]) -> None:
-    if args[0] not in ("build", "serve") or set(args[1:]) - {"--strict"}:
-        _refuse("mkdocs is documented with `build --strict` and `serve` only")
+def _shell(command: str) -> None:
+    done = subprocess.run(["bash", "-n", "-c", command], capture_output=True, text=True)
+    if done.returncode:
+        _refuse(done.stderr.strip())
 
 
 def _wandb(args: list[str]) -> None:

@@ -45,13 +45,13 @@ class SmallProject:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        shutil.copytree(ROOT / "sweeps", folder / "sweeps")
+        self.folder, self._cache, self._files = folder / "project", folder / "cache", folder / "files"
+        shutil.copytree(ROOT / "sweeps", self._files / "sweeps")
         for file in sorted(ROOT.glob("experiments/*/*.yaml")):
-            copy = folder / file.relative_to(ROOT)
+            copy = self._files / file.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_text(yaml.safe_dump(small(yaml.safe_load(file.read_text()))))
-        self._own = {path.name for path in folder.iterdir()}
+        self._cache.mkdir()
         self._processes = multiprocessing.get_context("forkserver")
         self._processes.set_forkserver_preload([*IMPORTED, __name__])
 
@@ -61,9 +61,8 @@ class SmallProject:
         Raises:
             AssertionError: a command fails; with the end of its output.
         """
-        for path in self.folder.iterdir():
-            if path.name not in self._own and path.name != ".cache":
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(self.folder, ignore_errors=True)  # no page uses what another has left
+        shutil.copytree(self._files, self.folder)
         said = []
         for block in blocks:
             if block.title:
@@ -80,10 +79,11 @@ class SmallProject:
             lines = [line for line in dry_run(args) if line.startswith(".venv/bin/litcv ")]
             assert lines, f"{place}: `{command}` runs no litcv"
             return "\n".join(self._run(line.removeprefix(".venv/bin/"), place) for line in lines)
+        path = []
         if program == "python" and args[:2] == ["-m", "lit_cv"]:
-            program, args = "litcv", args[2:]
+            program, args, path = "litcv", args[2:], [str(self.folder)]
         if program == "litcv":
-            code, output = self._litcv([self._with_runs(arg) for arg in args], environment)
+            code, output = self._litcv([self._with_runs(arg) for arg in args], environment, path)
         else:
             done = subprocess.run(
                 ["bash", "-c", command], cwd=self.folder, capture_output=True, text=True, timeout=SECONDS
@@ -101,11 +101,10 @@ class SmallProject:
         assert runs, f"{named[0]}: no earlier command of the page has made a run of this group"
         return arg.replace(named[0], f"runs/{named[1]}/{runs[-1].parent.name}")
 
-    def _litcv(self, args: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
-        log = self.folder / ".cache" / "log.txt"
-        log.parent.mkdir(exist_ok=True)
-        environment = {"WANDB_MODE": "disabled", "LITCV_CACHE": str(log.parent), **environment}
-        process = self._processes.Process(target=_command, args=(list(args), environment, self.folder, log))
+    def _litcv(self, args: list[str], environment: Mapping[str, str], path: list[str]) -> tuple[int, str]:
+        log = self._cache / "log.txt"
+        environment = {"WANDB_MODE": "disabled", "LITCV_CACHE": str(self._cache), **environment}
+        process = self._processes.Process(target=_command, args=(args, environment, path, self.folder, log))
         process.start()
         process.join(SECONDS)
         if process.exitcode is None:
@@ -114,10 +113,19 @@ class SmallProject:
         return process.exitcode, log.read_text()
 
 
-def _command(args: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> None:
-    """Be the process `litcv ARGS`, with its output in a file."""
+def _command(args: list[str], environment: Mapping[str, str], path: list[str], folder: Path, log: Path) -> None:
+    """Be the process `litcv ARGS` in a folder, with its output in a file.
+
+    Args:
+        args: of `litcv`.
+        environment: variables that are set.
+        path: in front of `sys.path`: of `python -m lit_cv`, the current folder.
+        folder: the current folder.
+        log: the file.
+    """
     os.chdir(folder)
     os.environ.update(environment)
+    sys.path[:0] = path
     with log.open("w") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
