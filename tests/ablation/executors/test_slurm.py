@@ -219,7 +219,7 @@ def test_runs_on_two_nodes_outlive_preemption_and_requeue_bit_by_bit(
     assert untouched.wait(timeout=PATIENCE) == 0
     wait_for(lambda: count(training, capsys, "finished") == 2, "both results")
     assert not (cancelled / "result.json").exists()
-    assert "which is saved; back into the queue" in (preempted / "log.txt").read_text()
+    assert "which is saved; back in the queue" in (preempted / "log.txt").read_text()
     assert re.search("litcv: error: stopped (at|by)", (requeued / "log.txt").read_text())
 
     (here,) = (folders[0].parents[1] / "here").iterdir()
