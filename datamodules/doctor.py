@@ -30,7 +30,7 @@ class Examination(NamedTuple):
 def examine(data: DataModule[Any]) -> Examination:
     """Read the annotations of all splits past their defects and decode every image.
 
-    Two images are the same picture if their pixels are; a copy that was compressed anew is not recognised.
+    Two images are the same picture if their pixels are; a copy that was compressed anew is not recognized.
 
     Args:
         data: Fetched, but not prepared.

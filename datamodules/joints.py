@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-HIDDEN, VISIBLE = 1, 2  # flags of labelled joints; 0 is not labelled
+HIDDEN, VISIBLE = 1, 2  # flags of labeled joints; 0 is not labeled
 
 
 @dataclass(frozen=True)

@@ -138,8 +138,8 @@ class MaskAugmentation(_Chain):
         return data["image"], np.ascontiguousarray(data["mask"])
 
 
-class ColourAugmentation(_Chain):
-    """A chain of albumentations transforms that change colours only; boxes stay where they are."""
+class ColorAugmentation(_Chain):
+    """A chain of albumentations transforms that change colors only; boxes stay where they are."""
 
     def __call__(self, image: Image, seed: int) -> Image:
         """Augment an image, uint8 (H, W, 3), with the random stream that ``seed``, in [0, 2**32), starts."""
@@ -194,8 +194,8 @@ def make_mask_augmentation(choice: MaskPreset | Sequence[A.BasicTransform]) -> M
     return MaskAugmentation(choice)
 
 
-def make_colour_augmentation(choice: Literal["none"] | Sequence[A.BasicTransform]) -> ColourAugmentation | None:
-    """The augmentation of images with phrases: of a list of colour transforms; None for none.
+def make_color_augmentation(choice: Literal["none"] | Sequence[A.BasicTransform]) -> ColorAugmentation | None:
+    """The augmentation of images with phrases: of a list of color transforms; None for none.
 
     Raises:
         UserError: If it is a preset, or a transform moves pixels: phrases say "left of" and "behind".
@@ -203,11 +203,11 @@ def make_colour_augmentation(choice: Literal["none"] | Sequence[A.BasicTransform
     if choice == "none":
         return None
     if isinstance(choice, str):
-        raise UserError(f"augmentation={choice!r} is not for phrases: choose none or a list of colour transforms.")
+        raise UserError(f"augmentation={choice!r} is not for phrases: choose none or a list of color transforms.")
     for transform in choice:
         if not isinstance(transform, A.ImageOnlyTransform):
             raise UserError(
                 f"augmentation has {type(transform).__name__}, which may move pixels, so that phrases such as 'left' "
                 "would be wrong: take it out."
             )
-    return ColourAugmentation(choice)
+    return ColorAugmentation(choice)

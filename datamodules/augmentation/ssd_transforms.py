@@ -17,10 +17,10 @@ class PhotometricDistortion(A.ImageOnlyTransform):  # type: ignore[misc]
     Contrast comes before or after the step in HSV space. All steps are 256-entry tables on uint8.
 
     Args:
-        brightness: Largest shift, in grey levels of 255.
+        brightness: Largest shift, in gray levels of 255.
         contrast: Factors are drawn from [1 - contrast, 1 + contrast].
         saturation: Factors are drawn from [1 - saturation, 1 + saturation].
-        hue: Largest turn of the colour circle, in degrees.
+        hue: Largest turn of the color circle, in degrees.
         p: Probability of the whole.
     """
 
@@ -53,15 +53,15 @@ class PhotometricDistortion(A.ImageOnlyTransform):  # type: ignore[misc]
         **params: Any,
     ) -> Image:
         """Distort an RGB image, uint8 (H, W, 3)."""
-        grey = np.arange(256, dtype=np.float32)
-        colours = saturation != 1 or turn != 0
-        first, last = (1.0, contrast) if contrast_last and colours else (contrast, 1.0)
-        img = _look_up(img, (grey + shift) * first)
-        if colours:
-            table = np.stack([np.round(grey + turn) % 180, np.clip(grey * saturation, 0, 255), grey], axis=-1)
+        gray = np.arange(256, dtype=np.float32)
+        colors = saturation != 1 or turn != 0
+        first, last = (1.0, contrast) if contrast_last and colors else (contrast, 1.0)
+        img = _look_up(img, (gray + shift) * first)
+        if colors:
+            table = np.stack([np.round(gray + turn) % 180, np.clip(gray * saturation, 0, 255), gray], axis=-1)
             hsv = cv2.LUT(cv2.cvtColor(img, cv2.COLOR_RGB2HSV), table.astype(np.uint8)[None])
             img = np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), dtype=np.uint8)
-        return _look_up(img, grey * last)
+        return _look_up(img, gray * last)
 
 
 def _look_up(image: Image, table: NDArray[np.float32]) -> Image:
@@ -78,7 +78,7 @@ class ZoomOut(A.DualTransform):  # type: ignore[misc]
 
     Args:
         largest: Largest side of the canvas over that of the image, at least 1.
-        fill: Colour of the canvas, RGB; default: the mean of ImageNet as in Liu's code.
+        fill: Color of the canvas, RGB; default: the mean of ImageNet as in Liu's code.
         p: Probability of the whole.
     """
 
@@ -131,7 +131,7 @@ class IoUCrop(A.DualTransform):  # type: ignore[misc]
 
     One of these is drawn, each with equal probability, and drawn again if no trial satisfies it: the whole image; a
     patch whose best IoU with an object is at least 0.1, 0.3, 0.5, 0.7 or 0.9; any patch. A patch measures 0.3 to 1 of
-    each side with an aspect ratio between 1/2 and 2, and holds the centre of at least one object. Objects whose centre
+    each side with an aspect ratio between 1/2 and 2, and holds the center of at least one object. Objects whose center
     lies outside are dropped, the others clipped. An image without objects stays whole.
 
     Args:
@@ -171,14 +171,14 @@ class IoUCrop(A.DualTransform):  # type: ignore[misc]
     def apply_to_bboxes(
         self, bboxes: NDArray[np.float32], patch: tuple[int, int, int, int], **params: Any
     ) -> NDArray[np.float32]:
-        """Keep the boxes (relative coordinates, further columns behind) whose centre lies in the patch."""
+        """Keep the boxes (relative coordinates, further columns behind) whose center lies in the patch."""
         height, width = params["shape"][:2]
         x1, y1, x2, y2 = patch
         boxes = bboxes.copy()
         boxes[:, 0:4:2] = (boxes[:, 0:4:2] * width - x1) / (x2 - x1)
         boxes[:, 1:4:2] = (boxes[:, 1:4:2] * height - y1) / (y2 - y1)
-        centre = (boxes[:, :2] + boxes[:, 2:4]) / 2
-        boxes = boxes[((centre > 0) & (centre < 1)).all(axis=1)]
+        center = (boxes[:, :2] + boxes[:, 2:4]) / 2
+        boxes = boxes[((center > 0) & (center < 1)).all(axis=1)]
         boxes[:, :4] = boxes[:, :4].clip(0, 1)
         return boxes
 
@@ -199,7 +199,7 @@ def _judge(patches: NDArray[np.float64], boxes: NDArray[np.float64]) -> tuple[ND
     """Judge patches (T, 4) against boxes (N, 4), N >= 1, all xyxy in pixels.
 
     Returns:
-        Whether a patch has an allowed aspect ratio and holds the centre of a box, bool (T,); and its best IoU with a
+        Whether a patch has an allowed aspect ratio and holds the center of a box, bool (T,); and its best IoU with a
         box, float64 (T,).
     """
     sides = patches[:, 2:] - patches[:, :2]
@@ -207,7 +207,7 @@ def _judge(patches: NDArray[np.float64], boxes: NDArray[np.float64]) -> tuple[ND
     lower = np.maximum(patches[:, None, :2], boxes[:, :2])
     inter = (upper - lower).clip(0).prod(axis=2)
     union = sides.prod(axis=1)[:, None] + (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) - inter
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    inside = np.all((centre > patches[:, None, :2]) & (centre < patches[:, None, 2:]), axis=2)
+    center = (boxes[:, :2] + boxes[:, 2:]) / 2
+    inside = np.all((center > patches[:, None, :2]) & (center < patches[:, None, 2:]), axis=2)
     shaped = (sides[:, 0] <= 2 * sides[:, 1]) & (sides[:, 1] <= 2 * sides[:, 0])
     return shaped & inside.any(axis=1), (inter / union).max(axis=1)

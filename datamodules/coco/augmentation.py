@@ -21,7 +21,7 @@ def augment_instances(
         augmentation: The transforms.
         image: uint8 (H, W, 3).
         objects: With ``boxes``, see :meth:`PackedBoxes.objects`; perhaps ``masks`` uint8 (N, H, W), perhaps
-            ``keypoints`` float32 (N, K, 3), (0, 0) the centre of the first pixel.
+            ``keypoints`` float32 (N, K, 3), (0, 0) the center of the first pixel.
         mirrored: int64 (K,), for each joint the one whose place it takes in a mirrored image.
         seed: Seed of this sample's random stream, in [0, 2**32).
 
@@ -71,6 +71,6 @@ def _joints(
     right, down = places[-2:] - places[-3]
     moved_joints = np.concatenate([places[:-3].reshape(*joints.shape[:2], 2), joints[..., 2:]], axis=2)
     xy = moved_joints[..., :2]
-    labelled = ((xy >= -0.5) & (xy <= (width - 0.5, height - 0.5))).all(axis=2) & (joints[..., 2] > 0)
-    moved_joints[~labelled] = 0
+    labeled = ((xy >= -0.5) & (xy <= (width - 0.5, height - 0.5))).all(axis=2) & (joints[..., 2] > 0)
+    moved_joints[~labeled] = 0
     return moved_joints[:, mirrored] if right[0] * down[1] - right[1] * down[0] < 0 else moved_joints

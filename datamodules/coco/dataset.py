@@ -23,7 +23,7 @@ class InstanceDataset(DetectionDataset):
 
     With masks it has ``mask_runs`` int64 (R,), ``mask_lengths`` int64 (N,) and ``mask_size`` int64 (2,), height and
     width, see :class:`MaskRuns`; with joints ``keypoints`` float32 (N, K, 3): x and y in pixels, (0, 0) the corner of
-    the image as for boxes, and the flag 0 not labelled (and x = y = 0), 1 labelled but hidden, 2 labelled and visible.
+    the image as for boxes, and the flag 0 not labeled (and x = y = 0), 1 labeled but hidden, 2 labeled and visible.
 
     COCO's joints are numbers of pixels, 0 to W - 1; its boxes and masks reach from edge to edge, 0 to W. Keypoint heads
     look for the cell of a joint in its box, which is right if both count from the same corner. Without half a pixel

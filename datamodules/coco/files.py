@@ -80,7 +80,7 @@ class Annotations(NamedTuple):
         crowds: int64 (M,), 1 for a region with many objects that nobody told apart; -1, which means 0, without a flag.
         joints: float64 (J,), x, y and flag of all joints in turn; empty unless they were asked for.
         joint_counts: int64 (M,), numbers that each annotation takes of ``joints``; likewise.
-        labelled: int64 (M,), the number of labelled joints as written, -1 where it is not; likewise.
+        labeled: int64 (M,), the number of labeled joints as written, -1 where it is not; likewise.
     """
 
     ids: NDArray[np.int64]
@@ -91,7 +91,7 @@ class Annotations(NamedTuple):
     crowds: NDArray[np.int64]
     joints: NDArray[np.float64]
     joint_counts: NDArray[np.int64]
-    labelled: NDArray[np.int64]
+    labeled: NDArray[np.int64]
 
 
 class File(NamedTuple):
@@ -234,7 +234,7 @@ def _segmentations(records: list[dict[str, Any]]) -> Segmentations:
     polygons = [mask if isinstance(mask, list) else [] for mask in written]
     kept = [[polygon for polygon in mask if len(polygon) >= 6 and len(polygon) % 2 == 0] for mask in polygons]
     points = np.fromiter(chain.from_iterable(chain.from_iterable(kept)), dtype=np.float64)
-    if not (np.abs(points) < 1e5).all():  # rasterising takes time and memory in proportion
+    if not (np.abs(points) < 1e5).all():  # rasterizing takes time and memory in proportion
         raise ValueError("its polygon reaches beyond 100,000 pixels")
     runs = [_runs(mask) if isinstance(mask, dict) else _NO_RUNS for mask in written]
     sizes = [mask["size"][::-1] if isinstance(mask, dict) else (-1, -1) for mask in written]

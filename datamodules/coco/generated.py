@@ -31,7 +31,7 @@ _LIMBS = (
 )  # fmt: skip
 _BODY = (13, 12, 14, 11, 15, 10, 3, 2, 4, 1, 5, 0)  # the joints from the shoulders on, as numbers of MPII's
 _VERSION = 1  # raise it when the same settings give other scenes
-_EMPTY_EACH, _RLE_EACH, _CROWD, _UNLABELLED = 16, 8, 0.2, 0.1
+_EMPTY_EACH, _RLE_EACH, _CROWD, _UNLABELED = 16, 8, 0.2, 0.1
 _FINE = 4  # outlines are followed on so many times more pixels each way
 
 
@@ -48,7 +48,7 @@ def write_coco(root: Path | str, settings: Shapes = Shapes()) -> Path:  # noqa: 
 
     Scenes of shapes and of stick figures take turns; every sixteenth image is empty. Masks are polygons, every eighth
     an uncompressed RLE. In some scenes all shapes of one class are one crowd. ``person_keypoints`` lists the images
-    with people alone; one person of ten has no labelled joint. It is written under a temporary name and renamed, so a
+    with people alone; one person of ten has no labeled joint. It is written under a temporary name and renamed, so a
     broken run leaves no half data set.
 
     Args:
@@ -130,7 +130,7 @@ def _people(rng: np.random.Generator, number: int, size: int) -> _Annotated:
     scene = draw_figures(rng, size, largest_group=2)
     annotations = []
     for place, person in enumerate(scene.people, start=1):
-        joints = _joints(person, size) * (rng.random() >= _UNLABELLED)
+        joints = _joints(person, size) * (rng.random() >= _UNLABELED)
         if (scene.owner == place).any():
             person_only = {"keypoints": joints.ravel().tolist(), "num_keypoints": int((joints[:, 2] > 0).sum())}
             as_runs = (number + place) % _RLE_EACH == 0
@@ -166,7 +166,7 @@ def _outlines(mask: NDArray[np.bool_]) -> list[list[float]]:
 
 
 def _joints(person: Person, size: int) -> NDArray[np.int64]:
-    """COCO's joints, int64 (17, 3): x, y and flag; zeros where not labelled."""
+    """COCO's joints, int64 (17, 3): x, y and flag; zeros where not labeled."""
     neck, top = person.joints[[8, 9]]
     middle, up = (neck + top) / 2, (top - neck) / 2
     left = np.array([-up[1], up[0]])
@@ -178,5 +178,5 @@ def _joints(person: Person, size: int) -> NDArray[np.int64]:
     seen = np.array([2 * facing] * 3 + [2, 2])
     places = np.round(np.concatenate([head, person.joints[list(_BODY)]])).astype(np.int64)
     flags = np.concatenate([seen, person.flags[list(_BODY)]])
-    labelled = ((places >= 0) & (places < size)).all(axis=1) & (flags > 0)
-    return np.where(labelled[:, None], np.concatenate([places, flags[:, None]], axis=1), 0)
+    labeled = ((places >= 0) & (places < size)).all(axis=1) & (flags > 0)
+    return np.where(labeled[:, None], np.concatenate([places, flags[:, None]], axis=1), 0)

@@ -24,8 +24,8 @@ class PackedCOCO(PackedBoxes):
         runs: uint32 (R,), of masks that are annotated as such; column by column, as COCO counts them.
         polygons: int64 (M, 2), first and last + 1 of each object's polygons; (0, 2) without masks.
         spans: int64 (M, 2), first and last + 1 of each object's runs; no polygons where there are any; likewise.
-        joints: float32 (M, K, 3), x and y in pixels, (0, 0) the centre of the first one, and the flag: 0 not labelled
-            (and x = y = 0), 1 labelled but hidden, 2 labelled and visible; (0, 0, 3) without joints.
+        joints: float32 (M, K, 3), x and y in pixels, (0, 0) the center of the first one, and the flag: 0 not labeled
+            (and x = y = 0), 1 labeled but hidden, 2 labeled and visible; (0, 0, 3) without joints.
         joint_names: bytes (K,), UTF-8.
         limbs: int64 (L, 2), joints that a line connects in pictures, from 0.
         counts: Numbers of images, of those without an object, of boxes, crowds, and boxes that were clipped or dropped

@@ -14,7 +14,7 @@ _PNG_START, _PNG_END = b"\x89PNG", b"IEND\xaeB`\x82"
 
 
 def read_image(path: Path, upright: bool = False) -> NDArray[np.uint8]:
-    """Decode an image file; grey and CMYK images become RGB.
+    """Decode an image file; gray and CMYK images become RGB.
 
     Args:
         path: The file: JPEG, PNG or anything else that OpenCV reads.
@@ -25,7 +25,7 @@ def read_image(path: Path, upright: bool = False) -> NDArray[np.uint8]:
         uint8 (H, W, 3), RGB.
 
     Raises:
-        UserError: If the file is missing, is no image or is truncated (OpenCV itself fills the rest with grey).
+        UserError: If the file is missing, is no image or is truncated (OpenCV itself fills the rest with gray).
     """
     try:
         data = path.read_bytes()

@@ -98,7 +98,7 @@ class TrainBatches(Sampler[list[Key]]):
 class EvalBatches(Sampler[list[Key]]):
     """Batches in order: rank r of W takes batches r, r + W, r + 2W, ...; nothing is padded, repeated or dropped.
 
-    The batches are the same for any number of ranks, and so is what depends on an image's neighbours in its batch: the
+    The batches are the same for any number of ranks, and so is what depends on an image's neighbors in its batch: the
     margin that it is padded with, and losses. A rank without any gets an empty one, as all ranks must take part.
 
     Args:

@@ -14,7 +14,7 @@ class Crop(NamedTuple):
     """How a crop is cut out of its image.
 
     Attributes:
-        matrix: float64 (2, 3), maps (x, y, 1) in the image to (x, y) in the crop, (0, 0) the centre of the first pixel.
+        matrix: float64 (2, 3), maps (x, y, 1) in the image to (x, y) in the crop, (0, 0) the center of the first pixel.
         scale: Pixels of the crop for each pixel of the image.
         mirrored: Whether left and right change places.
     """
@@ -66,7 +66,7 @@ def crop_of(center: NDArray[np.floating], side: float, size: int, angle: float =
     """The crop of a square.
 
     Args:
-        center: (2,), centre of the square in pixels of the image, (0, 0) the centre of the first pixel.
+        center: (2,), center of the square in pixels of the image, (0, 0) the center of the first pixel.
         side: Side of the square in pixels of the image, > 0.
         size: Side of the crop in pixels.
         angle: The content is turned by this, in degrees, counter-clockwise as seen.
@@ -77,6 +77,6 @@ def crop_of(center: NDArray[np.floating], side: float, size: int, angle: float =
     linear = scale * np.array([[cosine, sine], [-sine, cosine]])
     if mirrored:
         linear[0] *= -1
-    # The centre of the square comes to that of the crop, which mirroring leaves where it is.
+    # The center of the square comes to that of the crop, which mirroring leaves where it is.
     offset = (size - 1) / 2 - linear @ np.asarray(center, dtype=np.float64)
     return Crop(np.column_stack([linear, offset]), scale, mirrored)

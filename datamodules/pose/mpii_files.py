@@ -29,9 +29,9 @@ class Annotations(NamedTuple):
     Attributes:
         names: File name of each one's image.
         videos: int64 (N,), number of the video that the image is from, -1 where unknown.
-        joints: float64 (N, 16, 3): x and y in pixels, (0, 0) the centre of the first one, and the flag: 0 not labelled,
-            1 labelled but hidden, 2 labelled and visible.
-        positions: float64 (N, 2), the rough centre in the same pixels, NaN where unknown.
+        joints: float64 (N, 16, 3): x and y in pixels, (0, 0) the center of the first one, and the flag: 0 not labeled,
+            1 labeled but hidden, 2 labeled and visible.
+        positions: float64 (N, 2), the rough center in the same pixels, NaN where unknown.
         scales: float64 (N,), height over 200 pixels, NaN where unknown.
         head_sizes: float64 (N,), in pixels, NaN where the head box is missing or has no area; None: no boxes at all.
     """
@@ -169,7 +169,7 @@ def read_json(path: Path) -> Annotations:
     """Read a list of records with ``image``, ``center``, ``scale``, 16 ``joints`` and ``joints_vis``.
 
     This is the form that the code of most papers since 2016 uses, a record for each person. A joint at (-1, -1) is not
-    labelled; one elsewhere with ``joints_vis`` 0 is hidden. Coordinates count pixels from 1. There are no head boxes
+    labeled; one elsewhere with ``joints_vis`` 0 is hidden. Coordinates count pixels from 1. There are no head boxes
     and no videos.
 
     Raises:

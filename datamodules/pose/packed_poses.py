@@ -12,7 +12,7 @@ from datamodules.joints import Skeleton, inside_image
 from datamodules.loading.packed import Content, Packed
 from lit_cv.errors import UserError
 
-BOX_MARGIN = 1.25  # from the longer side of the labelled joints' box to that of the crop, for hands, feet and hair
+BOX_MARGIN = 1.25  # from the longer side of the labeled joints' box to that of the crop, for hands, feet and hair
 
 
 class People(NamedTuple):
@@ -20,11 +20,11 @@ class People(NamedTuple):
 
     Attributes:
         names: Path of each one's image relative to the root.
-        joints: float64 (N, K, 3): x and y in pixels, (0, 0) the centre of the first one, and the flag: 0 not labelled,
-            1 labelled but hidden, 2 labelled and visible. Labelled joints may be NaN or lie outside the image.
-        centers: float64 (N, 2), centre of the crop in the same pixels. None: that of the labelled joints' box.
+        joints: float64 (N, K, 3): x and y in pixels, (0, 0) the center of the first one, and the flag: 0 not labeled,
+            1 labeled but hidden, 2 labeled and visible. Labeled joints may be NaN or lie outside the image.
+        centers: float64 (N, 2), center of the crop in the same pixels. None: that of the labeled joints' box.
         sides: float64 (N,), side of the square crop in pixels; NaN where unknown. None: ``BOX_MARGIN`` times the longer
-            side of the labelled joints' box.
+            side of the labeled joints' box.
         head_sizes: float64 (N,), in pixels, NaN where unknown. None: the distance of the skeleton's ``head`` joints.
     """
 
@@ -41,13 +41,13 @@ class PackedPoses(Packed):
     Attributes:
         names: bytes (N,), path of each one's image relative to the root, UTF-8.
         sizes: int32 (N, 2), width and height of the image.
-        joints: float32 (N, K, 3), x and y in pixels inside the image (zeros where not labelled) and the flag 0, 1 or 2.
-        centers: float32 (N, 2), centre of the crop.
+        joints: float32 (N, K, 3), x and y in pixels inside the image (zeros where not labeled) and the flag 0, 1 or 2.
+        centers: float32 (N, 2), center of the crop.
         sides: float32 (N,), side of the square crop in pixels, > 0.
         head_sizes: float32 (N,), in pixels, NaN where unknown.
         torso_sizes: float32 (N,), in pixels, NaN where unknown.
-        counts: Numbers of images, people and labelled joints; of joints that were dropped (NaN or outside the image);
-            of people that were dropped (no labelled joint, no centre, or a crop without area); of people whose head
+        counts: Numbers of images, people and labeled joints; of joints that were dropped (NaN or outside the image);
+            of people that were dropped (no labeled joint, no center, or a crop without area); of people whose head
             or torso has no size.
     """
 
@@ -80,14 +80,14 @@ def pack_people(root: Path, people: People, skeleton: Skeleton, source: Path) ->
     """
     sizes = _image_sizes(root, people.names, source)
     joints, joints_dropped = _usable_joints(people.joints, sizes)
-    labelled = joints[..., 2] > 0
+    labeled = joints[..., 2] > 0
     centers, sides = _squares(joints)
     centers = centers if people.centers is None else people.centers
     sides = sides if people.sides is None else people.sides
     with np.errstate(invalid="ignore"):
-        kept = np.flatnonzero(labelled.any(axis=1) & np.isfinite(centers).all(axis=1) & (sides > 0) & (sides < 1e6))
+        kept = np.flatnonzero(labeled.any(axis=1) & np.isfinite(centers).all(axis=1) & (sides > 0) & (sides < 1e6))
     if not len(kept):
-        raise UserError(f"{source} has nobody with a labelled joint in this split: mend the file or change the split.")
+        raise UserError(f"{source} has nobody with a labeled joint in this split: mend the file or change the split.")
     heads = _distances(joints, skeleton.head) if people.head_sizes is None else people.head_sizes
     torsos = _distances(joints, skeleton.torso)
     names = np.array([people.names[index].encode() for index in kept], dtype=np.bytes_)
@@ -103,7 +103,7 @@ def pack_people(root: Path, people: People, skeleton: Skeleton, source: Path) ->
     counts = {
         "images": len(np.unique(names)),
         "people": len(kept),
-        "joints": int(labelled[kept].sum()),
+        "joints": int(labeled[kept].sum()),
         "joints_dropped": joints_dropped,
         "people_dropped": len(people.names) - len(kept),
         "people_without_head": int(np.isnan(heads[kept]).sum()),
@@ -130,22 +130,22 @@ def _image_sizes(root: Path, names: list[str], source: Path) -> NDArray[np.int32
 def _usable_joints(joints: NDArray[np.float64], sizes: NDArray[np.int32]) -> tuple[NDArray[np.float64], int]:
     """Take the label off joints that are NaN or outside the image, zero all without one; and how many lost theirs."""
     inside = inside_image(joints, sizes)
-    labelled = joints[..., 2] > 0
-    usable = np.where((inside & labelled)[..., None], joints, 0.0)
-    return usable, int((labelled & ~inside).sum())
+    labeled = joints[..., 2] > 0
+    usable = np.where((inside & labeled)[..., None], joints, 0.0)
+    return usable, int((labeled & ~inside).sum())
 
 
 def _squares(joints: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Centre (N, 2) and side (N,) of the square around each one's labelled joints, with its margin."""
-    labelled = joints[..., 2:] > 0
-    lower = np.where(labelled, joints[..., :2], np.inf).min(axis=1)
-    upper = np.where(labelled, joints[..., :2], -np.inf).max(axis=1)
+    """Center (N, 2) and side (N,) of the square around each one's labeled joints, with its margin."""
+    labeled = joints[..., 2:] > 0
+    lower = np.where(labeled, joints[..., :2], np.inf).min(axis=1)
+    upper = np.where(labeled, joints[..., :2], -np.inf).max(axis=1)
     with np.errstate(invalid="ignore"):  # nobody's box is inf - inf
         return (lower + upper) / 2, BOX_MARGIN * (upper - lower).max(axis=1)
 
 
 def _distances(joints: NDArray[np.float64], ends: tuple[int, int]) -> NDArray[np.float64]:
-    """Distance of two joints, (N,); NaN where one is not labelled or both are one point."""
+    """Distance of two joints, (N,); NaN where one is not labeled or both are one point."""
     first, second = joints[:, ends[0]], joints[:, ends[1]]
     length = np.hypot(*(first - second)[:, :2].T)
     distances: NDArray[np.float64] = np.where((first[:, 2] > 0) & (second[:, 2] > 0) & (length > 0), length, np.nan)

@@ -90,7 +90,7 @@ class PackedRegions(Packed):
         return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
 
     def phrases(self, regions: NDArray[np.int64]) -> list[str]:
-        """The normalised text of regions, all words as they are, known or not."""
+        """The normalized text of regions, all words as they are, known or not."""
         ends = zip(self.word_offsets[regions].tolist(), self.word_offsets[regions + 1].tolist(), strict=True)
         return [" ".join([self._lexicon[word] for word in self.words[start:end].tolist()]) for start, end in ends]
 

@@ -105,7 +105,7 @@ def read_mask(path: Path, num_classes: int) -> Mask:
 
 
 def _read_png(path: Path) -> Mask:
-    """The palette indices of a PNG, uint8 (H, W); its colours are looked at by nobody."""
+    """The palette indices of a PNG, uint8 (H, W); its colors are looked at by nobody."""
     data = _bytes_of(path)
     try:
         with Image.open(BytesIO(data)) as image:
@@ -114,7 +114,7 @@ def _read_png(path: Path) -> Mask:
         raise UserError(f"{path} is not a readable mask ({error}): restore the file.") from None
     if mode not in ("P", "L"):
         raise UserError(
-            f"{path} has colours (mode {mode}) instead of class indices: use the original palette PNG, or convert it."
+            f"{path} has colors (mode {mode}) instead of class indices: use the original palette PNG, or convert it."
         )
     return indices
 

@@ -54,7 +54,7 @@ def test_every_defect_of_an_annotation_is_named(tmp_path: Path) -> None:
         record(17, num_keypoints=3),
         record(18, keypoints=[6, 7, 3, 8, 9, 1, 0, 0, 0]),
         {**record(19), "area": "large"},
-        record(20, keypoints=[6, 7, 0, 99, 99, 0, 0, 0, 0]),  # coordinates of what is not labelled mean nothing
+        record(20, keypoints=[6, 7, 0, 99, 99, 0, 0, 0, 0]),  # coordinates of what is not labeled mean nothing
     ]
     file = write(tmp_path, annotations)
     defects = found(COCOKeypointDataModule, tmp_path, masks=True)
@@ -74,7 +74,7 @@ def test_every_defect_of_an_annotation_is_named(tmp_path: Path) -> None:
         "object without mask": "annotation 13 ",
         "polygon outside the image": "annotation 14 ",
         "keypoints of another count": "annotation 15 (dog) of image 1 has 3 keypoint numbers, but its category has 3",
-        "keypoint outside the image": "annotation 16 (dog) of image 1 has labelled joints outside its image (left_eye)",
+        "keypoint outside the image": "annotation 16 (dog) of image 1 has labeled joints outside its image (left_eye)",
         "num_keypoints disagrees": "annotation 17 (dog) of image 1 says num_keypoints 3 and labels 2 joints",
         "unusable keypoint": "annotation 18 (dog) of image 1 has a joint that is not finite or whose flag is not 0, 1 "
         "or 2 (nose)",

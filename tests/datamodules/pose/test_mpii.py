@@ -220,7 +220,7 @@ def test_the_real_subset_loads(real_data: Path, tmp_path: Path) -> None:
     )
 
 
-def test_hidden_joints_of_the_json_form_stay_labelled(real_data: Path, tmp_path: Path) -> None:
+def test_hidden_joints_of_the_json_form_stay_labeled(real_data: Path, tmp_path: Path) -> None:
     def hide(records: Any) -> Any:
         records[0]["joints_vis"][1] = 0
         return records
@@ -235,7 +235,7 @@ def test_hidden_joints_of_the_json_form_stay_labelled(real_data: Path, tmp_path:
         (lambda records: [{**records[0], "joints": records[0]["joints"][:14]}], "not of MPII's JSON form"),
         (lambda records: [{key: value for key, value in records[0].items() if key != "scale"}], "KeyError: 'scale'"),
         (lambda records: {"annotations": records}, "not of MPII's JSON form"),
-        (lambda records: [{**record, "joints": [[-1, -1]] * 16} for record in records], "nobody with a labelled joint"),
+        (lambda records: [{**record, "joints": [[-1, -1]] * 16} for record in records], "nobody with a labeled joint"),
     ],
 )
 def test_bad_json_is_refused(
