@@ -33,7 +33,7 @@ def pack_files(root: Path, sources: Sequence[COCOSet], masks: bool, keypoints: b
         The arrays of ``PackedCOCO``.
 
     Raises:
-        UserError: Naming the file and what is wrong with it.
+        UserError: If a file is unusable; the message names the file and the problem.
     """
     parts, facts = [], None
     for source in sources:

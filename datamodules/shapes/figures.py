@@ -1,4 +1,4 @@
-"""Generated stick figures in the official layouts of MPII and LSPET, for tests and the quick start."""
+"""Generated stick figures, for tests and the quick start."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_UNLABELED = 0.03  # share of the joints that nobody labeled
+_UNLABELED = 0.03  # share of the joints without a label
 _RIGHT_ARM, _RIGHT_LEG, _LEFT_ARM, _LEFT_LEG = (235, 60, 50), (245, 165, 40), (50, 80, 235), (40, 205, 230)
 _TRUNK, _FACE, _HAIR = (240, 240, 240), (250, 205, 165), (95, 55, 25)
 # Drawn in this order, by MPII's numbers: trunk, legs, arms.
@@ -61,10 +61,10 @@ def draw_figures(rng: np.random.Generator, size: int, largest_group: int) -> Fig
 
 
 def _pose(rng: np.random.Generator, facing: bool) -> NDArray[np.float64]:
-    """The joints of a person of height 1 around the middle of the trunk: float64 (16, 2)."""
+    """Return the joints of a person of height 1 around the middle of the trunk: float64 (16, 2)."""
     lean = rng.normal(0, 0.15)
     up = np.array([np.sin(lean), -np.cos(lean)])
-    right = np.array([up[1], -up[0]]) * (1 if facing else -1)  # on our left, unless we see the back
+    right = np.array([up[1], -up[0]]) * (1 if facing else -1)  # left in the image, unless the back is visible
     joints = np.zeros((16, 2))
     joints[6], joints[7], joints[8] = -0.14 * up, 0.16 * up, 0.20 * up
     nod = lean + rng.normal(0, 0.2)
@@ -82,7 +82,7 @@ def _pose(rng: np.random.Generator, facing: bool) -> NDArray[np.float64]:
 
 
 def _swung(down: NDArray[np.float64], outward: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
-    """The direction ``down``, turned by an angle towards ``outward``."""
+    """Return the direction ``down``, rotated by an angle toward ``outward``."""
     direction: NDArray[np.float64] = np.cos(angle) * down + np.sin(angle) * outward
     return direction
 
@@ -90,8 +90,8 @@ def _swung(down: NDArray[np.float64], outward: NDArray[np.float64], angle: float
 def _draw_figure(
     canvas: NDArray[np.uint8], joints: NDArray[np.float64], width: int, inks: Sequence[Sequence[float]]
 ) -> None:
-    """Draw the limbs, each in its ink, and the head in the last one."""
-    shift = 4  # OpenCV takes fixed-point coordinates with so many binary digits
+    """Draw each limb in its ink, and the head in the last ink."""
+    shift = 4  # binary digits of OpenCV's fixed-point coordinates
     fixed = np.round(joints * 2**shift).astype(int)
     for ((start, end), _), ink in zip(_LIMBS, inks[:-1], strict=True):
         cv2.line(canvas, fixed[start].tolist(), fixed[end].tolist(), ink, width, cv2.LINE_8, shift)
@@ -100,7 +100,7 @@ def _draw_figure(
 
 
 def _label(rng: np.random.Generator, joints: NDArray[np.float64], owner: NDArray[np.uint8], number: int) -> Person:
-    """What an annotator sees of figure ``number``."""
+    """Return the annotation of figure ``number``."""
     size = len(owner)
     x, y = np.round(joints).astype(int).T
     inside = (x >= 0) & (x < size) & (y >= 0) & (y < size)
@@ -112,7 +112,7 @@ def _label(rng: np.random.Generator, joints: NDArray[np.float64], owner: NDArray
 
 
 def _background(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
-    """Muted blocks and lines on a gradient: uint8 (size, size, 3)."""
+    """Return muted blocks and lines on a gradient: uint8 (size, size, 3)."""
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.mgrid[:size, :size] / size - 0.5
     ramp = (np.cos(angle) * x + np.sin(angle) * y + 0.7) / 1.4
@@ -130,7 +130,7 @@ def _background(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
 
 
 def _draw_block(image: NDArray[np.uint8], owner: NDArray[np.uint8], rng: np.random.Generator) -> None:
-    """Hide what is behind a block in the lower half."""
+    """Draw a block in the lower half that hides parts of the figures."""
     size = len(owner)
     start = (rng.uniform((0.1, 0.5), (0.8, 0.9)) * size).astype(int)
     end = start + (rng.uniform(0.08, 0.2, 2) * size).astype(int)

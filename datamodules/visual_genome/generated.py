@@ -31,8 +31,8 @@ COLORS = {
 }
 KINDS = ("circle", *OUTLINES)
 _PALETTE = np.array(list(COLORS.values()), dtype=np.float64)
-_APART = 0.12  # of the image's side: centers farther apart have a relation that can be seen
-_JITTER = 2  # pixels: nobody draws a box twice in the same place
+_APART = 0.12  # of the image's side: pairs with centers farther apart get a relation
+_JITTER = 2  # pixels: maximum difference of two boxes of the same object
 
 
 class _Thing(NamedTuple):
@@ -53,16 +53,16 @@ class _Thing(NamedTuple):
 def write_visual_genome(root: Path | str, settings: Shapes = Shapes()) -> Path:  # noqa: B008  (frozen)
     """Write images, ``image_data.json``, ``region_descriptions.json`` and splits, unless they are there already.
 
-    Each shape has two regions ("red circle", "circle, red") and each pair of shapes whose centers are apart has two
-    more, with the box around both ("red circle left of blue square", and the other way round). No word is in most
-    phrases, so METEOR gives little to a phrase that does not depend on the image. As in Visual Genome, boxes of the
-    same thing differ by some pixels and may reach over the edge, and phrases have capitals, full stops and trailing
-    blanks here and there. ``densecap_splits.json`` names the training and validation images. It is written under a
-    temporary name and renamed, so a broken run leaves no half data set.
+    Each shape has two regions ("red circle", "circle, red"). Each pair of shapes whose centers are apart has two more,
+    with the box around both ("red circle left of blue square", and the reverse). No word occurs in most phrases, so
+    METEOR gives a low score to a phrase that does not depend on the image. As in Visual Genome, boxes of the same
+    object differ by some pixels and may cross the edge, and some phrases have capitals, full stops and trailing blanks.
+    ``densecap_splits.json`` lists the training and validation images. The folder is written under a temporary name and
+    renamed, so an interrupted run leaves no incomplete data set.
 
     Args:
         root: The folder to write; missing, empty, or written before with the same settings.
-        settings: What to generate; same settings, same bytes.
+        settings: Settings of the scenes; same settings, same bytes.
 
     Returns:
         ``root``.
@@ -96,7 +96,7 @@ def _write(folder: Path, settings: Shapes) -> None:
 
 
 def _named_color(rng: np.random.Generator, behind: NDArray[np.float64]) -> NDArray[np.float64]:
-    """One of the palette, but none of the four colors that are nearest to the mean of the pixels behind."""
+    """Return a color of the palette that is none of the four nearest to the mean of the pixels behind."""
     order = np.argsort(np.linalg.norm(_PALETTE - behind.mean(axis=0), axis=1))
     color: NDArray[np.float64] = _PALETTE[order[int(rng.integers(4, len(order)))]]
     return color

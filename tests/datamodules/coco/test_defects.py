@@ -83,8 +83,8 @@ def test_every_defect_of_an_annotation_is_named(tmp_path: Path) -> None:
         assert told(defects, start) == [kind]
     assert told(defects, "the box (5, 5, 5, 15) of annotation 5") == ["box without area"]
     assert told(defects, "the box (50, 5, 60, 15) of annotation 6") == ["box without area"]
-    assert told(defects, "has the annotation 8 that is not of COCO's form ('area' is missing)") == ["unusable record"]
-    assert told(defects, "has the annotation 19 that is not of COCO's form") == ["unusable record"]
+    assert told(defects, "has the annotation 8 that is not in COCO's format ('area' is missing)") == ["unusable record"]
+    assert told(defects, "has the annotation 19 that is not in COCO's format") == ["unusable record"]
     assert len(defects) == len(expected) + 5
     boxes = found(COCODetectionDataModule, tmp_path)  # which look at neither masks nor joints
     assert Counter(defect.kind for defect in boxes if defect.file == file) == {
@@ -125,7 +125,7 @@ def test_every_defect_of_the_images_is_named(tmp_path: Path) -> None:
         ("unusable categories", lambda w: w["categories"][0].update(name="dog"), "names two categories alike"),
         ("unusable categories", lambda w: w["categories"][0].update(keypoints=["nose"]), "with different joints"),
         ("duplicate id", lambda w: w["categories"].append({**w["categories"][0], "name": "cow"}), "with the id 7"),
-        ("unusable record", lambda w: w["categories"].append({"id": 9}), "has the category 9 that is not of COCO's"),
+        ("unusable record", lambda w: w["categories"].append({"id": 9}), "has the category 9 that is not in COCO's"),
         ("unusable annotations", lambda w: w.update(images=[]), "lacks images, annotations or categories"),
     ],
 )
