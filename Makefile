@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint install clean
+.PHONY: demo test lint docs install clean
 
 demo: install  ## an ablation from nothing to a table: two arms, two seeds, and a shuffled control
 	$(BIN)/litcv sweep sweeps/quickstart.yaml --workers 2
@@ -16,6 +16,15 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: .venv/docs-installed  ## the pages of docs/ with the API reference, in build/docs; needs nothing but MkDocs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+.venv/docs-installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group docs
+	touch $@
 
 install: .venv/installed
 

@@ -1,9 +1,9 @@
-"""A process that has imported everything a training needs, and forks the runs: `python -m lit_cv.fork_server`.
+"""A process that has imported everything a training needs, and forks runs: `python -m lit_cv.fork_server`.
 
 Importing torch and Lightning takes seconds; a fork takes milliseconds. Requests arrive as lines of JSON on the standard
 input: `{"id": 1, "args": ["fit", ...], "env": {...}, "log": "runs/.../log.txt"}`. Answers leave on the standard output:
-`{"sources": {...}}` once all is imported, `{"id": 1, "pid": 42}` when a run has started, `{"id": 1, "code": 0}` when it
-has ended. A run ends up as `python -m lit_cv ARGS` would: same results to the last bit.
+`{"sources": {...}}` after the imports, `{"id": 1, "pid": 42}` when a run has started, `{"id": 1, "code": 0}` when it
+has ended. A forked run gives the results of `python -m lit_cv ARGS`, bit for bit.
 
 Forking is safe only while no other thread runs and no GPU is in use; `refuse_unsafe_fork` checks both.
 """
@@ -32,10 +32,10 @@ Folder = tempfile.TemporaryDirectory[str]
 
 
 class Server:
-    """Forks the requested runs and tells of their ends, until the standard input closes.
+    """Fork the requested runs and report their ends, until the standard input closes.
 
     Args:
-        answers: file descriptor for the answers. Every run keeps it open, so it closes when the last of them is gone.
+        answers: File descriptor for the answers. Every run keeps it open, so it closes after the last run.
     """
 
     def __init__(self, answers: int) -> None:
@@ -44,7 +44,7 @@ class Server:
         self._unread = b""
 
     def serve(self) -> Request | None:
-        """Return None when the input closes and, in the process of a run, the request of that run."""
+        """Return None when the input closes, and the request of a run in the process of that run."""
         self._answer(sources=project_sources())
         while True:
             if select.select([0], [], [], POLL_SECONDS)[0]:
@@ -72,7 +72,7 @@ class Server:
 
 
 def fork_run(request: Request) -> int:
-    """Fork a guard and, from it, the run; return the guard's id to the server and 0 to the run."""
+    """Fork a guard and, from it, the run; return the guard's process id in the server and 0 in the run."""
     server = os.getpid()
     if pid := os.fork():
         return pid
@@ -88,7 +88,7 @@ def fork_run(request: Request) -> int:
 
 
 def redirect(log: str) -> None:
-    """Read nothing, and append what is printed to the log."""
+    """Close the input, and append all output to the log."""
     for target, path, flags in ((0, os.devnull, os.O_RDONLY), (1, log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)):
         opened = os.open(path, flags, 0o666)
         os.dup2(opened, target)
@@ -97,9 +97,9 @@ def redirect(log: str) -> None:
 
 
 def run(request: Request, folders: Sequence[Folder]) -> int:
-    """Be the process `python -m lit_cv ARGS` of a request; return its exit code.
+    """Become the process `python -m lit_cv ARGS` of a request; return its exit code.
 
-    Lightning starts the other ranks of DDP with the command line that it finds in `sys.argv` and `__main__`.
+    Lightning starts the other ranks of DDP with the command line in `sys.argv` and `__main__`.
     """
     for folder in folders:
         tempfile.TemporaryDirectory.__init__(folder)
@@ -115,9 +115,9 @@ def run(request: Request, folders: Sequence[Folder]) -> int:
 
 
 def give_up_temporary_folders() -> list[Folder]:
-    """Delete the temporary folders that imports have made (W&B keeps media in one), and return them.
+    """Delete the temporary folders that imports have created (W&B keeps media in one), and return them.
 
-    Each run makes one anew in their place: the first run to end would delete a common one.
+    Each run creates its own in their place: the first run to end would delete a common one.
     """
     folders = [found for found in gc.get_objects() if type(found) is tempfile.TemporaryDirectory]
     for folder in folders:
@@ -129,10 +129,10 @@ def refuse_unsafe_fork() -> None:
     """Check that a fork copies the whole process.
 
     The BLAS libraries of NumPy, SciPy and OpenCV start threads when they are imported, end them before every fork and
-    start them again when they are needed. So a first fork leaves only threads that no library takes care of.
+    start them again when needed. So after a first fork only threads that no library manages are left.
 
     Raises:
-        UserError: there are such threads, or an import has initialised CUDA.
+        UserError: There are such threads, or an import has initialized CUDA.
     """
     import torch
 
@@ -147,7 +147,7 @@ def refuse_unsafe_fork() -> None:
 
 
 def project_sources() -> dict[str, int]:
-    """The imported source files outside the interpreter's own folders, each with its time of change in nanoseconds."""
+    """Return the imported source files outside the interpreter's folders and their modification times (ns)."""
     named = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
     files = [Path(name) for name in named if name]
     own = [file for file in files if not file.is_relative_to(sys.prefix) and not file.is_relative_to(sys.base_prefix)]
@@ -155,10 +155,10 @@ def project_sources() -> dict[str, int]:
 
 
 def main() -> int:
-    """Import everything, serve, and in the process of a run be that run."""
+    """Import everything and serve; in the process of a run, carry out that run."""
     process_guard.die_with(int(sys.argv[1]), signal.SIGKILL)
     answers = os.dup(1)
-    os.dup2(2, 1)  # what an import prints is no answer
+    os.dup2(2, 1)  # the output of an import is no answer
     for module in IMPORTED:
         importlib.import_module(module)
     try:
@@ -168,7 +168,7 @@ def main() -> int:
         return 1
     folders = give_up_temporary_folders()
     gc.collect()
-    gc.freeze()  # the collector would otherwise write to, and so copy, every page that the runs share
+    gc.freeze()  # otherwise the collector writes to, and so copies, every page that the runs share
     request = Server(answers).serve()
     return 0 if request is None else run(request, folders)
 

@@ -1,4 +1,4 @@
-"""Asks W&B's server through its client, in a process of its own: `python wandb_client.py REQUEST ARGUMENTS`.
+"""Ask W&B's server through its client, in a separate process: `python client.py REQUEST ARGUMENTS`.
 
 The client leaves a service, threads and environment variables behind, which the runs of a sweep must not inherit. The
 last line of the output is JSON: `{"answer": ...}` or `{"error": "..."}`. Imports nothing of the package.
@@ -14,18 +14,18 @@ import wandb
 
 
 def check() -> None:
-    """Refuse a wrong key and a server that is not there."""
+    """Refuse a wrong key and an unreachable server."""
     wandb.Api(timeout=20).viewer  # noqa: B018
 
 
 def create(config: dict[str, Any], project: str) -> str:
-    """Make a sweep; return its `entity/project/id`, of which the client leaves two parts in the environment."""
+    """Create a sweep and return its `entity/project/id`; the client stores two parts of it in the environment."""
     name = wandb.sweep(config, entity=config.get("entity"), project=project)
     return f"{os.environ['WANDB_ENTITY']}/{os.environ['WANDB_PROJECT']}/{name}"
 
 
 def runs(path: str, history: bool = False) -> list[dict[str, Any]]:
-    """The runs of a sweep: `id`, `group`, `state`, `config`, `summary` and, if asked for, `history` of each."""
+    """Return the runs of a sweep: `id`, `group`, `state`, `config`, `summary` and, on request, `history` of each."""
     project, _, sweep = path.rpartition("/")
     found = wandb.Api(timeout=20).runs(project, filters={"sweep": sweep}, lazy=False, per_page=200)
     return [
@@ -54,4 +54,4 @@ def main(request: str, arguments: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     print(f"\n{json.dumps(main(sys.argv[1], json.loads(sys.argv[2])), default=str)}", flush=True)
-    os._exit(0)  # the client's own end now and then waits for ever for its service, which ends with this process
+    os._exit(0)  # the client's own exit sometimes waits forever for its service, which ends with this process

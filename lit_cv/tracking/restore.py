@@ -1,4 +1,4 @@
-"""Runs as W&B has them, in its offline logs or on its server, brought back as run folders that a report reads."""
+"""Run folders for a report, restored from W&B's offline logs or its server."""
 
 import csv
 import json
@@ -26,7 +26,7 @@ def read_offline(logs: Iterable[Path]) -> dict[str, Any]:
         and `history` (one mapping for each `run.log`).
 
     Raises:
-        UserError: a log cannot be read.
+        UserError: A log cannot be read.
     """
     run: dict[str, Any] = {"id": None, "group": None, "config": {}, "summary": {}, "history": []}
     for log in logs:
@@ -47,7 +47,7 @@ def read_server(path: str) -> list[dict[str, Any]]:
     """Read the runs of a sweep, `ENTITY/PROJECT/SWEEP`, from W&B's server; each is as `read_offline` returns it.
 
     Raises:
-        UserError: there is no key, the server refuses it, cannot be reached or has no such sweep.
+        UserError: There is no key, or the server refuses it, cannot be reached or has no such sweep.
     """
     if not has_key():
         raise UserError(f"--wandb {path}: there is no key for W&B at {address()}; set WANDB_API_KEY.")
@@ -58,17 +58,17 @@ def read_server(path: str) -> list[dict[str, Any]]:
 
 
 def restore(source: str, root: Path = Path("runs/wandb")) -> Path:
-    """Write the finished runs of a source as run folders, below `root` in a folder named as the source.
+    """Write the finished runs of a source as run folders, into a folder below `root` with the name of the source.
 
     Args:
-        source: a folder that holds W&B's offline logs anywhere below it, or `ENTITY/PROJECT/SWEEP`.
-        root: where the folder goes.
+        source: Folder with W&B's offline logs anywhere below it, or `ENTITY/PROJECT/SWEEP`.
+        root: Parent of the new folder.
 
     Returns:
-        The folder, which `litcv report` reads as any group of runs.
+        The folder; `litcv report` reads it like any group of runs.
 
     Raises:
-        UserError: the source holds no finished run or cannot be read.
+        UserError: The source has no finished run or cannot be read.
     """
     runs = _read_folder(Path(source)) if Path(source).is_dir() else read_server(source)
     group, finished = root / Path(source).resolve().name, [run for run in runs if RESULT in run["summary"]]

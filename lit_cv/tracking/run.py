@@ -1,4 +1,4 @@
-"""A run as W&B sees it: where it is logged, under which id, and how it ends there."""
+"""A run on W&B: its mode, its id, and its end."""
 
 import csv
 import os
@@ -17,12 +17,12 @@ from lit_cv.tracking.log import MARKER, RESULT, STEP, history, logs_of, unsynced
 from lit_cv.tracking.server import has_key, trouble, upload
 
 Mode = Literal["auto", "online", "offline", "disabled"]
-Known = dict[str, Any] | None  # what `wandb.init` is told of a run; None where W&B is disabled
-FINISH_SECONDS = "300"  # how long the end of a run waits for an upload before it leaves it to `litcv sweep --sync`
+Known = dict[str, Any] | None  # arguments of `wandb.init` for a run; None if W&B is disabled
+FINISH_SECONDS = "300"  # patience of a run's end for the upload; `litcv sweep --sync` uploads the rest
 
 
 def mode(wanted: Mode) -> str:
-    """The mode of a run: what is asked for, else WANDB_MODE, else online where there is a key."""
+    """Return the mode of a run: the requested one, else WANDB_MODE, else online if there is a key."""
     if wanted != "auto":
         return wanted
     return os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")
@@ -34,10 +34,11 @@ def under_agent() -> bool:
 
 
 def identity(folder: Path, wanted: Mode, project: str) -> Known:
-    """What `wandb.init` is told of the run in `folder`; None where W&B is disabled. Its group is the folder above.
+    """Return the arguments of `wandb.init` for the run in `folder`, or None if W&B is disabled.
 
-    An agent says under which id a run is logged. Elsewhere it keeps the id that it had before, so that a run that was
-    preempted under an agent goes on as the same run of the sweep; a new run is called as its folder.
+    The group is the name of the parent folder. Under an agent the agent chooses the id. Otherwise the run keeps its
+    former id, so that a run that was preempted under an agent continues as the same run of the sweep; the id of a new
+    run is the name of its folder.
     """
     chosen = mode(wanted)
     if chosen == "disabled":
@@ -48,9 +49,9 @@ def identity(folder: Path, wanted: Mode, project: str) -> Known:
 
 @contextmanager
 def logged(folder: Path, known: Known) -> Iterator[None]:
-    """Close the W&B run that is opened inside. What the server has not got of the run so far goes up first.
+    """Close the W&B run that is opened inside; upload first what the server lacks of earlier parts of the run.
 
-    Later it would be taken for a repetition of the steps that follow.
+    Uploaded later, these parts would be taken for a repetition of the steps that follow.
 
     Raises:
         UserError: W&B refuses the run or cannot be reached when it starts.
@@ -69,9 +70,9 @@ def logged(folder: Path, known: Known) -> Iterator[None]:
 
 
 def end_by_sigterm(folder: Path) -> None:
-    """Close the W&B run and end this process as SIGTERM would have, so that an agent takes it for stopped, not failed.
+    """Close the W&B run and end this process as SIGTERM would have, so that an agent sees it as stopped, not failed.
 
-    What the server has not got when the agent's patience ends, `litcv sweep --sync` brings.
+    If the agent's patience ends during the upload, `litcv sweep --sync` uploads the rest.
     """
     _finish(folder, 128 + signal.SIGTERM)
     sys.stdout.flush()
@@ -80,7 +81,7 @@ def end_by_sigterm(folder: Path) -> None:
 
 
 def tell_finished(folder: Path, known: Known) -> None:
-    """Show a run that was finished before to the agent that asks for it again, which would take it for crashed."""
+    """Log a run that was finished before to the agent that asks for it again, which would report it as crashed."""
     if known is None:
         return
     with logged(folder, known):
@@ -92,9 +93,9 @@ def tell_finished(folder: Path, known: Known) -> None:
 
 
 def replay(folder: Path, run: Any) -> None:
-    """Log the steps of `metrics.csv` that this W&B run does not have, and remember it as the folder's.
+    """Log the steps of `metrics.csv` that this W&B run lacks, and record its id in the folder.
 
-    It may be another run than before, or W&B's client was killed before it wrote them to disk.
+    Steps are missing if this is another W&B run than before, or if the client was killed before it wrote them to disk.
     """
     rows, own = _rows(folder / "metrics.csv"), Path(run.dir).parent.name
     earlier = [log for log in logs_of(folder) if log.name == f"run-{run.id}.wandb" and log.parent.name != own]
@@ -104,7 +105,7 @@ def replay(folder: Path, run: Any) -> None:
 
 
 def log_result(folder: Path) -> None:
-    """Put `result.json` into the W&B run, so that a report can be made from there; see `lit_cv.tracking.restore`."""
+    """Store `result.json` in the W&B run, so that a report can be made from it; see `lit_cv.tracking.restore`."""
     if wandb.run:
         wandb.run.summary[RESULT] = (folder / "result.json").read_text()
 
@@ -124,7 +125,7 @@ def _former_id(folder: Path) -> str | None:
 
 
 def _finish(folder: Path, exit_code: int = 0) -> None:
-    """Wait for the upload, and mark it as whole with the file that `wandb sync` leaves behind."""
+    """Wait for the upload, and mark a complete one with the file that `wandb sync` leaves behind."""
     run = wandb.run
     if run is None:
         return
@@ -137,11 +138,11 @@ def _finish(folder: Path, exit_code: int = 0) -> None:
     except TimeoutError:
         pass
     if online:
-        print(f"{folder}: W&B has not got all of this run; `litcv sweep FILE --sync` or `wandb sync` brings the rest.")
+        print(f"{folder}: W&B lacks a part of this run; `litcv sweep FILE --sync` or `wandb sync` uploads the rest.")
 
 
 def _has_ended(path: str) -> bool:
-    """Whether the server knows that a run has ended, which the client tells it after everything else."""
+    """Tell whether the server knows that a run has ended; the client reports the end after everything else."""
     try:
         return str(wandb.Api(timeout=20).run(path).state) in ("finished", "failed", "killed")
     except (wandb.Error, ValueError):

@@ -1,4 +1,4 @@
-"""W&B's server: what is asked of it and what goes up to it later. Imports no client."""
+"""Requests to W&B's server and later uploads. Imports no client."""
 
 import json
 import os
@@ -11,11 +11,11 @@ from typing import Any
 from lit_cv.errors import UserError
 from lit_cv.tracking.log import MARKER
 
-CLIENT = Path(__file__).with_name("wandb_client.py")
+CLIENT = Path(__file__).with_name("client.py")
 
 
 def address() -> str:
-    """Where the server is."""
+    """Return the address of the server."""
     return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
 
 
@@ -29,7 +29,7 @@ def has_key() -> bool:
 
 
 def require_online(option: str) -> None:
-    """Refuse an option that needs the server where WANDB_MODE forbids to ask it or there is no key."""
+    """Refuse an option that needs the server if WANDB_MODE forbids it or there is no key."""
     mode = os.environ.get("WANDB_MODE", "online")
     if mode in ("offline", "disabled", "dryrun"):
         raise UserError(f"{option} needs W&B's server, but WANDB_MODE is {mode}; unset it.")
@@ -38,12 +38,12 @@ def require_online(option: str) -> None:
 
 
 def ask(request: str, **arguments: Any) -> Any:
-    """The server's answer to a request of `wandb_client.py`; it must be JSON.
+    """Return the server's answer to a request of `client.py`; it must be JSON.
 
     Raises:
-        UserError: the server refuses the key, cannot be reached, or does not know what is asked for.
+        UserError: The server refuses the key, cannot be reached, or does not know the requested object.
     """
-    command = [sys.executable, str(CLIENT), request, json.dumps(arguments)]
+    command = [sys.executable, "-P", str(CLIENT), request, json.dumps(arguments)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     last = done.stdout.rpartition("\n{")[2]
     if done.returncode or not last:
@@ -55,25 +55,25 @@ def ask(request: str, **arguments: Any) -> Any:
 
 
 def trouble(complaint: str) -> str:
-    """What W&B complains of and the mend, in one sentence."""
+    """Return W&B's complaint and the fix in one sentence."""
     reason = " ".join(complaint.split()).rstrip(".")
     if any(word in reason for word in ("401", "API key", "not logged in")):
-        return f"W&B at {address()} does not accept the key ({reason}); mend WANDB_API_KEY, or set WANDB_MODE=offline."
+        return f"W&B at {address()} does not accept the key ({reason}); fix WANDB_API_KEY, or set WANDB_MODE=offline."
     if "not find" in reason or "not found" in reason:
-        return f"W&B at {address()} has no such thing ({reason})."
+        return f"W&B at {address()} has no such object ({reason})."
     return f"W&B at {address()} does not answer ({reason}); set WANDB_MODE=offline and sync later."
 
 
 def upload(logs: Sequence[Path]) -> list[Path]:
-    """Bring logs to the server with `wandb sync`, under the ids and groups that they have; return those that failed.
+    """Upload logs with `wandb sync`, under their ids and groups; return those that failed.
 
     Raises:
-        UserError: the server refuses the key or cannot be reached, for which `wandb sync` would wait for ever.
+        UserError: The server refuses the key or cannot be reached; `wandb sync` would wait for it forever.
     """
     ask("check")
     _sync(logs)
     for log in _left(logs):
-        _sync([log])  # one that cannot be read makes `wandb sync` refuse all
+        _sync([log])  # one unreadable log makes `wandb sync` refuse all
     return _left(logs)
 
 

@@ -1,4 +1,4 @@
-"""`litcv sweep FILE --sync`: what W&B has not got of a sweep's runs goes up, under the ids and the group they have."""
+"""`litcv sweep FILE --sync`: upload what W&B lacks of a sweep's runs, under their ids and their group."""
 
 from pathlib import Path
 
@@ -9,15 +9,15 @@ from lit_cv.tracking.server import require_online, upload
 
 
 def sync(group: Path) -> int:
-    """Upload the W&B logs of a group's runs that are not on the server; run it again and it finishes.
+    """Upload the W&B logs of a group's runs that are not on the server; a second call finishes an interrupted one.
 
-    Runs that are at work are left alone.
+    Running runs are left alone.
 
     Returns:
-        0 when the server has all logs, else 1.
+        0 if the server has all logs, else 1.
 
     Raises:
-        UserError: the server refuses the key or cannot be reached; nothing is lost.
+        UserError: The server refuses the key or cannot be reached; nothing is lost.
     """
     folders = sorted({log.parents[2] for log in group.glob("*/wandb/*run-*/run-*.wandb")})
     logs = [log for folder in folders if not _at_work(folder) for log in unsynced(folder)]
@@ -28,7 +28,7 @@ def sync(group: Path) -> int:
     left = upload(logs)
     print(f"{group}: {len(logs) - len(left)} of {len(logs)} logs synced.")
     for log in left:
-        print(f"{log}: not synced; it is kept, the same command tries again.")
+        print(f"{log}: not synced; the log is kept, and the same command tries again.")
     return 1 if left else 0
 
 

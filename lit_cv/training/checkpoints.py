@@ -1,4 +1,4 @@
-"""Checkpoints that a kill at any moment cannot spoil."""
+"""Callbacks that keep the best and the last checkpoint of a run."""
 
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,10 @@ from lightning.pytorch.callbacks.model_checkpoint import ModelCheckpoint
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Lightning's ModelCheckpoint, which remembers its best score also when the run's folder has been moved."""
+    """Lightning's ModelCheckpoint that keeps its best score when the run's folder is moved."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint; the files that it names now lie in the folder of this run."""
+        """Continue from a checkpoint; the files that it names are now in the folder of this run."""
 
         def here(path: str) -> str:
             return str(Path(str(self.dirpath)) / Path(path).name) if path else path
@@ -26,13 +26,13 @@ class LastCheckpoint(Callback):
     """Keep `last.ckpt`: about every `every` steps, after a validation that ends an epoch, and at the end of the run.
 
     Lightning repeats the uninterrupted run only from some moments: the end of a batch that neither ends an epoch nor
-    is followed by a validation, and, where the run's length is given in epochs, the end of an epoch that a validation
-    closed. From another end of an epoch it would repeat a batch or leave one out. Where a multiple of `every` falls on
-    another moment, the next batch is taken.
+    is followed by a validation, and, if the run's length is given in epochs, the end of an epoch that a validation
+    closed. From another end of an epoch it would repeat or skip a batch. If a multiple of `every` falls on another
+    moment, the next batch is taken.
 
     Args:
-        folder: where `last.ckpt` is written.
-        every: number of optimiser steps between two checkpoints.
+        folder: Folder of `last.ckpt`.
+        every: Number of optimizer steps between two checkpoints.
     """
 
     def __init__(self, folder: Path, every: int) -> None:
@@ -40,7 +40,7 @@ class LastCheckpoint(Callback):
         self._saved_step = self._validated_step = 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Count from where the run starts or goes on."""
+        """Count from the step where the run starts or continues."""
         self._saved_step = trainer.global_step
 
     def on_train_batch_end(
@@ -51,7 +51,7 @@ class LastCheckpoint(Callback):
             self.save(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Note when it was."""
+        """Record the step of the validation."""
         self._validated_step = trainer.global_step
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -64,12 +64,12 @@ class LastCheckpoint(Callback):
         self.save(trainer)
 
     def can_save_after(self, trainer: L.Trainer, batch_idx: int) -> bool:
-        """Whether the end of this batch is a moment to go on from: an optimiser step, no validation follows."""
+        """Tell whether a run can continue from the end of this batch: an optimizer step that no validation follows."""
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         return stepped and not _validation_follows(trainer, batch_idx)
 
     def can_save_after_epoch(self, trainer: L.Trainer) -> bool:
-        """Whether the end of this epoch is one: a validation closed it, and the run's length is given in epochs."""
+        """Tell whether a run can continue here: a validation closed the epoch, and the length is given in epochs."""
         return trainer.max_steps == -1 and self._validated_step == trainer.global_step
 
     def save(self, trainer: L.Trainer) -> None:

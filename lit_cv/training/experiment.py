@@ -7,9 +7,9 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser
+from lightning.pytorch.cli import LightningArgumentParser
 
-from lit_cv.training.lightning_cli import LitCLI
+from lit_cv.training.lightning_cli import ParserOnly
 from lit_cv.training.parsing import parse
 
 
@@ -22,28 +22,21 @@ def data_module(experiment: Any) -> LightningDataModule:
 
 
 def parsed(args: Sequence[str]) -> Any:
-    """Parse the arguments of a run with the real parser, without building anything; see `parse`."""
+    """Parse the arguments of a run with the real parser and build nothing; see `parse`."""
     return parse(_parser(), list(args))
 
 
 def built(config: Any) -> Any:
-    """Build what `parsed` has read: its `fit` then holds a `model` and a `data`, but no Trainer."""
+    """Build the `model` and the `data` of a parsed experiment, in its `fit`, but no Trainer."""
     return _parser().instantiate_classes(config)
 
 
 @cache
 def _parser() -> LightningArgumentParser:
-    class ParserOnly(LitCLI):
-        def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-            self.config = Namespace(subcommand=None)  # type: ignore[no-untyped-call]
-
-        def _set_seed(self) -> None: ...
-        def instantiate_classes(self) -> None: ...
-
     return ParserOnly([]).parser
 
 
 def named_class(path: str) -> Any:
-    """The class of a `class_path`."""
+    """Return the class of a `class_path`."""
     module, _, name = path.rpartition(".")
     return getattr(import_module(module), name)

@@ -1,6 +1,5 @@
 """Training, evaluation and prediction through LightningCLI: flat YAML files and dotted overrides."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import lightning as L
 import yaml
+from jsonargparse import Namespace
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger, WandbLogger
@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from lit_cv.callbacks.after_training import AfterTraining
 from lit_cv.errors import UserError
 from lit_cv.runs.checkpoints import AtomicCheckpointIO
+from lit_cv.runs.files import write_yaml
 from lit_cv.runs.folder import DEFAULT_PROJECT
 from lit_cv.tasks.sharding import gathered
 from lit_cv.tracking.run import (
@@ -32,19 +33,19 @@ from lit_cv.training.provenance import Provenance
 from lit_cv.training.stop_request import StopRequest
 
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
-OF_THE_CALL = ("ckpt_path", "weights_only")  # arguments of one call, no part of what a run is
+OF_THE_CALL = ("ckpt_path", "weights_only")  # arguments of one call, which do not define a run
 
 
 @dataclass
 class RunOptions:
-    """Where a run is kept and who is told about it. Nothing here changes its result.
+    """Place and tracking of a run. Nothing here changes its result.
 
     Args:
-        root: folder of all runs.
-        group: folder below it, the name of the sweep; by default the experiment's.
-        wandb: `auto` is WANDB_MODE if that is set, else online where there is a key and offline where there is none.
+        root: Folder of all runs.
+        group: Folder below ``root``, the name of the sweep; by default the experiment's name.
+        wandb: ``auto`` is WANDB_MODE if it is set, else online with a key and offline without one.
         project: W&B project.
-        checkpoint_every: optimiser steps between two resumable checkpoints.
+        checkpoint_every: Number of optimizer steps between two resumable checkpoints.
     """
 
     root: str = "runs"
@@ -55,13 +56,15 @@ class RunOptions:
 
 
 class LitCLI(LightningCLI):
-    """LightningCLI in which every run has a folder of its own.
+    """LightningCLI that gives every run its own folder.
+
+    Private parts of Lightning (checked with 2.6): ``_get``, ``_prepare_subcommand_kwargs``, ``_set_seed``.
 
     Args:
-        args: the subcommand and its options.
-        folder: the run's folder; None for an evaluation, which leaves it alone.
-        checkpoint: checkpoint that a fit goes on from.
-        callbacks: further callbacks.
+        args: The subcommand and its options.
+        folder: Folder of the run; None for an evaluation, which does not write into it.
+        checkpoint: Checkpoint from which a fit continues.
+        callbacks: Further callbacks.
     """
 
     def __init__(
@@ -116,7 +119,7 @@ class LitCLI(LightningCLI):
         built = super().instantiate_trainer(**kwargs, callbacks=callbacks)
         if trainer["sync_batchnorm"] and built.world_size > 1 and built.strategy.root_device.type == "cpu":
             raise UserError(
-                "trainer.sync_batchnorm: PyTorch synchronises batch norms on GPUs alone; leave it out on CPU."
+                "trainer.sync_batchnorm: PyTorch synchronizes batch norms only on GPUs; leave it out on CPU."
             )
         return built
 
@@ -138,9 +141,7 @@ class LitCLI(LightningCLI):
         """Write the resolved configuration into the run's folder and open the run's page on W&B."""
         if self.folder and self.trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
-            temporary = self.folder / f".config.yaml.{os.getpid()}"
-            temporary.write_text(yaml.safe_dump(self._resolved(), sort_keys=False))
-            temporary.replace(self.folder / "config.yaml")
+            write_yaml(self.folder / "config.yaml", self._resolved())
             for logger in self.trainer.loggers:
                 if isinstance(logger, WandbLogger):
                     replay(self.folder, logger.experiment)
@@ -152,9 +153,9 @@ class LitCLI(LightningCLI):
         return kwargs | {"weights_only": True}
 
     def after_fit(self) -> None:
-        """End every run with what callbacks do after the training, a validation of the final weights, and a result.
+        """End every run with the work of callbacks after the training, a validation of the final weights, and a result.
 
-        Here and not in a hook of the training loop, which is left out when a resumed run has all its steps.
+        This is no hook of the training loop, which is skipped if a resumed run has all its steps.
         """
         if self.folder is None or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
@@ -170,3 +171,17 @@ class LitCLI(LightningCLI):
         if self.trainer.is_global_zero:
             log_result(self.folder)
             print(f"result: {self.folder / 'result.json'}")
+
+
+class ParserOnly(LitCLI):
+    """The parser of ``LitCLI``: parses nothing and builds nothing by itself."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Keep an empty configuration."""
+        self.config = Namespace(subcommand=None)  # type: ignore[no-untyped-call]
+
+    def instantiate_classes(self) -> None:
+        """Build nothing."""
+
+    def _set_seed(self) -> None:
+        """Set no seed."""

@@ -1,4 +1,4 @@
-"""The run's own log: one number a line, readable while the run goes on and without any service."""
+"""The run's own log: one number per line, readable during the run and without any service."""
 
 import csv
 from argparse import Namespace
@@ -14,11 +14,11 @@ COLUMNS = ("step", "epoch", "name", "value")
 class MetricsCSV(Logger):
     """Append every logged number to `metrics.csv` as `step,epoch,name,value`.
 
-    Nothing is rewritten, so a kill loses nothing. A run that goes on from a checkpoint repeats the rows after it:
+    Nothing is rewritten, so a kill loses nothing. A run that continues from a checkpoint repeats the rows after it:
     of two rows with the same step and name, the later one counts.
 
     Args:
-        folder: the run's folder.
+        folder: Folder of the run.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -27,17 +27,17 @@ class MetricsCSV(Logger):
 
     @property
     def name(self) -> str:
-        """Name of the logger."""
+        """Return the name of the logger."""
         return "metrics.csv"
 
     @property
     def version(self) -> str:
-        """The run's id, which is the name of its folder."""
+        """Return the run's id, which is the name of its folder."""
         return self.path.parent.name
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Append one row for each number."""
+        """Append one row per number."""
         epoch = int(metrics.pop("epoch", -1))
         new = not self.path.exists()
         with self.path.open("a", newline="") as handle:
@@ -48,4 +48,4 @@ class MetricsCSV(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Nothing to do: `config.yaml` has them."""
+        """Do nothing: `config.yaml` has them."""

@@ -1,6 +1,5 @@
-"""Command lines of LightningCLI, read with one clear sentence for every mistake."""
+"""Command lines of LightningCLI, parsed with one clear sentence for every mistake."""
 
-import os
 from typing import Any
 
 from jsonargparse import ArgumentError, Namespace
@@ -8,14 +7,12 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 
 from lit_cv.errors import UsageError
 
-os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # they concern Lightning, not the user
-
 
 def parse(parser: LightningArgumentParser, args: ArgsType) -> Any:
     """Parse `args`.
 
     Raises:
-        UsageError: with the parser's reason as one sentence.
+        UsageError: The arguments are wrong; the text is the parser's reason in one sentence.
     """
     given = args if isinstance(args, list) else []
     nulls = [arg for arg in given if arg.startswith("--model.") and arg.endswith(("=null", "=None"))]
@@ -31,7 +28,7 @@ def parse(parser: LightningArgumentParser, args: ArgsType) -> Any:
 
 
 def _reason(report: str) -> str:
-    """Reduce the parser's indented report to the way down to its innermost reason."""
+    """Reduce the parser's indented report to the path to its innermost reason."""
     lines = [line for line in report.splitlines() if line.strip()]
     depth = [len(line) - len(line.lstrip()) for line in lines]
     way = [line.strip().removeprefix("- ") for line in lines[: depth.index(max(depth)) + 1]]
@@ -39,7 +36,7 @@ def _reason(report: str) -> str:
 
 
 def _set_null(config: Any, key: str) -> None:
-    """Set one nested setting to None; jsonargparse itself would hand it on to a nested class as the text "None"."""
+    """Set one nested setting to None; jsonargparse would pass it to a nested class as the text "None"."""
     *parents, name = key.split(".")
     for parent in parents:
         config = config.get(parent) or Namespace()  # type: ignore[no-untyped-call]

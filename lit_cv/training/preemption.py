@@ -1,4 +1,4 @@
-"""A run that Slurm takes its machine from saves itself, goes back into the queue and later goes on."""
+"""Preemption by Slurm: the run saves itself, returns to the queue and continues later."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ from lit_cv.training.checkpoints import LastCheckpoint
 
 
 class Preempted(Exception):
-    """The run has saved itself and leaves, in all its processes at once."""
+    """The run has saved itself and exits, in all its processes at once."""
 
     def __init__(self, requeue: bool, step: int) -> None:
         super().__init__(f"step {step}")
@@ -23,13 +23,13 @@ class Preempted(Exception):
 
 
 class Preemption(Callback):
-    """After SIGUSR1 or SIGTERM, save `last.ckpt` at the next step from which a resume repeats the run, and leave.
+    """After SIGUSR1 or SIGTERM, save `last.ckpt` at the next step from which a resume repeats the run, and exit.
 
-    The processes agree on that step, since a signal reaches each at a time of its own. They leave before the next
-    batch and not at once, so that the numbers of the last one are logged.
+    The processes agree on that step, since a signal reaches each at a different time. They exit before the next batch
+    and not at once, so that the numbers of the last batch are logged.
 
     Args:
-        checkpoint: the run's; it knows the moments, so it stands before this in the trainer's callbacks.
+        checkpoint: Callback that knows the right moments; it must precede this one in the trainer's callbacks.
     """
 
     def __init__(self, checkpoint: LastCheckpoint) -> None:
@@ -39,7 +39,7 @@ class Preemption(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save if asked to leave and this step is one to go on from."""
+        """Save if asked to leave and a run can continue from this step."""
         if self.checkpoint.can_save_after(trainer, batch_idx):
             self._save_if_asked(trainer)
 
@@ -51,10 +51,10 @@ class Preemption(Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Leave if it was decided.
+        """Exit if the processes have agreed on it.
 
         Raises:
-            Preempted: always then.
+            Preempted: They have.
         """
         if self._leaving:
             ending = trainer.strategy.reduce_boolean_decision(slurm_task.asked_to_end(), all=False)
@@ -68,23 +68,23 @@ class Preemption(Callback):
 
 @contextmanager
 def leaving_when_preempted() -> Iterator[None]:
-    """Turn `Preempted` into an orderly end of this process: W&B's files closed, the job queued again if it was asked.
+    """Turn `Preempted` into an orderly end of this process: close W&B's files and, if asked, requeue the job.
 
     Raises:
-        UserError: the run was stopped and its job is not queued again.
+        UserError: The run was stopped and its job is not requeued.
     """
     try:
         yield
     except Preempted as notice:
         if not notice.requeue:
-            raise UserError(f"stopped at step {notice.step}, which is saved; the same command goes on.") from None
+            raise UserError(f"stopped at step {notice.step}, which is saved; the same command continues.") from None
         if "wandb" in sys.modules:
-            sys.modules["wandb"].finish()  # once the job is queued again, seconds are left
+            sys.modules["wandb"].finish()  # after the requeue only seconds are left
         if os.environ["SLURM_PROCID"] == "0":
-            print(f"preempted at step {notice.step}, which is saved; back into the queue.", flush=True)
+            print(f"preempted at step {notice.step}, which is saved; back in the queue.", flush=True)
             slurm_task.requeue()
     except Exception as error:
         if not slurm_task.asked_to_end():
             raise
         # SIGTERM has ended W&B's service or another process first
-        raise UserError(f"stopped by SIGTERM ({error}); the same command goes on from the last checkpoint.") from error
+        raise UserError(f"stopped by SIGTERM ({error}); the same command continues from the checkpoint.") from error

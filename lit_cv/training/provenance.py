@@ -1,4 +1,4 @@
-"""What a run was: `run.json` when it starts, `result.json` when it has finished."""
+"""The record of a run: `run.json` at its start, `result.json` at its end."""
 
 import platform
 import subprocess
@@ -26,25 +26,25 @@ BENCH_IMAGES = 4
 
 
 class Provenance(Callback):
-    """Record what defines a run and what it gave.
+    """Record the definition of a run and its results.
 
     Args:
-        folder: the run's folder; its name is the run's id, its parent's name the group.
-        command: the arguments of the program, as given.
-        seed: the run's seed.
+        folder: Folder of the run; its name is the run's id, its parent's name the group.
+        command: Arguments of the program, as given.
+        seed: Seed of the run.
     """
 
     def __init__(self, folder: Path, command: list[str], seed: int) -> None:
         self.folder, self.command, self.seed = folder, command, seed
         self.seconds = 0.0
         self.started = _now()
-        self.git = git_state()  # now: the folder may change while the run goes on
+        self.git = git_state()  # now: the folder may change during the run
         self.metrics: dict[str, float] = {}
         self.validated_step = -1
         self._clock = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
-        """Carry the time spent and the last metrics over a resume."""
+        """Save the elapsed time and the last metrics for a resume."""
         return {
             "seconds": self._elapsed(),
             "started": self.started,
@@ -53,7 +53,7 @@ class Provenance(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Continue from a checkpoint."""
         self.seconds, self.started = state_dict["seconds"], state_dict["started"]
         self.metrics, self.validated_step = state_dict["metrics"], state_dict["validated_step"]
 
@@ -67,7 +67,7 @@ class Provenance(Callback):
         self._clock = time.monotonic()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Remember the numbers, so that they outlive a kill between the last validation and the result."""
+        """Keep the numbers, so that they survive a kill between the last validation and the result."""
         if not trainer.sanity_checking:
             self.metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
             self.validated_step = trainer.global_step
@@ -99,7 +99,7 @@ class Provenance(Callback):
         )
 
     def stop_clock(self) -> None:
-        """End the time that counts as training."""
+        """Stop counting time as training."""
         self.seconds, self._clock = self._elapsed(), float("inf")
 
     def _elapsed(self) -> float:
@@ -156,7 +156,7 @@ def _stopped_early(trainer: L.Trainer) -> bool:
 
 
 def _wandb_url(trainer: L.Trainer) -> str | None:
-    """Where W&B shows the run, None offline and without W&B."""
+    """Return the run's page on W&B, or None offline and without W&B."""
     runs = [logger.experiment for logger in trainer.loggers if isinstance(logger, WandbLogger)]
     return next((str(run.url) for run in runs if not run.offline), None)
 

@@ -1,4 +1,4 @@
-"""Ends a run that its sweep has asked to stop."""
+"""End a run that its sweep has asked to stop."""
 
 from pathlib import Path
 
@@ -12,18 +12,18 @@ from lit_cv.runs.folder import STOP_FILE
 class StopRequest(Callback):
     """Look for the file `stop` in the run's folder after each validation, and end the training if it is there.
 
-    The run then ends as every run does, with a result. A run that was killed after the request obeys it after the next
+    The run then ends like every run, with a result. A run that was killed after the request obeys it after its next
     validation.
 
     Args:
-        folder: the run's folder.
+        folder: Folder of the run.
     """
 
     def __init__(self, folder: Path) -> None:
         self.file, self.stopped = folder / STOP_FILE, False
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Stop all processes if the first one sees the file."""
+        """Stop all processes if the first one finds the file."""
         if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
             return
         asked = trainer.is_global_zero and self.file.exists()

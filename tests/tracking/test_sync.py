@@ -52,7 +52,7 @@ def test_a_server_that_goes_away_costs_nothing(server, sweep_file, monkeypatch, 
     output, _ = run.communicate(timeout=90)
     assert run.returncode == 0
     assert job.finished
-    assert "W&B has not got all of this run" in output
+    assert "W&B lacks a part of this run" in output
     assert len(server.runs[job.folder.name].history) == 5
 
     assert main(["sweep", str(file), "--sync"]) == 1
