@@ -255,7 +255,8 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(generated: Path, open_dat
 CHILD = """
 import sys, time
 from pathlib import Path
-from datamodules import Proposals, proposal_search
+from datamodules import Proposals
+from datamodules.boxes import proposal_search
 
 search = proposal_search.selective_search
 
