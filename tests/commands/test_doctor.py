@@ -156,7 +156,7 @@ def test_boxes_by_hand() -> None:
     ]
     assert box_defects(Path("x"), str, [], (10, 20)) == []
     assert [d.what for d in box_defects(Path("x"), str, [boxes[0], boxes[0]], [(20, 20), (9, 10)])] == [
-        "the box (0, 0, 10.04, 10) of 1 in 9x10 pixels reaches outside and is clipped: mend it"
+        "the box (0, 0, 10.04, 10) of 1 in 9x10 pixels reaches outside and is clipped: fix it"
     ]
 
 
