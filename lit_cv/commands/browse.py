@@ -14,9 +14,9 @@ from datamodules.base import DataModule
 from datamodules.loading.loader import Sample
 from datamodules.loading.packed import Packed
 from datamodules.loading.sampling import EvalBatches, Key, TrainBatches
-from lit_cv.ablation.report.html_page import document, figure
 from lit_cv.errors import UserError
 from lit_cv.ops.palette import Picture
+from lit_cv.pages.document import document, figure
 from lit_cv.renderers import Renderer
 from lit_cv.training.experiment import data_module, named_class, parsed
 

@@ -10,7 +10,7 @@ import yaml
 from lit_cv.ablation.plots.gallery import draw_gallery
 from lit_cv.ablation.plots.plots import draw_all
 from lit_cv.ablation.report.page import CAPTIONS, page
-from lit_cv.ablation.report.web_table import arms_table, filters, runs_table
+from lit_cv.ablation.report.web_table import arms_table, make_filters, runs_table
 from lit_cv.ablation.results.comparability import Finding
 from lit_cv.ablation.results.metric_facts import metric_facts
 from lit_cv.ablation.results.published import Published, find_published, load_published
@@ -116,8 +116,9 @@ def write_report(
     html = page(
         title=study.title,
         facts=line,
-        controls=filters(study, table),
-        tables=[("Arms", arms_table(table)), ("Runs", runs_table(study, table, folder))],
+        filters=make_filters(study, table),
+        arms=arms_table(table),
+        runs=runs_table(study, table, folder),
         boxes=[("refused", refused), ("warned", warned)],
         notes=notes,
         pictures=pictures,
