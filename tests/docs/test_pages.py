@@ -7,10 +7,11 @@ import pytest
 import yaml
 
 import datamodules
-from tests.helpers.doc_blocks import PAGES, ROOT
+from tests.helpers.doc_blocks import PAGES, ROOT, blocks_of
 
 README = ROOT / "README.md"
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+NAMED = re.compile(r"`((?:benchmarks|datamodules|experiments|lit_cv|sweeps|tests)/[\w/.-]*\w)`")
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 # `os.environ["NAME"]`, `getenv("NAME")`, `setenv("NAME"`, `"NAME" in os.environ`, `environ | {"NAME": ...}`, `$NAME`
 VARIABLES = (
@@ -61,6 +62,14 @@ def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
         file = (page.parent / path).resolve() if path else page
         assert file.exists(), f"{name_of(page)} links to {target}"
         assert not anchor or anchor in anchors(file), f"{name_of(page)} links to {target}, which has no such heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_named_file_exists(page: Path) -> None:
+    blocks = blocks_of(page)
+    written = {block.title for block in blocks}
+    named = set(NAMED.findall(page.read_text(encoding="utf-8")))
+    assert {name for name in named - written if not (ROOT / name).exists()} == set()
 
 
 def test_pictures_are_small() -> None:
