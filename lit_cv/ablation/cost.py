@@ -1,4 +1,4 @@
-"""What a sweep will cost, before it is launched: time, GPU-hours and disk, from earlier runs or from timed steps."""
+"""Estimate the time, GPU-hours and disk space of a sweep from earlier runs or from timed steps."""
 
 import shutil
 import statistics
@@ -15,18 +15,18 @@ from lit_cv.runs.files import read_json
 from lit_cv.runs.folder import run_folder
 from lit_cv.runs.settings import merged_arguments, split_arguments
 
-TIMED = (5, 25)  # steps of the two short runs; their difference leaves out what a start costs
-WEIGHED = 20  # folders whose size is looked at
-START_SECONDS = 15  # imports, data and the first step, which the short runs cannot tell apart
+TIMED = (5, 25)  # steps of the two short runs; their difference cancels the cost of starting
+WEIGHED = 20  # number of folders whose size is measured
+START_SECONDS = 15  # imports, data and the first step; the short runs cannot separate them
 
 
 class Cost(NamedTuple):
-    """What one run takes.
+    """The cost of one run.
 
     Attributes:
-        seconds: wall clock, as the median of the runs that it is known from.
-        bytes: of its folder, checkpoints and pictures included.
-        basis: where the numbers come from.
+        seconds: Wall-clock time, the median over the measured runs.
+        bytes: Size of its folder, with checkpoints and pictures.
+        basis: Source of the numbers, in words.
     """
 
     seconds: float
@@ -35,10 +35,12 @@ class Cost(NamedTuple):
 
 
 def known_cost(jobs: Sequence[Job]) -> Cost | None:
-    """The cost of a run by what earlier runs of the same experiments took a step, in any group of the same root.
+    """Return the cost of a run from the time per step of earlier runs of the same experiments.
+
+    Runs of every group below the same root are used.
 
     Returns:
-        None where none of them has finished.
+        The cost, or None if no such run has finished.
     """
     wanted = {_experiment(job.trial.args) for job in jobs}
     steps = statistics.median(_steps(job) or 0 for job in jobs)
@@ -55,34 +57,42 @@ def known_cost(jobs: Sequence[Job]) -> Cost | None:
 
 
 def timed_cost(job: Job) -> Cost:
-    """The cost of a run by two short ones of its first steps, in a folder that is deleted afterwards.
+    """Return the cost of a run from two short runs of its first steps, in a temporary folder.
 
-    Validations are left out, and so the estimate is a lower bound.
+    Validations are not timed, so the estimate is a lower bound.
 
     Raises:
-        UserError: a short run fails, or the run's number of steps is not set.
+        UserError: A short run fails, or the run's number of steps is not set.
     """
     steps = _steps(job)
     if steps is None:
-        raise UserError(f"{job.label}: trainer.max_steps is not set, so that its time cannot be foretold; set it.")
+        raise UserError(f"{job.label}: trainer.max_steps is not set, so its time cannot be estimated; set it.")
     with tempfile.TemporaryDirectory() as root:
         folders = [_short_run(job, count, Path(root)) for count in TIMED]
         taken = [read_json(folder / "result.json")["fit_seconds"] for folder in folders]
         size = _folder_bytes(folders[-1])
     step = max(0.0, taken[1] - taken[0]) / (TIMED[1] - TIMED[0])
-    return Cost(START_SECONDS + step * steps, size, f"timed at {step:.3g} s a step, without validation")
+    return Cost(START_SECONDS + step * steps, size, f"timed at {step:.3g} s per step, without validation")
 
 
 def describe(cost: Cost, runs: int, workers: int, gpus: float, root: Path) -> str:
-    """What `runs` runs cost, `workers` at once with `gpus` GPUs each, and what the disk of `root` has left."""
+    """Describe the cost of several runs and the free disk space.
+
+    Args:
+        cost: Cost of one run.
+        runs: Number of runs.
+        workers: Number of runs at the same time.
+        gpus: GPUs per run.
+        root: Folder of the runs, whose disk is examined.
+    """
     workers = min(workers, runs)
     total = duration(cost.seconds * -(-runs // workers))
     hours = f", {cost.seconds * runs * gpus / 3600:.2g} GPU-hours" if gpus else ""
     while not root.exists():
         root = root.parent
-    disk = f"{cost.bytes * runs / 1e9:.2g} GB of the disk, which has {shutil.disk_usage(root).free / 1e9:.0f} GB left"
+    disk = f"{cost.bytes * runs / 1e9:.2g} GB of the disk, which has {shutil.disk_usage(root).free / 1e9:.0f} GB free"
     each = f"{workers} at once, {duration(cost.seconds)} each {cost.basis}"
-    return f"the rest takes about {total} ({each}){hours}, {disk}"
+    return f"the remaining runs take about {total} ({each}){hours}, {disk}"
 
 
 def _short_run(job: Job, steps: int, root: Path) -> Path:

@@ -1,4 +1,4 @@
-"""`litcv sweep FILE`: plan the runs of a sweep, leave out what is finished, hand the rest to an executor."""
+"""Plan the runs of a sweep, skip the finished ones and hand the rest to an executor."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -22,12 +22,12 @@ def launch(
     retry_failed: bool = False,
     preflight: Preflight,
 ) -> int:
-    """Run what is missing of a sweep. Run again after a crash, it finishes the rest; see `run_sweep`."""
+    """Run the missing runs of a sweep; called again after a crash, it finishes the rest. See ``run_sweep``."""
     jobs = plan(sweep)
     group = jobs[0].folder.parent
     with nullcontext() if dry_run else lock(group / ".sweep.lock", busy(sweep, group)):
         missing = [job for job in jobs if not job.finished]
-        left_out = [] if retry_failed else _tell_of_failures(missing)
+        left_out = [] if retry_failed else _report_failures(missing)
         missing = [job for job in missing if job not in left_out]
         costs = estimate(sweep, jobs, missing, executor, measure)
         print(overview(sweep, jobs, missing, len(left_out)) + costs, flush=True)
@@ -55,7 +55,7 @@ def launch(
 
 
 def make_queue(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], workers: int) -> Queue:
-    """The queue that the sweep's method, target and early termination ask for."""
+    """Return the queue for the sweep's method, target and early termination."""
     queue: Queue = FixedQueue(missing)
     if sweep.method == "bayes":
         group = jobs[0].folder.parent
@@ -74,7 +74,7 @@ def make_queue(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], worker
 
 
 def overview(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], failed: int = 0) -> str:
-    """What the sweep amounts to: arms, seeds, runs, and how many are done."""
+    """Describe the size of the sweep: arms, seeds, runs, and the number of finished runs."""
     seeds = len({job.trial.seed for job in jobs})
     size = f"{len(jobs) // seeds} arms × {seeds} seeds = {len(jobs)} runs"
     if sweep.method != "grid" or len(jobs) % seeds:
@@ -83,14 +83,14 @@ def overview(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], failed: 
 
 
 def estimate(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], executor: Executor, measure: bool) -> str:
-    """What the rest will cost, see `lit_cv.ablation.cost`; empty where nothing is known or left.
+    """Describe the cost of the remaining runs (see ``lit_cv.ablation.cost``); empty if unknown or if none remain.
 
     Args:
-        sweep: the sweep.
-        jobs: its runs, as far as they are known.
-        missing: those to be run.
-        executor: where.
-        measure: time some steps of the first run, instead of looking for earlier runs.
+        sweep: The sweep.
+        jobs: Its known runs.
+        missing: The runs still to be done.
+        executor: Carries them out.
+        measure: Time a few steps of the first run instead of looking for earlier runs.
     """
     if not missing:
         return ""
@@ -101,7 +101,7 @@ def estimate(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], executor
     return "; " + describe(cost, runs, executor.workers, executor.gpus, missing[0].folder.parent)
 
 
-def _tell_of_failures(jobs: Sequence[Job]) -> list[Job]:
+def _report_failures(jobs: Sequence[Job]) -> list[Job]:
     failed = [(job, failure) for job in jobs if (failure := job.failure)]
     for job, failure in failed:
         print(f"{job.label}: left out, it failed at {failure['time']} ({failure['reason']}); {job.folder / 'log.txt'}")

@@ -1,4 +1,4 @@
-"""`litcv sweep FILE --status`: the state of every run of a sweep, from the run folders and from Slurm's queue."""
+"""`litcv sweep FILE --status`: the state of every run, from its folder and from the queues of the executors."""
 
 import csv
 import fcntl
@@ -6,20 +6,19 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from lit_cv.ablation.executors.slurm_queue import Submissions, Task
+from lit_cv.ablation.executors.base import Task
+from lit_cv.ablation.executors.registry import log_prefixes, queued
 from lit_cv.ablation.sweep.jobs import Job
 from lit_cv.runs.files import read_tail
 
-OF_SLURM = ("srun: ", "slurmstepd")  # what Slurm adds to the log of a run that it ends; the state says it
-
 
 def status(name: str, jobs: Sequence[Job]) -> str:
-    """A table of all runs, one a line: its id, the trial, its state and what is known about it.
+    """Return a table with one line per run: id, trial, state and details.
 
     Raises:
-        UserError: runs were submitted to Slurm, and its queue cannot be asked.
+        UserError: Runs are in the queue of an executor, and the queue cannot be read.
     """
-    tasks = Submissions(jobs[0].folder.parent).tasks()
+    tasks = queued(jobs[0].folder.parent)
     states = [_state(job, tasks.get(job.folder.name)) for job in jobs]
     counts = ", ".join(f"{count} {state}" for state, count in Counter(state for state, _ in states).items())
     rows = [(job.folder.name, job.label, *state) for job, state in zip(jobs, states, strict=True)]
@@ -29,7 +28,7 @@ def status(name: str, jobs: Sequence[Job]) -> str:
 
 
 def _state(job: Job, task: Task | None) -> tuple[str, str]:
-    """The state of a run in a word or two, and the details."""
+    """Return the state of a run in one or two words, and the details."""
     folder = job.folder
     if job.finished:
         return "finished", ""
@@ -39,8 +38,7 @@ def _state(job: Job, task: Task | None) -> tuple[str, str]:
         return "running", _step(folder)
     log = _last_line(folder / "log.txt")
     if task is not None:
-        ended = task.state.lower().replace("_", " ")
-        state = {"completed": "unfinished", "": "unfinished"}.get(ended, ended)
+        state = "unfinished" if task.state in ("completed", "") else task.state
         return state, _joined(f"job {task.name}", task.nodes and f"on {task.nodes}", _step(folder), log)
     if failure := job.failure:
         return "failed", _joined(_step(folder), failure["reason"], log)
@@ -51,10 +49,10 @@ def _state(job: Job, task: Task | None) -> tuple[str, str]:
 
 def _of_active(folder: Path, task: Task) -> tuple[str, str]:
     again = f"requeued {task.restarts} times" if task.restarts > 1 else "requeued once" if task.restarts else ""
-    if task.state == "PENDING":
+    if task.state == "pending":
         return "requeued" if again else "pending", _joined(f"job {task.name}", task.reason, again, _step(folder))
     where = _joined(f"job {task.name}", f"on {task.nodes}", _step(folder), task.elapsed, again)
-    return task.state.lower(), where
+    return task.state, where
 
 
 def _joined(*parts: str) -> str:
@@ -62,7 +60,7 @@ def _joined(*parts: str) -> str:
 
 
 def _locked(path: Path) -> bool:
-    """Whether a process of this machine works on the run."""
+    """Return whether a process of this machine is working on the run."""
     if not path.exists():
         return False
     with path.open() as handle:
@@ -74,12 +72,12 @@ def _locked(path: Path) -> bool:
 
 
 def _step(folder: Path) -> str:
-    """`step 120`: the last one that was logged."""
+    """Return the last logged step, such as `step 120`."""
     row = next(csv.reader([_last_line(folder / "metrics.csv")]), [])
     return f"step {row[0]}" if row and row[0].isdigit() else ""
 
 
 def _last_line(path: Path) -> str:
-    """The last line of a text file that says something of its own; empty if there is none."""
+    """Return the last non-empty line of a text file that the run itself wrote; empty if there is none."""
     lines = reversed(read_tail(path).splitlines())
-    return next((line.strip() for line in lines if line.strip() and not line.startswith(OF_SLURM)), "")
+    return next((line.strip() for line in lines if line.strip() and not line.startswith(log_prefixes())), "")

@@ -1,4 +1,4 @@
-"""From a list of uint8 images to one normalised batch on the device, and boxes to and fro."""
+"""Turn lists of uint8 images into normalized batches on the device, and scale boxes with them."""
 
 from collections import defaultdict
 from typing import NamedTuple
@@ -21,9 +21,9 @@ class ImageBatch(NamedTuple):
     """Resized images, padded with zeros at the right and the bottom to one size.
 
     Attributes:
-        pixels: float32 (B, 3, H, W), normalised.
+        pixels: float32 (B, 3, H, W), normalized.
         sizes: Height and width of each resized image inside ``pixels``.
-        original_sizes: Height and width of each image as it was given.
+        original_sizes: Height and width of each input image.
     """
 
     pixels: Tensor
@@ -31,19 +31,19 @@ class ImageBatch(NamedTuple):
     original_sizes: list[Size]
 
     def scales(self) -> Tensor:
-        """Return the factors from the given to the resized images, float32 (B, 4) as ``x, y, x, y``."""
+        """Return the factors from the input images to the resized images, float32 (B, 4) as ``x, y, x, y``."""
         new, old = torch.tensor(self.sizes), torch.tensor(self.original_sizes)
         factors = (new / old).flip(1).repeat(1, 2)
         return factors.to(self.pixels.device, non_blocking=True)
 
 
 class Objects(NamedTuple):
-    """The targets of a batch in the pixels of the resized images.
+    """Targets of a batch, in pixels of the resized images.
 
     Attributes:
-        boxes: float32 (B, G, 4), G the largest number of objects in an image (at least 1), padded with zeros.
+        boxes: float32 (B, G, 4), padded with zeros; G is the largest number of objects in an image, at least 1.
         labels: int64 (B, G), padded with 0.
-        counts: The number of objects of each image.
+        counts: Number of objects in each image.
     """
 
     boxes: Tensor
@@ -71,17 +71,17 @@ def batch_images(
     channels_last: bool = False,
     at_least: Size = (0, 0),
 ) -> ImageBatch:
-    """Resize (bilinear), normalise and pad images; images of one size are resized together.
+    """Resize (bilinear), normalize and pad images; images of one size are resized together.
 
     Args:
         images: uint8 (3, H, W) each.
-        sizes: The height and width to give to each image.
-        device: Where to compute.
-        mean: Per channel, for pixels in [0, 1].
-        std: Per channel, for pixels in [0, 1].
-        divisible: Height and width of the batch are multiples of this.
-        channels_last: Memory format of the batch.
-        at_least: The batch has at least this height and width.
+        sizes: New height and width of each image.
+        device: Device of the computation and the result.
+        mean: Mean of each channel, for pixels in [0, 1].
+        std: Standard deviation of each channel, for pixels in [0, 1].
+        divisible: Height and width of the batch are rounded up to multiples of this number.
+        channels_last: Whether the batch has the memory format ``torch.channels_last``.
+        at_least: Minimum height and width of the batch.
     """
     original_sizes = [(image.shape[-2], image.shape[-1]) for image in images]
     height, width = (-(-max(side) // divisible) * divisible for side in zip(*sizes, at_least, strict=True))
@@ -109,14 +109,14 @@ def fit_images(
     channels_last: bool = False,
     divisible: int = 32,
 ) -> ImageBatch:
-    """Make a batch of images that are resized as ``fit_size`` says, as large as on all ranks; see ``batch_images``."""
+    """Resize images by ``fit_size`` and batch them with ``batch_images``, padded to the largest batch of all ranks."""
     sizes = [fit_size((image.shape[-2], image.shape[-1]), min_size, max_size) for image in images]
     common = largest_size(sizes, device)
     return batch_images(images, sizes, device, divisible=divisible, channels_last=channels_last, at_least=common)
 
 
 def batch_objects(targets: list[Target], batch: ImageBatch) -> Objects:
-    """Scale the targets of a batch like its images and pad them to one tensor."""
+    """Scale the targets of a batch like its images and pad them to common tensors."""
     device = batch.pixels.device
     boxes, labels = (
         pad_sequence([target[key].to(device, non_blocking=True) for target in targets], batch_first=True)

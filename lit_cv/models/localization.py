@@ -1,4 +1,4 @@
-"""Classification and localization: the class of an image's one object, and its box, regressed from the whole image."""
+"""Classification and localization of the one object of an image: its class and its box (Simonyan & Zisserman 2014)."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal, NamedTuple, TypedDict
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from lit_cv.errors import UserError
 from lit_cv.models.backbones.classifier_ends import POOLED, Head, backbone_head
-from lit_cv.models.backbones.families import VGG_LAYOUTS
+from lit_cv.models.backbones.families import family_of
 from lit_cv.models.backbones.trunk import Norm, build_trunk
 from lit_cv.models.images import ImageBatch, batch_images
 from lit_cv.models.layers.fully_connected import average_pool, fully_connected
@@ -18,22 +18,24 @@ from lit_cv.ops.boxes import take
 
 BoxHead = Literal["agnostic", "per_class"]
 BoxLoss = Literal["l2", "l1", "smooth_l1"]
-# Where smooth L1 turns from square to line, in units of the image's side. At 1 it would be half of L2 for every box.
+# Difference at which smooth L1 changes from quadratic to linear, in units of the image's side. With 1 the loss would be
+# half of L2 for every box.
 BETA = 0.1
-# Of the initial weights of the last layers, class and box (Girshick 2015, section 2.3): pretrained features are large.
+# Standard deviations of the initial weights of the output layers of class and box (Girshick 2015, section 2.3). They
+# are small because pretrained features are large.
 DEVIATIONS = (0.01, 0.001)
-# And of their biases: every box starts in the middle of the image, half as wide and high. If boxes had to grow from
-# nothing, the first steps would push hidden units so far that many of them die.
+# Initial biases of these layers: every box starts in the middle of the image, with half of its width and height. If
+# boxes had to grow from size zero, the first steps would change hidden units so much that many of them die.
 STARTS = (0.0, 0.5)
 
 
 class Localization(TypedDict):
-    """Every class with the box that the network gives for it, the most probable first.
+    """All classes with their predicted boxes, sorted by descending probability.
 
     Attributes:
-        boxes: float32 (C, 4), ``x1, y1, x2, y2`` in pixels of the image as it was given, inside it and at least one
-            pixel wide and high.
-        scores: float32 (C,), the probabilities of the classes, descending; they add up to 1.
+        boxes: float32 (C, 4), ``x1, y1, x2, y2`` in pixels of the input image. Each box lies inside the image and is at
+            least one pixel wide and high.
+        scores: float32 (C,), probabilities of the classes, descending, with sum 1.
         labels: int64 (C,), each of 1..C once.
     """
 
@@ -43,11 +45,11 @@ class Localization(TypedDict):
 
 
 class LocalizationOutput(NamedTuple):
-    """One forward pass of an evaluation.
+    """Losses and predictions of one forward pass.
 
     Attributes:
-        losses: As of ``losses()``.
-        found: One prediction an image.
+        losses: See ``Network.losses``.
+        found: One prediction for each image.
     """
 
     losses: dict[str, Tensor]
@@ -55,41 +57,41 @@ class LocalizationOutput(NamedTuple):
 
 
 class LocalizationNet(Network):
-    """Two heads on one backbone: softmax over the classes, and box regression (Simonyan & Zisserman 2014, appendix A).
+    """A classification head and a box regression head on one backbone (Simonyan & Zisserman 2014, appendix A).
 
     A target has ``boxes`` float32 (1, 4) ``x1, y1, x2, y2`` in pixels and ``labels`` int64 (1,) in 1..C.
 
-    Images are resized to ``size`` x ``size`` whatever their shape. A box is coded as in section A.1 of the paper: x and
-    y of the centre, width and height; x and width divided by the width of the image, y and height by its height, so
-    that the whole image is (0.5, 0.5, 1, 1). The box loss of an image is the sum over the four numbers, averaged over
-    the images; with a box for each class, only that of the true class is in it. The class loss is the cross-entropy,
-    averaged over the images.
+    Images are resized to ``size`` x ``size``, without keeping their aspect ratio. A box is coded as in section A.1 of
+    the paper: x and y of the center, width and height. x and width are divided by the width of the image, y and height
+    by its height, so the whole image is (0.5, 0.5, 1, 1). The box loss is the sum over the four numbers, averaged over
+    the images. With one box for each class, it uses the box of the true class only. The class loss is the
+    cross-entropy, averaged over the images.
 
-    Every operation here is deterministic, on GPU too.
+    All operations are deterministic, on GPUs too.
 
     Args:
-        num_classes: Number of classes C, without a background.
+        num_classes: Number of classes C. There is no background class.
         backbone: A name of ``lit_cv.models.backbones.families.NAMES`` or ``timm/<name>``.
         weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
-        box_head: ``agnostic``: one box for all classes (the paper's single-class regression, SCR); ``per_class``: a box
-            for each class (PCR).
-        box_loss: ``l2``: the squared Euclidean distance (the paper's); ``l1``: the sum of the absolute differences;
-            ``smooth_l1``: Girshick 2015, eq. 3, with the corner at 0.1: differences of 1 hardly occur here.
-        head: What lies between the backbone's map and each of the two last layers. ``mlp``: fully connected layers with
-            random weights on the last map, average-pooled. ``backbone``: the end of the classification network with its
-            weights: on a VGG pool5, fc6 and fc7, as in the paper; on a ResNet the last stage and its average pool. Each
-            head has its own copy, so that the heads share the backbone alone.
-        size: Pixels of both sides of the resized image: a multiple of the last map's stride times ``pool``, and 224 for
-            the fully connected layers of VGG.
-        pool: Height and width of the pooled map, of ``head: mlp``.
-        head_features: Width of each hidden layer of a head, of ``head: mlp``.
-        dropout: Probability in [0, 1) of the hidden layers' dropout.
+        box_head: ``agnostic``: one box for all classes (single-class regression, SCR, in the paper). ``per_class``: one
+            box for each class (PCR).
+        box_loss: ``l2``: squared Euclidean distance, as in the paper. ``l1``: sum of absolute differences.
+            ``smooth_l1``: Girshick 2015, eq. 3, linear from differences of 0.1 on (differences of 1 hardly occur here).
+        head: Layers between the backbone's map and each of the two output layers. ``mlp``: fully connected layers with
+            random weights on the average-pooled last map. ``backbone``: the last layers of the classification network
+            with their weights. These are pool5, fc6 and fc7 of a VGG, as in the paper, and the last stage and the
+            average pooling of a ResNet. Each of the two heads has its own copy; they share only the backbone.
+        size: Height and width of the resized image in pixels: a multiple of the last map's stride times ``pool``, and
+            224 for the fully connected layers of VGG.
+        pool: Height and width of the pooled map, for ``head: mlp``.
+        head_features: Width of each hidden layer, for ``head: mlp``.
+        dropout: Dropout probability of the hidden layers, in [0, 1).
         trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
         norm: ``frozen`` or ``train``, see ``build_trunk``.
         channels_last: Memory format of the network; faster on CPU and with bfloat16.
 
     Raises:
-        UserError: The backbone has no such head, or ``size`` does not fit.
+        UserError: The backbone does not have this head, or ``size`` does not fit.
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("class", "box")
@@ -124,7 +126,9 @@ class LocalizationNet(Network):
             self.pool = average_pool(size, last.stride, pool)
             heads = [fully_connected(last.channels, pool, head_features, dropout, width) for width in outputs.values()]
         else:
-            self.pool = _pool5(size) if backbone in VGG_LAYOUTS else nn.Identity()
+            family = family_of(backbone)
+            flat = family.fully_connected is not None and "regions" in family.ends
+            self.pool = _pool5(size) if flat else nn.Identity()
             heads = [_pretrained(backbone, weights, norm, dropout, width) for width in outputs.values()]
         self.class_head, self.box_head = heads
         for layers, deviation, start in zip(heads, DEVIATIONS, STARTS, strict=True):
@@ -140,7 +144,7 @@ class LocalizationNet(Network):
         return self._losses(*self._forward(batch), batch, targets)
 
     def evaluate(self, images: list[Tensor], targets: list[Target]) -> LocalizationOutput:
-        """Return losses and predictions of one forward pass, without gradients and as in eval mode."""
+        """Return losses and predictions of one forward pass, without gradients and in eval mode."""
         with torch.no_grad(), evaluating(self):
             batch = self._batch(images)
             logits, codes = self._forward(batch)
@@ -151,7 +155,7 @@ class LocalizationNet(Network):
         return _ranked(*self._forward(batch), batch)
 
     def _forward(self, batch: ImageBatch) -> tuple[Tensor, Tensor]:
-        """Return logits (B, C) and coded boxes (B, C, 4), the same for all classes where they share one; float32."""
+        """Return logits (B, C) and coded boxes (B, C, 4), float32; with ``agnostic`` all classes have the same box."""
         features = self.pool(self.backbone(batch.pixels))
         codes = self.box_head(features).float().view(len(features), -1, 4)
         return self.class_head(features).float(), codes.expand(-1, self.num_classes, -1)
@@ -180,7 +184,7 @@ class LocalizationNet(Network):
 
 
 def encode(boxes: Tensor, sizes: Tensor) -> Tensor:
-    """Code boxes as centre, width and height relative to their images (Simonyan & Zisserman 2014, section A.1).
+    """Code boxes as center, width and height relative to their images (Simonyan & Zisserman 2014, section A.1).
 
     Args:
         boxes: float32 (B, 4), ``x1, y1, x2, y2`` in pixels.
@@ -194,7 +198,7 @@ def encode(boxes: Tensor, sizes: Tensor) -> Tensor:
 
 
 def decode(codes: Tensor, sizes: Tensor) -> Tensor:
-    """Turn coded boxes back into pixels, clip them to their images and make them at least one pixel wide and high.
+    """Convert coded boxes to pixels, clip them to their images and make them at least one pixel wide and high.
 
     Args:
         codes: float32 (B, C, 4), x, y, width, height; any numbers.
@@ -204,9 +208,9 @@ def decode(codes: Tensor, sizes: Tensor) -> Tensor:
         float32 (B, C, 4), ``x1, y1, x2, y2`` in pixels.
     """
     limits = sizes[:, None]
-    centre, half = codes[..., :2] * limits, codes[..., 2:] * limits / 2
-    low = torch.minimum((centre - half).clamp(min=0), limits - 1)
-    high = torch.maximum(torch.minimum(centre + half, limits), low + 1)
+    center, half = codes[..., :2] * limits, codes[..., 2:] * limits / 2
+    low = torch.minimum((center - half).clamp(min=0), limits - 1)
+    high = torch.maximum(torch.minimum(center + half, limits), low + 1)
     return torch.cat((low, high), dim=-1)
 
 
@@ -218,22 +222,22 @@ def _ranked(logits: Tensor, codes: Tensor, batch: ImageBatch) -> list[Localizati
 
 
 def _widths_and_heights(batch: ImageBatch) -> Tensor:
-    """Return the sizes of the images as they were given, float32 (B, 2)."""
+    """Return the sizes of the input images, float32 (B, 2)."""
     sizes = torch.tensor([(width, height) for height, width in batch.original_sizes], dtype=torch.float32)
     return sizes.to(batch.pixels.device, non_blocking=True)
 
 
 def _pool5(size: int) -> nn.Module:
-    """Build the last pooling of a VGG, for an image whose pooled map fits fc6."""
+    """Build the last pooling of a VGG; check that the pooled map of an image fits fc6."""
     if size != 32 * POOLED:
         raise UserError(
-            f"size={size}: head: backbone on a VGG needs size {32 * POOLED}, for which its fc6 was trained."
+            f"size={size}: head: backbone on a VGG needs size {32 * POOLED}, the size that its fc6 was trained for."
         )
     return nn.MaxPool2d(2)
 
 
 def _pretrained(backbone: str, weights: str | None, norm: Norm, dropout: float, outputs: int) -> nn.Sequential:
-    """Build the end of the classification network with its weights, and a last linear layer with random ones."""
+    """Build the last layers of the classification network with their weights, and a random linear output layer."""
     layers, features = backbone_head(backbone, weights, norm)
     for layer in layers.modules():
         if isinstance(layer, nn.Dropout):

@@ -1,4 +1,4 @@
-"""The contract of every network that a task trains: uint8 images and targets in, named losses or predictions out."""
+"""The interface of every network: uint8 images and targets in, named losses or predictions out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -12,16 +12,17 @@ Target = dict[str, Tensor]
 
 
 class Network(nn.Module, ABC):
-    """Losses for training and predictions for use, in train and eval mode alike.
+    """Base class of all networks. Losses and predictions can be computed in train mode and in eval mode.
 
-    Images are lists of uint8 RGB tensors (3, H, W) of any size, on any device. Targets are one dictionary an image; its
-    keys depend on the task, further ones are ignored. Resizing and normalising happen here, on the network's device.
+    Images are lists of uint8 RGB tensors (3, H, W) of any size, on any device. Targets are one dictionary for each
+    image. Their keys depend on the task, and unknown keys are ignored. The network resizes and normalizes the images on
+    its own device.
 
     Attributes:
-        loss_names: The keys of ``losses()``.
-        stages: Part of the network -> stage of ``predict`` that its time counts for in ``litcv bench``: ``proposals``,
-            ``backbone``, ``heads`` or ``nms``. A part is a submodule or a method, by its dotted name; what a network
-            does not have is passed over, and time within a part of another stage counts for the inner one.
+        loss_names: Keys of ``losses()``.
+        stages: Maps a submodule or method (dotted name) to the stage of ``predict`` under which ``litcv bench`` counts
+            its time: ``proposals``, ``backbone``, ``heads`` or ``nms``. Missing names are ignored. Time in a part that
+            runs inside a part of another stage counts for the inner one.
     """
 
     loss_names: ClassVar[tuple[str, ...]]
@@ -34,41 +35,41 @@ class Network(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The device of the parameters."""
         return next(self.parameters()).device
 
     @abstractmethod
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """Compute the unweighted training losses, in train and eval mode alike.
+        """Compute the unweighted training losses, in train mode or eval mode.
 
         Args:
             images: The batch, see the class.
-            targets: One an image, see the class.
+            targets: One for each image, see the class.
 
         Returns:
-            A float32 scalar for each of ``loss_names``, finite also for a batch without anything to learn from.
+            A float32 scalar for each of ``loss_names``. It is finite even if the batch has nothing to learn from.
         """
 
     def predict(self, images: list[Tensor]) -> list[Any]:
-        """Predict without gradients and as in eval mode, whatever mode the network is in.
+        """Predict without gradients and in eval mode; the modes of all submodules are restored.
 
         Args:
             images: The batch, see the class.
 
         Returns:
-            One prediction an image; what it holds depends on the task.
+            One prediction for each image. Its type depends on the task.
         """
         with torch.no_grad(), evaluating(self):
             return self._predict(images)
 
     @abstractmethod
     def _predict(self, images: list[Tensor]) -> list[Any]:
-        """Do the work of ``predict``, with gradients off and every module in eval mode."""
+        """Implement ``predict``. Gradients are off and every module is in eval mode."""
 
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module into eval mode for the length of a ``with`` block, then give each submodule its own mode back."""
+    """Put a module into eval mode inside a ``with`` block, then restore the mode of each submodule."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:

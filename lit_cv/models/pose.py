@@ -1,4 +1,4 @@
-"""Human pose by regression (Toshev & Szegedy 2014): the coordinates of all joints from one feature vector."""
+"""Human pose estimation by regression of joint coordinates (Toshev & Szegedy 2014)."""
 
 from typing import ClassVar, Literal, NamedTuple, TypedDict
 
@@ -16,22 +16,22 @@ Loss = Literal["l2", "l1", "smooth_l1"]
 
 
 class Pose(TypedDict):
-    """The person in one image.
+    """The pose of the person in one image.
 
     Attributes:
-        keypoints: float32 (1, K, 2), x and y in pixels of the image as it was given, (0, 0) the centre of the first
-            one; they may lie outside.
+        keypoints: float32 (1, K, 2), x and y in pixels of the input image. (0, 0) is the center of the first pixel.
+            Joints may lie outside the image.
     """
 
     keypoints: Tensor
 
 
 class PoseOutput(NamedTuple):
-    """One forward pass of an evaluation.
+    """Losses and predictions of one forward pass.
 
     Attributes:
-        losses: As of ``losses()``.
-        found: One prediction an image.
+        losses: See ``Network.losses``.
+        found: One prediction for each image.
     """
 
     losses: dict[str, Tensor]
@@ -39,32 +39,32 @@ class PoseOutput(NamedTuple):
 
 
 class PoseNet(Network):
-    """Regress K joints from the crop of one person; ``predict`` gives a ``Pose`` an image.
+    """Regression of K joints from the crop of one person. ``predict`` returns a ``Pose`` for each image.
 
-    A target has ``keypoints`` float32 (1, K, 3): x and y in pixels of its image and a flag, 0 where not labelled.
+    A target has ``keypoints`` float32 (1, K, 3): x and y in pixels of its image and a flag, 0 for unlabeled joints.
 
-    Every image, of any size, is resized to ``size`` x ``size`` and taken to show one person, as the crops of the pose
-    data sets do; its aspect ratio is not kept. A joint is regressed in the crop's own coordinates (Toshev & Szegedy
-    2014, section 3.1, with the crop as the box): -0.5 at the left or upper edge, 0.5 at the opposite one. The loss is
-    the mean over the labelled joints of the batch, 0 where there is none. With d the difference of a joint in these
-    coordinates, it is
+    Every image shows one person, as the crops of the pose data sets do. It is resized to ``size`` x ``size``, without
+    keeping its aspect ratio. Joints are regressed in the coordinates of the crop (Toshev & Szegedy 2014, section 3.1,
+    with the crop as the box): -0.5 is the left or upper edge, 0.5 the opposite one. The loss is the mean over the
+    labeled joints of the batch, or 0 if there are none. If d is the difference of a joint in these coordinates, the
+    loss of the joint is
 
-    * ``l2``: d_x^2 + d_y^2 (their eq. 4),
+    * ``l2``: d_x^2 + d_y^2 (eq. 4 of the paper),
     * ``l1``: |d_x| + |d_y|,
-    * ``smooth_l1``: the sum over x and y of d^2 / (2 beta) where |d| < beta, and of |d| - beta / 2 elsewhere.
+    * ``smooth_l1``: the sum over x and y of d^2 / (2 beta) if |d| < beta, else of |d| - beta / 2.
 
-    Everything is deterministic, on GPU too: each cell of the pooled map averages a block of its own.
+    All operations are deterministic, on GPUs too: the cells of the pooled map average disjoint blocks.
 
     Args:
-        num_joints: K.
+        num_joints: Number of joints K.
         backbone: A name of ``lit_cv.models.backbones.families.NAMES`` or ``timm/<name>``.
         weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
-        loss: See above.
-        beta: Of ``smooth_l1``, in sides of the crop; the default is 4.5 pixels of 224.
-        size: Pixels of both sides of the resized image, a multiple of the last map's stride times ``pool``.
-        pool: Height and width in cells to which the last map is averaged.
-        head_features: Widths of the hidden layers, the paper's being ``[4096, 4096]``; one number is one layer.
-        dropout: Probability of a hidden unit to be dropped in training; the paper's is 0.6.
+        loss: ``l2``, ``l1`` or ``smooth_l1``, see above.
+        beta: Parameter of ``smooth_l1``, in sides of the crop. The default is 4.5 pixels of 224.
+        size: Height and width of the resized image in pixels: a multiple of the last map's stride times ``pool``.
+        pool: Height and width of the average-pooled last map.
+        head_features: Widths of the hidden layers; one number is one layer. The paper has ``[4096, 4096]``.
+        dropout: Dropout probability of the hidden layers, in [0, 1). The paper has 0.6.
         trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
         norm: ``frozen`` or ``train``, see ``build_trunk``.
         channels_last: Memory format of the network; faster on CPU and with bfloat16.
@@ -99,7 +99,7 @@ class PoseNet(Network):
         self.pool = average_pool(size, stride, pool)
         hidden = [head_features] if isinstance(head_features, int) else head_features
         self.head = fully_connected(channels, pool, hidden, dropout, 2 * num_joints)
-        # Training starts with all joints at about the centre of the crop.
+        # At first all joints are predicted close to the center of the crop.
         weight, bias = list(self.head.parameters())[-2:]
         nn.init.normal_(weight, std=0.01 * weight.shape[1] ** -0.5)
         nn.init.zeros_(bias)
@@ -107,12 +107,12 @@ class PoseNet(Network):
             self.to(memory_format=torch.channels_last)
 
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses`` and the class."""
+        """See ``Network.losses``."""
         batch = self._batch(images)
         return self._losses(self._forward(batch), batch, targets)
 
     def evaluate(self, images: list[Tensor], targets: list[Target]) -> PoseOutput:
-        """Return losses and predictions of one forward pass, without gradients and as in eval mode."""
+        """Return losses and predictions of one forward pass, without gradients and in eval mode."""
         with torch.no_grad(), evaluating(self):
             batch = self._batch(images)
             points = self._forward(batch)
@@ -134,21 +134,21 @@ class PoseNet(Network):
 
     def _losses(self, points: Tensor, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
         keypoints = torch.cat([target["keypoints"] for target in targets]).to(points.device, non_blocking=True)
-        labelled = keypoints[..., 2] > 0
+        labeled = keypoints[..., 2] > 0
         wanted = (keypoints[..., :2] + 0.5) / _original_sizes(batch) - 0.5
-        # The loss of a joint without a label may be anything, also NaN: it is never multiplied.
-        wanted = torch.where(labelled[..., None], wanted, points.detach())
+        # Unlabeled joints may hold any value, even NaN, which a factor of 0 would not remove: they are replaced.
+        wanted = torch.where(labeled[..., None], wanted, points.detach())
         if self.loss == "l2":
             distances = F.mse_loss(points, wanted, reduction="none")
         elif self.loss == "l1":
             distances = F.l1_loss(points, wanted, reduction="none")
         else:
             distances = F.smooth_l1_loss(points, wanted, reduction="none", beta=self.beta)
-        return {"joints": distances.sum() / shared_count(labelled)}
+        return {"joints": distances.sum() / shared_count(labeled)}
 
 
 def _original_sizes(batch: ImageBatch) -> Tensor:
-    """Return width and height of the images as they were given, float32 (B, 1, 2)."""
+    """Return width and height of the input images, float32 (B, 1, 2)."""
     sizes = torch.tensor(batch.original_sizes, dtype=torch.float32).flip(1)[:, None]
     return sizes.to(batch.pixels.device, non_blocking=True)
 

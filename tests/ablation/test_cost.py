@@ -14,7 +14,7 @@ from tests.helpers.fake_project import PROGRAM
 
 @pytest.fixture
 def jobs(tmp_path, monkeypatch):
-    """A function that gives the runs of a sweep of `group`, each of so many steps of 0.5 s."""
+    """Return a function that makes the jobs of a sweep; each run has `steps` steps of 0.5 s."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
 
@@ -30,7 +30,7 @@ def jobs(tmp_path, monkeypatch):
     return make
 
 
-def test_earlier_runs_of_the_experiment_count_by_their_steps_whatever_their_group(jobs):
+def test_the_cost_scales_with_the_steps_of_earlier_runs_in_any_group(jobs):
     assert known_cost(jobs("first", 100)) is None
     run_sweep(Path("sweep.yaml"), workers=2, preflight=lambda *_: None)
     cost = known_cost(jobs("second", 1000))
@@ -39,14 +39,14 @@ def test_earlier_runs_of_the_experiment_count_by_their_steps_whatever_their_grou
     assert cost.basis == "as in 2 earlier runs"
 
 
-def test_timed_steps_leave_out_the_start_and_leave_nothing_behind(jobs):
+def test_timed_steps_exclude_the_start_and_leave_no_files(jobs):
     cost = timed_cost(jobs("study", 1000)[0])
     assert cost.seconds == pytest.approx(15 + 1000 * 0.5)
     assert cost.bytes > 100
     assert not Path("runs").exists()
 
 
-def test_steps_that_fail_or_are_unknown_are_one_sentence(jobs):
+def test_failing_or_unknown_steps_give_one_sentence(jobs):
     with pytest.raises(UserError, match=r"max_steps is not set.*set it"):
         timed_cost(jobs("study", None)[0])
     with pytest.raises(UserError, match="failed: ValueError: the learning rate is cursed"):
@@ -56,7 +56,7 @@ def test_steps_that_fail_or_are_unknown_are_one_sentence(jobs):
 def test_the_cost_in_words(tmp_path):
     words = describe(Cost(1800, 2e9, "as in 3 earlier runs"), 9, 4, 0.5, tmp_path / "runs" / "study")
     assert words.startswith(
-        "the rest takes about 90 min (4 at once, 30 min each as in 3 earlier runs), 2.2 GPU-hours, "
+        "the remaining runs take about 90 min (4 at once, 30 min each as in 3 earlier runs), 2.2 GPU-hours, "
     )
     assert "18 GB of the disk, which has " in words
 
@@ -65,6 +65,7 @@ def test_a_dry_run_can_measure(jobs, capsys):
     jobs("study", 1000)
     assert run_sweep(Path("sweep.yaml"), workers=2, dry_run=True, measure=True, preflight=lambda *_: None) == 0
     expected = (
-        "2 runs, 0 done; the rest takes about 9 min (2 at once, 9 min each timed at 0.5 s a step, without validation)"
+        "2 runs, 0 done; the remaining runs take about 9 min "
+        "(2 at once, 9 min each timed at 0.5 s per step, without validation)"
     )
     assert expected in capsys.readouterr().out

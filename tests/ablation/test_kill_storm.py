@@ -24,7 +24,7 @@ def outcome(folder):
 
 
 @pytest.mark.long
-def test_50_kills_over_runner_guards_runs_and_ranks_change_nothing(tmp_path, monkeypatch):
+def test_50_kills_of_runners_guards_runs_and_ranks_do_not_change_the_results(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     calm, stormy = sweep_of_12(tmp_path / "calm"), sweep_of_12(tmp_path / "stormy")
     subprocess.run(RUNNER, cwd=calm, check=True, env=os.environ | {"FAKE_SLEEP": "0"})

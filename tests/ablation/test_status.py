@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lit_cv.ablation.executors.slurm_options import DEFAULT, Resources
 from lit_cv.ablation.sweep.plan import plan
 from lit_cv.ablation.sweep.sweep_file import load_sweep
 from lit_cv.cli import main
@@ -16,7 +15,7 @@ from tests.helpers.fake_project import COMMAND, PROGRAM
 
 @pytest.fixture
 def sweep(tmp_path, monkeypatch):
-    """A sweep of four runs of a project of the tests' own, in an empty folder."""
+    """Write a sweep of four runs of the fake project, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     Path("experiment.yaml").write_text("seed_everything: 1\n")
@@ -26,7 +25,7 @@ def sweep(tmp_path, monkeypatch):
     return file
 
 
-def test_the_script_of_a_dry_run_asks_for_what_was_given_and_nothing_is_written(sweep, capsys):
+def test_the_script_of_a_dry_run_requests_the_given_resources_and_writes_no_file(sweep, capsys):
     options = ["--nodes=2", "--gpus-per-node=4", "--cpus-per-task=8", "--time=2-00", "--partition=gpu"]
     options += ["--account=vision", "--setup=source venv/bin/activate", "--max-parallel=3", "--grace=60"]
     assert main(["sweep", str(sweep), "--dry-run", "--executor=slurm", *options]) == 0
@@ -44,21 +43,23 @@ def test_the_script_of_a_dry_run_asks_for_what_was_given_and_nothing_is_written(
     assert not Path("runs").exists()
 
 
-def test_a_process_of_a_job_that_asks_for_no_cores_computes_with_one_thread(sweep, capsys):
+def test_a_process_without_requested_cores_uses_one_thread(sweep, capsys):
     assert main(["sweep", str(sweep), "--dry-run", "--executor=slurm"]) == 0
     assert "export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}" in capsys.readouterr().out.splitlines()
 
 
-def test_a_machine_without_slurm_is_told(sweep, monkeypatch):
+def test_a_machine_without_slurm_gets_an_error(sweep, monkeypatch):
     monkeypatch.setenv("PATH", str(sweep.parent.resolve()))
-    with pytest.raises(UserError, match="sbatch: not found; --executor slurm works on a machine that can submit"):
+    with pytest.raises(UserError, match="sbatch: not found; --executor slurm needs a machine that can submit"):
         run_sweep(sweep, executor="slurm", preflight=lambda *_: None)
 
 
 def test_options_of_another_executor_are_refused(sweep):
-    for settings in ({"executor": "slurm", "workers": 2}, {"resources": Resources(nodes=2)}):
-        with pytest.raises(UsageError, match="--executor"):
-            run_sweep(sweep, **{"preflight": lambda *_: None, "resources": DEFAULT, **settings})
+    message = "--workers needs --executor local or wandb; options of --executor slurm: --nodes, .*--max-parallel"
+    with pytest.raises(UsageError, match=message):
+        run_sweep(sweep, executor="slurm", workers=2, preflight=lambda *_: None)
+    with pytest.raises(UsageError, match="--nodes needs --executor slurm; options of --executor local: --workers"):
+        run_sweep(sweep, nodes=2, preflight=lambda *_: None)
     assert main(["sweep", str(sweep), "--executor=slurm", "--nodes=0"]) == 2
 
 
@@ -83,6 +84,6 @@ def test_the_status_of_a_local_sweep_is_read_from_its_folders(sweep, capsys):
     ]
 
 
-def test_a_sweep_that_was_never_run_has_a_status(sweep, capsys):
+def test_a_sweep_without_runs_has_a_status(sweep, capsys):
     assert main(["sweep", str(sweep), "--status"]) == 0
     assert "4 runs: 4 not started" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""A page in headless Chromium, spoken to through its DevTools protocol: what a reader of a report would see."""
+"""A page in headless Chromium, controlled through the DevTools protocol: the view of a report's reader."""
 
 import itertools
 import json
@@ -12,11 +12,11 @@ from websockets.sync.client import connect
 
 PROGRAM = shutil.which("chromium")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-port=0"]
-SECONDS = 60  # that a machine under load may take to answer
+SECONDS = 60  # time limit of an answer, for a machine under load
 
 
 class Page:
-    """The page of a browser. `events` are all that it reported: requests, messages on its console, errors."""
+    """The page of a browser. `events` holds all reported events: requests, console messages, errors."""
 
     def __init__(self, socket):
         self.socket, self.numbers, self.events = socket, itertools.count(1), []
@@ -35,7 +35,7 @@ class Page:
         return json.loads(self.socket.recv(timeout=SECONDS))
 
     def wait(self, method):
-        """Wait until an event comes that has not come yet."""
+        """Wait for the next event of this kind."""
         while True:
             self.events.append(self._receive())
             if self.events[-1].get("method") == method:
@@ -68,7 +68,7 @@ class Page:
         return [event["params"]["request"]["url"] for event in self._of("Network.requestWillBeSent")]
 
     def complaints(self):
-        """Everything on the console, and every error."""
+        """Return all console messages and errors."""
         methods = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded", "Network.loadingFailed")
         return self._of(*methods)
 
@@ -78,7 +78,7 @@ class Page:
 
 @contextmanager
 def browser(profile):
-    """Start Chromium with a fresh profile and give its page."""
+    """Start Chromium with an empty profile and yield its page."""
     command = [PROGRAM, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
         try:

@@ -1,7 +1,7 @@
-"""A project of the tests' own: `python fake_project.py fit --config C ...` writes a run folder as a training run would.
+"""A fake project for tests: `python fake_project.py fit --config C ...` writes a run folder like a training run.
 
-The config may hold `sleep` (seconds; FAKE_SLEEP where it does not), `fail` (bool), `child` (start a child process that
-would live for a minute) and `rank` (sleep in a second process, without which there is no result).
+Optional keys of the config: `sleep` (seconds; default: FAKE_SLEEP), `fail` (bool), `child` (start a child process that
+lives for a minute) and `rank` (sleep in a second process whose failure fails the run).
 """
 
 import os
@@ -21,13 +21,13 @@ COMMAND = ["${interpreter}", PROGRAM, "fit", "--config", "experiment.yaml", "--r
 
 
 def runner_command(**options):
-    """A command that carries out `sweep.yaml` of the working folder in a process of its own."""
+    """Return a command that runs `sweep.yaml` of the working folder."""
     words = "".join(f", {name}={value!r}" for name, value in options.items())
     run = f"run_sweep(Path('sweep.yaml'), preflight=lambda *_: None{words})"
     return [
         sys.executable,
         "-c",
-        f"import sys; from pathlib import Path; from lit_cv.ablation.launch import run_sweep; sys.exit({run})",
+        f"import sys; from pathlib import Path; from lit_cv.commands.sweep import run_sweep; sys.exit({run})",
     ]
 
 

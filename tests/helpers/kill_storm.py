@@ -1,7 +1,7 @@
-"""Random `kill -9` over the processes of a sweep, until it is done: `python tests/helpers/kill_storm.py [--kills 50]`.
+"""Random `kill -9` of the processes of a sweep until it is done: `python tests/helpers/kill_storm.py [--kills 50]`.
 
-As a program it does so with real training runs, half of them on two processes (gloo), and compares what they give with
-the same sweep left alone. That takes many minutes; the tests do it with runs of a project of their own.
+As a program, it uses real training runs, half of them on two processes (gloo), and compares the results with those of
+an undisturbed sweep. This takes many minutes; the tests use runs of the fake project instead.
 """
 
 import argparse
@@ -25,7 +25,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @dataclass
 class Storm:
-    """What a storm did: victims by their depth below the runner, calls of the sweep, versions seen of each result."""
+    """Outcome of a storm: killed processes by depth below the runner, calls of the sweep, versions of each result."""
 
     killed: Counter[int]
     calls: int
@@ -35,7 +35,7 @@ class Storm:
 
 
 def storm(command: list[str], folder: Path, *, kills: int, pause: float, seed: int) -> Storm:
-    """Call `command` in `folder` until it succeeds, killing one of its processes every `pause` seconds or so."""
+    """Call `command` in `folder` until it succeeds; kill one of its processes about every `pause` seconds."""
     rng, mark, start = random.Random(seed), uuid.uuid4().hex, time.monotonic()
     killed, results, calls = Counter[int](), defaultdict[str, set[int]](set), 0
     runner = None
@@ -57,12 +57,12 @@ def storm(command: list[str], folder: Path, *, kills: int, pause: float, seed: i
 
 
 def kill_one(runner: int, mark: str, rng: random.Random) -> list[int]:
-    """Kill a process at a random depth below the runner, once one has depth 3; return the depth."""
+    """Kill a process at a random depth below the runner once a process has depth 3; return the depth."""
     levels = defaultdict[int, list[int]](list)
     for pid in sorted(marked(mark)):
         levels[depth(pid, runner)].append(pid)
     levels.pop(-1, None)
-    if max(levels, default=0) < 3:  # it would otherwise seldom be anything but the runner's first moments
+    if max(levels, default=0) < 3:  # otherwise most kills would hit the start of the runner
         return []
     chosen = rng.choices(list(levels), [0.3 if level == 0 else 1.0 for level in levels])[0]
     try:
@@ -73,7 +73,7 @@ def kill_one(runner: int, mark: str, rng: random.Random) -> list[int]:
 
 
 def depth(pid: int, ancestor: int) -> int:
-    """How many generations lie between a process and its ancestor; -1 if it is none."""
+    """Return the number of generations between a process and its ancestor; -1 if it is not a descendant."""
     for generation in range(20):
         if pid == ancestor:
             return generation
@@ -85,7 +85,7 @@ def depth(pid: int, ancestor: int) -> int:
 
 
 def marked(mark: str) -> list[int]:
-    """The live processes that have the mark in their environment."""
+    """Return the live processes with the mark in their environment."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
@@ -118,13 +118,13 @@ def training_sweep(folder: Path, steps: int) -> list[str]:
 
 
 def outcome(folder: Path) -> dict[str, object]:
-    """What each run of a folder has measured, by run id."""
+    """Return the metrics and weights of each run of a folder by run id."""
     files = sorted(folder.glob("runs/storm/*/result.json"))
     return {file.parent.name: (json.loads(file.read_bytes())["metrics"], weights(file.parent)) for file in files}
 
 
 def weights(run: Path) -> dict[str, list[float]]:
-    """A run's final weights as plain numbers, which `==` compares to the last bit."""
+    """Return a run's final weights as plain numbers, which `==` compares to the last bit."""
     import torch
 
     state = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
@@ -132,7 +132,7 @@ def weights(run: Path) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    """Run the sweep calm and stormy, compare and print figures."""
+    """Run the sweep with and without kills, compare the results and print figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kills", type=int, default=50)

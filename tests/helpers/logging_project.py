@@ -1,6 +1,6 @@
-"""A project of the tests' own that logs ten steps to W&B as `litcv fit` does: `python logging_project.py fit ...`.
+"""A fake project for tests that logs ten steps to W&B like `litcv fit`: `python logging_project.py fit ...`.
 
-After five steps a run whose seed is `wait` in the experiment waits for a file `go`, and one whose seed is `die` dies.
+After five steps, a run with the seed `wait` of the experiment waits for a file `go`; a run with the seed `die` dies.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Random images, targets and weights, shared by the tests of the detectors."""
+"""Random images, targets and weights for the tests of the networks."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ CLASSES = 5
 
 
 def scene(objects: list[int], sizes: list[tuple[int, int]]) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-    """Return random images, boxes (a number for each image) with phrases, and proposals around them and elsewhere."""
+    """Return random images, and targets with boxes, phrases, and proposals around the boxes and elsewhere."""
     generator = torch.Generator().manual_seed(3)
     images, targets = [], []
     for count, (height, width) in zip(objects, sizes, strict=True):
@@ -32,7 +32,7 @@ def scene(objects: list[int], sizes: list[tuple[int, int]]) -> tuple[list[Tensor
 
 
 def one_square() -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-    """Return four dark images with one bright square of one of two brightnesses each."""
+    """Return four dark images, each with one square of one of two colors."""
     images, targets = [], []
     for index, (left, top, side) in enumerate([(10, 20, 40), (50, 30, 36), (30, 50, 44), (12, 44, 48)]):
         image = torch.full((3, 96, 96), 20, dtype=torch.uint8)
@@ -44,8 +44,8 @@ def one_square() -> tuple[list[Tensor], list[dict[str, Tensor]]]:
     return images, targets
 
 
-def learn_by_heart(network: Detector, images: list[Tensor], targets: list[dict[str, Tensor]], steps: int) -> None:
-    """Train on the same images again and again."""
+def overfit(network: Detector, images: list[Tensor], targets: list[dict[str, Tensor]], steps: int) -> None:
+    """Train on the same images in every step."""
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     for _ in range(steps):
         loss = sum(network.losses(images, targets).values())
@@ -59,8 +59,8 @@ def as_peer_images(images: list[Tensor]) -> list[Tensor]:
     return [image.float() / 255 for image in images]
 
 
-def randomise(module: nn.Module) -> None:
-    """Give every parameter and statistic values under which activations keep their size."""
+def randomize(module: nn.Module) -> None:
+    """Set all parameters and statistics to random values that keep the scale of activations."""
     generator = torch.Generator().manual_seed(5)
     for name, value in module.state_dict().items():
         if name.endswith("running_var"):
@@ -74,13 +74,13 @@ def randomise(module: nn.Module) -> None:
 
 
 def first_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make our samplers and torchvision's draw the first candidates."""
+    """Make our samplers and torchvision's samplers choose the first candidates."""
     monkeypatch.setattr(torch, "randperm", lambda n, **options: torch.arange(n, **options))
     monkeypatch.setattr(ops, "random_keys", lambda like: torch.linspace(0.99, 0, like.shape[1]).expand(like.shape))
 
 
 def assert_losses_of_peer(ours: Detector, theirs: nn.Module, losses: dict[str, Tensor], expected: list[Tensor]) -> None:
-    """Compare losses with those of torchvision's network, in the order of ours, and the gradients of all parameters."""
+    """Compare losses, in the order of ours, and the gradients of all parameters with those of torchvision's network."""
     assert tuple(losses) == ours.loss_names
     for value, wanted in zip(losses.values(), expected, strict=True):
         assert wanted > 0

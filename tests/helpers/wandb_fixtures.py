@@ -12,10 +12,10 @@ PROGRAM = str(Path(__file__).with_name("logging_project.py"))
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    """A W&B server to which every client of this test talks."""
+    """Start a W&B server for every client in this test."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("WANDB_SERVICE", raising=False)  # of a test before, in this process
-    monkeypatch.setenv("HOME", str(tmp_path))  # no key and no settings of the user's
+    monkeypatch.delenv("WANDB_SERVICE", raising=False)  # left by an earlier test in this process
+    monkeypatch.setenv("HOME", str(tmp_path))  # hides the user's key and settings
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     with WandbServer() as running:
         for name, value in running.environment.items():
@@ -25,7 +25,7 @@ def server(tmp_path, monkeypatch):
 
 @pytest.fixture
 def sweep_file(tmp_path):
-    """Write a sweep of 2 arms × 2 seeds whose program logs to W&B; `settings` go into its experiment."""
+    """Return a function that writes a sweep of 2 arms × 2 seeds that logs to W&B; `settings` go into its experiment."""
 
     def write(seeds=(1, 2), **settings):
         Path("experiment.yaml").write_text(yaml.safe_dump({"model": {"lr": 0.1}, **settings}))

@@ -1,8 +1,7 @@
-"""A W&B server of the tests' own: what the real client, agent and sync ask for, kept in memory.
+"""A W&B server for tests, in memory, for the real client, agent and sync.
 
-It answers the GraphQL operations by name, takes files and history streams, hands out the trials of a grid, or random
-ones, and ends the runs that it is told to stop. Numbers travel as on the real server, which turns 1.0 into 1
-(wandb/wandb#3555).
+It answers the GraphQL operations by name, stores files and history streams, assigns grid or random trials, and stops
+the runs in `stop`. Numbers are encoded as on the real server, which turns 1.0 into 1 (wandb/wandb#3555).
 """
 
 import base64
@@ -26,7 +25,7 @@ ENTITY = "tester"
 
 @dataclass
 class ServerRun:
-    """A run as the server knows it; `state` is pending, running, finished or failed."""
+    """A run on the server; `state` is pending, running, finished, failed or killed."""
 
     name: str
     project: str
@@ -42,14 +41,14 @@ class ServerRun:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """One row a step: of two with the same `_step`, as `wandb sync` sends after an outage, the later one counts."""
+        """One row per `_step`; the last one counts if `wandb sync` repeats rows after an outage."""
         rows = [json.loads(line) for line in self.lines.get("wandb-history.jsonl", [])]
         return list({row["_step"]: row for row in rows}.values())
 
 
 @dataclass
 class ServerSweep:
-    """A sweep and its trials that nobody has taken."""
+    """A sweep and its unassigned trials."""
 
     name: str
     project: str
@@ -62,11 +61,11 @@ class ServerSweep:
 
 
 class WandbServer:
-    """`with WandbServer() as server: ...`; `environment` points a client at it.
+    """The server, a context manager; a client finds it through the variables in `environment`.
 
     Attributes:
-        stop: ids of runs that the agent is told to stop.
-        operations: the names of the operations asked for, in order.
+        stop: Ids of runs that agents must stop.
+        operations: Names of the requested operations, in order.
     """
 
     def __init__(self) -> None:
@@ -87,14 +86,14 @@ class WandbServer:
         self.hang_up()
 
     def listen(self) -> None:
-        """Answer, on the former port if there was one."""
+        """Start answering, on the former port if there was one."""
         handler = type("Handler", (Handler,), {"wandb": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
         self.port = self._http.server_port
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def hang_up(self) -> None:
-        """Refuse every connection until `listen` is called; nothing that is stored is lost."""
+        """Refuse all connections until `listen` is called; stored data are kept."""
         if self._http:
             self._http.shutdown()
             self._http.server_close()
@@ -134,7 +133,7 @@ class WandbServer:
     def op_UpsertSweep(self, given: dict[str, Any]) -> dict[str, Any]:
         project, name = given["projectName"] or "uncategorized", f"sweep{len(self.sweeps)}"
         config = yaml.safe_load(given["config"])
-        trials = grid(config["parameters"]) if config["method"] == "grid" else draws(config["parameters"], 100)
+        trials = grid(config["parameters"]) if config["method"] == "grid" else random_trials(config["parameters"], 100)
         self.sweeps[name] = ServerSweep(name, project, given["config"], trials)
         owner = {"id": project, "name": project, "entity": {"id": ENTITY, "name": ENTITY}}
         return {"upsertSweep": {"sweep": {"name": name, "project": owner}, "configValidationWarnings": []}}
@@ -169,7 +168,7 @@ class WandbServer:
             self._reject(sweep, running)
             return [{"type": "stop", "run_id": name} for name in running if name in self.stop]
         for run in self.runs.values():
-            if run.name in self.stop and run.state == "running":  # and no agent has it any more
+            if run.name in self.stop and run.state == "running":  # and no agent runs it any more
                 run.state = "killed"
         if not sweep.waiting:
             return [{"type": "exit"}]
@@ -179,7 +178,7 @@ class WandbServer:
         return [{"type": "run", "run_id": run.name, "program": sweep.config.get("program"), "args": run.config}]
 
     def _reject(self, sweep: ServerSweep, running: dict[str, bool]) -> None:
-        """Stop the runs that Hyperband rejects, if the sweep asks for it."""
+        """Stop the runs rejected by Hyperband, if the sweep uses it."""
         if "early_terminate" in sweep.config:
             metric, hyperband = sweep.config["metric"], make_hyperband(sweep.config["early_terminate"])
             runs = [run for run in self.runs.values() if run.sweep == sweep.name]
@@ -257,7 +256,7 @@ class WandbServer:
         return {"createRunFiles": {"runID": given["run"], "uploadHeaders": [], "files": files}}
 
     def stream(self, name: str, project: str, body: dict[str, Any]) -> None:
-        """Take a piece of a run's history, summary and console."""
+        """Store a part of a run's history, summary and console output."""
         with self.lock:
             run = self.run(name, project)
             for file, chunk in (body.get("files") or {}).items():
@@ -271,33 +270,33 @@ class WandbServer:
 
 
 def grid(parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    """The trials of a grid as the server sends them: alphabetical keys, whole numbers without a point."""
+    """Return the trials of a grid as the server sends them: alphabetical keys, whole numbers without a point."""
     lists = {key: spec.get("values", [spec.get("value")]) for key, spec in sorted(parameters.items())}
     trials = [dict(zip(lists, chosen, strict=True)) for chosen in itertools.product(*lists.values())]
     return [json.loads(re.sub(r"(?<=\d)\.0(?=[,\]}])", "", json.dumps(trial))) for trial in trials]
 
 
-def draws(parameters: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    """Random trials of a search without distributions but the plain `values`, `value` and `min` with `max`."""
+def random_trials(parameters: dict[str, Any], count: int) -> list[dict[str, Any]]:
+    """Return random trials of a search; supports only `values`, `value` and `min` with `max`."""
     source = random.Random(0)
 
-    def draw(spec: dict[str, Any]) -> Any:
+    def sample(spec: dict[str, Any]) -> Any:
         return (
             source.uniform(spec["min"], spec["max"])
             if "min" in spec
             else source.choice(spec.get("values", [spec.get("value")]))
         )
 
-    return [{key: draw(spec) for key, spec in sorted(parameters.items())} for _ in range(count)]
+    return [{key: sample(spec) for key, spec in sorted(parameters.items())} for _ in range(count)]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Checks the key and passes on what a client sends."""
+    """Checks the key and forwards requests to the server."""
 
     wandb: WandbServer
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def do_POST(self) -> None:
         body = self._body()

@@ -1,4 +1,4 @@
-"""Two real processes (gloo) with an image each, one of them without objects, have the step of one with both images."""
+"""Two gloo processes with one image each, one without objects, take the same step as one process with both images."""
 
 import os
 from pathlib import Path
@@ -60,7 +60,7 @@ OTHERS = {
 
 
 def batch_of(name: str) -> Batch:
-    """Return two images, of which the second has nothing to learn from where that can be."""
+    """Return two images. The second has nothing to learn from, if the network allows that."""
     if name == "mask_rcnn":
         return instances([3, 0])
     images, targets = scene([3, 0], SIZES)
@@ -90,8 +90,8 @@ class Step(nn.Module):
 
 
 def take_steps(step: nn.Module, batch: Batch) -> list[Tensor]:
-    """Return the losses and then the gradients of the second of two steps with the same weights and draws."""
-    for _ in range(2):  # a parameter without a gradient is noticed in the next step
+    """Return the losses and the gradients of the second of two steps with the same weights and random numbers."""
+    for _ in range(2):  # DDP detects a parameter without a gradient in the next step
         torch.manual_seed(1)
         step.zero_grad()
         losses = step(*batch)

@@ -10,7 +10,7 @@ from torchvision.models import vgg
 from lit_cv.errors import UserError
 from lit_cv.models import LocalizationNet
 from lit_cv.models.localization import decode, encode
-from tests.helpers.scenes import randomise, scene
+from tests.helpers.scenes import randomize, scene
 
 CLASSES = 4
 SIZES = [(70, 90), (128, 100), (60, 128)]
@@ -36,7 +36,7 @@ def build(request: pytest.FixtureRequest) -> Callable[..., LocalizationNet]:
 
 
 def constant(network: LocalizationNet, logits: list[float], codes: list[list[float]]) -> LocalizationNet:
-    """Let both heads answer the same for every image."""
+    """Make both heads return the same outputs for every image."""
     for head, values in ((network.class_head, logits), (network.box_head, codes)):
         last = head[-1]
         assert isinstance(last, nn.Linear)
@@ -62,7 +62,7 @@ def test_decoded_boxes_lie_in_the_image_and_have_an_area() -> None:
     assert (boxes[..., 2:] - boxes[..., :2] >= 1 - 1e-4).all()
 
 
-# truth (0.5, 0.4, 0.5, 0.4) of class 2; the boxes of classes 1 and 2 are off by these
+# The target is (0.5, 0.4, 0.5, 0.4) of class 2. The boxes of classes 1 and 2 differ from it by these numbers.
 OFF = {1: [0.3, 0.0, 0.0, -0.4], 2: [0.1, -0.2, 0.0, 0.05]}
 
 
@@ -71,7 +71,7 @@ OFF = {1: [0.3, 0.0, 0.0, -0.4], 2: [0.1, -0.2, 0.0, 0.05]}
     [
         ("l2", 0.01 + 0.04 + 0.0025, 0.09 + 0.16),
         ("l1", 0.35, 0.7),
-        # below 0.1: square / 0.2, above: difference - 0.05
+        # below 0.1: square / 0.2; above: difference - 0.05
         ("smooth_l1", 0.05 + 0.15 + 0.0025 / 0.2, 0.25 + 0.35),
     ],
 )
@@ -129,7 +129,7 @@ def test_losses_reach_every_parameter_and_evaluation_is_losses_and_predictions(
         assert not one["boxes"].requires_grad
 
 
-def test_agnostic_boxes_are_one_box() -> None:
+def test_agnostic_boxes_are_the_same_for_all_classes() -> None:
     network = net(box_head="agnostic")
     assert network.box_head[-1].out_features == 4
     for found in network.predict(scene([1, 1, 1], SIZES)[0]):
@@ -145,15 +145,15 @@ def test_memory_format_changes_no_result(build: Callable[..., LocalizationNet]) 
         torch.testing.assert_close(loss, expected[name], rtol=1e-3, atol=1e-4)
 
 
-def test_backbone_heads_are_the_end_of_the_classification_network(
+def test_backbone_heads_are_the_last_layers_of_the_classification_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lit_cv.models.backbones.classifier_ends.VGG_FEATURES", 16)
+    monkeypatch.setattr("lit_cv.models.backbones.classifier_ends.FEATURES", 16)
     reference = nn.Module()
     reference.features = vgg.make_layers(vgg.cfgs["A"])
     fc6, fc7 = nn.Linear(512 * 7 * 7, 16), nn.Linear(16, 16)
     reference.classifier = nn.Sequential(fc6, nn.ReLU(), nn.Dropout(), fc7, nn.ReLU(), nn.Dropout(), nn.Linear(16, 9))
-    randomise(reference)
+    randomize(reference)
     torch.save(reference.state_dict(), tmp_path / "vgg11.pth")
     network = net(backbone="vgg11", weights=str(tmp_path / "vgg11.pth"), head="backbone", size=224, dropout=0.25)
     assert {layer.p for layer in network.modules() if isinstance(layer, nn.Dropout)} == {0.25}
@@ -182,6 +182,6 @@ def test_trainable_layers_freeze_the_backbone_and_not_the_heads() -> None:
         ({"head": "backbone", "backbone": "vgg11"}, "size=96: .* needs size 224"),
     ],
 )
-def test_what_does_not_fit_is_refused(options: dict[str, object], message: str) -> None:
+def test_options_that_do_not_fit_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         net(**options)

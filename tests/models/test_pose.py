@@ -25,12 +25,12 @@ def scene() -> tuple[list[Tensor], list[dict[str, Tensor]]]:
         points = torch.rand(1, JOINTS, 2, generator=generator) * torch.tensor([width, height])
         flags = torch.tensor([2.0, 1, 0, 2]).view(1, JOINTS, 1)
         targets.append({"keypoints": torch.cat([points, flags], dim=2)})
-    targets[0]["keypoints"][0, 2] = torch.tensor([torch.nan, -1e30, 0])  # whatever stands at unlabelled joints
+    targets[0]["keypoints"][0, 2] = torch.tensor([torch.nan, -1e30, 0])  # unlabeled joints may have any values
     return images, targets
 
 
 @pytest.mark.parametrize("loss", ["l2", "l1", "smooth_l1"])
-def test_losses_follow_their_formula_over_the_labelled_joints(loss: str) -> None:
+def test_losses_follow_their_formula_over_the_labeled_joints(loss: str) -> None:
     network = pose_net(loss=loss, beta=0.3)
     torch.nn.init.normal_(network.head[-1].weight)
     images, targets = scene()
@@ -67,7 +67,7 @@ def test_gradients_reach_every_parameter_and_no_label_gives_zero() -> None:
     assert not any(p.grad.any() for p in network.parameters())
 
 
-def test_predictions_are_pixels_of_the_given_image() -> None:
+def test_predictions_are_in_pixels_of_the_input_image() -> None:
     network = pose_net()
     with torch.no_grad():
         network.head[-1].bias.copy_(torch.tensor([-0.5, -0.5, 0.5, 0.5, 0, 0, 0.25, -0.25]))
@@ -75,7 +75,7 @@ def test_predictions_are_pixels_of_the_given_image() -> None:
     large = torch.zeros(3, 80, 200, dtype=torch.uint8)
     found = network.predict([large])[0]["keypoints"]
     assert found.dtype == torch.float32
-    # The edges of the image, its centre, and a point between, counted from the centre of the first pixel.
+    # The edges of the image, its center, and a point in between, relative to the center of the first pixel.
     assert found.tolist() == [[[-0.5, -0.5], [199.5, 79.5], [99.5, 39.5], [149.5, 19.5]]]
 
 
@@ -83,7 +83,7 @@ def test_an_enlarged_image_gives_enlarged_joints() -> None:
     network = pose_net()
     torch.nn.init.normal_(network.head[-1].weight, std=0.3)
     image = torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)
-    enlarged = image.repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)  # halved, it is the image again
+    enlarged = image.repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)  # resizing halves it to the same image
     small, large = (network.predict([given])[0]["keypoints"] for given in (image, enlarged))
     assert torch.allclose((small + 0.5) * 2, large + 0.5, atol=1e-4)
 

@@ -1,26 +1,28 @@
-"""The local executor: several runs at once on this machine, on its GPUs or its CPU cores."""
+"""The local executor: runs in parallel on the GPUs or CPU cores of this machine."""
 
 import errno
 import os
-import shlex
 import shutil
 import signal
 import subprocess
 import time
+from argparse import Namespace
 from collections import deque
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
+from lit_cv.ablation.executors.base import Executor, Options
 from lit_cv.ablation.executors.processes import LOG, Lost, Process, Starter
 from lit_cv.ablation.executors.progress import Progress, Row
 from lit_cv.ablation.sweep.jobs import Job, Queue
+from lit_cv.ablation.sweep.sweep_file import Sweep
 from lit_cv.errors import UserError
 from lit_cv.runs.files import read_tail
 
 POLL_SECONDS = 0.01
-FULL_BYTES = 1 << 16  # a disk with less than this is full
+FULL_BYTES = 1 << 16  # a disk with less free space counts as full
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class Slot:
     """A place for one run.
 
     Attributes:
-        name: as the progress shows it.
-        environment: the GPUs that the run sees.
+        name: Text in the progress table.
+        environment: Environment variables that select the run's GPUs.
     """
 
     name: str
@@ -41,11 +43,12 @@ class Running:
     """A started job.
 
     Attributes:
-        slot: where it runs.
-        started: monotonic seconds.
-        process: None where it could not be started.
-        reason: why it failed, where its exit code does not say so.
-        starts: how often it was started.
+        job: The job.
+        slot: Its place.
+        started: Start time in monotonic seconds.
+        process: Its process; None if it could not be started.
+        reason: Reason of the failure, if the exit code does not tell it.
+        starts: Number of times it was started.
     """
 
     job: Job
@@ -56,24 +59,36 @@ class Running:
     starts: int = 0
 
 
-class LocalExecutor:
-    """Runs `workers` processes at once, each on its own GPUs and its share of the CPU's threads.
+def add_process_arguments(parser: Options) -> None:
+    """Declare the options of executors that start processes on this machine."""
+    parser.add_argument("--workers", type=int, help="runs at the same time (default: one per GPU, or one without GPUs)")
+    parser.add_argument(
+        "--gpus-per-run",
+        type=int,
+        default=1,
+        help="GPUs that each run sees (default: 1); it trains on all of them, and they share its batches, unless its "
+        "experiment sets trainer.devices",
+    )
 
-    An OMP_NUM_THREADS that is already set stays as it is.
+
+class LocalExecutor(Executor):
+    """Runs several processes in parallel, each on its own GPUs and its share of the CPU threads.
+
+    An existing OMP_NUM_THREADS is kept.
 
     Args:
-        workers: runs at once; None is one per `gpus_per_run` visible GPUs, or one without a GPU. More than that share
-            GPUs.
-        gpus_per_run: GPUs that each run sees. Lightning trains on all that it sees, unless the run sets
-            `trainer.devices`.
-        runs_per_gpu: runs that share each GPU (or each `gpus_per_run` GPUs); says the same as `workers`.
-        metric: which of a run's logged numbers the progress shows; None is the last.
+        workers: Runs at the same time. None: one per ``gpus_per_run`` visible GPUs, or one without a GPU. Additional
+            workers share GPUs.
+        gpus_per_run: GPUs that each run sees. Lightning trains on all of them unless the run sets ``trainer.devices``.
+        runs_per_gpu: Runs that share each GPU (or each ``gpus_per_run`` GPUs); an alternative to ``workers``.
+        metric: Logged metric that the progress table shows; None: the last logged one.
 
     Raises:
-        UserError: there are fewer GPUs than one run wants, a number is below 1, or two options contradict each other.
+        UserError: Fewer GPUs are visible than one run needs, a number is below 1, or two options conflict.
     """
 
-    waits = True
+    name = "local"
+    summary = "processes on this machine"
 
     def __init__(
         self,
@@ -96,15 +111,27 @@ class LocalExecutor:
         self.workers = workers or max(1, packs * (runs_per_gpu or 1))
         processes = self.workers * (gpus_per_run if gpus else 1)
         self._threads = max(1, len(os.sched_getaffinity(0)) // processes)
-        self._free = deque(_slots(self.workers, gpus, gpus_per_run))
+        self._free = deque(slots(self.workers, gpus, gpus_per_run))
         self._metric = metric
         self.gpus = gpus_per_run * min(1.0, packs / self.workers)
 
-    def execute(self, queue: Queue) -> list[Job]:
-        """Run what the queue hands out; return what failed. Ctrl-C ends all of them and is passed on.
+    @classmethod
+    def add_arguments(cls, parser: Options) -> None:
+        """Declare ``--workers``, ``--gpus-per-run`` and ``--runs-per-gpu``."""
+        add_process_arguments(parser)
+        parser.add_argument("--runs-per-gpu", type=int, help="small runs that share a GPU (default: 1)")
 
-        Each run's output is appended to `log.txt` in its folder; the end of it is shown when the run fails. What fails
-        while the sweep goes on is recorded in the run's folder (`Job.record_failure`).
+    @classmethod
+    def from_options(cls, options: Namespace, sweep: Sweep) -> Self:
+        """Create the executor; the progress table shows the sweep's metric."""
+        metric = sweep.metric.name if sweep.metric else None
+        return cls(options.workers, options.gpus_per_run, options.runs_per_gpu, metric)
+
+    def execute(self, queue: Queue) -> list[Job]:
+        """Run the jobs of the queue and return the failed jobs. Ctrl-C ends all runs and is raised again.
+
+        Each run's output is appended to ``log.txt`` in its folder; its last lines are shown if the run fails. A failure
+        is also recorded in the run's folder (``Job.record_failure``).
         """
         running, failed = list[Running](), list[Job]()
         environment = {"OMP_NUM_THREADS": str(self._threads)}
@@ -122,13 +149,9 @@ class LocalExecutor:
                     queue.ended(run.job)
                 queue.watch([run.job for run in running])
                 progress.update([Row(run.job.label, run.slot.name, run.started, run.job.folder) for run in running])
-                if not ended:  # else the next run starts without a pause
+                if not ended:  # otherwise the next run starts without a pause
                     time.sleep(POLL_SECONDS)
         return failed
-
-    def preview(self, jobs: Sequence[Job]) -> str:
-        """Their commands, one a line."""
-        return "\n".join(shlex.join(job.command) for job in jobs)
 
 
 def _start(starter: Starter, run: Running) -> None:
@@ -141,14 +164,14 @@ def _start(starter: Starter, run: Running) -> None:
 
 
 def _poll(starter: Starter, run: Running, progress: Progress) -> int | None:
-    """The exit code of a run that has ended; one that lost its server is started once more."""
+    """Return the exit code of a run that has ended; restart a run once if its fork server has ended."""
     try:
         return run.process.poll() if run.process else 1
     except Lost:
         if run.starts > 1:
-            run.reason = "the process that it was forked from has ended twice"
+            run.reason = "its fork server has ended twice"
             return 128 + signal.SIGKILL
-        progress.note(f"{run.job.label}: the process that it was forked from has ended; the run is started again")
+        progress.note(f"{run.job.label}: its fork server has ended; the run is started again")
         _start(starter, run)
         return None
 
@@ -160,7 +183,7 @@ def _ended(run: Running, code: int, progress: Progress) -> list[Job]:
     log = run.job.folder / LOG
     reason = run.reason or _reason(code, run.job.folder)
     progress.failed(run.job.label, f"{reason}; log: {log}", read_tail(log))
-    with suppress(OSError):  # on a full disk: without a record the run counts as unfinished
+    with suppress(OSError):  # the disk may be full; without a record the run counts as unfinished
         run.job.record_failure(reason, code)
     return [run.job]
 
@@ -174,11 +197,11 @@ def _reason(code: int, folder: Path) -> str:
 
 
 def _full(path: object) -> str:
-    return f"the disk of {path} is full; free some of it and go on with --retry-failed"
+    return f"the disk of {path} is full; free some space and continue with --retry-failed"
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that runs may use: those of CUDA_VISIBLE_DEVICES, else all that nvidia-smi lists (torch-free)."""
+    """Return the GPUs in CUDA_VISIBLE_DEVICES, or else all that nvidia-smi lists; does not import torch."""
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if listed is not None:
         return [name for name in listed.split(",") if name.strip() not in ("", "-1")]
@@ -191,8 +214,8 @@ def visible_gpus() -> list[str]:
     return answer.stdout.split() if answer.returncode == 0 else []
 
 
-def _slots(workers: int, gpus: list[str], gpus_per_run: int) -> list[Slot]:
-    """The place of each worker: the GPUs that it sees, shared when there are more workers than GPUs."""
+def slots(workers: int, gpus: list[str], gpus_per_run: int) -> list[Slot]:
+    """Return the place of each worker; workers share GPUs if there are more workers than GPUs."""
     if not gpus:
         return [Slot(f"CPU {i}") for i in range(workers)]
     packs = [",".join(gpus[i : i + gpus_per_run]) for i in range(0, len(gpus) - gpus_per_run + 1, gpus_per_run)]

@@ -1,4 +1,4 @@
-"""The processes of runs: forked from one that has imported everything, or started as any command is."""
+"""Processes of runs: forked from a server that has imported everything, or started as new processes."""
 
 import json
 import os
@@ -17,34 +17,34 @@ CLOSE_SECONDS = 30.0
 
 
 class Lost(Exception):
-    """The server of a forked run has ended, and the run with it."""
+    """The server of a forked run has ended, and therefore the run too."""
 
 
 class Process(Protocol):
-    """The process of a run, with all that it starts."""
+    """The process of a run, including its children."""
 
     def poll(self) -> int | None:
-        """The exit code, 128 + the signal after a kill; None while it runs.
+        """Return the exit code (128 + signal after a kill), or None while the run is active.
 
         Raises:
-            Lost: it ended only because its server did.
+            Lost: The run ended only because its server ended.
         """
         ...
 
     def kill(self) -> None:
-        """End it at once, and wait until it has ended."""
+        """End the process immediately and wait for it."""
         ...
 
 
 class Starter:
-    """Starts the processes of runs; use it as a context, at whose end none of them is left.
+    """Starts the processes of runs. A context manager that ends all of them on exit.
 
-    A run of lit-cv under this interpreter is forked from a server (`lit_cv.fork_server`), which is replaced when it
-    ends and when a source file has changed since, because a new process would have read the new one. Every other
-    command, and every run after a server could not be prepared, is a new process.
+    A run of lit-cv under this interpreter is forked from a server (``lit_cv.fork_server``). The server is replaced when
+    it ends and when a source file has changed, because a new process would read the changed file. Every other command
+    is started as a new process, and so is every run once a server has failed to start.
 
     Args:
-        environment: what is added to the environment of all runs.
+        environment: Variables added to the environment of all runs.
     """
 
     def __init__(self, environment: dict[str, str]) -> None:
@@ -63,10 +63,10 @@ class Starter:
             process.kill()
 
     def start(self, job: Job, environment: dict[str, str]) -> Process:
-        """Start a run; its output is appended to `log.txt` in its folder.
+        """Start a run; its output is appended to ``log.txt`` in its folder.
 
         Raises:
-            OSError: the folder or the log cannot be written.
+            OSError: The folder or the log cannot be written.
         """
         job.folder.mkdir(parents=True, exist_ok=True)
         with (job.folder / LOG).open("ab") as log:
@@ -78,7 +78,7 @@ class Starter:
 
     def _server(self) -> "Server | None":
         for server in [server for server in self._servers if not server.alive]:
-            self._forking &= server.ready  # what has failed once to import everything will fail again
+            self._forking &= server.ready  # a server that failed to import everything would fail again
             self._servers.remove(server)
         if self._forking and not (self._servers and self._servers[-1].up_to_date):
             for server in [server for server in self._servers if server.idle]:
@@ -88,12 +88,12 @@ class Starter:
 
 
 class Started:
-    """A command started as a new process, under a process_guard.
+    """A command started as a new process, under ``lit_cv.process_guard``.
 
     Args:
-        command: its words.
-        environment: all of its environment.
-        log: open file for its output.
+        command: Words of the command.
+        environment: Complete environment of the process.
+        log: Open file for the output.
     """
 
     def __init__(self, command: list[str], environment: dict[str, str], log: Any) -> None:
@@ -107,14 +107,14 @@ class Started:
         )
 
     def poll(self) -> int | None:
-        """See `Process`."""
+        """See ``Process``."""
         code = self._process.poll()
         if code:
             process_guard.end_group(self._process.pid)
         return None if code is None else process_guard.exit_code(code)
 
     def kill(self) -> None:
-        """See `Process`."""
+        """See ``Process``."""
         if self._process.poll() is None:
             process_guard.end_group(self._process.pid)
             self._process.wait()
@@ -124,10 +124,10 @@ class Forked:
     """A run forked from a server.
 
     Args:
-        server: which.
-        args: the run's arguments.
-        environment: what it has beside the server's environment.
-        log: file for its output.
+        server: The server.
+        args: Arguments of the run.
+        environment: Variables added to the server's environment.
+        log: File for the output.
     """
 
     def __init__(self, server: "Server", args: list[str], environment: dict[str, str], log: Path) -> None:
@@ -135,7 +135,7 @@ class Forked:
         self._id = server.request(args=args, env=environment, log=str(log))
 
     def poll(self) -> int | None:
-        """See `Process`."""
+        """See ``Process``."""
         answer = self._server.answer(self._id)
         code: int | None = answer.get("code")
         if code:
@@ -146,7 +146,7 @@ class Forked:
         return code
 
     def kill(self) -> None:
-        """See `Process`."""
+        """See ``Process``."""
         while self._server.alive and "code" not in (answer := self._server.answer(self._id)):
             if "pid" in answer:
                 process_guard.end_group(answer["pid"])
@@ -154,7 +154,7 @@ class Forked:
 
 
 class Server:
-    """The client of a process that imports everything once and forks the runs: see `lit_cv.fork_server`."""
+    """Client of a process that imports everything once and forks the runs; see ``lit_cv.fork_server``."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self._process = subprocess.Popen(
@@ -175,44 +175,44 @@ class Server:
 
     @property
     def alive(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the server is running."""
         return self._process.poll() is None
 
     @property
     def ready(self) -> bool:
-        """Whether it has come so far as to fork runs."""
+        """Whether the server can fork runs."""
         self._read()
         return self._sources is not None
 
     @property
     def up_to_date(self) -> bool:
-        """Whether no source file has changed since it was imported."""
+        """Whether no source file has changed since its import."""
         self._read()
         return all(_time_of_change(path) == at for path, at in (self._sources or {}).items())
 
     @property
     def idle(self) -> bool:
-        """Whether all its runs have ended."""
+        """Whether all runs of the server have ended."""
         self._read()
         return all("code" in answer for answer in self._answers)
 
     def request(self, **content: Any) -> int:
-        """Ask for a run; return the number under which answers to it come."""
+        """Request a run; return the number that identifies its answers."""
         self._answers.append({})
         number = len(self._answers) - 1
         try:
             self._requests.write(json.dumps({"id": number, **content}).encode() + b"\n")
-        except BrokenPipeError:  # it has just ended, which the run's `poll` will find
+        except BrokenPipeError:  # the server has just ended; the run's `poll` will notice
             self._process.wait()
         return number
 
     def answer(self, number: int) -> dict[str, Any]:
-        """What is known of a run: its process id (`pid`) once it has started, its `code` once it has ended."""
+        """Return the state of a run: its process id (``pid``) once started, its exit code (``code``) once ended."""
         self._read()
         return self._answers[number]
 
     def close(self) -> None:
-        """End it and its runs. Wait for the last of them: each holds the other end of the pipe open."""
+        """End the server and its runs. Wait for the last run, because each one keeps the pipe open."""
         self._process.kill()
         self._process.wait()
         self._read()
@@ -224,7 +224,7 @@ class Server:
             time.sleep(0.01)
 
     def _read(self) -> bool:
-        """Take in what has arrived; tell whether the other end of the pipe is closed."""
+        """Read the messages that have arrived; return whether the other end of the pipe is closed."""
         read: bytes | None = b""
         while read := self._output.read(1 << 16):
             *lines, self._unread = (self._unread + read).split(b"\n")
@@ -238,7 +238,7 @@ class Server:
 
 
 def is_litcv(program: list[str]) -> bool:
-    """Whether a trial's program is lit-cv under this interpreter: `[env] python -m lit_cv` or `[env] litcv`."""
+    """Return whether a program is lit-cv under this interpreter: ``[env] python -m lit_cv`` or ``[env] litcv``."""
     words = program[1:] if program[:1] == ["/usr/bin/env"] else program
     python = Path(sys.executable)
     expected = {("-m", "lit_cv"): python, (): python.with_name("litcv")}.get(tuple(words[1:]))

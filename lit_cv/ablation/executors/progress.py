@@ -1,4 +1,4 @@
-"""Progress of a sweep: a live table of the running runs on a terminal, plain lines elsewhere (logs, CI)."""
+"""Progress of a sweep: a live table of the active runs on a terminal, plain lines elsewhere (logs, CI)."""
 
 import statistics
 import time
@@ -22,7 +22,14 @@ LOG_LINES = 12
 
 @dataclass(frozen=True)
 class Row:
-    """A run at work: how a person calls it, where it runs, when it started (monotonic seconds), and its folder."""
+    """An active run.
+
+    Attributes:
+        label: Its name for people.
+        slot: Its place.
+        started: Start time in monotonic seconds.
+        folder: Its folder.
+    """
 
     label: str
     slot: str
@@ -34,9 +41,9 @@ class Progress:
     """Counts the runs of a sweep. `with Progress(12, workers=2) as progress: ...`.
 
     Args:
-        total: runs to be done; None where that is not known.
-        workers: runs at once.
-        metric: which of a run's logged numbers is shown; None is the last.
+        total: Number of runs to do; None if unknown.
+        workers: Runs at the same time.
+        metric: Logged metric to show; None: the last logged one.
     """
 
     def __init__(self, total: int | None, workers: int, metric: str | None = None) -> None:
@@ -57,13 +64,13 @@ class Progress:
         self._live.stop()
 
     def update(self, rows: Sequence[Row]) -> None:
-        """Redraw the table of the runs at work, at most twice a second."""
+        """Redraw the table of active runs, at most twice a second."""
         if self.console.is_terminal and time.monotonic() - self._drawn > REDRAW_SECONDS:
             self._drawn = time.monotonic()
             self._live.update(self.table(rows), refresh=True)
 
     def table(self, rows: Sequence[Row]) -> Group:
-        """A line a run at work, and below it how many are done and the time that the rest may take."""
+        """Return one line per active run, then the number of finished runs and the estimated remaining time."""
         now = time.monotonic()
         table = Table("run", "on", "for", "step", "last", box=None, pad_edge=False)
         for row in rows:
@@ -74,10 +81,10 @@ class Progress:
         return Group(table, Text(f"{self._ended}{of} done in {duration(now - self._started)}, {left}"))
 
     def time_left(self, elapsed: Sequence[float]) -> str:
-        """In words, from the median of the finished runs.
+        """Describe the remaining time, estimated from the median of the finished runs.
 
         Args:
-            elapsed: seconds that each run at work has taken so far.
+            elapsed: Seconds that each active run has taken so far.
         """
         if not self._total or not self._seconds:
             return "time left unknown"
@@ -97,7 +104,7 @@ class Progress:
         self.console.print("\n".join(f"    {line}" for line in log.splitlines()[-LOG_LINES:]), markup=False)
 
     def note(self, line: str) -> None:
-        """Say something."""
+        """Print a line."""
         self.console.print(line, markup=False)
 
     def _advance(self, line: str) -> None:
@@ -107,7 +114,7 @@ class Progress:
 
 
 def last_number(file: Path, metric: str | None) -> tuple[str, str]:
-    """The last step in the end of a `metrics.csv`, and the metric's last value there (or that of any) with its name."""
+    """Return the last step in a ``metrics.csv``, and the metric's last value (or that of any metric) with its name."""
     text = read_tail(file)
     whole = text[: text.rfind("\n") + 1].splitlines()  # the last line may be half written
     rows = [line.split(",") for line in whole if not line.startswith("step,")]

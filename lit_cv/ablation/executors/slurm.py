@@ -1,38 +1,70 @@
-"""The Slurm executor: one array job for the missing runs of a sweep, from a script that can be read and edited."""
+"""The Slurm executor: one array job for the missing runs of a sweep, from a readable script."""
 
 import shlex
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Self
 
+from lit_cv.ablation.executors.base import Executor, Options, Task
 from lit_cv.ablation.executors.slurm_options import Resources
 from lit_cv.ablation.executors.slurm_queue import Submissions, call
 from lit_cv.ablation.sweep.jobs import Job, Queue
+from lit_cv.ablation.sweep.sweep_file import Sweep
+from lit_cv.errors import UsageError
 
 POLL_SECONDS = 10.0
 
 
-class SlurmExecutor:
-    """Submits what a queue hands out as one array job, `sbatch <group>/slurm/sweep.sbatch`.
+class SlurmExecutor(Executor):
+    """Submits the jobs of a queue as one array job, ``sbatch <group>/slurm/sweep.sbatch``.
 
-    `<group>/slurm/commands` holds the command of every run, and a task carries out the line of its number. Lines are
-    only ever added, so that a task which still waits finds the line that it was submitted for.
+    ``<group>/slurm/commands`` holds the command of every run; a task runs the line with its number. Lines are only
+    appended, so that a pending task still finds the line it was submitted for.
 
     Args:
-        name: name of the jobs.
-        resources: what each run asks for.
+        job_name: Name of the Slurm jobs.
+        resources: Resources of each run.
     """
 
+    name = "slurm"
+    summary = "one array job on a Slurm cluster"
     waits = False
+    log_prefixes = ("srun: ", "slurmstepd")  # written if Slurm ends a run; the state already says so
 
-    def __init__(self, name: str, resources: Resources) -> None:
-        self.name, self.resources = name, resources
+    def __init__(self, job_name: str, resources: Resources) -> None:
+        self.job_name, self.resources = job_name, resources
         self.workers = resources.max_parallel or sys.maxsize
         self.gpus = float(resources.nodes * resources.gpus_per_node)
 
+    @classmethod
+    def add_arguments(cls, parser: Options) -> None:
+        """Declare one option per field of ``Resources``."""
+        Resources.add_arguments(parser)
+
+    @classmethod
+    def from_options(cls, options: Namespace, sweep: Sweep) -> Self:
+        """Create the executor; its jobs have the name of the sweep.
+
+        Raises:
+            UsageError: A number is too small, or a Bayesian sweep has no ``--max-parallel``.
+        """
+        resources = Resources.of(options)
+        if sweep.method == "bayes" and not resources.max_parallel:
+            raise UsageError(
+                "a Bayesian sweep learns from its runs; limit the number of parallel runs, --max-parallel."
+            )
+        return cls(sweep.name, resources)
+
+    @classmethod
+    def queued(cls, group: Path) -> dict[str, Task]:
+        """See ``Executor``; asks Slurm only if runs of the group were submitted."""
+        return Submissions(group).tasks()
+
     def preview(self, jobs: Sequence[Job]) -> str:
-        """The script and the commands that would be submitted."""
+        """Return the script and the commands that would be submitted."""
         if not jobs:
             return ""
         folder = jobs[0].folder.parent / "slurm"
@@ -40,10 +72,10 @@ class SlurmExecutor:
         return "\n".join([self._script(folder, numbers), *(f"# task {n}: {lines[n]}" for n in numbers)])
 
     def execute(self, queue: Queue) -> list[Job]:
-        """Submit what the queue hands out and is not in Slurm's queue already.
+        """Submit the jobs of the queue that are not in Slurm's queue already.
 
-        Returns at once, and without a failed job, unless later runs depend on the results of these, or some may be
-        asked to stop: then it stays, and submits each as soon as the queue hands it out.
+        Returns immediately, without failed jobs, unless later runs depend on the results of these or runs may be
+        stopped early. In that case it waits, and submits each job as soon as the queue provides it.
         """
         waiting = self._submit(_taken(queue))
         while not queue.exhausted or (waiting and queue.attentive):
@@ -66,14 +98,14 @@ class SlurmExecutor:
         active = [job for job in jobs if job.folder.name in tasks and tasks[job.folder.name].active]
         new = [job for job in jobs if job not in active]
         if active:
-            print(f"{len(active)} runs wait or run in Slurm already.", flush=True)
+            print(f"{len(active)} runs are already pending or running in Slurm.", flush=True)
         if new:
             lines, numbers = _numbered(folder / "commands", new)
             _write(folder / "commands", lines)
             script = folder / "sweep.sbatch"
             script.write_text(self._script(folder, numbers))
             for job in new:
-                job.folder.mkdir(parents=True, exist_ok=True)  # the log is written there
+                job.folder.mkdir(parents=True, exist_ok=True)  # the log is written into it
                 job.forget_failure()
             array = call("sbatch", "--parsable", str(script)).strip().partition(";")[0]
             submissions.add(array, {str(n): job.folder.name for n, job in zip(numbers, new, strict=True)})
@@ -84,7 +116,7 @@ class SlurmExecutor:
         wanted = self.resources
         limit = f"%{wanted.max_parallel}" if wanted.max_parallel else ""
         options = {
-            "job-name": self.name,
+            "job-name": self.job_name,
             "array": _ranges(sorted(numbers)) + limit,
             "nodes": wanted.nodes,
             "ntasks-per-node": wanted.tasks_per_node or max(1, wanted.gpus_per_node),
@@ -108,7 +140,7 @@ class SlurmExecutor:
                 *lines,
                 "",
                 "set -e",
-                "unset MASTER_ADDR MASTER_PORT  # runs that inherit one port cannot share a node",
+                "unset MASTER_ADDR MASTER_PORT  # runs with the same port cannot share a node",
                 *([wanted.setup] if wanted.setup else []),
                 f"export OMP_NUM_THREADS=${{OMP_NUM_THREADS:-{wanted.cpus_per_task or 1}}}",
                 "# line 1 is the command of task 0; each process trains on its share of every batch",
@@ -124,9 +156,9 @@ def _taken(queue: Queue) -> list[Job]:
 
 
 def _numbered(path: Path, jobs: Iterable[Job]) -> tuple[list[str], list[int]]:
-    """The lines of `commands` with those that it lacks for these jobs, and the number of each job's line, from 0.
+    """Return the lines of ``commands``, completed for these jobs, and the line number of each job, from 0.
 
-    A line is a command of the shell; its output goes where that of a local run goes.
+    A line is a shell command; its output goes to the same file as that of a local run.
     """
     commands = [f"{shlex.join(job.command)} >> {shlex.quote(str(job.folder / 'log.txt'))} 2>&1" for job in jobs]
     lines = path.read_text().splitlines() if path.exists() else []
@@ -141,7 +173,7 @@ def _write(path: Path, lines: Iterable[str]) -> None:
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """`0-2,5` for 0, 1, 2 and 5."""
+    """Return ``0-2,5`` for 0, 1, 2 and 5."""
     starts = [n for n in numbers if n - 1 not in numbers]
     ends = [n for n in numbers if n + 1 not in numbers]
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))

@@ -1,26 +1,27 @@
-"""What a run asks of Slurm, as options of the command line."""
+"""Slurm resources of a run, as command-line options."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from dataclasses import dataclass, fields
 
+from lit_cv.ablation.executors.base import Options
 from lit_cv.errors import UsageError
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What each run asks of Slurm; None leaves a choice to the cluster.
+    """Slurm resources of each run; None leaves the choice to the cluster.
 
     Args:
-        nodes: machines of a run.
-        gpus_per_node: GPUs of a run on each of them; 0 asks for none.
-        tasks_per_node: processes on each machine; by default one for each GPU, or one.
-        cpus_per_task: cores of each process, which computes with as many threads; one if None.
-        time: limit of a run, in one of Slurm's forms.
-        partition: of the cluster.
-        account: to be charged.
-        setup: line of shell that prepares a machine, such as `source .venv/bin/activate`.
-        max_parallel: runs at once.
-        grace: seconds between Slurm's signal and the end of the time limit, in which a run saves itself.
+        nodes: Machines per run.
+        gpus_per_node: GPUs on each machine; 0 requests none.
+        tasks_per_node: Processes on each machine; None: one per GPU, or one.
+        cpus_per_task: Cores and threads of each process; None: one.
+        time: Time limit of a run, in one of Slurm's formats.
+        partition: Partition of the cluster.
+        account: Account to charge.
+        setup: Shell line that prepares a machine, such as ``source .venv/bin/activate``.
+        max_parallel: Maximum number of runs at the same time.
+        grace: Seconds between Slurm's signal and the end of the time limit, in which a run saves its state.
     """
 
     nodes: int = 1
@@ -35,28 +36,29 @@ class Resources:
     grace: int = 120
 
     @classmethod
-    def add_arguments(cls, parser: ArgumentParser) -> None:
-        """Add one option for each of these to the parser."""
-        group = parser.add_argument_group("with --executor slurm, for each run")
-        group.add_argument("--nodes", type=int, default=cls.nodes, help="machines (1)")
-        group.add_argument("--gpus-per-node", type=int, default=cls.gpus_per_node, help="GPUs on each machine (0)")
-        group.add_argument("--tasks-per-node", type=int, help="processes on each machine (one a GPU, or one)")
-        group.add_argument("--cpus-per-task", type=int, help="cores and threads of each process (one)")
-        group.add_argument("--time", help="time limit, such as 30 (minutes), 12:00:00 or 2-00 (two days)")
-        group.add_argument("--partition", help="partition (the cluster's default)")
-        group.add_argument("--account", help="account that is charged (yours)")
-        group.add_argument("--setup", metavar="LINE", help='line of shell before the run, such as "module load cuda"')
-        group.add_argument("--max-parallel", type=int, metavar="N", help="runs at once (as many as Slurm starts)")
-        group.add_argument("--grace", type=int, default=cls.grace, metavar="SECONDS",
-                           help="a run is told to save itself this long before its time is over; longer than a "
-                                "validation and a checkpoint take (120)")  # fmt: skip
+    def add_arguments(cls, parser: Options) -> None:
+        """Declare one option per field."""
+        parser.add_argument("--nodes", type=int, default=cls.nodes, help="machines per run (default: 1)")
+        parser.add_argument(
+            "--gpus-per-node", type=int, default=cls.gpus_per_node, help="GPUs per machine (default: 0)"
+        )
+        parser.add_argument("--tasks-per-node", type=int, help="processes per machine (default: one per GPU, or one)")
+        parser.add_argument("--cpus-per-task", type=int, help="cores and threads of each process (default: 1)")
+        parser.add_argument("--time", help="time limit, such as 30 (minutes), 12:00:00 or 2-00 (two days)")
+        parser.add_argument("--partition", help="partition (default: the cluster's)")
+        parser.add_argument("--account", help="account to charge (default: yours)")
+        parser.add_argument("--setup", metavar="LINE", help='shell line before the run, such as "module load cuda"')
+        parser.add_argument("--max-parallel", type=int, metavar="N", help="runs at the same time (default: no limit)")
+        parser.add_argument("--grace", type=int, default=cls.grace, metavar="SECONDS",
+                           help="time before the end of the time limit at which a run saves its state; must exceed "
+                                "the duration of a validation and a checkpoint (default: 120)")  # fmt: skip
 
     @classmethod
     def of(cls, options: Namespace) -> "Resources":
-        """Read them from parsed options.
+        """Read the fields from parsed options.
 
         Raises:
-            UsageError: a number is too small.
+            UsageError: A number is too small.
         """
         resources = cls(**{field.name: getattr(options, field.name) for field in fields(cls)})
         for name, least in (("nodes", 1), ("gpus_per_node", 0), ("tasks_per_node", 1), ("cpus_per_task", 1),
@@ -65,6 +67,3 @@ class Resources:
             if number is not None and number < least:
                 raise UsageError(f"--{name.replace('_', '-')} {number}: give at least {least}.")
         return resources
-
-
-DEFAULT = Resources()

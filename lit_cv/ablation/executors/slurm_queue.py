@@ -1,10 +1,11 @@
-"""What Slurm says of the runs of a sweep: its command-line tools, and the record of which task is which run."""
+"""Slurm's view of the runs of a sweep: its command-line tools and the record of submitted tasks."""
 
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from lit_cv.ablation.executors.base import Task
 from lit_cv.errors import UserError
 from lit_cv.runs.files import read_json, write_json
 
@@ -13,66 +14,40 @@ ENDED |= {"PREEMPTED", "TIMEOUT"}
 FIELDS = ("ArrayJobID", "ArrayTaskID", "State", "Reason", "NodeList", "TimeUsed", "RestartCnt")
 
 
-@dataclass(frozen=True)
-class Task:
-    """A task of an array job as Slurm sees it.
-
-    Attributes:
-        name: `<array job>_<task>`, as Slurm's own commands take it.
-        state: Slurm's word, such as `RUNNING`; empty if Slurm remembers the task no more.
-        reason: why it is pending.
-        nodes: where it runs or ran.
-        elapsed: its running time, `[days-]hours:minutes:seconds` or shorter.
-        restarts: how often it was queued again.
-    """
-
-    name: str
-    state: str = ""
-    reason: str = ""
-    nodes: str = ""
-    elapsed: str = ""
-    restarts: int = 0
-
-    @property
-    def active(self) -> bool:
-        """Whether it waits or runs."""
-        return self.state != "" and self.state not in ENDED
-
-
 def call(*command: str) -> str:
-    """Run one of Slurm's commands and return what it prints.
+    """Run one of Slurm's commands and return its output.
 
     Raises:
-        UserError: it is not installed, or it refuses; its own sentence is passed on.
+        UserError: The command is not installed, or it fails; its own message is included.
     """
     try:
         answer = subprocess.run(command, capture_output=True, text=True)
     except FileNotFoundError:
         raise UserError(
-            f"{command[0]}: not found; --executor slurm works on a machine that can submit Slurm jobs."
+            f"{command[0]}: not found; --executor slurm needs a machine that can submit Slurm jobs."
         ) from None
     if answer.returncode:
-        raise UserError(f"{' '.join(answer.stderr.split()) or command[0] + ' failed'}; mend that and run it again.")
+        raise UserError(f"{' '.join(answer.stderr.split()) or command[0] + ' failed'}; fix this and run it again.")
     return answer.stdout
 
 
 class Submissions:
-    """`<group>/slurm/jobs.json`: the array jobs of a sweep and the run that each of their tasks carries out."""
+    """``<group>/slurm/jobs.json``: the array jobs of a sweep and the run of each task."""
 
     def __init__(self, group: Path) -> None:
         self.path = group / "slurm" / "jobs.json"
         self._jobs: dict[str, dict[str, str]] = read_json(self.path) if self.path.exists() else {}
 
     def add(self, job: str, runs: dict[str, str]) -> None:
-        """Record an array job with its task -> run id."""
+        """Record an array job; ``runs`` maps a task to its run id."""
         self._jobs[job] = runs
         write_json(self.path, self._jobs)
 
     def tasks(self) -> dict[str, Task]:
-        """Run id -> the last task that carries it out, as Slurm sees it now.
+        """Map each run id to its last task, in its current state.
 
         Raises:
-            UserError: Slurm's queue cannot be asked.
+            UserError: Slurm's queue cannot be read.
         """
         last = {run: f"{job}_{task}" for job, runs in self._jobs.items() for task, run in runs.items()}
         if not last:
@@ -84,20 +59,20 @@ class Submissions:
 
 
 def _queued() -> dict[str, Task]:
-    """All of the user's tasks that wait or run, and those that ended some minutes ago."""
+    """Return all of the user's tasks that are pending, running or ended a few minutes ago."""
     output = call(
         "squeue", "--me", "--array", "--noheader", "--states=all", "--Format", ",".join(f"{f}:200|" for f in FIELDS)
     )
     rows = ([word.strip() for word in line.split("|")] for line in output.splitlines())
     tasks = (
-        Task(f"{job}_{task}", state, reason, nodes, elapsed, int(restarts))
+        _task(f"{job}_{task}", state, reason, nodes, elapsed, int(restarts))
         for job, task, state, reason, nodes, elapsed, restarts, _ in rows
     )
     return {task.name: task for task in tasks}
 
 
 def _accounted(jobs: Iterable[str]) -> dict[str, Task]:
-    """What the accounting remembers of array jobs; nothing on a cluster that keeps none."""
+    """Return the accounting records of array jobs; empty on a cluster without accounting."""
     fields = "JobID,State,NodeList,Elapsed"
     try:
         output = call(
@@ -111,4 +86,9 @@ def _accounted(jobs: Iterable[str]) -> dict[str, Task]:
     except UserError:
         return {}
     rows = (line.split("|") for line in output.splitlines())
-    return {name: Task(name, state.split()[0], "", nodes, elapsed) for name, state, nodes, elapsed in rows}
+    return {name: _task(name, state.split()[0], "", nodes, elapsed) for name, state, nodes, elapsed in rows}
+
+
+def _task(name: str, state: str, *details: Any) -> Task:
+    """Return a task; ``state`` is Slurm's word, such as ``OUT_OF_MEMORY``."""
+    return Task(name, state.lower().replace("_", " "), state not in ENDED, *details)

@@ -1,1 +1,1 @@
-"""Pictures of a report."""
+"""Plots and pictures of a report."""

@@ -1,4 +1,4 @@
-"""What the factors do: the effect of each level, or the metric against the values where there are many."""
+"""Plots of the factors: the effect of each level, or the metric versus the values if there are many."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lit_cv.ablation.plots.style import COLOURS, GREY, bare, short, unit
+from lit_cv.ablation.plots.style import COLORS, GRAY, bare, short, unit
 from lit_cv.ablation.results.intervals import Difference, mean_effect
 from lit_cv.ablation.results.tables import Table
 from lit_cv.ablation.sweep.labels import show_level
@@ -14,11 +14,11 @@ from lit_cv.runs.settings import canonical, distinct
 
 MOST_LEVELS = 12
 COLUMNS = 3
-DECADES = 100  # from this ratio of the largest to the smallest value on, the axis is logarithmic
+DECADES = 100  # minimum ratio of the largest to the smallest value for a logarithmic axis
 
 
 def effects(table: Table) -> Figure | None:
-    """What each level of each factor changes against the baseline's level, averaged over the other factors."""
+    """Plot the effect of each level of a factor relative to the baseline's level, averaged over the other factors."""
     factors = {key: found for key in table.names if any((found := level_effects(table, key)).values())}
     if not factors:
         return None
@@ -32,14 +32,14 @@ def effects(table: Table) -> Figure | None:
 
 
 def level_effects(table: Table, key: str) -> dict[str, Difference | None]:
-    """The mean change when the baseline's level of a factor is replaced by another one, all other factors being equal.
+    """Return the mean change if the baseline's level of a factor is replaced and all other factors stay equal.
 
     Returns:
-        A level as the table shows it -> its effect, None for the baseline's level and where no two arms differ in it
-        alone. Empty for a factor of more than twelve levels, which `values` draws.
+        Maps each level, as shown in the table, to its effect. The effect is None for the baseline's level and if no two
+        arms differ only in this factor. Empty for a factor of more than twelve levels, which ``values`` plots.
     """
     levels: dict[str, Any] = {}
-    scores: dict[str, dict[str, dict[int | None, float]]] = {}  # level -> all other factors -> seed -> value
+    scores: dict[str, dict[str, dict[int | None, float]]] = {}  # by level, all other factors, and seed
     for row in table.rows:
         level = canonical(row.arm.values[key])
         rest = canonical({name: value for name, value in row.arm.values.items() if name != key})
@@ -59,7 +59,7 @@ def level_effects(table: Table, key: str) -> dict[str, Difference | None]:
 
 def _draw_factor(axis: Axes, table: Table, key: str, found: Mapping[str, Difference | None]) -> None:
     reference = show_level(key, table.baseline.values[key])
-    axis.axvline(0, color=GREY, linewidth=1, zorder=0)
+    axis.axvline(0, color=GRAY, linewidth=1, zorder=0)
     for place, (level, effect) in enumerate(found.items()):
         if level == reference:
             axis.plot(0, place, "o", mfc="white", color="black")
@@ -72,17 +72,17 @@ def _draw_factor(axis: Axes, table: Table, key: str, found: Mapping[str, Differe
 
 
 def _draw_interval(axis: Axes, effect: Difference, place: int, scale: float) -> None:
-    colour = COLOURS[0]
+    color = COLORS[0]
     if effect.n > 1:
-        axis.plot([effect.low * scale, effect.high * scale], [place, place], color=colour, linewidth=2)
-    axis.plot(effect.mean * scale, place, "o", color=colour)
+        axis.plot([effect.low * scale, effect.high * scale], [place, place], color=color, linewidth=2)
+    axis.plot(effect.mean * scale, place, "o", color=color)
 
 
 def values(table: Table) -> Figure | None:
-    """The metric against the values of the factors whose effects cannot be drawn, one point an arm, as of a search.
+    """Plot the metric versus the values of the factors without plotted effects, one point per arm.
 
-    These are factors of many values, and of arms that differ in several factors at once; those of more than twelve
-    values that are no numbers are left out.
+    These are factors with many values, or whose arms differ in several factors at once, as in a search. Factors with
+    more than twelve non-numeric values are omitted.
     """
     factors = {key: levels for key in table.names if (levels := _scattered(table, key))}
     if not factors:
@@ -97,12 +97,12 @@ def values(table: Table) -> Figure | None:
         axis.set_axis_off()
     for axis in grid[:, 0]:
         axis.set_ylabel(unit(table))
-    grid[0, 0].set_title("one point an arm, ○ the baseline", loc="left", fontsize="small")
+    grid[0, 0].set_title("one point per arm, ○ baseline", loc="left", fontsize="small")
     return figure
 
 
 def _scattered(table: Table, key: str) -> list[Any]:
-    """The levels of a factor that `values` draws, none if it draws none."""
+    """Return the levels of a factor that ``values`` plots; empty if it is not plotted."""
     levels = distinct(row.arm.values[key] for row in table.rows)
     numeric = all(_is_number(level) for level in levels if level is not None)
     shown = len(levels) > 1 and (numeric or len(levels) <= MOST_LEVELS) and not any(level_effects(table, key).values())
@@ -125,7 +125,7 @@ def _scatter(axis: Axes, table: Table, key: str, levels: Sequence[Any]) -> None:
         axis.set_xlim(-0.5, len(levels) - 0.5)
     rows = [row for row in table.rows if canonical(row.arm.values[key]) in places]
     across = [places[canonical(row.arm.values[key])] for row in rows]
-    axis.plot(across, [row.mean * table.scale for row in rows], "o", color=COLOURS[0], alpha=0.5, markersize=4)
+    axis.plot(across, [row.mean * table.scale for row in rows], "o", color=COLORS[0], alpha=0.5, markersize=4)
     for place, row in zip(across, rows, strict=True):
         if row.arm is table.baseline:
             axis.plot(place, row.mean * table.scale, "o", mfc="white", color="black")

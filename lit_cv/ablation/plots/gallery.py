@@ -1,4 +1,4 @@
-"""What the arms predict, side by side: cut from the pictures that the runs drew at their last validation."""
+"""Predictions of the arms side by side, cut from the pictures of the last validation."""
 
 import re
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from lit_cv.ablation.results.tables import Table
 from lit_cv.errors import UserError
 
 IMAGES, ARMS = 4, 8
-# `pictures/<step>_<image id>.png`: ground truth and prediction of one size, each under a caption, with a gap between.
+# `pictures/<step>_<image id>.png`: ground truth and prediction of equal size, each below a caption, with a gap.
 PICTURE = re.compile(r"(\d+)_(-?\d+)\.png")
 CAPTION, GAP = 22, 8
 INCHES = 2.2  # width of a column
@@ -26,21 +26,21 @@ Pixels = NDArray[np.uint8]
 
 
 def draw_gallery(table: Table, seeds: Sequence[int | None], folder: Path) -> list[Path]:
-    """Write `gallery.png`: a row for each image, the ground truth in the first column, then the arms' predictions.
+    """Write ``gallery.png``: one row per image, with the ground truth and the arms' predictions as columns.
 
-    Shown are the first images that all arms have drawn at the last validation of the first seed for which there are
-    any, and all arms, or the baseline and the best others where there are more than eight.
+    The gallery shows the first images that all arms have drawn at the last validation, for the first seed that has such
+    images. It shows all arms, or the baseline and the best other arms if there are more than eight.
 
     Args:
-        table: the arms.
-        seeds: in the order in which they are tried.
-        folder: where to write.
+        table: The arms.
+        seeds: Seeds in the order in which they are tried.
+        folder: Output folder.
 
     Returns:
-        The file, or nothing where the runs have no pictures in common.
+        The file, or nothing if the runs have no common pictures.
 
     Raises:
-        UserError: a picture cannot be read.
+        UserError: A picture cannot be read.
     """
     arms = shown_arms(table)
     for seed in seeds:
@@ -57,14 +57,14 @@ def draw_gallery(table: Table, seeds: Sequence[int | None], folder: Path) -> lis
 
 
 def shown_arms(table: Table) -> list[Arm]:
-    """All arms in the order of the table; of more than eight the baseline and the best others."""
+    """Return the arms in the order of the table; of more than eight, the baseline and the best other arms."""
     ranked = sorted(table.rows, key=lambda row: -row.mean if table.maximize else row.mean)
     chosen = [table.baseline, *(row.arm for row in ranked if row.arm is not table.baseline)][:ARMS]
     return [row.arm for row in table.rows if any(row.arm is arm for arm in chosen)]
 
 
 def last_pictures(run: Run) -> dict[int, Path]:
-    """The pictures that a run drew at its last validation, by image id."""
+    """Return the pictures of a run's last validation by image id."""
     matches = [(file, PICTURE.fullmatch(file.name)) for file in (run.folder / "pictures").glob("*.png")]
     found = [(int(match[1]), int(match[2]), file) for file, match in matches if match]
     last = max((step for step, _, _ in found), default=0)
@@ -72,16 +72,16 @@ def last_pictures(run: Run) -> dict[int, Path]:
 
 
 def halves(file: Path) -> tuple[Pixels, Pixels]:
-    """The ground truth and the prediction of a picture, uint8 (H, W, 3) each.
+    """Return the ground truth and the prediction of a picture, uint8 (H, W, 3) each.
 
     Raises:
-        UserError: the file cannot be read, or is no such picture.
+        UserError: The file cannot be read or is not such a picture.
     """
     try:
         with Image.open(file) as opened:
             picture = np.asarray(opened.convert("RGB"))
     except OSError as error:
-        raise UserError(f"{file}: is no readable picture ({error}); delete it and report again.") from None
+        raise UserError(f"{file}: is not a readable picture ({error}); delete it and run the report again.") from None
     width, odd = divmod(picture.shape[1] - GAP, 2)
     if odd or width < 1 or picture.shape[0] <= CAPTION:
         raise UserError(f"{file}: does not show a ground truth beside a prediction; delete it and report again.")
@@ -89,7 +89,7 @@ def halves(file: Path) -> tuple[Pixels, Pixels]:
 
 
 def _figure(files: Sequence[Sequence[Path]], labels: Sequence[str], title: str) -> Figure:
-    """Draw rows of files, one a labelled arm."""
+    """Draw rows of files, one column per labeled arm."""
     pairs = [[halves(file) for file in row] for row in files]
     rows = [[row[0][0], *(prediction for _, prediction in row)] for row in pairs]
     heights = [row[0].shape[0] / row[0].shape[1] for row in rows]

@@ -1,4 +1,4 @@
-"""The pictures of a report: effects of the factors, speed against accuracy, learning curves."""
+"""The plots of a report: effects of the factors, speed versus accuracy, learning curves."""
 
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from lit_cv.ablation.plots.factor_plots import effects, values
 from lit_cv.ablation.plots.speed_accuracy import speed_accuracy
-from lit_cv.ablation.plots.style import GREY, arm_styles, bare, legend, unit
+from lit_cv.ablation.plots.style import GRAY, arm_styles, bare, legend, unit
 from lit_cv.ablation.results.tables import Row, Table
 
 
 def draw_all(table: Table, folder: Path) -> list[Path]:
-    """Draw the pictures that the data allow and return their files."""
+    """Draw the plots that the data allow and return their files."""
     drawn = {
         "effects.png": effects(table),
         "values.png": values(table),
@@ -31,7 +31,7 @@ def draw_all(table: Table, folder: Path) -> list[Path]:
 
 
 def learning_curves(table: Table) -> Figure | None:
-    """The metric over the steps, mean of the seeds, with the band from the lowest to the highest seed."""
+    """Plot the metric over the steps: mean of the seeds, and a band from the lowest to the highest seed."""
     curves = {row.arm.label: curve for row in table.rows if (curve := _curves(row, table)) is not None}
     if not curves:
         return None
@@ -41,18 +41,18 @@ def learning_curves(table: Table) -> Figure | None:
     others = [
         np.stack([steps, of_seeds.mean(0)], 1) for label, (steps, of_seeds) in curves.items() if not styles[label].label
     ]
-    axis.add_collection(LineCollection(others, colors=GREY, linewidths=1, alpha=0.6, zorder=1))
+    axis.add_collection(LineCollection(others, colors=GRAY, linewidths=1, alpha=0.6, zorder=1))
     for label, (steps, of_seeds) in curves.items():
         style = styles[label]
         if style.label:
             look: dict[str, Any] = {
-                "color": style.colour,
+                "color": style.color,
                 "label": style.label,
                 "marker": style.marker if len(steps) < 30 else "",
             }
             axis.plot(steps, of_seeds.mean(0), style.dash, zorder=2, markersize=3, **look)
             if len(of_seeds) > 1:
-                axis.fill_between(steps, of_seeds.min(0), of_seeds.max(0), color=style.colour, alpha=0.15, linewidth=0)
+                axis.fill_between(steps, of_seeds.min(0), of_seeds.max(0), color=style.color, alpha=0.15, linewidth=0)
     axis.autoscale_view()
     axis.set_xlabel("step")
     axis.set_ylabel(unit(table))
@@ -63,7 +63,7 @@ def learning_curves(table: Table) -> Figure | None:
 
 
 def _curves(row: Row, table: Table) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """The steps (S,) that all seeds of an arm have logged, and their values (seeds, S); None without such a step."""
+    """Return the steps (S,) logged by all seeds of an arm, and their values (seeds, S); None without such a step."""
     curves = [run.curve(table.metric) for run in row.arm.runs.values()]
     steps = sorted(set.intersection(*(set(curve) for curve in curves)))
     if not steps:

@@ -1,4 +1,4 @@
-"""Speed against accuracy, for detectors as Huang et al. 2017 drew it (arXiv:1611.10012, Figure 2)."""
+"""Speed versus accuracy, for detectors as in Huang et al. 2017 (arXiv:1611.10012, Figure 2)."""
 
 import string
 from collections.abc import Sequence
@@ -12,27 +12,27 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from lit_cv.ablation.plots.style import COLOURS, GREY, MARKERS, arm_styles, bare, legend, pareto, unit
+from lit_cv.ablation.plots.style import COLORS, GRAY, MARKERS, arm_styles, bare, legend, pareto, unit
 from lit_cv.ablation.results.tables import Row, Table
 from lit_cv.runs.settings import distinct
 
 NETWORK = "model.network"
-SIZES = (f"{NETWORK}.size", f"{NETWORK}.min_size", f"{NETWORK}.max_size")  # of the image; the smallest one binds
+SIZES = (f"{NETWORK}.size", f"{NETWORK}.min_size", f"{NETWORK}.max_size")  # image size; the smallest applies
 PROPOSALS = f"{NETWORK}.rpn_post_nms_test"
-SMALL, LARGE = 5.0, 11.0  # markers of the smallest and the largest image, in points
-LOGARITHMIC = 10.0  # from this ratio of the slowest to the fastest arm on
+SMALL, LARGE = 5.0, 11.0  # marker sizes for the smallest and the largest image, in points
+LOGARITHMIC = 10.0  # minimum ratio of the slowest to the fastest arm for a logarithmic axis
 FRONT = "#777777"
 
 
 @dataclass(frozen=True)
 class Design:
-    """What a detector is made of; None where its network has no such setting.
+    """Design of a detector; None for a setting that its network lacks.
 
     Attributes:
-        architecture: The class of the network.
-        backbone: Its feature extractor.
-        size: Pixels to which an image is resized: of the shorter side, or of both.
-        proposals: Boxes an image that the second stage of a detector with two stages looks at.
+        architecture: Class name of the network.
+        backbone: Feature extractor.
+        size: Pixels to which the shorter side, or both sides, of an image are resized.
+        proposals: Boxes per image in the second stage of a two-stage detector.
     """
 
     architecture: str
@@ -42,7 +42,7 @@ class Design:
 
 
 def design(row: Row) -> Design | None:
-    """Read from the resolved configuration what the network of an arm is made of; None if it names no class."""
+    """Read the design of an arm's network from its resolved config; None if the config names no class."""
     config = next(iter(row.arm.runs.values())).config
     path = config.get(f"{NETWORK}.class_path")
     sizes = [config[key] for key in SIZES if config.get(key) is not None]
@@ -53,10 +53,10 @@ def design(row: Row) -> Design | None:
 
 
 def speed_accuracy(table: Table) -> Figure | None:
-    """Score against milliseconds per image, one point per arm, with the arms that no other beats in both.
+    """Plot the score versus milliseconds per image, one point per arm, with the Pareto front.
 
-    Arms that are several architectures get a marker for each architecture, a colour for each backbone and a size of the
-    marker for each size of the image; others get a colour and a marker each.
+    If the arms have several architectures, the marker shows the architecture, its color the backbone and its size the
+    image size. Otherwise, each arm has its own color and marker.
     """
     rows = [row for row in table.rows if row.ms is not None]
     if not rows:
@@ -96,11 +96,11 @@ def _draw_arms(figure: Figure, axis: Axes, table: Table, rows: Sequence[Row]) ->
     styles = arm_styles(table)
     others = [row for row in rows if not styles[row.arm.label].label]
     if others:
-        _points(axis, table, others, marker=".", color=GREY, zorder=1, elinewidth=0.5)
+        _points(axis, table, others, marker=".", color=GRAY, zorder=1, elinewidth=0.5)
     for row in rows:
         style = styles[row.arm.label]
         if style.label:
-            _points(axis, table, [row], marker=style.marker, color=style.colour, label=style.label, capsize=3)
+            _points(axis, table, [row], marker=style.marker, color=style.color, label=style.label, capsize=3)
     legend(figure, axis, others=bool(others))
 
 
@@ -115,7 +115,7 @@ def _draw_designs(
     figure: Figure, axis: Axes, table: Table, designs: dict[str, Design], rows: Sequence[Row], front: Sequence[Row]
 ) -> None:
     markers = _looks([found.architecture for found in designs.values()], MARKERS)
-    colours = _looks([found.backbone for found in designs.values()], COLOURS)
+    colors = _looks([found.backbone for found in designs.values()], COLORS)
     sizes = sorted({found.size for found in designs.values() if found.size is not None})
     scale = np.linspace(SMALL, LARGE, len(sizes)).tolist() if len(sizes) > 1 else []
     widths: dict[int | None, float] = dict(zip(sizes, scale, strict=False))
@@ -123,7 +123,7 @@ def _draw_designs(
     for row in rows:
         found = designs[row.arm.label]
         width = widths.get(found.size, (SMALL + LARGE) / 2)
-        look = {"marker": markers[found.architecture], "color": colours[found.backbone], "markersize": width}
+        look = {"marker": markers[found.architecture], "color": colors[found.backbone], "markersize": width}
         _points(axis, table, [row], **look, markeredgecolor="white", markeredgewidth=0.8, zorder=3)
         if counted and found.proposals is not None:
             _write(axis, table, row, str(found.proposals), (5, -9), color=FRONT)
@@ -132,8 +132,8 @@ def _draw_designs(
         _write(axis, table, row, letter, (-4, 5), ha="right", fontweight="bold")
     groups: dict[str, list[Line2D]] = {
         "meta-architecture": [_key(name, marker=marker, color="black") for name, marker in markers.items()],
-        "feature extractor": [_key(str(name), marker="o", color=colour) for name, colour in colours.items()],
-        "image size": [_key(f"{size} px", marker="o", color=GREY, markersize=width) for size, width in widths.items()],
+        "feature extractor": [_key(str(name), marker="o", color=color) for name, color in colors.items()],
+        "image size": [_key(f"{size} px", marker="o", color=GRAY, markersize=width) for size, width in widths.items()],
         "numbers: proposals": [_key("")] if counted else [],
         "Pareto front": [_key(f"{letter}  {_name(designs[row.arm.label])}") for letter, row in members.items()],
     }
@@ -151,7 +151,7 @@ def _name(found: Design) -> str:
 
 
 def _grouped_legend(figure: Figure, groups: dict[str, list[Line2D]], front: Sequence[Artist]) -> None:
-    """Put one legend beside the axes, each group under its title; that of the front is its line."""
+    """Put one legend beside the axes, each group below its title; the title of the front includes its line."""
     handles: list[Artist] = []
     for title, keys in groups.items():
         if keys:
@@ -162,7 +162,7 @@ def _grouped_legend(figure: Figure, groups: dict[str, list[Line2D]], front: Sequ
 
 
 def _looks(values: Sequence[Any], looks: Sequence[str]) -> dict[Any, str]:
-    """A look for each distinct value; they begin anew where there are more values than looks."""
+    """Map each distinct value to a look; looks repeat if there are more values than looks."""
     return {value: looks[place % len(looks)] for place, value in enumerate(distinct(values))}
 
 

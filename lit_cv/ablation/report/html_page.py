@@ -1,4 +1,4 @@
-"""Pages as one HTML file that needs nothing beside it: pictures are embedded, and it can be read on a phone."""
+"""Self-contained HTML pages: pictures are embedded, and the layout fits a phone."""
 
 import base64
 from html import escape
@@ -22,15 +22,15 @@ figcaption, .notes { color: var(--faint); font-size: 0.9rem; }
 def document(
     *, title: str, facts: str, body: str, style: str = "", script: str = "", refresh: int | None = None
 ) -> str:
-    """The whole page.
+    """Return the whole page.
 
     Args:
-        title: heading.
-        facts: the line under the heading.
-        body: HTML below it.
-        style: further CSS.
-        script: JavaScript that runs when the page is there.
-        refresh: seconds after which the page loads itself again; never by default.
+        title: Heading.
+        facts: Line under the heading.
+        body: HTML below this line.
+        style: Additional CSS.
+        script: JavaScript that runs once the page is loaded.
+        refresh: Seconds until the page reloads itself; never by default.
     """
     again = f'<meta http-equiv="refresh" content="{refresh}">\n' if refresh else ""
     run = f"<script>\n{script}</script>\n" if script else ""
@@ -52,18 +52,18 @@ def document(
 
 
 def figure(data: bytes, kind: str, caption: str) -> str:
-    """An embedded picture with its caption.
+    """Return an embedded picture with its caption.
 
     Args:
-        data: the content of an image file.
-        kind: `png` or `jpeg`.
-        caption: plain text.
+        data: Content of an image file.
+        kind: ``png`` or ``jpeg``.
+        caption: Plain text.
     """
     return linked_figure(f"data:image/{kind};base64,{base64.b64encode(data).decode()}", caption)
 
 
 def linked_figure(address: str, caption: str) -> str:
-    """A picture with its caption, read from its address."""
+    """Return a linked picture with its caption."""
     text = escape(caption)
     image = f'<img alt="{text}" src="{escape(address)}">'
     return f"<figure>{image}<figcaption>{text}</figcaption></figure>\n"

@@ -1,5 +1,5 @@
-// Tables that are sorted by a click on a header, and filtered together. Both are kept in the page's address,
-// so that a page that loads itself again, or is sent to somebody, shows the same.
+// A click on a header sorts a table; the filters apply to all tables. Both are stored in the page's address,
+// so that a page that reloads itself, or is sent to another reader, looks the same.
 "use strict";
 {
   const form = document.querySelector("form");
@@ -15,21 +15,21 @@
     sort: "",
   }));
 
-  // A number where the cell has one, null where the value is missing, else its text.
+  // Returns the cell's number, null if its value is missing, or else its text.
   function sortKey(cell) {
     const value = cell.dataset.v;
     if (value === undefined) return cell.textContent;
     return value === "" ? null : Number(value);
   }
 
-  // Numbers before texts; what is missing comes last in both directions.
+  // Numbers come before texts; missing values come last in both directions.
   function compare(a, b, sign) {
     if (a === null || b === null) return (a === null) - (b === null);
     if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
     return sign * (typeof a === "number" ? a - b : a.localeCompare(b, "en", { numeric: true }));
   }
 
-  // `how` is a column and a direction such as `3d`; empty: the order of the sweep.
+  // `how` is a column and a direction such as `3d`; an empty text restores the order of the sweep.
   function sort(table, how) {
     table.sort = how;
     const column = parseInt(how, 10);
@@ -43,7 +43,7 @@
     });
   }
 
-  // A level is chosen by its text, a range of numbers by its bounds.
+  // A level is matched by its text, a range of numbers by its bounds.
   function chosen(cell, { value, dataset: { low, high } }) {
     if (low === undefined) return cell.textContent === value;
     const number = cell.dataset.v;

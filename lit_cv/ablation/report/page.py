@@ -1,4 +1,4 @@
-"""A report as a page: its tables, its pictures, and what speaks against it."""
+"""The HTML page of a report: tables, pictures and findings."""
 
 from collections.abc import Sequence
 from html import escape
@@ -7,13 +7,13 @@ from pathlib import Path
 
 from lit_cv.ablation.report.html_page import document, figure, linked_figure
 
-LARGE = 4_000_000  # bytes from which on a picture is not embedded
+LARGE = 4_000_000  # bytes; a picture of this size or more is not embedded
 CAPTIONS = {
     "effects.png": "Effect of each factor",
-    "values.png": "The metric against the values of the factors",
-    "speed_accuracy.png": "Speed against accuracy",
+    "values.png": "Metric versus values of the factors",
+    "speed_accuracy.png": "Speed versus accuracy",
     "curves.png": "Learning curves",
-    "gallery.png": "Predictions of the arms at the last validation (the baseline and the best, where they are many)",
+    "gallery.png": "Predictions of the arms at the last validation (of many arms: the baseline and the best ones)",
 }
 
 
@@ -28,17 +28,17 @@ def page(
     pictures: Sequence[Path],
     refresh: int | None = None,
 ) -> str:
-    """The whole page, with tables that can be sorted and filtered.
+    """Return the whole page, with tables that can be sorted and filtered.
 
     Args:
-        title: heading.
-        facts: the line under the heading.
+        title: Heading.
+        facts: Line under the heading.
         controls: HTML of the form that filters the tables.
-        tables: (heading, HTML) of each.
-        boxes: (CSS class, sentences) set apart above the tables.
-        notes: sentences under the first table.
+        tables: (heading, HTML) of each table.
+        boxes: (CSS class, sentences) of each box above the tables.
+        notes: Sentences under the first table.
         pictures: PNG files beside the page.
-        refresh: seconds after which the page loads itself again; never by default.
+        refresh: Seconds until the page reloads itself; never by default.
     """
     callouts = "".join(f'<div class="{kind}">{_items(texts)}</div>' for kind, texts in boxes if texts)
     first, *others = (f"<h2>{escape(heading)}</h2>\n{html}\n" for heading, html in tables)

@@ -1,4 +1,4 @@
-"""`litcv report RUNS...`: check that the runs can be compared, then write the table and the pictures."""
+"""Writes a report: the metric, its direction, the baseline, the facts and the files."""
 
 import difflib
 import re
@@ -12,9 +12,9 @@ from lit_cv.ablation.plots.plots import draw_all
 from lit_cv.ablation.report.page import CAPTIONS, page
 from lit_cv.ablation.report.web_table import arms_table, filters, runs_table
 from lit_cv.ablation.results.comparability import Finding
-from lit_cv.ablation.results.published import Published
+from lit_cv.ablation.results.published import Published, find_published, load_published
 from lit_cv.ablation.results.study import Arm, Study
-from lit_cv.ablation.results.tables import Table, comma_separated, latex, markdown
+from lit_cv.ablation.results.tables import Table, comma_separated, latex, make_table, markdown
 from lit_cv.ablation.sweep.labels import CONFIG, short_names, show_level
 from lit_cv.errors import UserError
 from lit_cv.runs.settings import canonical
@@ -22,34 +22,66 @@ from lit_cv.runs.settings import canonical
 LOWER_IS_BETTER = re.compile(r"loss|error|seconds")
 
 
+def make_report(
+    study: Study,
+    findings: Sequence[Finding],
+    *,
+    metric: str | None = None,
+    baseline: str | None = None,
+    output: Path | None = None,
+    published: Path | None = None,
+    refresh: int | None = None,
+) -> list[Path]:
+    """Write the report of a study; see ``lit_cv.commands.report.run_report``.
+
+    Args:
+        study: The runs.
+        findings: Findings about their comparability.
+        metric: Logged name, or None.
+        baseline: ``key=value`` pairs of an arm, or None.
+        output: Folder of the report, or None.
+        published: CSV with published numbers, or None.
+        refresh: Seconds until the page reloads itself, or None.
+
+    Returns:
+        The written files, ``report.md`` first.
+    """
+    name = choose_metric(study, metric)
+    maximize = is_maximized(study, name)
+    file = published or find_published(study, maximize=maximize)
+    numbers = load_published(file, study) if file else None
+    table = make_table(study, name, maximize=maximize, baseline=find_baseline(study, baseline), published=numbers)
+    return write_report(study, table, findings, numbers, output or study.folders[0] / "report", refresh)
+
+
 def choose_metric(study: Study, wanted: str | None) -> str:
-    """The metric of the report; every run must have logged it.
+    """Return the metric of the report; every run must have logged it.
 
     Raises:
-        UserError: a run has not, or the metric's name is unknown.
+        UserError: A run has not logged the metric.
     """
     name = wanted or (study.metric.name if study.metric else str(study.runs[0][1].result["best"]["metric"]))
     for _, run in study.runs:
         if name not in run.metrics:
             close = difflib.get_close_matches(name, run.metrics, n=3) or sorted(run.metrics)
             raise UserError(
-                f"{run.folder / 'result.json'}: has no metric '{name}'; --metric can be {', '.join(close)}."
+                f"{run.folder / 'result.json'}: has no metric '{name}'; choose --metric from {', '.join(close)}."
             )
     return name
 
 
 def is_maximized(study: Study, metric: str) -> bool:
-    """Whether more is better: as the sweep says, else by the metric's name."""
+    """Return whether a higher value is better: from the sweep, or else from the metric's name."""
     if study.metric and study.metric.name == metric:
         return study.metric.goal == "maximize"
     return not LOWER_IS_BETTER.search(metric)
 
 
 def find_baseline(study: Study, wanted: str | None) -> Arm:
-    """The arm that `key=value[,key=value]` names (keys may be shortened), or the first arm.
+    """Return the arm with the values ``key=value[,key=value]`` (keys may be short names), or the first arm.
 
     Raises:
-        UserError: no arm or several arms have these values.
+        UserError: No arm or several arms have these values.
     """
     if wanted is None:
         return study.arms[0]
@@ -114,7 +146,7 @@ def _list(title: str, texts: Sequence[str]) -> list[str]:
 
 
 def facts(study: Study, refused: Sequence[str]) -> str:
-    """Data, seeds, budget, commit and whether the comparison is controlled, in one line."""
+    """Return one line with seeds, budget, commit, data and whether the comparison is controlled."""
     runs = [run for _, run in study.runs]
     steps = [f"{count:,}" for count in sorted({run.result["steps"] for run in runs})]
     budget = f"{' to '.join(steps[:: max(1, len(steps) - 1)])} steps" if steps else "no run finished"
@@ -130,7 +162,7 @@ def facts(study: Study, refused: Sequence[str]) -> str:
 
 
 def remarks(table: Table, published: Published | None) -> list[str]:
-    """How to read the table, how far the published order is reproduced, and where the published numbers come from."""
+    """Return notes: agreement with the published order, source of the published numbers, and how to read the table."""
     notes = []
     order = table.order
     if order:

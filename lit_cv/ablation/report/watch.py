@@ -1,4 +1,4 @@
-"""`litcv report --watch`: write the report again and again while a sweep goes on."""
+"""`litcv report --watch`: update the report while a sweep is active."""
 
 import time
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from lit_cv.ablation.results.study import Study, Unfinished, load_study
 
 
 class Write(Protocol):
-    """Writes the report of a study; the page loads itself again after `refresh` seconds."""
+    """Writes the report of a study; the page reloads itself after ``refresh`` seconds."""
 
     def __call__(self, study: Study, findings: Sequence[Finding], *, refresh: int | None = None) -> list[Path]:
         """Return the files."""
@@ -21,13 +21,13 @@ def follow(folders: Sequence[Path], seconds: int, *, named: bool, write: Write) 
     """Write the report whenever a run has logged something, until every run is finished or Ctrl-C is pressed.
 
     Args:
-        folders: group folders.
-        seconds: between two looks at the folders.
-        named: the metric is known without a finished run.
-        write: called with the runs and what speaks against comparing those that are finished.
+        folders: Group folders.
+        seconds: Time between two checks of the folders.
+        named: Whether the metric is known without a finished run.
+        write: Called with the runs and the findings about the finished ones.
 
     Returns:
-        The runs as they were last seen, for the last report; None if nothing could be written yet.
+        The last state of the runs, for the last report; None if nothing could be written yet.
     """
     written, before = None, None
     try:
@@ -45,7 +45,7 @@ def follow(folders: Sequence[Path], seconds: int, *, named: bool, write: Write) 
 
 
 def _changed(run: Unfinished) -> int:
-    """When a run logged last, in nanoseconds."""
+    """Return the time of a run's last log entry in nanoseconds."""
     try:
         return (run.folder / "metrics.csv").stat().st_mtime_ns
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The tables of the page: the arms, and all runs with links into their folders."""
+"""The tables of the page: the arms, and all runs with links to their files."""
 
 import itertools
 import math
@@ -21,12 +21,12 @@ RANGES, MOST_OPTIONS = 4, 30
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell.
+    """One cell of a table.
 
     Attributes:
-        text: what is shown.
-        number: by which it is sorted, NaN where its value is missing; None: it is sorted by its text.
-        links: (text, address) shown behind the text.
+        text: Shown text.
+        number: Sort key, NaN for a missing value; None: the cell is sorted by its text.
+        links: (text, address) of the links after the text.
     """
 
     text: str
@@ -34,11 +34,11 @@ class Cell:
     links: Sequence[tuple[str, str]] = ()
 
 
-Line = tuple[str, list[Cell]]  # the CSS class of a row and its cells; those of the factors come first
+Line = tuple[str, list[Cell]]  # CSS class of a row, and its cells, factors first
 
 
 def arms_table(table: Table) -> str:
-    """The table of the arms, in HTML."""
+    """Return the HTML table of the arms."""
     (header, *lines), body = cells(table), []
     for row, line in zip(table.rows, lines, strict=True):
         change = row.difference.mean if row.difference else 0.0 if row.arm is table.baseline else None
@@ -51,12 +51,12 @@ def arms_table(table: Table) -> str:
 
 
 def runs_table(study: Study, table: Table, folder: Path) -> str:
-    """The table of all runs, in HTML.
+    """Return the HTML table of all runs.
 
     Args:
-        study: the runs.
-        table: which metric is shown, and how.
-        folder: where the page will lie; its links are relative to it.
+        study: The runs.
+        table: The metric and its presentation.
+        folder: Folder of the page; links are relative to it.
     """
     header = [*table.names.values(), "run", "seed", "state", table.metric, "step", "training", "files"]
     lines: list[Line] = []
@@ -108,7 +108,7 @@ def _number(value: float | None) -> float:
 
 
 def _html(name: str, header: Sequence[str], factors: int, lines: Sequence[Line]) -> str:
-    """A table whose headers are buttons, in a box of its own that scrolls."""
+    """Return a table in a scrollable box, with buttons as headers."""
     left = {i for i in range(len(header)) if i < factors or all(line[i].number is None for _, line in lines)}
     kinds = [' class="text"' if i in left else "" for i in range(len(header))]
     top = "".join(
@@ -129,7 +129,7 @@ def _cell(kind: str, cell: Cell) -> str:
 
 
 def filters(study: Study, table: Table) -> str:
-    """A form that hides rows of both tables: a text, and for each factor one of its levels or a range of numbers."""
+    """Return a form that filters both tables by text and by the level, or the range of numbers, of each factor."""
     values = [arm.values for arm in study.arms] + [run.values for run in study.unfinished]
     selects = [
         f'<label>{escape(short)}<select name="factor{column}" data-column="{column}"><option value="">all</option>'

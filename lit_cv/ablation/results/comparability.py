@@ -1,4 +1,4 @@
-"""What makes the runs of an ablation comparable: they differ in the swept keys and the seed, and in nothing else."""
+"""Checks that runs are comparable: they may differ only in the swept keys and the seed."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +12,7 @@ from lit_cv.ablation.sweep.sweep_file import SEED
 from lit_cv.runs.settings import canonical
 
 IGNORED_KEYS = (SEED, "run", "resume", CONFIG, "ckpt_path")
-OF_THE_NETWORK = ("model.network", "model.loss_weights")  # what a swept experiment file may bring
+OF_THE_NETWORK = ("model.network", "model.loss_weights")  # settings that a swept experiment file may change
 BUDGET_KEYS = ("trainer.max_steps", "trainer.max_epochs", "trainer.max_time")
 BATCH_KEYS = ("batch_size", "accumulate_grad_batches")
 UNSET = "unset"
@@ -23,20 +23,23 @@ Member = tuple[Arm, Run]
 
 @dataclass(frozen=True)
 class Finding:
-    """One reason to distrust a comparison: which run or arm, what is wrong, what was expected."""
+    """A reason to distrust a comparison: names the run or arm, the difference and the expected value."""
 
     text: str
     refuses: bool
 
 
 def check(study: Study, *, partial: bool = False) -> list[Finding]:
-    """Compare all runs of a study: refusals first, then warnings (uncommitted changes, versions, hardware).
+    """Compare all runs of a study.
 
     Args:
-        study: the runs.
-        partial: the sweep still goes on, so that nothing is missing yet.
+        study: The runs.
+        partial: Whether the sweep is still active, so that no run counts as missing.
+
+    Returns:
+        Refusals first, then warnings (uncommitted changes, versions, hardware).
     """
-    searched = study.method != "grid"  # a search goes on without the trials that fail
+    searched = study.method != "grid"  # a search continues without failed trials
     waiting = [] if partial else [run.problem for run in study.unfinished]
     lacking = [*study.problems, *waiting]
     refusals = [
@@ -63,10 +66,10 @@ def _missing_seeds(study: Study) -> list[str]:
 
 
 def _configs(study: Study) -> list[str]:
-    """Settings agree outside the swept keys.
+    """Compare the settings outside the swept keys.
 
-    Where the experiment's file itself is swept, its arms are whole networks: settings of the network then need to agree
-    only among the runs of the same file. All others (data, optimiser, budget) must agree among all.
+    If the experiment file itself is swept, the arms are whole networks. Then settings of the network must agree only
+    among the runs of the same file. All other settings (data, optimizer, budget) must agree among all runs.
     """
     keys = sorted({key for _, run in study.runs for key in run.config})
     compared = [key for key in keys if not _within(key, IGNORED_KEYS) and not _within(key, study.swept)]
@@ -94,12 +97,12 @@ def _commits(study: Study) -> list[str]:
 
 
 def _data(study: Study) -> list[str]:
-    """Fingerprints agree among all arms that share the swept `data.*` values."""
+    """Compare the fingerprints of all arms that share the swept ``data.*`` values."""
     return [text for members in _by_data(study).values() for text in _outliers(members, DATA, _fingerprint)]
 
 
 def _swept_data(study: Study) -> list[str]:
-    """Where a `data.*` key is swept, its arms may be measured on other data; the reader should know."""
+    """Warn if a swept ``data.*`` key changes the data themselves."""
     settings = list(_by_data(study).values())
     differ = len({_fingerprint(run) for _, run in study.runs}) > 1
     return [f"The swept data keys change the data themselves: {DATA}s differ."] if len(settings) > 1 and differ else []
@@ -118,7 +121,7 @@ def _fingerprint(run: Run) -> str:
 
 
 def _budgets(study: Study) -> list[str]:
-    """Steps and epochs agree, unless they are swept; arms of different batch sizes need to agree in one of the two."""
+    """Compare steps and epochs, unless they are swept; arms of different batch sizes must agree in one of the two."""
     if any(_within(key, BUDGET_KEYS) for key in study.swept):
         return []
     whole = [(arm, run) for arm, run in study.runs if not run.result.get("stopped_early")]
@@ -130,7 +133,7 @@ def _budgets(study: Study) -> list[str]:
 
 
 def _stopped_early(study: Study) -> list[str]:
-    """Runs that early termination has ended: their budgets are smaller than those of the others."""
+    """Warn of runs that ended by early termination, with a smaller budget than the others."""
     names = [run.name for _, run in study.runs if run.result.get("stopped_early")]
     return [f"{len(names)} runs were stopped early by Hyperband, before their budget ({_few(names)})."] if names else []
 
@@ -160,8 +163,8 @@ def _environment(study: Study) -> list[str]:
 
 
 def _outliers(members: Sequence[Member], what: str, value_of: Callable[[Run], Any]) -> list[str]:
-    """One sentence for each arm (or run) whose value is not the most frequent one."""
-    if len({repr(value_of(run)) for _, run in members}) < 2:  # by far the most frequent case
+    """Return one sentence per arm (or run) whose value is not the most frequent one."""
+    if len({repr(value_of(run)) for _, run in members}) < 2:  # the most frequent case by far
         return []
     values = {run.name: value_of(run) for _, run in members}
     counts = Counter(canonical(value) for value in values.values())

@@ -1,7 +1,7 @@
-"""The numbers of the table: mean and spread over seeds, paired differences with intervals, the order of the arms.
+"""Statistics of the table: mean and spread over seeds, paired differences with intervals, order of the arms.
 
-Seeds are paired: the same seed gives every arm the same initial weights and the same stream of images, so differences
-are taken seed by seed, which removes what the arms share. Intervals are 95 % Student-t intervals of the mean
+Seeds are paired: the same seed gives every arm the same initial weights and the same stream of images. Differences are
+therefore computed per seed, which removes the shared variation. Intervals are 95 % Student-t intervals of the mean
 difference, not corrected for the number of comparisons.
 """
 
@@ -15,12 +15,12 @@ import numpy as np
 from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
-Scores = Mapping[Any, float]  # seed -> value
+Scores = Mapping[Any, float]  # maps a seed to a value
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference over `n` paired seeds; `low` and `high` are NaN when one seed gives no interval."""
+    """A mean difference over ``n`` paired seeds; ``low`` and ``high`` are NaN for a single seed."""
 
     mean: float
     low: float
@@ -35,13 +35,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Order:
-    """How far our arms stand in the order of published ones.
+    """Agreement of our arms with the published order.
 
     Attributes:
-        pairs: pairs of arms whose published values differ.
-        reproduced: pairs that stand in the published order here too.
-        beyond: reproduced pairs whose paired difference has an interval that excludes zero.
-        contradicted: pairs in the opposite order with such an interval.
+        pairs: Pairs of arms with different published values.
+        reproduced: Pairs in the published order.
+        beyond: Reproduced pairs whose paired difference has an interval that excludes zero.
+        contradicted: Pairs in the opposite order with such an interval.
     """
 
     pairs: int
@@ -51,12 +51,12 @@ class Order:
 
 
 def mean_std(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation (n − 1 in the denominator); the latter is NaN for one value."""
+    """Return the mean and sample standard deviation (n − 1 in the denominator); the latter is NaN for one value."""
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
 
 
 def interval(differences: Sequence[float]) -> Difference:
-    """The mean of paired differences with its Student-t interval: mean ± t(0.975, n − 1) · s / √n."""
+    """Return the mean of paired differences with its Student-t interval: mean ± t(0.975, n − 1) · s / √n."""
     mean, std = mean_std(differences)
     n = len(differences)
     half = float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2)) * std / math.sqrt(n) if n > 1 else math.nan
@@ -64,7 +64,7 @@ def interval(differences: Sequence[float]) -> Difference:
 
 
 def paired_difference(scores: Scores, baseline: Scores) -> Difference | None:
-    """`scores` − `baseline` over the seeds that both have; None if they share no seed."""
+    """Return ``scores`` − ``baseline`` over their shared seeds; None without a shared seed."""
     shared = [seed for seed in scores if seed in baseline]
     return interval([scores[seed] - baseline[seed] for seed in shared]) if shared else None
 
@@ -73,8 +73,8 @@ def order(ours: Sequence[Scores], published: Sequence[float]) -> Order:
     """Compare the order of our arms with the published order, pair by pair.
 
     Args:
-        ours: the scores of each arm.
-        published: the published value of each arm, in any unit that grows with the metric.
+        ours: Scores of each arm.
+        published: Published value of each arm, in any unit that increases with the metric.
     """
     pairs = reproduced = beyond = contradicted = 0
     for first, second in itertools.combinations(range(len(ours)), 2):
@@ -90,13 +90,13 @@ def order(ours: Sequence[Scores], published: Sequence[float]) -> Order:
 
 
 def mean_effect(pairs: Sequence[tuple[Scores, Scores]]) -> Difference | None:
-    """The effect of one level of a factor against another, averaged over the settings of the other factors.
+    """Return the effect of a level of a factor relative to another level, averaged over the other factors.
 
     Args:
         pairs: (scores with the level, scores with the other level), equal in all other factors.
 
     Returns:
-        The interval over the seeds that all arms share; None if there are none.
+        The interval over the seeds shared by all arms; None without shared seeds.
     """
     shared = [seed for seed in pairs[0][0] if all(seed in scores for pair in pairs for scores in pair)] if pairs else []
     return interval([float(np.mean([a[seed] - b[seed] for a, b in pairs])) for seed in shared]) if shared else None

@@ -1,7 +1,7 @@
-"""The paper's own numbers for the arms of a sweep: `sweeps/published/<group>.csv`.
+"""Published numbers for the arms of a sweep: ``sweeps/published/<group>.csv``.
 
-The file starts with `#` lines (paper, table, protocol), then a header with the swept keys and `published`, then one row
-per arm; values are written as on the command line (`[128, 256]`, `true`, `ssd`).
+The file starts with ``#`` lines (paper, table, protocol), followed by a header with the swept keys and ``published``,
+and one row per arm. Values are written as on the command line (``[128, 256]``, ``true``, ``ssd``).
 """
 
 import csv
@@ -19,18 +19,18 @@ COLUMN = "published"
 
 @dataclass(frozen=True)
 class Published:
-    """Published values, keyed by the canonical text of the arm's swept values, and where they come from."""
+    """Published values by the canonical text of the arm's swept values, and their source."""
 
     source: str
     values: dict[str, float]
 
     def of(self, arm: Arm) -> float | None:
-        """The published value of an arm, None if the paper has none."""
+        """Return the published value of an arm; None if there is none."""
         return self.values.get(canonical(arm.values))
 
 
 def find_published(study: Study, *, maximize: bool) -> Path | None:
-    """`published/<group>.csv` beside the sweep file, if it exists and grows in the same direction as our metric."""
+    """Return ``published/<group>.csv`` beside the sweep file, if it exists and has the same direction as the metric."""
     if study.sweep_file is None or len(study.folders) > 1:
         return None
     if study.metric and (study.metric.goal == "maximize") != maximize:
@@ -43,23 +43,21 @@ def load_published(file: Path, study: Study) -> Published:
     """Read published values for the arms of a study.
 
     Raises:
-        UserError: the file is missing, its columns are not the swept keys, or a value is no number.
+        UserError: The file is missing, its columns are not the swept keys, or a value is not a number.
     """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error}); give an existing file with --published.") from None
+        raise UserError(f"{file}: cannot be read ({error}); pass an existing file with --published.") from None
     comments = [line.lstrip("# ").rstrip() for line in lines if line.startswith("#")]
     rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
     wanted = {*study.swept, COLUMN}
     if not rows or set(rows[0]) != wanted:
         raise UserError(
-            f"{file}: its columns must be {', '.join([*study.swept, COLUMN])}: mend its header or the sweep."
+            f"{file}: its columns must be {', '.join([*study.swept, COLUMN])}; fix its header or the sweep."
         )
     try:
         values = {canonical({key: yaml.safe_load(row[key]) for key in study.swept}): float(row[COLUMN]) for row in rows}
     except (ValueError, yaml.YAMLError) as error:
-        raise UserError(
-            f"{file}: holds a value that cannot be read ({' '.join(str(error).split())}); mend the row."
-        ) from None
+        raise UserError(f"{file}: contains an invalid value ({' '.join(str(error).split())}); fix the row.") from None
     return Published("; ".join(comments), values)

@@ -1,4 +1,4 @@
-"""Finished runs, read back from their folders and grouped into the arms of an ablation."""
+"""Reads finished runs from their folders and groups them into the arms of an ablation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,9 +24,9 @@ class Run:
     """One finished run.
 
     Attributes:
-        folder: the run folder.
-        result: the content of `result.json`.
-        seed: None if the run was not seeded.
+        folder: The run folder.
+        result: Content of ``result.json``.
+        seed: Seed of the run; None if it was not seeded.
     """
 
     folder: Path
@@ -35,17 +35,17 @@ class Run:
 
     @property
     def name(self) -> str:
-        """`group/id`, as findings name it."""
+        """Name in findings, ``group/id``."""
         return f"{self.folder.parent.name}/{self.folder.name}"
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The final value of every logged metric."""
+        """Final value of every logged metric."""
         return self.result["metrics"]  # type: ignore[no-any-return]
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The resolved config, dotted and flat; the run's id is written `*`, so that paths in run folders agree."""
+        """Resolved config with dotted keys; the run's id is replaced by ``*``, so that paths into run folders agree."""
         file = self.folder / "config.yaml"
         try:
             text = file.read_text(encoding="utf-8")
@@ -62,23 +62,23 @@ class Run:
 
     @property
     def experiment(self) -> str | None:
-        """The experiment's file, as the command names it."""
+        """Experiment file in the command."""
         files = [str(value) for key, value in split_arguments(self.result["command"]) if key == CONFIG]
         return files[-1] if files else None
 
     def curve(self, metric: str) -> dict[int, float]:
-        """step -> value from `metrics.csv`; where a step occurs twice (after a resume), the last one counts."""
+        """Return the values in ``metrics.csv`` by step; of a step repeated after a resume, the last value counts."""
         return read_curve(self.folder, metric)
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A run without a result: at work, stopped, or never started.
+    """A run without a result: active, stopped, or never started.
 
     Attributes:
-        folder: the run folder; it need not exist.
-        values: what its sweep sets, by dotted key; empty without a sweep.
-        seed: None if the sweep sets none.
+        folder: The run folder, which may not exist.
+        values: Values set by the sweep, by dotted key; empty without a sweep.
+        seed: Seed set by the sweep, or None.
     """
 
     folder: Path
@@ -87,12 +87,12 @@ class Unfinished:
 
     @property
     def state(self) -> str:
-        """In words."""
+        """State in words."""
         return "unfinished" if self.folder.exists() else "not started"
 
     @property
     def problem(self) -> str:
-        """Why a report is incomplete without it, in a sentence."""
+        """Sentence that says why the report is incomplete."""
         seed = "" if self.seed is None else f", seed {self.seed}"
         which = f" ({_label(self.values)}{seed})" if self.values else ""
         state = "is unfinished" if self.folder.exists() else "was never started"
@@ -101,33 +101,33 @@ class Unfinished:
 
 @dataclass
 class Arm:
-    """The runs that share all swept values and differ in the seed alone."""
+    """The runs that share all swept values and differ only in the seed."""
 
     values: dict[str, Any]
     runs: dict[int | None, Run] = field(default_factory=dict)
     label: str = ""
 
     def scores(self, metric: str) -> dict[int | None, float]:
-        """seed -> final value of the metric."""
+        """Return the final value of the metric by seed."""
         return {seed: run.metrics[metric] for seed, run in self.runs.items() if metric in run.metrics}
 
 
 @dataclass
 class Study:
-    """All that one report compares.
+    """The data of one report.
 
     Attributes:
-        title: the sweep's description or name.
-        folders: the group folders.
-        sweep_file: the sweep file of the first group, if it came from one.
-        metric: the sweep's metric, if it names one.
-        swept: dotted keys of the factors; `group` is the first when several groups are compared.
-        arms: in the order of the sweep.
-        seeds: the seeds that every arm should have.
-        problems: one sentence for each run that cannot be placed or has no finite metric.
-        method: how the arms were chosen: `grid`, or a search whose arms have one run each.
-        declared: all keys that the sweep file sets, also those with one value.
-        unfinished: the runs without a result.
+        title: Description or name of the sweep.
+        folders: Group folders.
+        sweep_file: Sweep file of the first group, if any.
+        metric: Metric of the sweep, if any.
+        swept: Dotted keys of the factors. If several groups are compared, ``group`` may be the first one.
+        arms: Arms in the order of the sweep.
+        seeds: Seeds that every arm should have.
+        problems: One sentence per run that repeats another one or has no finite metric.
+        method: Method of the sweep: ``grid``, or a search whose arms have one run each.
+        declared: All keys in the sweep file, including those with one value.
+        unfinished: Runs without a result.
     """
 
     title: str
@@ -159,21 +159,22 @@ def _without(value: Any, places: Sequence[str]) -> Any:
 
 
 def load_study(folders: Sequence[Path], *, partial: bool = False) -> Study:
-    """Read group folders (`runs/<group>`) into arms.
+    """Read group folders (``runs/<group>``) into arms.
 
-    A group that `litcv sweep` made is read by its `sweep.json`; any other by the overrides in which its runs differ.
+    A group created by ``litcv sweep`` is read by its ``sweep.json``. In other groups, the overrides in which the runs
+    differ define the arms.
 
     Args:
-        folders: of the groups.
-        partial: the sweep still goes on, so arms without a finished run are kept and none need be finished.
+        folders: Group folders.
+        partial: Whether the sweep is still active: arms without a finished run are kept, and no run must be finished.
 
     Raises:
-        UserError: a folder is missing, or holds no finished run and `partial` is not given.
+        UserError: A folder is missing, or it has no finished run and ``partial`` is not given.
     """
     studies = [_load_group(folder) for folder in folders]
     for study in studies:
         if not study.runs and not (partial and study.unfinished):
-            raise UserError(f"{study.folders[0]}: holds no finished run (no */result.json); run the sweep first.")
+            raise UserError(f"{study.folders[0]}: contains no finished run (no */result.json); run the sweep first.")
         if not partial:
             study.arms = [arm for arm in study.arms if arm.runs]
     study = studies[0] if len(studies) == 1 else _merge(studies)
@@ -184,7 +185,7 @@ def load_study(folders: Sequence[Path], *, partial: bool = False) -> Study:
 
 def _load_group(folder: Path) -> Study:
     if not folder.is_dir():
-        raise UserError(f"{folder}: there is no such folder; name a group of runs such as runs/quickstart.")
+        raise UserError(f"{folder}: there is no such folder; pass a group of runs such as runs/quickstart.")
     return _load_sweep_group(folder) if (folder / "sweep.json").exists() else _load_plain_group(folder)
 
 
@@ -192,7 +193,7 @@ def _load_run(folder: Path) -> Run:
     result = read_json(folder / "result.json")
     if result.get("status") != "finished" or not isinstance(result.get("metrics"), dict):
         raise UserError(
-            f"{folder / 'result.json'}: is no finished result with metrics; delete the run folder and run it again."
+            f"{folder / 'result.json'}: is not a finished result with metrics; delete the run folder and run it again."
         )
     return Run(folder, result, result.get("seed"))
 
@@ -250,10 +251,10 @@ def _load_plain_group(folder: Path) -> Study:
 
 
 def _merge(studies: Sequence[Study]) -> Study:
-    """Several groups as one study.
+    """Merge several groups into one study.
 
-    Its factors are the keys that the sweep of a group sets and that differ between the arms, and, as the first, the
-    group where these do not tell all arms apart.
+    Its factors are the keys set by a group's sweep that differ between the arms. If these do not distinguish all arms,
+    the group is the first factor.
     """
     arms = [(study.folders[0].name, arm) for study in studies for arm in study.arms if arm.runs]
     keys = distinct(key for study in studies for key in (*study.declared, *study.swept))

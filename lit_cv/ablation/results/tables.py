@@ -38,13 +38,14 @@ class Row:
     """One arm.
 
     Attributes:
-        scores: seed -> final value of the metric, as logged.
-        difference: paired difference to the baseline; None for the baseline itself and where no seed is shared.
-        published: the paper's number in its own unit.
-        params: parameters of the network.
-        gflops: per image.
-        ms: milliseconds per image, the median over the seeds.
-        gigabytes: largest peak memory of the seeds.
+        arm: The arm.
+        scores: Final value of the metric by seed, as logged.
+        difference: Paired difference to the baseline; None for the baseline itself and without shared seeds.
+        published: Published number in its own unit.
+        params: Number of parameters of the network.
+        gflops: GFLOPs per image.
+        ms: Milliseconds per image, the median over the seeds.
+        gigabytes: Largest peak memory over the seeds.
     """
 
     arm: Arm
@@ -63,19 +64,20 @@ class Row:
 
     @property
     def std(self) -> float:
-        """Sample standard deviation over the seeds, NaN for one seed."""
+        """Sample standard deviation over the seeds; NaN for one seed."""
         return mean_std(list(self.scores.values()))[1]
 
 
 @dataclass(frozen=True)
 class Table:
-    """All rows, and what is needed to write them down.
+    """The rows and their presentation.
 
     Attributes:
-        metric: the compared metric.
-        maximize: whether more is better.
-        names: swept key -> its short name.
-        baseline: the arm that all others are compared with.
+        metric: The compared metric.
+        maximize: Whether a higher value is better.
+        names: Maps each swept key to its short name.
+        baseline: The arm that all others are compared with.
+        rows: One row per arm.
     """
 
     metric: str
@@ -86,24 +88,24 @@ class Table:
 
     @property
     def percent(self) -> bool:
-        """AP, IoU, PCK, accuracies and errors are written in percent with one decimal; other metrics as logged."""
+        """Whether the metric is shown in percent (AP, IoU, PCK, accuracies, errors) or as logged (others)."""
         return bool(IN_PERCENT.search(self.metric))
 
     @property
     def scale(self) -> float:
-        """What a logged value is multiplied with when it is shown."""
+        """Factor between the logged and the shown value."""
         return 100.0 if self.percent else 1.0
 
     @property
     def order(self) -> Order | None:
-        """How far the published order is reproduced, None without two published values."""
+        """Agreement with the published order; None with fewer than two published values."""
         rows = [row for row in self.rows if row.published is not None]
         found = order([row.scores for row in rows], [row.published for row in rows if row.published is not None])
         return found if found.pairs else None
 
 
 def make_table(study: Study, metric: str, *, maximize: bool, baseline: Arm, published: Published | None) -> Table:
-    """Reduce the runs of a study to one row per arm, those of a search sorted from the best to the worst."""
+    """Reduce the runs of a study to one row per arm; the rows of a search are sorted from best to worst."""
     reference = baseline.scores(metric)
     rows = []
     for arm in (arm for arm in study.arms if arm.runs):
@@ -136,7 +138,7 @@ def _middle(arm: Arm, name: str) -> float | None:
 
 
 def cells(table: Table) -> list[list[str]]:
-    """The header and the rows as text."""
+    """Return the header and the rows as text."""
     with_published = any(row.published is not None for row in table.rows)
     header = [*table.names.values(), table.metric, "Δ to baseline [95 %]"]
     lines = [header + (["published"] if with_published else []) + ["params", "GFLOPs", "ms/image", "GB"]]
@@ -150,12 +152,12 @@ def cells(table: Table) -> list[list[str]]:
 
 
 def score(table: Table, mean: float, std: float) -> str:
-    """`41.2 ± 0.4` in percent or `0.2512 ± 0.0031` as logged; the spread of one seed is `–`."""
+    """Return ``41.2 ± 0.4`` in percent or ``0.2512 ± 0.0031`` as logged; the spread of one seed is ``–``."""
     return f"{scaled(table, mean)} ± {NOTHING if math.isnan(std) else scaled(table, std)}"
 
 
 def difference(table: Table, row: Row) -> str:
-    """`+3.7 [+2.9, +4.5]`; the interval of one seed is `–`."""
+    """Return ``+3.7 [+2.9, +4.5]``; the interval of one seed is ``–``."""
     if row.arm is table.baseline:
         return "baseline"
     if row.difference is None:
@@ -166,7 +168,7 @@ def difference(table: Table, row: Row) -> str:
 
 
 def scaled(table: Table, value: float, sign: str = "") -> str:
-    """`41.2`: a value of the metric in percent, or with four decimals as logged."""
+    """Return a value of the metric in percent with one decimal, or as logged with four decimals."""
     return format(value * table.scale, f"{sign}.{1 if table.percent else 4}f")
 
 
@@ -175,7 +177,7 @@ def _number(value: float | None, form: str) -> str:
 
 
 def markdown(table: Table) -> str:
-    """The table in Markdown, padded so that it can be read in a terminal."""
+    """Return the table in Markdown, padded for reading in a terminal."""
     lines = [[cell.replace("|", "\\|") for cell in line] for line in cells(table)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
@@ -184,7 +186,7 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """The table in LaTeX, with the package booktabs, and longtable where it is longer than a page."""
+    """Return the table in LaTeX, with the package booktabs, and longtable if it is longer than a page."""
     header, *rows = [" & ".join(map(escape_latex, line)) + r" \\" for line in cells(table)]
     factors, numbers = len(table.names), len(cells(table)[0]) - len(table.names)
     repeated = [r"\endhead"] if len(rows) > ROWS_OF_A_PAGE else []
@@ -194,12 +196,12 @@ def latex(table: Table) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Text with LaTeX's special characters escaped."""
+    """Escape LaTeX's special characters."""
     return "".join(LATEX.get(sign, sign) for sign in text)
 
 
 def comma_separated(table: Table, seeds: Sequence[int | None]) -> str:
-    """The table as CSV at full precision and in logged units; swept values are JSON, what does not exist is empty."""
+    """Return the table as CSV in full precision and logged units; swept values are JSON, missing values are empty."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     costs = ["params", "gflops", "ms_per_image", "peak_memory_gb"]

@@ -1,1 +1,1 @@
-"""W&B sweep files, expanded into the runs of an ablation."""
+"""W&B sweep files and the runs of an ablation that they define."""

@@ -1,4 +1,4 @@
-"""A sweep file that is edited after its runs exist: more of the same is welcome, anything else is refused."""
+"""Checks an edited sweep file against its existing runs: new values may be added, nothing else may change."""
 
 import difflib
 import sys
@@ -14,23 +14,23 @@ from lit_cv.errors import UserError
 from lit_cv.runs.files import read_json
 from lit_cv.runs.settings import canonical
 
-FREE = ("name", "description", "project", "entity", "run_cap")  # what changes no run that there is
-OF_THE_GRID = {"parameters", "command", "program", "metric"}  # may change where every former run remains a run
+FREE = ("name", "description", "project", "entity", "run_cap")  # keys that change no existing run
+OF_THE_GRID = {"parameters", "command", "program", "metric"}  # keys that may change if every former run remains a run
 
 
 def refuse_changes(sweep: Sweep, group: Path, jobs: Sequence[Job] = ()) -> None:
-    """Compare a sweep with what the runs in its folder were made by.
+    """Compare a sweep with the sweep file that its existing runs were started with.
 
-    Values, seeds and parameters may be added to a grid as long as every run that was begun remains one of its runs.
-    Of a search nothing may change but how many runs it has, because the trials follow from the whole file.
+    Values, seeds and parameters may be added to a grid as long as every started run remains one of its runs. In a
+    search only the number of runs may change, because the trials depend on the whole file.
 
     Args:
-        sweep: as it is now.
-        group: the folder of its runs.
-        jobs: of a grid, all its runs.
+        sweep: The current sweep.
+        group: Folder of its runs.
+        jobs: All runs of a grid.
 
     Raises:
-        UserError: it has changed otherwise; the difference has been printed.
+        UserError: The sweep has changed in another way; the difference has been printed.
     """
     former = group / "sweep.yaml"
     if not former.exists():
@@ -48,7 +48,7 @@ def refuse_changes(sweep: Sweep, group: Path, jobs: Sequence[Job] = ()) -> None:
         )
     if lost:
         print(
-            f"The experiment has changed: {len(lost)} runs of its former version stay in {group}, outside the report."
+            f"The experiment has changed: {len(lost)} runs of its former version stay in {group} but not in the report."
         )
 
 
@@ -58,7 +58,7 @@ def _print_difference(before: Mapping[str, Any], now: Mapping[str, Any], former:
 
 
 def without_free_keys(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a sweep file without what changes no run."""
+    """Return the content of a sweep file without the keys that change no run."""
     return {key: value for key, value in content.items() if key not in FREE}
 
 

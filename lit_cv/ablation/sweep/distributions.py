@@ -1,4 +1,4 @@
-"""The distributions of a W&B sweep, each as its quantile function: a number in (0, 1) in, a parameter's value out.
+"""The distributions of a W&B sweep, each as a quantile function from (0, 1) to the values of a parameter.
 
 Names, keys and defaults are those of W&B's schema:
 https://docs.wandb.ai/guides/sweeps/sweep-config-keys/#distribution-options-for-random-and-bayesian-search
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
-Coordinate = float | int  # where a trial stands on one parameter's axis: a probability in (0, 1), or a level's index
+Coordinate = float | int  # position of a trial on a parameter's axis: a probability in (0, 1), or the index of a level
 Numbers = Mapping[str, float]
 Quantile = Callable[[float], float]
 
-EDGE = 1e-6  # how near to 0 and 1 a probability comes where the quantile of 0 is minus infinity
+EDGE = 1e-6  # distance of a probability from 0 and 1 if the quantile of 0 is minus infinity
 BOUNDS: tuple[tuple[str, ...], dict[str, float]] = (("min", "max"), {})
 GAUSS: tuple[tuple[str, ...], dict[str, float]] = ((), {"mu": 0.0, "sigma": 1.0})
 BETA: tuple[tuple[str, ...], dict[str, float]] = ((), {"a": 1.0, "b": 1.0})
@@ -47,47 +47,47 @@ class Levels:
     """A parameter that takes one of several values.
 
     Attributes:
-        values: all of them.
-        probabilities: of each; None where all are equally likely.
-        ordered: whether neighbours in `values` are alike, as integers are.
+        values: The levels.
+        probabilities: Probability of each level; None: all are equally likely.
+        ordered: Whether neighbors in ``values`` are similar, as with integers.
     """
 
     values: Sequence[Any]
     probabilities: tuple[float, ...] | None = None
     ordered: bool = False
 
-    def draw(self, u: float) -> int:
-        """The index of the level at probability `u` in (0, 1)."""
+    def sample(self, u: float) -> int:
+        """Return the index of the level at probability ``u`` in (0, 1)."""
         if self.probabilities is None:
             return min(int(u * len(self.values)), len(self.values) - 1)
         edges = list(itertools.accumulate(self.probabilities))
         return bisect.bisect(edges, u * edges[-1])
 
     def value(self, coordinate: Coordinate) -> Any:
-        """The level with this index."""
+        """Return the level with this index."""
         return self.values[int(coordinate)]
 
 
 @dataclass(frozen=True)
 class Continuous:
-    """A parameter that takes any value of a range.
+    """A parameter that takes any value in a range.
 
     Attributes:
-        quantile: its quantile function.
-        step: rounds the values to its multiples.
-        grid: the values of a grid, where W&B has one (q_uniform: from `min` in steps of `q`, without `max`).
+        quantile: Quantile function.
+        step: Values are rounded to multiples of this number.
+        grid: Values in a grid, if W&B defines them (q_uniform: from ``min`` in steps of ``q``, without ``max``).
     """
 
     quantile: Quantile
     step: float | None = None
     grid: list[float] | None = None
 
-    def draw(self, u: float) -> float:
-        """`u` itself: the axis of the parameter is its probability."""
+    def sample(self, u: float) -> float:
+        """Return ``u`` itself: the axis of the parameter is its probability."""
         return u
 
     def value(self, coordinate: Coordinate) -> float:
-        """The value at this probability; an integer if `step` is one."""
+        """Return the value at this probability; an integer if ``step`` is one."""
         exact = self.quantile(coordinate)
         return exact if self.step is None else round(exact / self.step) * self.step
 
@@ -96,13 +96,13 @@ Distribution = Levels | Continuous
 
 
 def make_distribution(spec: Mapping[str, Any]) -> Distribution:
-    """The distribution of a parameter's block, `{min: 0.1, max: 1.0}` or `{distribution: beta, a: 2}`.
+    """Return the distribution of a parameter's block, ``{min: 0.1, max: 1.0}`` or ``{distribution: beta, a: 2}``.
 
-    Without `distribution`, W&B's rule holds: `value` is a constant, `values` are categorical, `min` and `max` are
-    int_uniform if both are integers and else uniform.
+    Without ``distribution``, W&B's rule applies: ``value`` is a constant, ``values`` are categorical, ``min`` and
+    ``max`` are int_uniform if both are integers, otherwise uniform.
 
     Raises:
-        ValueError: what is wrong with the block, as the end of a sentence that begins with the parameter.
+        ValueError: The block is invalid; the text completes a sentence that starts with the parameter's name.
     """
     name = str(spec.get("distribution") or _implied(spec))
     given = {key: value for key, value in spec.items() if key != "distribution"}
@@ -153,10 +153,10 @@ def _categorical(name: str, given: Mapping[str, Any]) -> Levels:
     if probabilities is None:
         return Levels(values)
     if not isinstance(probabilities, list) or len(probabilities) != len(values):
-        raise ValueError(f"needs as many `probabilities` as `values`, that is {len(values)}, not {probabilities!r}")
+        raise ValueError(f"needs as many `probabilities` as `values` ({len(values)}), not {probabilities!r}")
     weights = tuple(_number("probabilities", weight) for weight in probabilities)
     if min(weights) < 0 or not math.isclose(sum(weights), 1, rel_tol=1e-5):
-        raise ValueError(f"has the `probabilities` {probabilities}; write numbers from 0 on that sum to 1")
+        raise ValueError(f"has the `probabilities` {probabilities}; write non-negative numbers that sum to 1")
     return Levels(values, weights)
 
 
@@ -200,7 +200,7 @@ def _check_order(low: float, high: float) -> None:
 
 def _number(key: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"has `{key}` {value!r}, which is no number")
+        raise ValueError(f"has `{key}` {value!r}, which is not a number")
     return value
 
 
@@ -225,7 +225,7 @@ def _log_uniform_values(numbers: Numbers) -> Quantile:
 
 
 def _inv_log_uniform(numbers: Numbers) -> Quantile:
-    """X, where log(1 / X) is uniform between `min` and `max`."""
+    """Return the quantile function of X, where log(1 / X) is uniform between ``min`` and ``max``."""
     exponent = _uniform(numbers)
     return lambda u: math.exp(-exponent(1 - u))
 
@@ -242,7 +242,7 @@ def _log_normal(numbers: Numbers) -> Quantile:
 
 def _beta(numbers: Numbers) -> Quantile:
     def quantile(u: float) -> float:
-        from scipy.special import betaincinv  # here: few sweeps need it, and it takes a while to import
+        from scipy.special import betaincinv  # imported here because few sweeps need it and it is slow to import
 
         return float(betaincinv(numbers["a"], numbers["b"], u))
 
@@ -254,7 +254,7 @@ _QUANTILES: dict[str, Callable[[Numbers], Quantile]] = {
     "log_uniform": _log_uniform,
     "log_uniform_values": _log_uniform_values,
     "inv_log_uniform": _inv_log_uniform,
-    "inv_log_uniform_values": _log_uniform_values,  # 1 / X is log-uniform where X is
+    "inv_log_uniform_values": _log_uniform_values,  # 1 / X is log-uniform if X is
     "normal": _normal,
     "log_normal": _log_normal,
     "beta": _beta,

@@ -1,7 +1,7 @@
-"""Hyperband as W&B stops the runs of a sweep: which of the running ones are not among the best at their last rung.
+"""Hyperband early termination as in W&B: stops active runs that are not among the best at their last rung.
 
 Li et al. 2018, "Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization", section 3, without
-synchronisation: a run is judged by the runs that have come as far as it has by now.
+synchronization: a run is compared with the runs that have reached the same rung so far.
 """
 
 import math
@@ -18,9 +18,9 @@ class Hyperband:
     """The `early_terminate` block of a sweep.
 
     Attributes:
-        rungs: the iterations at which runs are compared, ascending; an iteration is one logged value of the metric.
-        eta: one in `eta` runs passes a rung.
-        strict: compare a run's value at the rung; otherwise its best value so far.
+        rungs: Iterations at which runs are compared, ascending; an iteration is one logged value of the metric.
+        eta: One in ``eta`` runs passes a rung.
+        strict: Compare a run's value at the rung; otherwise its best value so far.
     """
 
     rungs: tuple[int, ...]
@@ -28,12 +28,12 @@ class Hyperband:
     strict: bool
 
     def stops(self, histories: Mapping[str, Sequence[float]], running: Collection[str], *, maximize: bool) -> list[str]:
-        """The runs among `running` that should end.
+        """Return the active runs that should end.
 
         Args:
-            histories: run -> the values of the metric, one an iteration; of all runs, also those that have ended.
-            running: the runs that can be stopped.
-            maximize: whether more is better.
+            histories: Maps every run, active or ended, to the values of its metric, one per iteration.
+            running: The active runs.
+            maximize: Whether a higher value is better.
         """
         sign = -1.0 if maximize else 1.0
         losses = {run: [sign * value for value in values if math.isfinite(value)] for run, values in histories.items()}
@@ -49,10 +49,10 @@ class Hyperband:
 
 
 def make_hyperband(spec: Any) -> Hyperband:
-    """Read an `early_terminate` block; W&B's defaults are `eta: 3` and `strict: true`.
+    """Read an ``early_terminate`` block; W&B's defaults are ``eta: 3`` and ``strict: true``.
 
     Raises:
-        ValueError: what is wrong with the block, as one sentence without the file.
+        ValueError: The block is invalid; the text is one sentence without the file name.
     """
     if not isinstance(spec, dict) or spec.get("type") != "hyperband":
         raise ValueError(f"`early_terminate` is {spec!r}; write {{type: hyperband, min_iter: 3}}.")
@@ -68,12 +68,12 @@ def make_hyperband(spec: Any) -> Hyperband:
 
 
 def _rungs(spec: Mapping[str, Any], eta: float) -> tuple[int, ...]:
-    """`min_iter · eta^i` upwards, or `max_iter / eta^i` downwards, `s` times."""
+    """Return ``min_iter · eta^i`` upwards, or ``max_iter / eta^i`` downwards, ``s`` times."""
     name = "max_iter" if "max_iter" in spec else "min_iter"
     for key in (name, "s") if name == "max_iter" else (name,):
         if not _is_number(spec.get(key)) or spec[key] < 1:
             raise ValueError(
-                "`early_terminate` needs `min_iter`, or `max_iter` and `s`, as numbers from 1 on; "
+                "`early_terminate` needs `min_iter`, or `max_iter` and `s`, as numbers of at least 1; "
                 f"`{key}` is {spec.get(key)!r}."
             )
     if name == "min_iter":

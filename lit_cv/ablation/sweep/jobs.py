@@ -1,4 +1,4 @@
-"""The runs of a sweep as work to be handed out: one job a run, and the queue that says which may start."""
+"""The runs of a sweep as jobs, and the queue that decides which job may start."""
 
 import math
 from collections import deque
@@ -17,7 +17,7 @@ FAILED = "failed.json"
 
 @dataclass(frozen=True)
 class Job:
-    """One run to be done: the trial, its folder and how a person calls it."""
+    """One run to do: the trial, its folder and its name for people."""
 
     trial: Trial
     folder: Path
@@ -25,7 +25,7 @@ class Job:
 
     @property
     def command(self) -> list[str]:
-        """The whole command line; `--resume` continues a run that was interrupted and starts one that is new."""
+        """The complete command line; ``--resume`` continues an interrupted run or starts a new one."""
         return [*self.trial.program, *self.trial.args, "--resume"]
 
     @property
@@ -34,7 +34,7 @@ class Job:
         return is_finished(self.folder)
 
     def score(self, metric: str) -> float | None:
-        """The final value of a metric; None without a result, without the metric, and where it is no finite number."""
+        """Return the final value of a metric; None if the result or the metric is missing or is not finite."""
         if not self.finished:
             return None
         value = read_json(self.folder / "result.json")["metrics"].get(metric)
@@ -42,34 +42,34 @@ class Job:
 
     @property
     def failure(self) -> dict[str, Any] | None:
-        """How the run failed when it was last started (`reason`, `code`, `time`), if it did."""
+        """The last failure of the run (``reason``, ``code``, ``time``), or None."""
         file = self.folder / FAILED
         return read_json(file) if file.exists() else None
 
     def record_failure(self, reason: str, code: int) -> None:
-        """Write `failed.json`, so that a later call of the sweep does not blindly repeat the run.
+        """Write ``failed.json``, so that a later call of the sweep does not repeat the run.
 
-        A run that was stopped together with its sweep has not failed: it is unfinished, and goes on.
+        A run that was stopped together with its sweep has not failed: it is unfinished and can continue.
 
         Args:
-            reason: in words.
-            code: the exit code, 128 + the signal after a kill.
+            reason: Reason in words.
+            code: Exit code, 128 + signal after a kill.
         """
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         write_json(self.folder / FAILED, {"reason": reason, "code": code, "time": now})
 
     def forget_failure(self) -> None:
-        """Remove the record, because the run is started again."""
+        """Remove the record of a failure, because the run starts again."""
         (self.folder / FAILED).unlink(missing_ok=True)
 
 
 class Queue(Protocol):
-    """Hands out the runs that are to be done, in the sweep's order.
+    """Provides the jobs of a sweep in its order.
 
     Attributes:
-        total: how many it hands out altogether; None where that is not known.
-        exhausted: whether it will hand out no more, now or later.
-        attentive: whether `watch` does anything.
+        total: Total number of jobs; None if unknown.
+        exhausted: Whether no more jobs will come, now or later.
+        attentive: Whether ``watch`` has an effect.
     """
 
     total: int | None
@@ -79,20 +79,20 @@ class Queue(Protocol):
     def exhausted(self) -> bool: ...  # noqa: D102
 
     def take(self) -> Job | None:
-        """The next job, or None: all are handed out, or the next depends on the results of jobs that are running."""
+        """Return the next job; None if none is left or if the next one depends on the results of active jobs."""
         ...
 
     def ended(self, job: Job) -> None:
-        """Learn that a job that was handed out has ended, with a result or without one."""
+        """Record that a job has ended, with or without a result."""
         ...
 
     def watch(self, running: Sequence[Job]) -> None:
-        """Look at the jobs at work, as often as the executor likes; some of them may be asked to stop."""
+        """Examine the active jobs; some may be asked to stop. The executor may call this as often as it likes."""
         ...
 
 
 class FixedQueue:
-    """A queue of jobs that are known from the start, as those of a grid are."""
+    """A queue of jobs that are known from the start, such as those of a grid."""
 
     attentive = False
 
@@ -102,15 +102,15 @@ class FixedQueue:
 
     @property
     def exhausted(self) -> bool:
-        """Whether all are handed out."""
+        """Whether all jobs have been taken."""
         return not self._waiting
 
     def take(self) -> Job | None:
-        """The next job, None after the last."""
+        """Return the next job; None after the last."""
         return self._waiting.popleft() if self._waiting else None
 
     def ended(self, job: Job) -> None:
-        """Nothing depends on it."""
+        """Do nothing: no job depends on another."""
 
     def watch(self, running: Sequence[Job]) -> None:
-        """Nothing is asked of them."""
+        """Do nothing: no job is asked to stop."""

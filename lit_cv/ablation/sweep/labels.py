@@ -1,4 +1,4 @@
-"""Swept values: one canonical text for comparing them, one short text for showing them."""
+"""Short texts for swept values, their keys and durations."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -7,11 +7,11 @@ from typing import Any
 
 from lit_cv.runs.settings import plain
 
-CONFIG = "config"  # as a swept parameter: the experiment's file
+CONFIG = "config"  # name of the swept parameter that selects the experiment file
 
 
 def show(value: Any) -> str:
-    """A value as a table shows it: `[128, 256]` is `128 256`, nested lists are JSON."""
+    """Return a value as shown in a table: ``[128, 256]`` is ``128 256``, nested lists are JSON."""
     if isinstance(value, str):
         return value
     if isinstance(value, list) and value and not any(isinstance(item, list | dict) for item in value):
@@ -20,17 +20,17 @@ def show(value: Any) -> str:
 
 
 def show_level(key: str, value: Any) -> str:
-    """The value of a factor as a table shows it: of an experiment's file its name alone."""
+    """Return the value of a factor as shown in a table; an experiment file is shown by its name only."""
     return PurePath(value).stem if key == CONFIG and isinstance(value, str) else show(value)
 
 
 def level(key: str, value: Any) -> str:
-    """The value of a factor, a number with five digits; the CSV has them all."""
+    """Return the value of a factor, with at most five digits; the CSV file has all digits."""
     return f"{value:.5g}" if isinstance(value, float) else show_level(key, value)
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """The shortest ending of each dotted key that no other key shares: `model.network.backbone` is `backbone`."""
+    """Map each dotted key to its shortest unique ending: ``model.network.backbone`` to ``backbone``."""
     return {key: next(end for end in _endings(key) if _is_unique(end, keys)) for key in keys}
 
 
@@ -44,7 +44,7 @@ def _is_unique(ending: str, keys: Sequence[str]) -> bool:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: `45 s`, `12 min`, `3.5 h`."""
+    """Return a readable duration: ``45 s``, ``12 min``, ``3.5 h``."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

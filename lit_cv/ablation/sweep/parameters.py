@@ -1,4 +1,4 @@
-"""The `parameters` of a W&B sweep: nested blocks in, one distribution for each parameter out."""
+"""Reads the ``parameters`` of a W&B sweep: nested blocks become one distribution per parameter."""
 
 import difflib
 import itertools
@@ -15,19 +15,19 @@ GRID_KEYS = ("value", "values", "parameters")
 PARAMETER_KEYS = (*GRID_KEYS, "distribution", "probabilities", "min", "max", "mu", "sigma", "q", "a", "b")
 SCIENTIFIC = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
-Space = dict[tuple[str, ...], Distribution]  # the path of a parameter through nested blocks -> what it may be
+Space = dict[tuple[str, ...], Distribution]  # maps the path of a parameter through nested blocks to its distribution
 
 
 def read_parameters(path: Path, block: Any, parents: tuple[str, ...] = ()) -> Space:
-    """Read a `parameters` block of a sweep file.
+    """Read a ``parameters`` block of a sweep file.
 
     Args:
-        path: the sweep file, for messages.
-        block: the mapping from names to specifications.
-        parents: the parameters that the block is nested in.
+        path: Sweep file, for messages.
+        block: Maps names to specifications.
+        parents: Names of the blocks that contain this block.
 
     Raises:
-        UserError: the block is empty, or a specification is not W&B's or would be misread on the command line.
+        UserError: The block is empty, or a specification is not valid for W&B or would be misread on the command line.
     """
     if not isinstance(block, dict) or not block:
         what = f"`parameters` of `{'.'.join(parents)}`" if parents else "`parameters`"
@@ -51,7 +51,7 @@ def read_parameters(path: Path, block: Any, parents: tuple[str, ...] = ()) -> Sp
 
 
 def nest(values: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
-    """The values as W&B passes them: those of a nested block are one mapping."""
+    """Return the values as W&B passes them: a nested block is one mapping."""
     nested: dict[str, Any] = {}
     for (*parents, name), value in values.items():
         block = nested
@@ -62,10 +62,10 @@ def nest(values: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
 
 
 def grid_values(path: Path, space: Space) -> dict[str, list[Any]]:
-    """Every value of each top-level parameter of a grid, in the order of the file.
+    """Return every value of each top-level parameter of a grid, in the order of the file.
 
     Raises:
-        UserError: a parameter has a distribution that W&B's grid does not enumerate.
+        UserError: A parameter has a distribution that a W&B grid cannot enumerate.
     """
     blocks: dict[str, list[tuple[str, ...]]] = {}
     for place in space:
@@ -84,7 +84,7 @@ def _enumerate(path: Path, place: tuple[str, ...], distribution: Distribution) -
     if isinstance(distribution, Levels) and distribution.probabilities is None:
         return list(distribution.values)
     if isinstance(distribution, Levels):
-        raise UserError(f"{path}: parameter `{key}` has `probabilities`, which a grid has no use for; remove them.")
+        raise UserError(f"{path}: parameter `{key}` has `probabilities`, which a grid does not use; remove them.")
     if distribution.grid is not None:
         return distribution.grid
     raise UserError(
@@ -109,10 +109,10 @@ def _distribution(path: Path, key: str, spec: Mapping[str, Any]) -> Distribution
 
 
 def refuse_unknown(path: Path, content: Mapping[Any, Any], known: Iterable[str], what: str) -> None:
-    """Refuse a key that is not among the known ones.
+    """Refuse unknown keys.
 
     Raises:
-        UserError: there is one; the nearest known keys are named.
+        UserError: A key is unknown; the message names similar known keys.
     """
     known = tuple(known)
     for key in content:
@@ -123,7 +123,7 @@ def refuse_unknown(path: Path, content: Mapping[Any, Any], known: Iterable[str],
 
 
 def _refuse_misread(path: Path, key: str, value: Any) -> None:
-    """W&B passes `str(value)`: null becomes the word None, and YAML has already read 1e-4 as a text."""
+    """Refuse null and numbers such as 1e-4: W&B passes null as the word None, and YAML reads 1e-4 as text."""
     if isinstance(value, list):
         for item in value:
             _refuse_misread(path, key, item)
@@ -132,12 +132,10 @@ def _refuse_misread(path: Path, key: str, value: Any) -> None:
             f'{path}: parameter `{key}` has the value null, which W&B passes as the word None; write "null" in quotes.'
         )
     if isinstance(value, str) and SCIENTIFIC.fullmatch(value):
-        raise UserError(
-            f"{path}: parameter `{key}` has {value}, which YAML reads as a text; write {_yaml_float(value)}."
-        )
+        raise UserError(f"{path}: parameter `{key}` has {value}, which YAML reads as text; write {_yaml_float(value)}.")
 
 
 def _yaml_float(text: str) -> str:
-    """`1e-4` as YAML 1.1 wants it: with a point in the mantissa and a sign in the exponent, `1.0e-4`."""
+    """Return ``1e-4`` as ``1.0e-4``: YAML 1.1 needs a decimal point and a sign of the exponent."""
     mantissa, exponent = text.lower().split("e")
     return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{exponent if exponent[0] in '+-' else '+' + exponent}"

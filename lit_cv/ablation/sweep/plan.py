@@ -1,4 +1,4 @@
-"""The runs of a sweep: one job for each trial."""
+"""Plans the runs of a sweep: one job per trial."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -19,17 +19,18 @@ Preflight = Callable[[list[list[str]], str | None], None]
 
 
 def busy(sweep: Sweep, group: Path) -> str:
-    """What is said when two runners are started on one sweep."""
-    return f"{sweep.path}: another `litcv sweep` is working in {group}; wait for it or stop it."
+    """Return the message for a sweep that another process is running."""
+    return f"{sweep.path}: another `litcv sweep` is running in {group}; wait for it or stop it."
 
 
 def plan(sweep: Sweep) -> list[Job]:
-    """One job per trial that is known, in the sweep's order: of a Bayesian sweep those made so far and the first ones.
+    """Return one job per known trial, in the sweep's order.
 
-    Of a search that W&B's server draws they are those that agents have begun.
+    A Bayesian sweep knows the trials made so far and the first random ones. If W&B's server chooses the trials, the
+    trials that agents have started are known.
 
     Raises:
-        UserError: two trials are the same run, the trials belong to different groups, a search has no end, or the
+        UserError: Two trials are the same run, the trials belong to different groups, a search has no end, or the
             sweep has changed since its runs were started.
     """
     if sweep.method != "grid":
@@ -40,17 +41,17 @@ def plan(sweep: Sweep) -> list[Job]:
 
 
 def make_jobs(sweep: Sweep, trials: Sequence[Trial]) -> list[Job]:
-    """One job per trial.
+    """Return one job per trial.
 
     Raises:
-        UserError: two trials are the same run, or the trials belong to different groups.
+        UserError: Two trials are the same run, or the trials belong to different groups.
     """
     names = short_names(sweep.swept())
     jobs = [Job(trial, run_folder(trial.args), label(trial.values, names)) for trial in trials]
     groups = sorted({str(job.folder.parent) for job in jobs})
     if len(groups) > 1:
         raise UserError(
-            f"{sweep.path}: its runs go to {len(groups)} folders ({', '.join(groups)}); give one --run.group."
+            f"{sweep.path}: its runs belong to {len(groups)} folders ({', '.join(groups)}); set one --run.group."
         )
     if len({job.folder for job in jobs}) < len(jobs):
         raise UserError(f"{sweep.path}: several trials are the same run; does the command contain ${{args}}?")
@@ -58,13 +59,13 @@ def make_jobs(sweep: Sweep, trials: Sequence[Trial]) -> list[Job]:
 
 
 def label(values: dict[str, Any], names: dict[str, str]) -> str:
-    """A trial in words: `anchor_scales=128 256, seed 1`. `names` are the short names of the swept keys."""
+    """Describe a trial: ``anchor_scales=128 256, seed 1``. ``names`` maps swept keys to short names."""
     words = [f"{short}={level(key, values[key])}" for key, short in names.items() if key in values]
     return ", ".join(words + ([f"seed {values[SEED]}"] if SEED in values and SEED not in names else []))
 
 
 def save_plan(sweep: Sweep, jobs: Sequence[Job], group: Path) -> None:
-    """Write `sweep.yaml` (a copy) and `sweep.json` (metric, swept keys, arms and their run ids) for the report."""
+    """Write ``sweep.yaml`` (a copy) and ``sweep.json`` (metric, swept keys, arms and their run ids) for the report."""
     temporary = group / ".sweep.yaml.part"
     shutil.copyfile(sweep.path, temporary)
     temporary.replace(group / "sweep.yaml")
@@ -91,7 +92,7 @@ def _arms(jobs: Sequence[Job]) -> list[dict[str, Any]]:
 
 
 def _searched_arms(jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """One arm per trial: a search repeats none with another seed."""
+    """Return one arm per trial: a search does not repeat trials with other seeds."""
     return [
         {"values": job.trial.values, "point": job.trial.point, "runs": [{"seed": None, "id": job.folder.name}]}
         for job in jobs

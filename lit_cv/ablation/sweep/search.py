@@ -1,7 +1,7 @@
-"""The trials of a random or Bayesian sweep, each a pure function of the sweep and of what earlier trials gave.
+"""The trials of a random or Bayesian sweep, each a pure function of the sweep and of earlier results.
 
-A random trial follows from its number alone. A Bayesian one follows from the results of the trials that had to end
-before it, so no state is kept but the list of trials in the sweep's folder: the sampler is built anew each time.
+A random trial depends only on its number. A Bayesian trial depends on the results of the trials that had to end before
+it. The only stored state is the list of trials in the sweep's folder: the sampler is rebuilt for each trial.
 """
 
 import random
@@ -22,20 +22,20 @@ from lit_cv.runs.settings import canonical, merged_arguments
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-Point = tuple[Coordinate, ...]  # one coordinate for each of `Sweep.axes`
+Point = tuple[Coordinate, ...]  # one coordinate per axis of `Sweep.axes`
 
-STARTUP = 8  # results that the first model is built on
-SERVER_SWEEP = "wandb_sweep.json"  # in a group's folder: which sweep of W&B's server it belongs to
-REDRAWS = 1000  # without a new trial, after which the space counts as searched through
+STARTUP = 8  # number of results before the first model
+SERVER_SWEEP = "wandb_sweep.json"  # file in a group's folder that records its sweep on W&B's server
+ATTEMPTS = 1000  # to find a new random trial, after which the space counts as exhausted
 RANDOM_BITS = 52
 
 
 class Trials:
-    """The trials of a search in their order, every one another point.
+    """The trials of a search in order, all at different points.
 
     Args:
-        sweep: with the method `random` or `bayes`.
-        points: the trials that have been made.
+        sweep: A sweep with the method ``random`` or ``bayes``.
+        points: The existing trials.
     """
 
     def __init__(self, sweep: Sweep, points: Sequence[Point] = ()) -> None:
@@ -44,20 +44,20 @@ class Trials:
         self._seen = {self._values(point) for point in points}
 
     def add_random(self) -> bool:
-        """Add the next trial at random; return False when the whole space has been tried.
+        """Add the next random trial; return False if the whole space has been tried.
 
-        Its draws depend on the sweep's parameters and the trial's number.
+        It depends only on the sweep's parameters and the trial's number.
         """
         number = len(self.points)
-        return any(self._add(_draw(self.sweep, number, attempt)) for attempt in range(REDRAWS))
+        return any(self._add(_random_point(self.sweep, number, attempt)) for attempt in range(ATTEMPTS))
 
     def add_best(self, scores: Sequence[float | None]) -> bool:
-        """Add the trial with the greatest expected improvement; return False when the whole space has been tried.
+        """Add the trial with the greatest expected improvement; return False if the whole space has been tried.
 
-        Until there are `STARTUP` results, and where the model wants a trial again, it is a random one.
+        A random trial is added before there are ``STARTUP`` results, and if the model chooses an existing trial.
 
         Args:
-            scores: what the first trials gave, None where one failed; later ones count as running.
+            scores: Results of the first trials, None for a failed one; later trials count as active.
         """
         if sum(score is not None for score in scores) >= STARTUP and self._add(_ask(self.sweep, self.points, scores)):
             return True
@@ -75,17 +75,17 @@ class Trials:
         return canonical([part.value(at) for (_, part), at in zip(self.sweep.axes, point, strict=True)])
 
 
-def _draw(sweep: Sweep, number: int, attempt: int) -> Point:
+def _random_point(sweep: Sweep, number: int, attempt: int) -> Point:
     source = random.Random(f"{sweep.search_seed}/{number}/{attempt}")
-    return tuple(part.draw((source.getrandbits(RANDOM_BITS) + 0.5) / 2**RANDOM_BITS) for _, part in sweep.axes)
+    return tuple(part.sample((source.getrandbits(RANDOM_BITS) + 0.5) / 2**RANDOM_BITS) for _, part in sweep.axes)
 
 
 def _ask(sweep: Sweep, points: Sequence[Point], scores: Sequence[float | None]) -> Point:
-    """The next point by Gaussian process and expected improvement, as W&B's own search does.
+    """Return the next point by Gaussian process and expected improvement, as in W&B's own search.
 
-    A failed trial counts as the worst result so far (W&B's `impute: worst`), so that its surroundings are avoided.
+    A failed trial counts as the worst result so far (W&B's ``impute: worst``), so that its neighborhood is avoided.
     """
-    import optuna  # here: with its sampler it brings torch, which a grid has no use for
+    import optuna  # imported here because its sampler imports torch, which a grid does not need
 
     assert sweep.metric is not None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -123,28 +123,28 @@ def _axis(part: Distribution) -> "BaseDistribution":
 
 
 def first_trial(sweep: Sweep) -> Trial:
-    """The trial that a search begins with, if it is this machine that draws."""
+    """Return the first trial of a search whose trials are chosen on this machine."""
     first = Trials(sweep)
     first.add_random()
     return sweep.trial_at(first.points[0])
 
 
 def most_runs(sweep: Sweep) -> int:
-    """How many runs a search may have.
+    """Return the maximum number of runs of a search.
 
     Raises:
-        UserError: nothing limits their number.
+        UserError: Nothing limits the number.
     """
     if sweep.run_cap is None:
-        raise UserError(f"{sweep.path}: a {sweep.method} search has no end of its own; write --runs N or a `run_cap`.")
+        raise UserError(f"{sweep.path}: a {sweep.method} search has no end; set --runs N or a `run_cap`.")
     return sweep.run_cap
 
 
 def searched_trials(sweep: Sweep) -> list[Trial]:
-    """The trials that are known before any more results: all random ones, and of a Bayesian sweep those made so far.
+    """Return the trials that need no further results: all random ones, or the existing ones of a Bayesian sweep.
 
     Raises:
-        UserError: nothing limits their number, or the sweep has changed since its runs were started.
+        UserError: Nothing limits their number, or the sweep has changed since its runs were started.
     """
     most, group = most_runs(sweep), run_folder(first_trial(sweep).args).parent
     refuse_changes(sweep, group)
@@ -156,10 +156,12 @@ def searched_trials(sweep: Sweep) -> list[Trial]:
 
 
 def trials_of_server(sweep: Sweep) -> list[Trial]:
-    """The trials that W&B's agents have begun, in that order, as the runs' folders tell; none where we draw them.
+    """Return the trials started by W&B agents, in this order, read from the runs' folders.
+
+    The list is empty if the trials are chosen on this machine.
 
     Raises:
-        UserError: the sweep has changed since its runs were started.
+        UserError: The sweep has changed since its runs were started.
     """
     first = first_trial(sweep)
     group = run_folder(first.args).parent
@@ -170,7 +172,7 @@ def trials_of_server(sweep: Sweep) -> list[Trial]:
 
 
 def begun_trials(first: Trial) -> list[Trial]:
-    """The trials whose runs were begun in the group of `first`, in that order, with the parameters of `first`."""
+    """Return the trials started in the group of ``first``, in this order, with the parameters of ``first``."""
     group = run_folder(first.args).parent
     runs = sorted((read_json(file) for file in group.glob("*/run.json")), key=lambda run: (run["started"], run["id"]))
     given = [merged_arguments(run["command"]) for run in runs]
@@ -180,24 +182,28 @@ def begun_trials(first: Trial) -> list[Trial]:
     ]
 
 
-def refuse_other_draws(sweep: Sweep, *, on_server: bool) -> None:
-    """Refuse to go on with a search where its trials are not drawn.
+def refuse_other_search(sweep: Sweep, *, on_server: bool) -> None:
+    """Refuse to continue a search in a place that did not choose its trials.
+
+    Args:
+        sweep: A search.
+        on_server: Whether W&B's server is about to choose the trials; otherwise this machine is.
 
     Raises:
-        UserError: the runs in its folder were drawn by W&B's server (`on_server` is False) or here (it is True).
+        UserError: The existing runs were chosen in the other place.
     """
     group = run_folder(first_trial(sweep).args).parent
     by_server = (group / SERVER_SWEEP).exists()
     if by_server != on_server and any(group.glob("*/run.json")):
         where, option = ("W&B's server", "with") if by_server else ("this machine", "without")
         raise UserError(
-            f"{sweep.path}: {where} draws the trials in {group}; "
-            f"go on {option} --executor wandb, or give another --run.group."
+            f"{sweep.path}: {where} chooses the trials in {group}; "
+            f"continue {option} --executor wandb, or set another --run.group."
         )
 
 
 def _recorded(sweep: Sweep, group: Path) -> list[Point]:
-    """The trials that `sweep.json` has, up to `run_cap` or the last one that was begun."""
+    """Return the trials in ``sweep.json``, up to ``run_cap`` or the last started one."""
     file = group / "sweep.json"
     former = read_json(file) if file.exists() else {}
     arms = former["arms"] if former.get("search_seed") == sweep.search_seed else []
@@ -206,23 +212,23 @@ def _recorded(sweep: Sweep, group: Path) -> list[Point]:
 
 
 def total_runs(sweep: Sweep, known: int) -> int:
-    """How many runs there will be: of a Bayesian sweep more than the `known` ones."""
+    """Return the total number of runs; a Bayesian sweep has more than the ``known`` ones."""
     return max(known, sweep.run_cap or 0) if sweep.method == "bayes" else known
 
 
 class BayesQueue:
-    """Makes trials as the results of earlier ones come in.
+    """Makes new trials as results of earlier trials arrive.
 
-    Trial k depends on the results of the trials 0 to k − `workers` and on no other, however long each of them takes:
-    as many runs at once give the same trials every time.
+    Trial k depends only on the results of trials 0 to k − ``workers``, regardless of their durations. Therefore, the
+    same number of workers always gives the same trials.
 
     Args:
-        sweep: with the method `bayes`.
-        jobs: the runs of the trials that have been made, in their order.
-        missing: those of them that are to be run.
-        total: how many trials there will be.
-        workers: runs at once.
-        extend: makes the runs of all trials and records them, before the new one starts.
+        sweep: A sweep with the method ``bayes``.
+        jobs: Jobs of the existing trials, in order.
+        missing: The existing jobs that are still to be run.
+        total: Total number of trials.
+        workers: Runs at the same time.
+        extend: Makes and records the jobs of all trials before a new one starts.
     """
 
     attentive = False
@@ -245,11 +251,11 @@ class BayesQueue:
 
     @property
     def exhausted(self) -> bool:
-        """Whether all trials are made and handed out."""
+        """Whether all trials have been made and taken."""
         return not self._waiting and len(self.jobs) >= self._most
 
     def take(self) -> Job | None:
-        """The next run; None after the last, and while the trials that it depends on are running."""
+        """Return the next job; None after the last, and while trials that it depends on are active."""
         if self._waiting:
             return self._waiting.popleft()
         before = self.jobs[: max(0, len(self.jobs) - self._workers + 1)]
@@ -265,8 +271,8 @@ class BayesQueue:
         return self.jobs[-1]
 
     def ended(self, job: Job) -> None:
-        """Its result, or that it has none, is known from now on."""
+        """Record that the job's result, or its failure, is known."""
         self._unknown.discard(job.folder)
 
     def watch(self, running: Sequence[Job]) -> None:
-        """Nothing depends on runs at work."""
+        """Do nothing: no decision depends on active runs."""

@@ -1,4 +1,4 @@
-"""What ends a sweep or one of its runs before its time: the metric's target and Hyperband."""
+"""Queues that end a sweep or a run early: the metric's target and Hyperband."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -14,12 +14,12 @@ LOOK_SECONDS = 2.0
 
 
 class UntilTarget:
-    """A queue that hands out nothing more once a run has reached the metric's target.
+    """A queue that provides no more jobs once a run has reached the metric's target.
 
     Args:
-        queue: what hands out the runs until then.
-        metric: with a target.
-        jobs: runs of the sweep that have ended.
+        queue: Provides the jobs until then.
+        metric: A metric with a target.
+        jobs: Ended runs of the sweep.
     """
 
     def __init__(self, queue: Queue, metric: Metric, jobs: Iterable[Job]) -> None:
@@ -33,16 +33,16 @@ class UntilTarget:
         return self.reached or self._queue.exhausted
 
     def take(self) -> Job | None:
-        """The next job of the queue, None once the target is reached."""
+        """Return the next job of the queue; None once the target is reached."""
         return None if self.reached else self._queue.take()
 
     def ended(self, job: Job) -> None:
-        """Look whether it has reached the target."""
+        """Check whether the job has reached the target."""
         self.reached |= self._reaches(job)
         self._queue.ended(job)
 
     def watch(self, running: Sequence[Job]) -> None:
-        """Runs at work go on to their end."""
+        """Let active runs continue to their end."""
         self._queue.watch(running)
 
     def _reaches(self, job: Job) -> bool:
@@ -53,13 +53,13 @@ class UntilTarget:
 
 
 class EarlyTermination:
-    """A queue that asks the runs which Hyperband rejects to stop, by an empty file in their folder.
+    """A queue that asks runs rejected by Hyperband to stop, by an empty file in their folder.
 
     Args:
-        queue: what hands out the runs.
-        hyperband: the rule.
-        metric: what it compares.
-        jobs: runs of the sweep that were begun before.
+        queue: Provides the jobs.
+        hyperband: The rule.
+        metric: The compared metric.
+        jobs: Runs of the sweep that were started earlier.
     """
 
     attentive = True
@@ -77,28 +77,28 @@ class EarlyTermination:
         return self._queue.exhausted
 
     def take(self) -> Job | None:
-        """The next job of the queue."""
+        """Return the next job of the queue."""
         return self._queue.take()
 
     def ended(self, job: Job) -> None:
-        """Pass it on."""
+        """Forward to the queue."""
         self._queue.ended(job)
 
     def watch(self, running: Sequence[Job]) -> None:
-        """Every two seconds, compare all runs."""
+        """Compare all runs, at most every two seconds."""
         self._queue.watch(running)
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return
         self._looked = time.monotonic()
         self._folders |= {job.folder for job in running}
         histories = {str(folder): self._history(folder) for folder in sorted(self._folders)}
-        going = {str(job.folder): job for job in running if not (job.folder / STOP_FILE).exists()}
-        for name in self._hyperband.stops(histories, going, maximize=self._metric.goal == "maximize"):
-            (going[name].folder / STOP_FILE).touch()
-            print(f"{going[name].label}: is asked to stop, others are better after as many validations", flush=True)
+        active = {str(job.folder): job for job in running if not (job.folder / STOP_FILE).exists()}
+        for name in self._hyperband.stops(histories, active, maximize=self._metric.goal == "maximize"):
+            (active[name].folder / STOP_FILE).touch()
+            print(f"{active[name].label}: is asked to stop, others are better after as many validations", flush=True)
 
     def _history(self, folder: Path) -> list[float]:
-        """The values of the metric in the order of their steps, read again only where the file has grown."""
+        """Return the values of the metric in the order of their steps; read the file again only if it has grown."""
         file = folder / "metrics.csv"
         size = file.stat().st_size if file.exists() else 0
         if self._histories.get(folder, (0, []))[0] != size:

@@ -1,4 +1,4 @@
-"""The W&B sweep file, unmodified, expanded into the trials and command lines that W&B's own agent would run.
+"""Reads an unmodified W&B sweep file and expands it into the trials and commands of W&B's own agent.
 
 Nothing here needs W&B or the network. Schema: https://docs.wandb.ai/guides/sweeps/define-sweep-configuration
 """
@@ -25,7 +25,7 @@ from lit_cv.runs.settings import canonical, distinct, flatten
 SEED = "seed_everything"
 SWEEP_KEYS = ("name", "description", "project", "entity", "program", "method", "parameters", "metric", "command",
               "early_terminate", "run_cap", "controller", "apiVersion", "kind")  # fmt: skip
-SERVER_KEYS = ("job", "image_uri", "scheduler", "metrics")  # of W&B Launch and of sweeps with a scheduler of their own
+SERVER_KEYS = ("job", "image_uri", "scheduler", "metrics")  # keys of W&B Launch and of sweeps with their own scheduler
 METHODS = ("grid", "random", "bayes")
 METRIC_KEYS = ("name", "goal", "target", "impute", "impute_while_running")
 DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
@@ -33,9 +33,9 @@ DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 
 @dataclass(frozen=True)
 class Metric:
-    """What the sweep compares: the logged name and whether to `maximize` or `minimize` it.
+    """The compared metric: its logged name and whether to ``maximize`` or ``minimize`` it.
 
-    `target` is the value that ends the sweep: once a run has it, no other is started.
+    Once a run reaches ``target``, no other run is started.
     """
 
     name: str
@@ -48,10 +48,10 @@ class Trial:
     """One run of a sweep.
 
     Attributes:
-        program: the words before the arguments, such as `/usr/bin/env python -m lit_cv`.
-        args: the words after the program, starting with `fit`: they define the run.
-        values: dotted parameter -> value, the seed included.
-        point: where a search has drawn them, one coordinate for each parameter of the sweep's space.
+        program: Words before the arguments, such as ``/usr/bin/env python -m lit_cv``.
+        args: Words after the program, starting with ``fit``; they define the run.
+        values: Maps dotted parameters, including the seed, to values.
+        point: Position in the space of a search, one coordinate per parameter.
     """
 
     program: list[str]
@@ -70,11 +70,11 @@ class Sweep:
     """A checked sweep file.
 
     Attributes:
-        parameters: of a grid, every value of each parameter in the order of the file; otherwise empty.
-        space: what each parameter may be, by its path through nested blocks.
-        definition: the content of the file.
-        run_cap: the most runs that it may have.
-        hyperband: its `early_terminate`.
+        parameters: Every value of each parameter of a grid, in the order of the file; otherwise empty.
+        space: Distribution of each parameter, by its path through nested blocks.
+        definition: Content of the file.
+        run_cap: Maximum number of runs.
+        hyperband: The ``early_terminate`` block.
     """
 
     path: Path
@@ -91,16 +91,16 @@ class Sweep:
     hyperband: Hyperband | None
 
     def trials(self, interpreter: str = sys.executable) -> list[Trial]:
-        """All trials of a grid, in a fixed order: every arm at the first seed, then every arm at the next seed.
+        """Return all trials of a grid in a fixed order: every arm at the first seed, then every arm at the next seed.
 
-        So a sweep that is stopped early leaves arms that can be compared. Within a seed the parameter that the file
-        names first varies slowest.
+        Therefore, a sweep that is stopped early leaves comparable arms. Within a seed, the first parameter of the file
+        varies slowest.
 
         Args:
-            interpreter: what `${interpreter}` stands for; W&B's agent writes `python`.
+            interpreter: Replaces ``${interpreter}``; W&B's agent uses ``python``.
 
         Raises:
-            UserError: the command is not usable.
+            UserError: The command is not usable.
         """
         slowest_first = sorted(self.parameters, key=lambda key: key != SEED)
         combinations = itertools.product(*(self.parameters[key] for key in slowest_first))
@@ -110,10 +110,10 @@ class Sweep:
         ]
 
     def trial_at(self, point: Sequence[Coordinate], interpreter: str = sys.executable) -> Trial:
-        """The trial of a search at a point of its space.
+        """Return the trial of a search at a point of its space.
 
         Raises:
-            UserError: the command is not usable.
+            UserError: The command is not usable.
         """
         chosen = {
             place: distribution.value(coordinate)
@@ -122,9 +122,9 @@ class Sweep:
         return self._trial(nest(chosen), interpreter, tuple(point))
 
     def swept(self) -> list[str]:
-        """The dotted parameters that take more than one value: the factors of the ablation.
+        """Return the dotted parameters that take more than one value: the factors of the ablation.
 
-        The seed of a grid is none of them: it repeats its arms.
+        The seed of a grid is not a factor, because it only repeats the arms.
         """
         if self.method == "grid":
             trials = [trial.values for trial in self.trials()]
@@ -138,12 +138,12 @@ class Sweep:
 
     @property
     def axes(self) -> list[tuple[tuple[str, ...], Distribution]]:
-        """The parameters of a search in the order of a point's coordinates, which the order in the file is not."""
+        """The parameters of a search in the order of a point's coordinates; it differs from the order of the file."""
         return sorted(self.space.items())
 
     @property
     def search_seed(self) -> str:
-        """What all draws of a search start from: a hash of its `parameters`, so equal spaces are searched alike."""
+        """Random seed of a search: a hash of its ``parameters``, so that equal spaces give equal trials."""
         return hashlib.sha256(canonical(self.definition["parameters"]).encode()).hexdigest()
 
     def _trial(self, values: dict[str, Any], interpreter: str, point: tuple[Coordinate, ...] = ()) -> Trial:
@@ -161,7 +161,8 @@ def load_sweep(path: Path) -> Sweep:
     """Read and check a sweep file.
 
     Raises:
-        UserError: the file is missing, is not YAML, has an unknown key, or a value that the command line would misread.
+        UserError: The file is missing, is not YAML, or has an unknown key or a value that the command line would
+            misread.
     """
     content = read_sweep_yaml(path)
     for key in SERVER_KEYS:
@@ -196,10 +197,10 @@ def load_sweep(path: Path) -> Sweep:
 
 
 def expand_command(sweep: Sweep, values: Mapping[str, Any], interpreter: str) -> list[str]:
-    """The words of one trial's command as W&B's agent builds them: alphabetical order, Python's `str` of each value.
+    """Return the words of a trial's command as in W&B's agent: alphabetical order, Python's ``str`` of each value.
 
     Raises:
-        UserError: a macro is unknown or not a word of its own (W&B would drop it or pass it on unexpanded).
+        UserError: A macro is unknown or is only part of a word (W&B would drop it or pass it on unexpanded).
     """
     macros = _macros(values) | {"env": ["/usr/bin/env"], "interpreter": [interpreter], "program": [sweep.program]}
     if "${args_json_file}" in sweep.command:
@@ -214,7 +215,7 @@ def expand_command(sweep: Sweep, values: Mapping[str, Any], interpreter: str) ->
         else:
             known = ", ".join(f"${{{name}}}" for name in (*macros, "args_json_file", "envvar:NAME"))
             raise UserError(
-                f"{sweep.path}: '{raw}' in `command` is no macro that is known here; as words of their own: {known}."
+                f"{sweep.path}: '{raw}' in `command` is not a known macro; known macros, each a separate word: {known}."
             )
     return words
 
@@ -237,7 +238,7 @@ def _macros(values: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _json_file(sweep: str, text: str) -> str:
-    """A file with the parameters, where W&B's agent has it: below `wandb/`, here named by its content."""
+    """Write a file with the parameters below ``wandb/``, as W&B's agent does, but named by its content."""
     file = Path("wandb") / f"sweep-{sweep}" / f"config-{hashlib.sha256(text.encode()).hexdigest()[:10]}.json"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -248,10 +249,10 @@ def _json_file(sweep: str, text: str) -> str:
 
 
 def read_sweep_yaml(path: Path) -> dict[str, Any]:
-    """The content of a sweep file, unchecked.
+    """Return the unchecked content of a sweep file.
 
     Raises:
-        UserError: the file is missing or holds no YAML mapping.
+        UserError: The file is missing or does not contain a YAML mapping.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -282,7 +283,7 @@ def _metric(path: Path, spec: Any) -> Metric | None:
         raise UserError(f"{path}: the metric's `target` is {target!r}; write a number.")
     for key, meaning in (("impute", "worst"), ("impute_while_running", "false")):
         if str(spec.get(key, meaning)).lower() != meaning:
-            raise UserError(f"{path}: the metric's `{key}` is {spec[key]!r}; only {meaning} is known here.")
+            raise UserError(f"{path}: the metric's `{key}` is {spec[key]!r}; only {meaning} is supported.")
     return Metric(str(spec["name"]), goal, target)
 
 
@@ -295,5 +296,5 @@ def _hyperband(path: Path, spec: Any) -> Hyperband | None:
 
 def _run_cap(path: Path, cap: Any) -> int | None:
     if cap is not None and (isinstance(cap, bool) or not isinstance(cap, int) or cap < 1):
-        raise UserError(f"{path}: `run_cap` is {cap!r}; write how many runs the sweep may have, from 1 on.")
+        raise UserError(f"{path}: `run_cap` is {cap!r}; write the maximum number of runs, at least 1.")
     return cap

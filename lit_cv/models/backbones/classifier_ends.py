@@ -1,4 +1,4 @@
-"""The ends of classification networks as convolutions (Long et al. 2015, section 4.1)."""
+"""The last layers of classification networks: as convolutions, on regions, and on warped windows."""
 
 from typing import Literal
 
@@ -6,76 +6,70 @@ import torchvision
 from torch import Tensor, nn
 
 from lit_cv.errors import UserError
-from lit_cv.models.backbones.families import RESNETS, VGG_LAYOUTS
+from lit_cv.models.backbones.chain import Stage
+from lit_cv.models.backbones.families import family_of
+from lit_cv.models.backbones.family import FullyConnected
 from lit_cv.models.backbones.frozen_norm import freeze_batch_norm
-from lit_cv.models.backbones.trunk import Norm, Stage, Trunk
+from lit_cv.models.backbones.trunk import Norm, Trunk
 from lit_cv.models.backbones.weights import load_weights, read_weights
 from lit_cv.models.layers.dropout import Dropout
 
-FEATURES = 4096  # of fc6 and fc7
-DROPOUT = 0.5  # of theirs
-GOOGLENET_DROPOUT = 0.2
+Head = Literal["mlp", "backbone"]
+FEATURES = 4096  # length of the output of fc6 and fc7
+POOLED = 7  # height and width of a pooled region
+CELLS = 3  # height and width of pool5 of a network without fully connected layers
 PREFIX = "classifier."
 
 
 def with_end(trunk: Trunk, weights: str | None, dropout: float | None) -> Trunk:
-    """Add what stands between a network's last map and its classifier's last layer, as one more stage.
+    """Add the layers between a network's last map and its classifier's last layer, as one more stage.
 
-    VGG and AlexNet: pool5, fc6 as a 7x7 (AlexNet: 6x6) and fc7 as a 1x1 convolution with their weights. Zeros around
-    the input of fc6 keep the size of the map, where Long et al. pad the image by 100 pixels and crop the result.
-    GoogLeNet: the dropout alone, as part of its last stage, since the average pool is left out.
+    Long et al. 2015, section 4.1. VGG and AlexNet: pool5, fc6 as a 7x7 (AlexNet: 6x6) and fc7 as a 1x1 convolution,
+    with their weights. Zeros around the input of fc6 keep the size of the map; Long et al. pad the image by 100 pixels
+    and crop the result instead. GoogLeNet: only the dropout, as part of its last stage, without the average pool.
 
     Args:
-        trunk: Of the network.
+        trunk: The network; its layers are changed in place.
         weights: As of the backbone: ``imagenet``, the path of a state dict, or None.
-        dropout: None: the network's own.
+        dropout: Probability; None: the network's own.
 
     Raises:
         UserError: The network has no such layers, or the weights do not fit.
     """
-    name, layers, last = trunk.name, trunk.layers, trunk.stages[-1]
-    if name == "googlenet":
-        layers.add_module("dropout", Dropout(GOOGLENET_DROPOUT if dropout is None else dropout))
-        return Trunk(name, layers, [*trunk.stages[:-1], Stage((*last.layers, "dropout"), last.stride, last.channels)])
-    rate = DROPOUT if dropout is None else dropout
-    pool: nn.Module
-    if name == "alexnet":
-        pool = nn.Sequential(nn.MaxPool2d(3, 2, ceil_mode=True), nn.ZeroPad2d((2, 3, 2, 3)))
-        ends = _alexnet_end(last.channels, rate)
-    elif name.removesuffix("_bn") in VGG_LAYOUTS:
-        pool = nn.MaxPool2d(2, 2)
-        ends = _vgg_end(last.channels, rate)
-    else:
+    name, layers, last, family = trunk.name, trunk.layers, trunk.stages[-1], trunk.family
+    if "convolutions" not in family.ends:
         raise UserError(f"head: backbone takes a VGG, alexnet or googlenet, not {name!r}: use none or conv.")
+    rate = family.dropout if dropout is None else dropout
+    if family.fully_connected is None:
+        layers.add_module("dropout", Dropout(rate))
+        stage = Stage((*last.layers, "dropout"), last.stride, last.channels)
+        return Trunk(name, family, layers, [*trunk.stages[:-1], stage])
+    pool, ends = _convolutions(family.fully_connected, last.channels, rate)
     if weights is not None:
         load_weights(ends, _as_convolutions(ends, read_weights(name, weights)), PREFIX, source=weights)
     layers.add_module("pool5", pool)
     layers.add_module("fc", ends)
-    return Trunk(name, layers, [*trunk.stages, Stage(("pool5", "fc"), 2 * last.stride, FEATURES)])
+    return Trunk(name, family, layers, [*trunk.stages, Stage(("pool5", "fc"), 2 * last.stride, FEATURES)])
 
 
-def _vgg_end(channels: int, dropout: float) -> nn.Sequential:
-    fc6, fc7 = nn.Conv2d(channels, FEATURES, 7, padding=3), nn.Conv2d(FEATURES, FEATURES, 1)
-    return nn.Sequential(fc6, nn.ReLU(), Dropout(dropout), fc7, nn.ReLU(), Dropout(dropout))
-
-
-def _alexnet_end(channels: int, dropout: float) -> nn.Sequential:
-    fc6, fc7 = nn.Conv2d(channels, FEATURES, 6), nn.Conv2d(FEATURES, FEATURES, 1)
-    return nn.Sequential(Dropout(dropout), fc6, nn.ReLU(), Dropout(dropout), fc7, nn.ReLU())
+def _convolutions(end: FullyConnected, channels: int, dropout: float) -> tuple[nn.Module, nn.Sequential]:
+    """Build pool5, and fc6 and fc7 as convolutions."""
+    if end.dropout_first:  # six cells: the odd zeros are below and at the right
+        pool = nn.Sequential(nn.MaxPool2d(end.pool, 2, ceil_mode=True), nn.ZeroPad2d((2, 3, 2, 3)))
+        fc6, fc7 = nn.Conv2d(channels, FEATURES, end.cells), nn.Conv2d(FEATURES, FEATURES, 1)
+        return pool, nn.Sequential(Dropout(dropout), fc6, nn.ReLU(), Dropout(dropout), fc7, nn.ReLU())
+    fc6, fc7 = nn.Conv2d(channels, FEATURES, end.cells, padding=end.cells // 2), nn.Conv2d(FEATURES, FEATURES, 1)
+    ends = nn.Sequential(fc6, nn.ReLU(), Dropout(dropout), fc7, nn.ReLU(), Dropout(dropout))
+    return nn.MaxPool2d(end.pool, 2), ends
 
 
 def _as_convolutions(ends: nn.Sequential, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Give the matrices of fully connected layers the shapes of the convolutions that they are."""
+    """Give the matrices of fully connected layers the shapes of the equivalent convolutions."""
     shaped = dict(state)
     for key, value in ends.state_dict(prefix=PREFIX).items():
         if key in state and state[key].numel() == value.numel():
             shaped[key] = state[key].view(value.shape)
     return shaped
-
-
-Head = Literal["mlp", "backbone"]
-POOLED = 7  # height and width of a pooled region
-VGG_FEATURES = 4096
 
 
 def backbone_head(backbone: str, weights: str | None, norm: Norm) -> tuple[nn.Module, int]:
@@ -95,44 +89,42 @@ def backbone_head(backbone: str, weights: str | None, norm: Norm) -> tuple[nn.Mo
     Raises:
         UserError: The family has no such layers here, or the weights do not fit.
     """
-    layers, prefix, features = _end_of(backbone)
+    layers, prefix, features = _region_layers(backbone)
     if weights is not None:
         load_weights(layers, read_weights(backbone, weights), prefix, source=weights)
     if norm == "frozen":
         freeze_batch_norm(layers)
-    if backbone in VGG_LAYOUTS:
+    if family_of(backbone).fully_connected is not None:
         return nn.Sequential(nn.Flatten(), layers), features
     return nn.Sequential(layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), features
 
 
-def _end_of(backbone: str) -> tuple[nn.Module, str, int]:
+def _region_layers(backbone: str) -> tuple[nn.Module, str, int]:
     """Return the last layers, the prefix of their keys in the network's state dict, and the length of their output."""
-    if backbone in VGG_LAYOUTS:
-        # Not torchvision's constructor: it would draw 120 million random weights twice.
-        fc6, fc7 = nn.Linear(512 * POOLED**2, VGG_FEATURES), nn.Linear(VGG_FEATURES, VGG_FEATURES)
-        return nn.Sequential(fc6, nn.ReLU(), Dropout(), fc7, nn.ReLU(), Dropout()), "classifier.", VGG_FEATURES
-    if backbone in RESNETS:
+    family = family_of(backbone)
+    if "regions" not in family.ends:
+        raise UserError(f"head: backbone takes a VGG without batch norm or a ResNet, not {backbone!r}: use mlp.")
+    if family.last_stage is not None:
         network = torchvision.models.get_model(backbone, weights=None)
-        return network.layer4, "layer4.", network.fc.in_features
-    raise UserError(f"head: backbone takes a VGG without batch norm or a ResNet, not {backbone!r}: use mlp.")
-
-
-CELLS = 3  # height and width of pool5 of a network without fully connected layers
+        return network.get_submodule(family.last_stage), f"{family.last_stage}.", network.fc.in_features
+    # torchvision's constructor would initialize 120 million weights twice.
+    fc6, fc7 = nn.Linear(512 * POOLED**2, FEATURES), nn.Linear(FEATURES, FEATURES)
+    return nn.Sequential(fc6, nn.ReLU(), Dropout(), fc7, nn.ReLU(), Dropout()), PREFIX, FEATURES
 
 
 class WindowHead(nn.Module):
-    """Turns the last map of a region into vectors, one a layer.
+    """Turns the last map of a region into one vector per layer.
 
-    ``pool5`` of AlexNet and of a plain VGG is their last pooling, ``fc6`` and ``fc7`` follow with their weights; maps
-    of other than the usual size are averaged to it, as torchvision does. Of other networks there is ``pool5`` alone:
-    the last map averaged to 3 x 3.
+    ``pool5`` of AlexNet and of a plain VGG is their last pooling; ``fc6`` and ``fc7`` follow with their weights. Maps
+    of another size than in the network are averaged to that size, as torchvision does. Other networks have ``pool5``
+    alone: the last map averaged to 3 x 3.
 
     Args:
         trunk: The network before it.
         weights: As of the backbone: ``imagenet``, the path of a state dict, or None.
 
     Attributes:
-        lengths: Layer -> length of its vector, first layer first.
+        lengths: Maps a layer to the length of its vector, first layer first.
         last: The last layer.
 
     Raises:
@@ -141,20 +133,14 @@ class WindowHead(nn.Module):
 
     def __init__(self, trunk: Trunk, weights: str | None) -> None:
         super().__init__()
-        channels = trunk.stages[-1].channels
-        pool: nn.Module = nn.Identity()
-        cells = CELLS
-        places: tuple[int, ...] = ()
-        if trunk.name == "alexnet":
-            cells, pool, places = 6, nn.MaxPool2d(3, 2), (1, 4)
-        elif trunk.name in VGG_LAYOUTS:
-            cells, pool, places = 7, nn.MaxPool2d(2, 2), (0, 3)
+        end = trunk.family.fully_connected if "windows" in trunk.family.ends else None
+        pool, cells = (nn.Identity(), CELLS) if end is None else (nn.MaxPool2d(end.pool, 2), end.cells)
         self.pool5 = nn.Sequential(pool, nn.AdaptiveAvgPool2d(cells), nn.Flatten())
-        self.lengths = {"pool5": channels * cells**2}
-        for name, place in zip(("fc6", "fc7"), places, strict=False):
+        self.lengths = {"pool5": trunk.stages[-1].channels * cells**2}
+        for name, place in zip(("fc6", "fc7"), () if end is None else end.places, strict=False):
             linear = nn.Linear(list(self.lengths.values())[-1], FEATURES)
             if weights is not None:
-                load_weights(linear, read_weights(trunk.name, weights), f"classifier.{place}.", source=weights)
+                load_weights(linear, read_weights(trunk.name, weights), f"{PREFIX}{place}.", source=weights)
             self.add_module(name, nn.Sequential(linear, nn.ReLU(), Dropout()))
             self.lengths[name] = FEATURES
         self.last = next(reversed(self.lengths))

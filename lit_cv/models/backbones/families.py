@@ -1,76 +1,93 @@
-"""The layers of the networks that need more than torchvision's constructor to be a backbone."""
+"""The table of backbones: each name, and its family."""
 
-from itertools import pairwise
+import difflib
+from collections.abc import Callable
+from dataclasses import replace
 
-import torchvision
-from torch import Tensor, nn
+from torch import nn
 
+from lit_cv.errors import UserError
+from lit_cv.models.backbones.chain import Chain
 from lit_cv.models.backbones.darknet import fast_yolo_layers, yolo_layers
-from lit_cv.models.images import IMAGENET_MEAN, IMAGENET_STD
-
-GOOGLENET_EPS = 1e-3  # of its batch norms
-
-
-def tiny_layers() -> nn.Sequential:
-    """Five 3x3 convolutions to stride 16, for quick starts at about 128 pixels."""
-    widths, strides = (3, 32, 64, 128, 128, 128), (2, 2, 2, 2, 1)
-    blocks = [
-        _block(before, after, stride) for before, after, stride in zip(widths[:-1], widths[1:], strides, strict=True)
-    ]
-    return nn.Sequential(*blocks)
-
-
-def tiny_vgg_layers() -> nn.Sequential:
-    """Five 3x3 convolutions with a 2x2 max pooling between each two, to stride 16: VGG's shape for quick starts."""
-    widths = (3, 16, 32, 64, 96, 128)
-    layers: list[nn.Module] = []
-    for before, after in pairwise(widths):
-        layers += [_block(before, after, 1), nn.MaxPool2d(2)]
-    return nn.Sequential(*layers[:-1])
+from lit_cv.models.backbones.family import Family, FullyConnected
+from lit_cv.models.backbones.networks import (
+    VGG_LAYOUTS,
+    alexnet_layers,
+    dilated_resnet_layers,
+    googlenet_layers,
+    mobilenet_layers,
+    resnet_layers,
+    squeezenet_layers,
+    tiny_layers,
+    tiny_vgg_layers,
+    vgg_layers,
+)
 
 
-def alexnet_layers() -> nn.Sequential:
-    """AlexNet without pool5, padded so that 320 pixels give 20 cells at stride 16 (torchvision's give 19)."""
-    layers: nn.Sequential = torchvision.models.alexnet(weights=None).features[:-1]
-    for layer in layers:
-        if isinstance(layer, nn.Conv2d) and layer.stride == (4, 4):
-            layer.padding = (4, 4)
-        elif isinstance(layer, nn.MaxPool2d):
-            layer.ceil_mode = True
-    return layers
+def _darknet(build: Callable[[bool], nn.Sequential]) -> Callable[[str], Chain]:
+    return lambda name: Chain(*build(name.endswith("_bn")))
 
 
-def googlenet_layers() -> list[tuple[str, nn.Module]]:
-    """GoogLeNet without its average pool (Long et al. 2015, section 4.1) and without auxiliary classifiers.
+VGG_BN = Family(
+    vgg_layers,
+    prefix="features.",
+    ends=("convolutions",),
+    fully_connected=FullyConnected(cells=7, pool=2, places=(0, 3), dropout_first=False),
+)
+VGG = replace(VGG_BN, ends=("convolutions", "windows", "regions"))
+RESNET = Family(resnet_layers, ends=("regions",), last_stage="layer4")
+BOTTLENECK_RESNET = replace(RESNET, dilated=dilated_resnet_layers)
+MOBILENET = Family(mobilenet_layers, prefix="features.", inner_level=True)
+SQUEEZENET = Family(squeezenet_layers, prefix="features.")
+ALEXNET = Family(
+    alexnet_layers,
+    prefix="features.",
+    ends=("convolutions", "windows"),
+    fully_connected=FullyConnected(cells=6, pool=3, places=(1, 4), dropout_first=True),
+)
+GOOGLENET = Family(
+    googlenet_layers,
+    frozen_eps=1e-3,
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+    ends=("convolutions",),
+    dropout=0.2,
+)
+YOLO = Family(_darknet(yolo_layers), published=())
+FAST_YOLO = Family(_darknet(fast_yolo_layers), published=(), yolo_convolutions=3)
 
-    Its published weights expect pixels in [-1, 1] instead of normalised ones; its first layer converts them.
+FAMILIES: dict[str, Family] = {
+    **dict.fromkeys(VGG_LAYOUTS, VGG),
+    "vgg16": replace(VGG, published=("imagenet", "imagenet-features")),
+    **dict.fromkeys((f"{name}_bn" for name in VGG_LAYOUTS), VGG_BN),
+    **dict.fromkeys(("resnet18", "resnet34"), RESNET),
+    **dict.fromkeys(("resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2"), BOTTLENECK_RESNET),
+    **dict.fromkeys(("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"), BOTTLENECK_RESNET),
+    **dict.fromkeys(("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"), MOBILENET),
+    **dict.fromkeys(("squeezenet1_0", "squeezenet1_1"), SQUEEZENET),
+    "alexnet": ALEXNET,
+    "googlenet": GOOGLENET,
+    "tiny": Family(tiny_layers, published=()),
+    "tiny_vgg": Family(tiny_vgg_layers, published=()),
+    "yolo": YOLO,
+    "fast_yolo": FAST_YOLO,
+    "yolo_bn": YOLO,
+    "fast_yolo_bn": FAST_YOLO,
+}
+NAMES = tuple(FAMILIES)
+TIMM = "timm/"  # beginning of the names of timm's networks
+
+
+def family_of(name: str) -> Family:
+    """Look up the family of a backbone.
+
+    Raises:
+        UserError: Unknown name.
     """
-    network = torchvision.models.googlenet(weights=None, aux_logits=False, init_weights=True)
-    network.conv1.register_forward_pre_hook(_to_plain_pixels)
-    return [(key, layer) for key, layer in network.named_children() if key not in ("avgpool", "dropout", "fc")]
-
-
-def _to_plain_pixels(_: nn.Module, inputs: tuple[Tensor]) -> Tensor:
-    pixels = inputs[0]
-    mean, std = pixels.new_tensor(IMAGENET_MEAN), pixels.new_tensor(IMAGENET_STD)
-    return pixels * (std / 0.5)[:, None, None] + ((mean - 0.5) / 0.5)[:, None, None]
-
-
-def _block(before: int, after: int, stride: int) -> nn.Sequential:
-    convolution = nn.Conv2d(before, after, 3, stride, 1, bias=False)
-    return nn.Sequential(convolution, nn.GroupNorm(8, after), nn.ReLU(inplace=True))
-
-
-VGG_LAYOUTS = {"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E"}
-RESNETS = (
-    *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2"),
-    *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"),
-)
-MOBILENETS = ("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large")
-SQUEEZENETS = ("squeezenet1_0", "squeezenet1_1")
-TINY = ("tiny", "tiny_vgg")
-DARKNETS = {"yolo": yolo_layers, "fast_yolo": fast_yolo_layers}
-NAMES = (
-    *(*VGG_LAYOUTS, *(f"{name}_bn" for name in VGG_LAYOUTS), *RESNETS, *MOBILENETS, *SQUEEZENETS),
-    *("alexnet", "googlenet", *TINY, *DARKNETS, *(f"{name}_bn" for name in DARKNETS)),
-)
+    if name.startswith(TIMM):
+        return Family(tiny_layers, published=("imagenet",))
+    if name not in FAMILIES:
+        close = difflib.get_close_matches(name, NAMES, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(close)}" if close else f"choose from {', '.join(NAMES)}"
+        raise UserError(f"Unknown backbone {name!r}: {hint}, or timm/<name>?")
+    return FAMILIES[name]

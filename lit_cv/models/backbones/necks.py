@@ -1,14 +1,36 @@
-"""From the stages of a backbone to the feature maps of a detector or segmenter."""
+"""From the stages of a backbone to the feature maps of a detector."""
+
+from collections.abc import Sequence
 
 from torch import Tensor, nn
-from torchvision.models._utils import IntermediateLayerGetter
-from torchvision.models.detection.backbone_utils import BackboneWithFPN
-from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxPool, LastLevelP6P7
 
-from lit_cv.models.backbones.families import MOBILENETS
+from lit_cv.models.backbones.chain import Stage
 from lit_cv.models.backbones.trunk import Trunk
 
 FINEST_STRIDE = 8
+
+
+class Pyramid(nn.Module):
+    """A backbone with a feature pyramid on some of its stages (Lin et al. 2017).
+
+    Args:
+        trunk: The backbone.
+        stages: The stages that the pyramid reads, finest first.
+        channels: Channels of each map of the pyramid.
+        top: Adds further levels.
+    """
+
+    def __init__(self, trunk: Trunk, stages: Sequence[Stage], channels: int, top: ExtraFPNBlock) -> None:
+        super().__init__()
+        self.body = trunk.layers.taps(stages)
+        self.fpn = FeaturePyramidNetwork([stage.channels for stage in stages], channels, top)
+
+    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Map pixels (B, 3, H, W) to the maps by name, finest first."""
+        maps: dict[str, Tensor] = self.fpn(self.body(pixels))
+        return maps
 
 
 def dense_pyramid(trunk: Trunk, trainable_layers: int | None, channels: int) -> tuple[nn.Module, list[int]]:
@@ -19,20 +41,14 @@ def dense_pyramid(trunk: Trunk, trainable_layers: int | None, channels: int) -> 
     """
     stages = [stage for stage in trunk.freeze(trainable_layers).stages if stage.stride >= FINEST_STRIDE]
     strides = [stage.stride for stage in stages]
-    module = BackboneWithFPN(
-        trunk.layers,
-        {stage.layers[-1]: str(level) for level, stage in enumerate(stages)},
-        [stage.channels for stage in stages],
-        channels,
-        LastLevelP6P7(channels, channels),
-    )
+    module = Pyramid(trunk, stages, channels, LastLevelP6P7(channels, channels))
     return module, [*strides, 2 * strides[-1], 4 * strides[-1]]
 
 
 class SingleMap(nn.Module):
     """Layers that return their last map alone, under the key ``"0"``."""
 
-    def __init__(self, layers: nn.Sequential) -> None:
+    def __init__(self, layers: nn.Module) -> None:
         super().__init__()
         self.body = layers
 
@@ -61,20 +77,19 @@ def feature_pyramid(trunk: Trunk, trainable_layers: int | None, channels: int = 
         number of maps.
     """
     trunk = trunk.freeze(trainable_layers)
-    if trunk.name in MOBILENETS:
+    if trunk.family.inner_level:
         last = trunk.stages[-1]
-        taps = {last.layers[0]: _width(trunk.layers.get_submodule(last.layers[0])), last.layers[-1]: last.channels}
+        first = last.layers[:1]
+        stages = [Stage(first, last.stride, _width(trunk.layers.get_submodule(first[0]))), last]
     else:
-        taps = {stage.layers[-1]: stage.channels for stage in trunk.stages if stage.stride >= 4}
-    names = {name: str(level) for level, name in enumerate(taps)}
-    return BackboneWithFPN(trunk.layers, names, list(taps.values()), channels), channels, len(taps) + 1
+        stages = [stage for stage in trunk.stages if stage.stride >= 4]
+    return Pyramid(trunk, stages, channels, LastLevelMaxPool()), channels, len(stages) + 1
 
 
 def tapped(trunk: Trunk, strides: tuple[int, ...]) -> tuple[nn.Module, list[int]]:
     """Build a backbone that returns the maps at the given strides, and list their channels."""
     stages = [stage for stage in trunk.stages if stage.stride in strides]
-    names = {stage.layers[-1]: str(level) for level, stage in enumerate(stages)}
-    return IntermediateLayerGetter(trunk.layers, names), [stage.channels for stage in stages]
+    return trunk.layers.taps(stages), [stage.channels for stage in stages]
 
 
 def _width(layer: nn.Module) -> int:

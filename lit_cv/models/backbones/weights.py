@@ -7,7 +7,7 @@ import torchvision
 from torch import Tensor, nn
 
 from lit_cv.errors import UserError
-from lit_cv.models.backbones.families import DARKNETS, TINY
+from lit_cv.models.backbones.families import family_of
 
 PUBLISHED = {"imagenet": "IMAGENET1K_V1", "imagenet-features": "IMAGENET1K_FEATURES"}
 
@@ -15,7 +15,7 @@ PUBLISHED = {"imagenet": "IMAGENET1K_V1", "imagenet-features": "IMAGENET1K_FEATU
 def read_weights(name: str, weights: str) -> dict[str, Tensor]:
     """Read a state dict from torch.hub's cache (``imagenet``, ``imagenet-features``) or a local file."""
     if weights in PUBLISHED:
-        if name in TINY or name.removesuffix("_bn") in DARKNETS or (weights == "imagenet-features" and name != "vgg16"):
+        if weights not in family_of(name).published:
             raise UserError(f"Backbone {name!r} has no {weights} weights: give null or the path of a state dict.")
         try:
             published = torchvision.models.get_model_weights(name)[PUBLISHED[weights]]

@@ -1,1 +1,1 @@
-"""Detectors in one stage and by sliding window."""
+"""One-stage detectors and the sliding window detector."""

@@ -1,4 +1,4 @@
-"""Shapes of anchors."""
+"""Scales and ratios of anchors."""
 
 from lit_cv.errors import UserError
 

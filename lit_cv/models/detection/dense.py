@@ -1,4 +1,4 @@
-"""Candidates of detectors that predict at every cell: anchors, selection, suppression."""
+"""Anchors, candidate selection and NMS for detectors that predict at every cell."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from lit_cv.models.detection.detector import Detection, Keep, keep_best, restore
 from lit_cv.models.images import ImageBatch
 from lit_cv.ops.boxes import clip_boxes
 
-CANDIDATES = 1000  # boxes of each level that enter NMS, section 4.1
+CANDIDATES = 1000  # maximum number of boxes of each level before NMS (Lin et al. 2017, section 4.1)
 
 
 def grid_anchors(generator: AnchorGenerator, batch: ImageBatch, maps: list[Tensor]) -> Tensor:
@@ -20,14 +20,14 @@ def grid_anchors(generator: AnchorGenerator, batch: ImageBatch, maps: list[Tenso
 
 
 def best_candidates(scores: Tensor, counts: list[int]) -> tuple[Tensor, Tensor, Tensor]:
-    """Find on each level the anchors and classes with the best scores.
+    """Find the pairs of anchor and class with the highest scores on each level.
 
     Args:
-        scores: float32 (B, A, C), or anything that rises with them.
-        counts: The number of anchors on each level; they sum to A.
+        scores: float32 (B, A, C); a monotonic function of the scores, such as logits, gives the same pairs.
+        counts: Number of anchors on each level, with sum A.
 
     Returns:
-        Anchors int64 (B, K) in 0..A-1, their labels int64 (B, K) in 1..C, and the scores (B, K).
+        Anchors int64 (B, K) in 0..A-1, labels int64 (B, K) in 1..C, and scores (B, K).
     """
     classes = scores.shape[2]
     values, places, start = [], [], 0
@@ -41,17 +41,17 @@ def best_candidates(scores: Tensor, counts: list[int]) -> tuple[Tensor, Tensor, 
 
 
 def suppress(boxes: Tensor, scores: Tensor, labels: Tensor, batch: ImageBatch, keep: Keep) -> list[Detection]:
-    """Clip candidates to their images and keep the best of those that overlap.
+    """Clip candidates to their images and apply NMS.
 
     Args:
         boxes: float32 (B, K, 4), in pixels of the resized images.
         scores: float32 (B, K).
         labels: int64 (B, K).
         batch: The images.
-        keep: Which are kept.
+        keep: Thresholds and maximum number of detections.
 
     Returns:
-        The detections of each image, in pixels of the image as it was given.
+        The detections of each image, in pixels of the input image.
     """
     parts = zip(clip_boxes(boxes, batch.sizes), scores, labels, strict=True)
     return restore([keep_best(*candidates, keep) for candidates in parts], batch)

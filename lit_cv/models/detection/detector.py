@@ -1,4 +1,4 @@
-"""The contract of every detector (boxes, labels and scores), and the choice of detections among candidates."""
+"""Base class of all detectors, and the selection of detections among candidates."""
 
 from abc import ABC
 from typing import NamedTuple, TypedDict
@@ -9,14 +9,14 @@ from lit_cv.models.images import ImageBatch
 from lit_cv.models.network import Network
 from lit_cv.ops.boxes import grouped_nms
 
-SMALLEST_SIDE = 1e-2  # pixels; what is smaller is what clipping has left of a box outside the image
+SMALLEST_SIDE = 1e-2  # pixels; clipping reduces boxes outside the image to smaller ones
 
 
 class Detection(TypedDict):
-    """What a detector found in one image.
+    """The detections of one image.
 
     Attributes:
-        boxes: float32 (M, 4), ``x1, y1, x2, y2`` in pixels of the image as it was given.
+        boxes: float32 (M, 4), ``x1, y1, x2, y2`` in pixels of the input image.
         scores: float32 (M,) in [0, 1], descending.
         labels: int64 (M,), 1..C.
     """
@@ -27,10 +27,10 @@ class Detection(TypedDict):
 
 
 class Detector(Network, ABC):
-    """A network that finds objects; ``predict`` gives a ``Detection`` an image.
+    """A network that detects objects. ``predict`` returns a ``Detection`` for each image.
 
     A target has ``boxes`` float32 (N, 4) ``x1, y1, x2, y2`` in pixels (x2 > x1, y2 > y1) and ``labels`` int64 (N,) in
-    1..C, where N may be 0.
+    1..C. N may be 0.
 
     Attributes:
         num_classes: Number of classes with the background (label 0).
@@ -40,12 +40,12 @@ class Detector(Network, ABC):
 
 
 class Keep(NamedTuple):
-    """Which candidates become detections.
+    """Thresholds that candidates must pass to become detections.
 
     Attributes:
-        score_threshold: Those with a score that is not above go.
-        nms_threshold: IoU above which the one with the lower score of the same class goes.
-        detections_per_image: The best so many are kept.
+        score_threshold: Candidates whose score is not above this are removed.
+        nms_threshold: If two candidates of one class have an IoU above this, the one with the lower score is removed.
+        detections_per_image: Maximum number of detections per image.
     """
 
     score_threshold: float
@@ -54,7 +54,7 @@ class Keep(NamedTuple):
 
 
 def keep_best(boxes: Tensor, scores: Tensor, labels: Tensor, keep: Keep) -> Detection:
-    """Choose detections among boxes (N, 4) of one image, each with one score (N,) and one label (N,)."""
+    """Select the detections among boxes (N, 4) of one image, each with one score (N,) and one label (N,)."""
     usable = scores > keep.score_threshold
     boxes, scores, labels = boxes[usable], scores[usable], labels[usable]
     kept = grouped_nms(boxes, scores, labels, keep.nms_threshold)[: keep.detections_per_image]
@@ -62,12 +62,12 @@ def keep_best(boxes: Tensor, scores: Tensor, labels: Tensor, keep: Keep) -> Dete
 
 
 def best_of_regions(boxes: Tensor, scores: Tensor, keep: Keep) -> Detection:
-    """Choose detections among regions of one image, each of which may be an object of every class.
+    """Select the detections among regions of one image. A region may be detected as objects of several classes.
 
     Args:
-        boxes: float32 (K, C, 4), of each class; or (K, 1, 4), of all classes.
+        boxes: float32 (K, C, 4), one box for each class, or (K, 1, 4), one box for all classes.
         scores: float32 (K, C), without the background.
-        keep: Which are kept.
+        keep: Thresholds and maximum number of detections.
     """
     usable = (scores > keep.score_threshold) & (boxes[..., 2:] - boxes[..., :2] >= SMALLEST_SIDE).all(-1)
     labels = usable.nonzero()[:, 1] + 1
@@ -75,7 +75,7 @@ def best_of_regions(boxes: Tensor, scores: Tensor, keep: Keep) -> Detection:
 
 
 def restore(detections: list[Detection], batch: ImageBatch) -> list[Detection]:
-    """Bring detections from the pixels of the resized images to those of the images as they were given."""
+    """Scale detections from pixels of the resized images to pixels of the input images."""
     for detection, scale in zip(detections, batch.scales(), strict=True):
         detection["boxes"] = detection["boxes"] / scale
     return detections

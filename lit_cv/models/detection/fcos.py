@@ -1,4 +1,4 @@
-"""FCOS (Tian et al. 2019): one stage without anchors; every cell of a pyramid predicts the box that it lies in."""
+"""FCOS (Tian et al. 2019): one-stage detection without anchors. Each cell of a pyramid predicts the box around it."""
 
 from typing import ClassVar
 
@@ -19,32 +19,33 @@ from lit_cv.models.network import Target
 from lit_cv.ops.boxes import take
 from lit_cv.ops.global_batch import shared_count
 
-GROUPS = 32  # of the group norms in the head
-FIRST_OFFSET = 3.0  # strides from a cell to each side of its box, before training
+GROUPS = 32  # groups of the group norms in the head
+FIRST_OFFSET = 3.0  # initial distance between a cell and each side of its box, in strides
 SMALLEST_REACH, LARGEST_REACH = 4, 8  # strides between a cell and the farthest side of its box: 64 to 128 pixels on P4
 
 
 class FCOS(Detector):
     """FCOS on any backbone.
 
-    With the same settings the parameters, losses and detections are those of torchvision's ``fcos_resnet50_fpn``, whose
-    state dicts load with ``load_state_dict``. Like there: centre sampling, the generalised IoU as box loss and
-    centre-ness beside the boxes (Tian et al. 2020, arXiv:2006.09214), and an output for label 0 in the head, which is
-    no target of any cell and no detection.
+    With the same settings, the parameters, losses and detections are those of torchvision's ``fcos_resnet50_fpn``,
+    whose state dicts load with ``load_state_dict``. As in torchvision, the network has center sampling, the generalized
+    IoU as box loss, and center-ness next to the boxes (Tian et al. 2020, arXiv:2006.09214). The head also has an output
+    for label 0, which is never a target or a detection.
 
     Args:
         num_classes: Number of classes with the background.
         backbone: A name of ``backbones.families.NAMES`` or ``timm/<name>``. Its stages from stride 8 on are levels
             of the pyramid, and two more levels halve the last one: strides 8 to 128 on a ResNet.
         weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
-        channels: Of the pyramid and of the head, a multiple of 32, at least 64.
-        centre_radius: A cell is positive up to so many strides from the centre of a box, along each axis.
+        channels: Channels of the pyramid and of the head: a multiple of 32, at least 64.
+        centre_radius: Maximum distance between a positive cell and the center of its box along each axis, in strides.
         min_size: Pixels of the shorter side of the resized image.
         max_size: Limit of its longer side.
         trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
         norm: ``frozen`` or ``train``, see ``build_trunk``.
         channels_last: Memory format of the network; faster on CPU and with bfloat16.
-        score_threshold: Detections with a lower score go, the geometric mean of probability and centre-ness.
+        score_threshold: Detections with a lower score are removed. The score is the geometric mean of probability and
+            center-ness.
         nms_threshold: IoU above which the less likely detection of the same class goes.
         detections_per_image: The best so many are kept.
     """
@@ -68,25 +69,25 @@ class FCOS(Detector):
         detections_per_image: int = 100,
     ) -> None:
         super().__init__()
-        if channels <= GROUPS or channels % GROUPS:  # a group of one value, where a map has one cell, has no variance
+        if channels <= GROUPS or channels % GROUPS:  # on a map of one cell, a group of one channel has no variance
             raise UserError(
-                f"channels={channels}: the head of FCOS has {GROUPS} groups; give a multiple of {GROUPS}, "
+                f"channels={channels}: the group norms of FCOS have {GROUPS} groups; give a multiple of {GROUPS}, "
                 f"at least {2 * GROUPS}."
             )
         self.num_classes, self.centre_radius = num_classes, centre_radius
         self.min_size, self.max_size, self.channels_last = min_size, max_size, channels_last
         self.keep = Keep(score_threshold, nms_threshold, detections_per_image)
         self.backbone, strides = dense_pyramid(build_trunk(backbone, weights, norm), trainable_layers, channels)
-        # Squares around the cells, as large as the stride: they carry the centre and the scale of each cell.
+        # The anchors are squares around the cells, as large as the stride: they give center and scale of each cell.
         self.anchor_generator = AnchorGenerator(tuple((stride,) for stride in strides), ((1.0,),) * len(strides))
         self.head = FCOSHead(channels, 1, num_classes)
-        # The head ends in a ReLU: from 0, where torchvision begins, a side whose offsets fall below never comes back.
+        # The head ends in a ReLU. Biases of 0, as in torchvision, could leave a side with zero gradients forever.
         nn.init.constant_(self.head.regression_head.bbox_reg.bias, FIRST_OFFSET)
         if channels_last:
             self.to(memory_format=torch.channels_last)
 
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses``; Tian et al. 2019, eq. 2 and section 3.3, divided by the positives of the batch."""
+        """See ``Network.losses``; Tian et al. 2019, eq. 2 and section 3.3. Divisor: number of positive cells."""
         batch = self._batch(images)
         objects = batch_objects(targets, batch)
         logits, offsets, centerness, squares, counts = self._forward(batch)
@@ -94,10 +95,10 @@ class FCOS(Detector):
         count = shared_count(positive)
         labels = objects.labels.gather(1, index).masked_fill(~positive, -1)
         wanted = labels[..., None] == torch.arange(logits.shape[-1], device=labels.device)
-        # Only positives have a target; elsewhere the square itself stands in, so that every number stays finite.
+        # Only positive cells have a target; the others take their own square, so that every number stays finite.
         boxes = torch.where(positive[..., None], take(objects.boxes, index), squares)
         overlap = generalized_box_iou_loss(decode_cells(offsets, squares), boxes)
-        entropy = F.binary_cross_entropy_with_logits(centerness, centre_ness(boxes, squares), reduction="none")
+        entropy = F.binary_cross_entropy_with_logits(centerness, center_ness(boxes, squares), reduction="none")
         return {
             "class": sigmoid_focal_loss(logits, wanted.to(logits.dtype), reduction="sum") / count,
             "box": (overlap * positive).sum() / count,
@@ -105,9 +106,9 @@ class FCOS(Detector):
         }
 
     def _forward(self, batch: ImageBatch) -> tuple[Tensor, Tensor, Tensor, Tensor, list[int]]:
-        """Return logits (B, A, classes), offsets (B, A, 4), centre-ness logits (B, A), squares (A, 4), all float32.
+        """Return logits (B, A, classes), offsets (B, A, 4), center-ness logits (B, A), squares (A, 4), all float32.
 
-        A is the number of cells, of which the last result has those of each level.
+        A is the number of cells. The last result is the number of cells on each level.
         """
         maps = list(self.backbone(batch.pixels).values())
         output = self.head(maps)
@@ -131,27 +132,27 @@ class FCOS(Detector):
 
 
 def match_cells(boxes: Tensor, squares: Tensor, counts: list[int], radius: float) -> tuple[Tensor, Tensor]:
-    """Assign to each cell the smallest object that it may predict (Tian et al. 2019, sections 3.1 and 3.2).
+    """Assign to each cell the smallest object that it can predict (Tian et al. 2019, sections 3.1 and 3.2).
 
-    Its centre must lie inside the object and near the object's centre, and its level must be that of the object's size.
+    The cell's center must lie inside the object and near the object's center, and its level must fit the object's size.
 
     Args:
         boxes: Objects, float32 (B, G, 4), padded with boxes without area.
-        squares: float32 (A, 4), the cells.
-        counts: The number of cells on each level; they sum to A.
-        radius: How near, in strides along each axis.
+        squares: Cells, float32 (A, 4).
+        counts: Number of cells on each level, with sum A.
+        radius: Maximum distance of the two centers along each axis, in strides.
 
     Returns:
-        The object of each cell, int64 (B, A) in 0..G-1, and whether it has one, bool (B, A).
+        The object of each cell, int64 (B, A) in 0..G-1, and whether the cell has an object, bool (B, A).
     """
-    centres, sides = (squares[:, None, :2] + squares[:, None, 2:]) / 2, squares[:, 2] - squares[:, 0]
+    centers, sides = (squares[:, None, :2] + squares[:, None, 2:]) / 2, squares[:, 2] - squares[:, 0]
     low, high = SMALLEST_REACH * sides, LARGEST_REACH * sides
     low[: counts[0]], high[-counts[-1] :] = 0, torch.inf
     objects = boxes[:, None]
-    to_sides = torch.cat((centres - objects[..., :2], objects[..., 2:] - centres), dim=-1)
+    to_sides = torch.cat((centers - objects[..., :2], objects[..., 2:] - centers), dim=-1)
     reach = to_sides.amax(dim=-1)
-    to_centre = (centres - (objects[..., :2] + objects[..., 2:]) / 2).abs().amax(dim=-1)
-    fits = (to_sides.amin(dim=-1) > 0) & (to_centre < radius * sides[:, None])
+    to_center = (centers - (objects[..., :2] + objects[..., 2:]) / 2).abs().amax(dim=-1)
+    fits = (to_sides.amin(dim=-1) > 0) & (to_center < radius * sides[:, None])
     fits &= (reach > low[:, None]) & (reach < high[:, None])
     areas = (objects[..., 2:] - objects[..., :2]).prod(dim=-1)
     smallest = torch.where(fits, areas, torch.inf).min(dim=-1)
@@ -159,14 +160,14 @@ def match_cells(boxes: Tensor, squares: Tensor, counts: list[int], radius: float
 
 
 def decode_cells(offsets: Tensor, squares: Tensor) -> Tensor:
-    """Turn distances to the left, top, right and bottom (..., 4), in strides, into boxes ``x1, y1, x2, y2``."""
-    centres = (squares[..., :2] + squares[..., 2:]) / 2
+    """Convert distances to the left, top, right and bottom (..., 4), in strides, to boxes ``x1, y1, x2, y2``."""
+    centers = (squares[..., :2] + squares[..., 2:]) / 2
     distances = offsets * (squares[..., 2:] - squares[..., :2]).repeat_interleave(2, dim=-1)
-    return torch.cat((centres - distances[..., :2], centres + distances[..., 2:]), dim=-1)
+    return torch.cat((centers - distances[..., :2], centers + distances[..., 2:]), dim=-1)
 
 
-def centre_ness(boxes: Tensor, squares: Tensor) -> Tensor:
-    """Rate how central cells lie in boxes around them, both (..., 4), in [0, 1] (Tian et al. 2019, eq. 3)."""
-    centres = (squares[..., :2] + squares[..., 2:]) / 2
-    before, after = centres - boxes[..., :2], boxes[..., 2:] - centres
+def center_ness(boxes: Tensor, squares: Tensor) -> Tensor:
+    """Compute the center-ness of cells in boxes around them, both (..., 4), in [0, 1] (Tian et al. 2019, eq. 3)."""
+    centers = (squares[..., :2] + squares[..., 2:]) / 2
+    before, after = centers - boxes[..., :2], boxes[..., 2:] - centers
     return (torch.minimum(before, after) / torch.maximum(before, after)).prod(dim=-1).sqrt()

@@ -1,4 +1,4 @@
-"""RetinaNet (Lin et al. 2017, "Focal Loss for Dense Object Detection"): one stage on a pyramid, with the focal loss."""
+"""RetinaNet (Lin et al. 2017, "Focal Loss for Dense Object Detection"): one-stage detection on a feature pyramid."""
 
 import math
 from typing import ClassVar
@@ -25,22 +25,22 @@ FOREGROUND_IOU, BACKGROUND_IOU = 0.5, 0.4
 class RetinaNet(Detector):
     """RetinaNet on any backbone.
 
-    With the same settings the parameters, losses and detections are those of torchvision's ``retinanet_resnet50_fpn``,
-    whose state dicts load with ``load_state_dict``. Like there, the pyramid's top is computed from P5 (in the paper
-    from C5), the box loss is L1 (in the paper smooth L1), each object also gets the anchor that it overlaps most, and
-    the head has an output for label 0, which is no target of any anchor and no detection.
+    With the same settings, the parameters, losses and detections are those of torchvision's ``retinanet_resnet50_fpn``,
+    whose state dicts load with ``load_state_dict``. As in torchvision, the top of the pyramid is computed from P5 (in
+    the paper from C5), the box loss is L1 (in the paper smooth L1), each object is also assigned to the anchor with the
+    highest IoU, and the head has an output for label 0, which is never a target or a detection.
 
     Args:
         num_classes: Number of classes with the background.
         backbone: A name of ``backbones.families.NAMES`` or ``timm/<name>``. Its stages from stride 8 on are levels
             of the pyramid, and two more levels halve the last one: strides 8 to 128 on a ResNet.
         weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
-        channels: Of the pyramid and of the head.
+        channels: Channels of the pyramid and of the head.
         anchor_scales: Square roots of the anchors' areas, in pixels of the resized image: a list for each level, finest
             first. Default: 4, 5 and 6.3 strides of the level, as in the paper.
-        anchor_ratios: Heights of the anchors over their widths, the same on every level. Default: 0.5, 1, 2.
-        focal_alpha: Weight of the positives in the focal loss, in [0, 1]; that of the negatives is 1 - alpha.
-        focal_gamma: How strongly the focal loss plays down what is classified well; 0 gives cross-entropy.
+        anchor_ratios: Height divided by width of the anchors, the same on every level. Default: 0.5, 1, 2.
+        focal_alpha: Weight of the positives in the focal loss, in [0, 1]. The weight of the negatives is 1 - alpha.
+        focal_gamma: Exponent that reduces the focal loss of well-classified anchors; 0 gives cross-entropy.
         min_size: Pixels of the shorter side of the resized image.
         max_size: Limit of its longer side.
         trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
@@ -74,7 +74,7 @@ class RetinaNet(Detector):
     ) -> None:
         super().__init__()
         if not 0 <= focal_alpha <= 1:
-            raise UserError(f"focal_alpha={focal_alpha}: it is the weight of the positives; give a number in [0, 1].")
+            raise UserError(f"focal_alpha={focal_alpha}: the weight of the positives must be in [0, 1].")
         self.num_classes = num_classes
         self.focal_alpha, self.focal_gamma = focal_alpha, focal_gamma
         self.min_size, self.max_size, self.channels_last = min_size, max_size, channels_last
@@ -82,7 +82,7 @@ class RetinaNet(Detector):
         self.backbone, strides = dense_pyramid(build_trunk(backbone, weights, norm), trainable_layers, channels)
         self.anchor_generator = AnchorGenerator(*_anchor_shapes(anchor_scales, anchor_ratios, strides))
         self.head = RetinaNetHead(channels, self.anchor_generator.num_anchors_per_location()[0], num_classes)
-        with torch.no_grad():  # the deviation of its first weights, 0.01, is meant for so many channels
+        with torch.no_grad():  # the standard deviation of its initial weights, 0.01, assumes the paper's channels
             for layer in self.head.modules():
                 if isinstance(layer, nn.Conv2d):
                     layer.weight.mul_(math.sqrt(PAPER_CHANNELS / channels))
@@ -92,7 +92,8 @@ class RetinaNet(Detector):
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """See ``Network.losses``; Lin et al. 2017, eq. 5 and section 4.1.
 
-        Both are sums over the anchors of an image, divided by its number of positives, averaged over the images.
+        Both losses are summed over the anchors of an image, divided by its number of positive anchors, and averaged
+        over the images.
         """
         batch = self._batch(images)
         objects = batch_objects(targets, batch)
@@ -107,7 +108,7 @@ class RetinaNet(Detector):
         labels = objects.labels.gather(1, index).masked_fill(~positive, -1)
         wanted = labels[..., None] == torch.arange(logits.shape[-1], device=labels.device)
         focal = sigmoid_focal_loss(logits, wanted.to(logits.dtype), self.focal_alpha, self.focal_gamma).sum(dim=2)
-        # Only positives have a target; elsewhere the anchor itself stands in, so that no log(0) appears.
+        # Only positive anchors have a target; the others take themselves, which avoids log(0).
         boxes = torch.where(positive[..., None], take(objects.boxes, index), anchors)
         distance = (deltas - encode_boxes(boxes, anchors)).abs().sum(dim=2)
         return {
@@ -139,7 +140,7 @@ def _anchor_shapes(
 ) -> tuple[tuple[tuple[float, ...], ...], tuple[tuple[float, ...], ...]]:
     """Return the anchor scales and ratios of each level."""
     ratios = [0.5, 1.0, 2.0] if ratios is None else ratios
-    if scales is None:  # whole pixels, as in torchvision
+    if scales is None:  # rounded down to whole pixels, as in torchvision
         scales = [[int(4 * stride * 2 ** (octave / 3)) for octave in range(3)] for stride in strides]
     if len(scales) != len(strides) or len({len(level) for level in scales}) != 1 or not scales[0] or not ratios:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Detection by sliding window: one network classifies every window of the image (Stanford CS231n 2017, lecture 11)."""
+"""Detection by sliding window: a network classifies every window of the image (Stanford CS231n 2017, lecture 11)."""
 
 import math
 from collections.abc import Sequence
@@ -20,47 +20,47 @@ from lit_cv.models.network import Target
 from lit_cv.ops.boxes import clip_boxes, match_boxes, random_keys, sample_balanced
 from lit_cv.ops.global_batch import shared_count
 
-POSITIVE_IOU = 0.5  # with an object, from which a window shows it
-POSITIVE_FRACTION = 0.25  # of the windows in the loss, at most
-JITTERED = 8  # windows around each object that join the candidates of the loss
-JITTER = 0.2  # how far each of their edges moves at most, in sides of the object
+POSITIVE_IOU = 0.5  # minimum IoU of a positive window with an object
+POSITIVE_FRACTION = 0.25  # maximum share of positive windows in the loss
+JITTERED = 8  # number of random windows around each object among the candidates of the loss
+JITTER = 0.2  # maximum shift of each of their edges, in sides of the object
 
 
 class SlidingWindowDetector(Detector):
-    """Classifies windows of all places, sizes and shapes into C classes and background; detections are windows.
+    """A classifier of windows of many positions, sizes and shapes into C classes and background.
 
-    The windows of an image are those of ``slide_windows``, about ``(1 / (stride * scale) + 1)^2`` for each scale and
-    ratio that fits: the defaults give about 1,500, whatever the resolution. Each is cut out, warped to
-    ``size`` x ``size`` and sent through the network on its own. Nothing refines their boxes, so an object that no
-    window overlaps well is not found well.
+    The windows of an image come from ``slide_windows``. There are about ``(1 / (stride * scale) + 1)^2`` for each scale
+    and ratio that fits; the defaults give about 1,500, at any resolution. Each window is cut out, warped to
+    ``size`` x ``size`` and classified separately. Boxes are not refined, so an object is found only as precisely as a
+    window fits it.
 
-    The loss is the cross-entropy of windows drawn from each image as R-CNN draws its regions (Girshick et al. 2014,
-    section 2.3): at most a quarter shows an object, with an IoU of at least 0.5, the rest is background. They are drawn
-    from the windows of ``predict``, the objects themselves and, because few windows lie well on an object, eight random
-    boxes around each object, whose edges are up to a fifth of its side away from its own.
+    The loss is the cross-entropy of windows sampled from each image, as R-CNN samples regions (Girshick et al. 2014,
+    section 2.3). At most a quarter of them have an IoU of at least 0.5 with an object; the others are background. The
+    candidates are the windows of ``predict``, the objects themselves, and eight random boxes around each object,
+    because few windows fit an object well. The edges of these boxes are shifted by up to a fifth of the object's side.
 
     Args:
         num_classes: Number of classes with the background.
         backbone: A name of ``backbones.families.NAMES`` or ``timm/<name>``; its end is that of ``WindowHead``.
         weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
-        window_scales: Square roots of the windows' areas over that of the image's area, so that the number of windows
-            hardly depends on the image's shape.
-        window_ratios: Heights of the windows over their widths. What exceeds the image is cut to it.
-        stride: Largest distance of two neighbouring windows, in sides of the window.
+        window_scales: Square roots of the windows' areas, divided by the square root of the image's area. So the number
+            of windows hardly depends on the shape of the image.
+        window_ratios: Height divided by width of the windows. Sides are limited to the sides of the image.
+        stride: Maximum distance between neighboring windows, in sides of the window.
         size: Height and width of a warped window in pixels, see ``crop_windows``.
         min_size: Pixels of the shorter side of the resized image, from which windows are cut.
         max_size: Limit of its longer side.
         trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
         norm: ``frozen`` or ``train``, see ``build_trunk``.
         channels_last: Memory format of the network; faster on CPU and with bfloat16.
-        windows_per_image: Windows of each image in the loss.
-        window_batch: Windows of one forward pass of ``predict``; bounds its memory.
+        windows_per_image: Maximum number of windows for each image in the loss.
+        window_batch: Number of windows in one forward pass of ``predict``; limits memory.
         score_threshold: Detections with a lower probability go.
         nms_threshold: IoU above which the less likely detection of the same class goes.
         detections_per_image: The best so many are kept.
 
     Raises:
-        UserError: No scale or ratio, or a number that is not positive.
+        UserError: There is no scale or no ratio, or a number is not positive.
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("window_class",)
@@ -89,7 +89,7 @@ class SlidingWindowDetector(Detector):
         if not (window_scales and window_ratios and min(*window_scales, *window_ratios, stride) > 0):
             raise UserError(
                 f"window_scales={list(window_scales)}, window_ratios={list(window_ratios)}, stride={stride}: "
-                "give at least one scale and one ratio, and nothing that is not positive."
+                "give at least one scale and one ratio, and only positive numbers."
             )
         self.num_classes = num_classes
         self.window_scales, self.window_ratios, self.stride = list(window_scales), list(window_ratios), stride
@@ -106,7 +106,7 @@ class SlidingWindowDetector(Detector):
             self.to(memory_format=torch.channels_last)
 
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses``; the mean over the windows drawn."""
+        """See ``Network.losses``; the mean over the sampled windows."""
         batch = self._batch(images)
         windows, classes = self.sample(batch, batch_objects(targets, batch))
         parts = [crop_windows(_own(batch, image), part, self.size) for image, part in enumerate(windows)]
@@ -114,11 +114,11 @@ class SlidingWindowDetector(Detector):
         return {"window_class": total / shared_count(classes >= 0)}
 
     def sample(self, batch: ImageBatch, objects: Objects) -> tuple[list[Tensor], Tensor]:
-        """Draw the windows of the loss, see the class.
+        """Sample the windows of the loss, see the class.
 
         Returns:
             The windows of each image, float32 (K, 4) in pixels of the resized image, K at most ``windows_per_image``;
-            and the classes of all, int64, 0 for background.
+            and the classes of all windows, int64, 0 for background.
         """
         candidates, labels, states = [], [], []
         for image, (size, around) in enumerate(zip(batch.sizes, _jitter(objects.boxes), strict=True)):
@@ -129,13 +129,13 @@ class SlidingWindowDetector(Detector):
             labels.append(torch.where(state > 0, objects.labels[image, index], 0))
             states.append(state)
         padded = pad_sequence(states, batch_first=True, padding_value=-1)
-        drawn, valid = sample_balanced(padded, self.windows_per_image, POSITIVE_FRACTION)
-        chosen = [index[own] for index, own in zip(drawn, valid, strict=True)]
+        indices, valid = sample_balanced(padded, self.windows_per_image, POSITIVE_FRACTION)
+        chosen = [index[own] for index, own in zip(indices, valid, strict=True)]
         windows = [part[own] for part, own in zip(candidates, chosen, strict=True)]
         return windows, torch.cat([part[own] for part, own in zip(labels, chosen, strict=True)])
 
     def windows_of(self, size: Size) -> Tensor:
-        """Return the windows of a resized image of this height and width, float32 (N, 4), on the network's device."""
+        """Return the windows of a resized image of the given size, float32 (N, 4), on the network's device."""
         device = self.device
 
         def make() -> Tensor:
@@ -169,9 +169,9 @@ def slide_windows(size: Size, scales: Sequence[float], ratios: Sequence[float], 
 
     Args:
         size: Height and width of the image.
-        scales: Square roots of the windows' areas over that of the image's area.
-        ratios: Heights over widths. A side that exceeds the image's is cut to it; equal windows are kept once.
-        stride: Largest distance of two neighbouring windows, in sides of the window.
+        scales: Square roots of the windows' areas, divided by the square root of the image's area.
+        ratios: Heights divided by widths. Sides are limited to the sides of the image; equal windows are kept once.
+        stride: Maximum distance between neighboring windows, in sides of the window.
 
     Returns:
         float32 (N, 4), ``x1, y1, x2, y2``, by scale, then ratio, row and column.
@@ -191,7 +191,7 @@ def slide_windows(size: Size, scales: Sequence[float], ratios: Sequence[float], 
 
 
 def _starts(length: int, side: float, stride: float) -> Tensor:
-    """Spread windows of one side evenly over a length, at most ``stride * side`` apart."""
+    """Return the positions of windows spread evenly over a length, at most ``stride * side`` apart."""
     gaps = math.ceil((length - side) / (stride * side) - 1e-6)
     return torch.linspace(0, length - side, gaps + 1)
 
@@ -199,13 +199,13 @@ def _starts(length: int, side: float, stride: float) -> Tensor:
 def crop_windows(image: Tensor, windows: Tensor, size: int) -> Tensor:
     """Cut windows out of an image and warp them to one size.
 
-    Each pixel of the result is the mean of so many points of the image, bilinearly interpolated, as pixels of the image
-    fall on it: of one where a window is not larger than ``size``.
+    Each output pixel is the mean of bilinearly interpolated points of the image, as many as the image has pixels in its
+    place: one point if the window is not larger than ``size``.
 
     Args:
         image: float32 (3, H, W).
         windows: float32 (K, 4), ``x1, y1, x2, y2`` in its pixels.
-        size: Height and width of the results.
+        size: Height and width of the crops.
 
     Returns:
         float32 (K, 3, size, size).
@@ -215,13 +215,13 @@ def crop_windows(image: Tensor, windows: Tensor, size: int) -> Tensor:
 
 
 def _own(batch: ImageBatch, image: int) -> Tensor:
-    """Return an image of a batch without the padding, (3, H, W): a window at its edge must not see the padding."""
+    """Return an image of a batch without the padding, (3, H, W), so that no window at its edge covers padding."""
     height, width = batch.sizes[image]
     return batch.pixels[image, :, :height, :width]
 
 
 def _jitter(boxes: Tensor) -> Tensor:
-    """Draw ``JITTERED`` boxes around each of (B, N, 4), as (B, N * ``JITTERED``, 4)."""
+    """Sample ``JITTERED`` boxes around each of (B, N, 4); return (B, N * ``JITTERED``, 4)."""
     repeated = boxes.repeat_interleave(JITTERED, dim=1)
     sides = (repeated[..., 2:] - repeated[..., :2]).repeat(1, 1, 2)
     return repeated + JITTER * (2 * random_keys(repeated).float() - 1) * sides

@@ -1,4 +1,4 @@
-"""SSD (Liu et al. 2016): class and box from default boxes on several feature maps, in one pass."""
+"""SSD (Liu et al. 2016): one-stage detection with default boxes on several feature maps."""
 
 from typing import ClassVar
 
@@ -18,13 +18,13 @@ from lit_cv.models.network import Target
 from lit_cv.ops.boxes import clip_boxes, decode_boxes, encode_boxes, match_best, take
 from lit_cv.ops.global_batch import shared_count
 
-WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of dx, dy, dw, dh: the inverse variances of Liu's code
+WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # factors of dx, dy, dw, dh: the inverse variances of Liu's code
 MATCH_IOU = 0.5
-CANDIDATES = 400  # boxes of each class that enter NMS
+CANDIDATES = 400  # maximum number of boxes of each class before NMS
 PAPER_RATIOS = [[2.0], [2.0, 3.0], [2.0, 3.0], [2.0, 3.0], [2.0], [2.0]]
 PAPER_RATIOS_512 = [*PAPER_RATIOS[:4], [2.0, 3.0], *PAPER_RATIOS[4:]]
 
-# The pixels that Liu's VGG-16 was trained on: 0 to 255 with only the mean taken off.
+# Liu's VGG-16 was trained on pixels of 0 to 255 from which only the mean was subtracted.
 VGG16_MEAN = (0.48235, 0.45882, 0.40784)
 VGG16_STD = (1 / 255, 1 / 255, 1 / 255)
 
@@ -32,28 +32,30 @@ VGG16_STD = (1 / 255, 1 / 255, 1 / 255)
 class SSD(Detector):
     """SSD on any backbone.
 
-    ``vgg16`` is the paper's SSD300 or SSD512. With ``atrous``, SSD300 has the parameters, losses and detections of
-    torchvision's ``ssd300_vgg16``, whose published state dict loads with ``load_state_dict``. Both expect the pixels of
-    Liu's VGG-16: ``imagenet`` there is torchvision's ``IMAGENET1K_FEATURES``, and a local file should be that too.
-    Any other backbone gives its maps at strides 8 and 16, and further blocks halve the last one.
+    With ``vgg16`` it is the paper's SSD300 or SSD512. With ``atrous``, SSD300 has the parameters, losses and detections
+    of torchvision's ``ssd300_vgg16``, whose published state dict loads with ``load_state_dict``. Both expect the pixels
+    of Liu's VGG-16. With this backbone, ``weights: imagenet`` are torchvision's ``IMAGENET1K_FEATURES``; a local state
+    dict should hold these weights, too. Other backbones provide their maps at strides 8 and 16, and extra blocks halve
+    the last one.
 
     Args:
         num_classes: Number of classes with the background.
         backbone: A name of ``lit_cv.models.backbones.families.NAMES`` or ``timm/<name>``.
         weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
-        size: Pixels of both sides of the resized image; 300 or 512 on ``vgg16``.
-        anchor_ratios: A list for each map, finest first; their number is the number of maps. Ratio r adds a box r times
-            as wide as high and one r times as high as wide to the two squares that each map has. Default: the paper's.
-        anchor_scales: Side of the square boxes of each map over that of the image, and one more for the second square
-            of the last map. Default: 0.07, then evenly from 0.15 to 1.05.
-        atrous: Of ``vgg16``. True: pool5 is 3x3 with stride 1 and fc6 has dilation 6. False: pool5 stays 2x2 with
-            stride 2 as in VGG, fc6 is a plain 3x3 convolution and conv5_3 is a prediction map of its own, as in Liu's
-            section 3.2 (which also keeps fc6 and fc7 whole: 7x7 and 4,096 channels, here 3x3 and 1,024); with one extra
-            block fewer the grids stay the same.
+        size: Height and width of the resized image in pixels; 300 or 512 on ``vgg16``.
+        anchor_ratios: A list for each map, finest first; the number of lists is the number of maps. Each map has two
+            squares, and each ratio r adds a box r times as wide as high and a box r times as high as wide. Default: the
+            paper's ratios.
+        anchor_scales: Side of the square boxes of each map, divided by the side of the image, and one more number for
+            the second square of the last map. Default: 0.07, then evenly spaced from 0.15 to 1.05.
+        atrous: For ``vgg16``. True: pool5 is 3x3 with stride 1, and fc6 has dilation 6. False: pool5 is 2x2 with stride
+            2 as in VGG, fc6 is a 3x3 convolution without dilation, and conv5_3 is an additional prediction map, as in
+            section 3.2 of the paper (which also keeps fc6 and fc7 whole: 7x7 and 4,096 channels; here 3x3 and 1,024).
+            One extra block is left out, so that the grids are the same.
         trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
         norm: ``frozen`` or ``train``, see ``build_trunk``.
         channels_last: Memory format of the network; faster on CPU and with bfloat16.
-        negatives_per_positive: Of default boxes in the class loss.
+        negatives_per_positive: Maximum number of negative default boxes in the class loss for each positive one.
         score_threshold: Detections with a lower probability go.
         nms_threshold: IoU above which the less likely detection of the same class goes.
         detections_per_image: The best so many are kept.
@@ -100,7 +102,7 @@ class SSD(Detector):
         if len(anchor_ratios) != len(channels) or len(scales) != len(channels) + 1:
             raise UserError(
                 f"anchor_ratios has {len(anchor_ratios)} lists and anchor_scales {len(scales)} numbers: "
-                f"SSD on {backbone} has {len(channels)} maps; give one list each, and one scale more than maps."
+                f"SSD on {backbone} has {len(channels)} maps; give one list for each, and one more scale than maps."
             )
         steps = VGG16_STEPS[size] if is_vgg16 else None
         self.anchor_generator = DefaultBoxGenerator(anchor_ratios, scales=scales, steps=steps)
@@ -116,11 +118,11 @@ class SSD(Detector):
         index, positive = self._match(objects, anchors)
         classes = torch.where(positive, objects.labels.gather(1, index), 0)
         count = shared_count(positive)
-        # Only positives have a target; elsewhere the anchor itself stands in, so that no log(0) appears.
+        # Only positive anchors have a target; the others take themselves, which avoids log(0).
         boxes = torch.where(positive[..., None], take(objects.boxes, index), anchors)
         box = F.smooth_l1_loss(deltas, encode_boxes(boxes, anchors, WEIGHTS), reduction="none") * positive[..., None]
         entropy = F.cross_entropy(logits.flatten(0, 1), classes.flatten(), reduction="none").view_as(classes)
-        # The negatives with the largest loss: sorted descending, so many from the front as the positives allow.
+        # Hard negatives: sorted by descending loss, as many as the number of positives allows.
         negatives = entropy.masked_fill(positive, 0).sort(dim=1, descending=True).values
         allowed = self.negatives_per_positive * positive.sum(dim=1, keepdim=True)
         mined = negatives * (torch.arange(negatives.shape[1], device=negatives.device) < allowed)
@@ -130,12 +132,12 @@ class SSD(Detector):
         """Return logits (B, A, classes), deltas (B, A, 4) and default boxes (A, 4), in float32."""
         maps = list(self.backbone(batch.pixels).values())
         output = self.head(maps)
-        like = [level.float() for level in maps]  # the generator takes its type from the maps
+        like = [level.float() for level in maps]  # the generator uses the dtype of the maps
         anchors = self.anchor_generator(ImageList(batch.pixels, batch.sizes[:1]), like)[0]
         return output["cls_logits"].float(), output["bbox_regression"].float(), anchors
 
     def _match(self, objects: Objects, anchors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return for each default box its object, int64 (B, A), and whether it has one, bool (B, A)."""
+        """Return the object of each default box, int64 (B, A), and whether it has an object, bool (B, A)."""
         matches = [match_best(objects.boxes_of(image), anchors, MATCH_IOU) for image in range(len(objects.counts))]
         index, positive = zip(*matches, strict=True)
         return torch.stack(index), torch.stack(positive)

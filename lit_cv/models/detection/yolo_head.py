@@ -1,4 +1,4 @@
-"""The layers of YOLO (Redmon et al. 2016): its own backbones, and what it puts on top of any backbone."""
+"""The layers of YOLO (Redmon et al. 2016) after the backbone."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,11 +10,11 @@ from lit_cv.models.backbones.darknet import SLOPE, convolution
 from lit_cv.models.layers.dropout import Dropout
 
 YOLOHead = Literal["fully_connected", "convolutional"]
-OUTPUT_DEVIATION = 0.01  # of the initial weights of the last layer
+OUTPUT_DEVIATION = 0.01  # standard deviation of the initial weights of the output layer
 
 
 def added_convolutions(channels: int, widths: Sequence[int], halvings: int, batch_norm: bool) -> nn.Sequential:
-    """Build the 3x3 convolutions after the backbone (section 2.2); the second, and so many after it, have stride 2."""
+    """Build 3x3 convolutions after the backbone (section 2.2); from the second on, ``halvings`` have stride 2."""
     layers = [
         convolution(before, after, 3, 2 if 1 <= place <= halvings else 1, batch_norm)
         for place, (before, after) in enumerate(pairwise((channels, *widths)))
@@ -23,16 +23,16 @@ def added_convolutions(channels: int, widths: Sequence[int], halvings: int, batc
 
 
 class GridHead(nn.Module):
-    """The last layers: what each cell of the grid predicts.
+    """The last layers, which compute the predictions of each cell of the grid.
 
     Args:
-        head: ``fully_connected``: one hidden layer over the whole map, as in the paper; ``convolutional``: a 1x1
+        head: ``fully_connected``: one hidden layer over the whole map, as in the paper. ``convolutional``: a 1x1
             convolution.
-        channels: Of the map.
-        grid: Cells of each side of the map.
+        channels: Channels of the map.
+        grid: Cells along each side of the map.
         hidden: Width of the hidden layer of ``fully_connected``.
-        dropout: Probability in [0, 1), after the hidden layer of ``fully_connected``.
-        starts: The biases of a cell's outputs: what every cell predicts at first, up to small random numbers.
+        dropout: Dropout probability of the hidden layer of ``fully_connected``, in [0, 1).
+        starts: Initial biases of a cell's outputs. Up to small random numbers, every cell predicts these at first.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Fully connected heads on the pooled map of a square image, for networks that describe it by a few numbers."""
+"""Average pooling and fully connected layers that map a square image to a few numbers."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,20 +10,20 @@ from lit_cv.models.layers.dropout import Dropout
 
 
 def average_pool(size: int, stride: int, pool: int) -> nn.Module:
-    """Build the average pooling of a backbone's last map to ``pool`` x ``pool`` cells of equal extent.
+    """Build an average pooling from a backbone's last map to ``pool`` x ``pool`` cells of equal extent.
 
-    Unlike ``AdaptiveAvgPool2d``, its backward pass is deterministic on GPU too.
+    Unlike ``AdaptiveAvgPool2d``, it has a deterministic backward pass on GPUs, too.
 
     Args:
-        size: Pixels of both sides of the image.
+        size: Height and width of the image in pixels.
         stride: Pixels between two cells of the map.
-        pool: Cells of each side of the pooled map.
+        pool: Height and width of the pooled map in cells.
 
     Returns:
         A module that maps (B, C, ``size / stride``, ``size / stride``) to (B, C, ``pool``, ``pool``).
 
     Raises:
-        UserError: The cells of the map do not divide by ``pool``.
+        UserError: The size of the map is not a multiple of ``pool``.
     """
     if size % (stride * pool):
         raise UserError(
@@ -34,14 +34,14 @@ def average_pool(size: int, stride: int, pool: int) -> nn.Module:
 
 
 def fully_connected(channels: int, pool: int, features: Sequence[int], dropout: float, outputs: int) -> nn.Sequential:
-    """Build fully connected layers with random weights: hidden ones, each with ReLU and dropout, and a linear last one.
+    """Build randomly initialized hidden layers, each with ReLU and dropout, and a linear output layer.
 
     Args:
-        channels: Of the pooled map.
+        channels: Channels of the pooled map.
         pool: Height and width of the pooled map.
-        features: Width of each hidden layer; none for a single linear layer.
-        dropout: Probability in [0, 1) that an output of a hidden layer is set to zero in training.
-        outputs: Width of the last layer.
+        features: Width of each hidden layer; an empty sequence gives a single linear layer.
+        dropout: Dropout probability of the hidden units, in [0, 1).
+        outputs: Width of the output layer.
 
     Returns:
         A module that maps (B, ``channels``, ``pool``, ``pool``) to (B, ``outputs``).

@@ -1,4 +1,4 @@
-"""The operators of in-network upsampling as layers."""
+"""Upsampling operators as layers."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -19,11 +19,11 @@ OPERATORS: dict[str, Callable[[Tensor, int], Tensor]] = {
 
 
 class Enlarge(nn.Module):
-    """An operator without weights and without indices.
+    """Upsampling without weights and without pooling indices.
 
     Args:
         upsampling: ``nearest``, ``bilinear`` or ``bed_of_nails``.
-        factor: Of both sides.
+        factor: Factor for height and width.
     """
 
     def __init__(self, upsampling: Upsampling, factor: int) -> None:
@@ -36,12 +36,12 @@ class Enlarge(nn.Module):
 
 
 class TransposedConvolution(nn.ConvTranspose2d):
-    """A transposed convolution without bias whose result is exactly ``factor`` times as large as its input.
+    """A transposed convolution without bias whose output is exactly ``factor`` times as large as its input.
 
     Args:
-        channels: Of the input and of the result.
-        factor: The stride.
-        kernel: Its sides; smaller than the stride it leaves gaps of zeros.
+        channels: Number of input and output channels.
+        factor: Stride of the convolution.
+        kernel: Height and width of the kernel. A kernel smaller than the stride leaves gaps of zeros.
     """
 
     def __init__(self, channels: int, factor: int, kernel: int) -> None:
@@ -49,18 +49,18 @@ class TransposedConvolution(nn.ConvTranspose2d):
         super().__init__(channels, channels, kernel, factor, padding, output_padding, bias=False)
 
     def start_bilinear(self) -> None:
-        """Interpolate each channel by itself, as Long et al. 2015 (section 3.3) initialise it."""
+        """Initialize to bilinear interpolation of each channel by itself (Long et al. 2015, section 3.3)."""
         with torch.no_grad():
             self.weight.zero_()
             self.weight.diagonal().copy_(bilinear_kernel(self.kernel_size[0])[..., None])
 
 
 class FixedTransposedConvolution(nn.Module):
-    """A transposed convolution of each channel by itself with bilinear weights that are not trained.
+    """A transposed convolution of each channel by itself with fixed bilinear weights.
 
     Args:
-        factor: The stride.
-        kernel: Its sides.
+        factor: Stride of the convolution.
+        kernel: Height and width of the kernel.
     """
 
     kernel: Tensor
@@ -78,6 +78,6 @@ class FixedTransposedConvolution(nn.Module):
 
 
 def exact_padding(kernel: int, stride: int) -> tuple[int, int]:
-    """Return the padding and output padding under which a transposed convolution enlarges exactly ``stride`` times."""
+    """Return padding and output padding with which a transposed convolution enlarges exactly ``stride`` times."""
     padding = max(0, -(-(kernel - stride) // 2))
     return padding, 2 * padding - (kernel - stride)

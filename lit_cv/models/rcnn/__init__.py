@@ -1,1 +1,1 @@
-"""Detectors that classify regions: the R-CNN family, R-FCN, Mask R-CNN and DenseCap."""
+"""Detectors that classify regions: R-CNN and its successors, R-FCN, Mask R-CNN and DenseCap."""

@@ -1,4 +1,4 @@
-"""DenseCap (Johnson, Karpathy & Fei-Fei 2016): regions, found and described by one network."""
+"""DenseCap (Johnson, Karpathy & Fei-Fei 2016): one network detects regions and describes them."""
 
 from typing import Any, ClassVar
 
@@ -20,28 +20,28 @@ from lit_cv.ops.global_batch import shared_count
 from lit_cv.ops.roi import as_rois
 from lit_cv.ops.vocabulary import SPECIAL
 
-REGION = 1  # the one label
+REGION = 1  # the only label
 
 
 class DescribedRegions(Detection):
-    """A ``Detection``, all of whose labels are 1, with a phrase for each region.
+    """A ``Detection`` with labels 1 and a phrase for each region.
 
     Attributes:
-        tokens: int64 (M, T), ids of the words (``lit_cv.ops.vocabulary``), padded.
+        tokens: int64 (M, T), padded ids of the words, see ``lit_cv.ops.vocabulary``.
     """
 
     tokens: Tensor
 
 
 class RecognitionHead(RoIHead):
-    """DenseCap's recognition network without its language model: objectness and box of a region again (section 3.2).
+    """DenseCap's recognition network without its language model: it predicts objectness and box again (section 3.2).
 
-    The losses are those of the released code (``DenseCapModel.lua``): a logistic loss, of the difference of two logits,
-    over all sampled regions, and the mean smooth L1 (quadratic below 1) of the four offsets over the positive ones. As
-    there, and in the paper, a region is positive from an IoU of 0.7 with an object, negative below 0.3, and half of the
-    sampled ones are positive, at most.
+    The losses are those of the released code (``DenseCapModel.lua``). The objectness loss is a logistic loss of the
+    difference of two logits over all sampled regions. The box loss is the mean smooth L1 (quadratic below 1) of the
+    four offsets over the positive regions. As in the code and the paper, a region is positive if it has an IoU of at
+    least 0.7 with an object and negative below 0.3. At most half of the sampled regions are positive.
 
-    Args: see ``RoIHead``.
+    The arguments are those of ``RoIHead``.
     """
 
     positive_iou: ClassVar[float] = 0.7
@@ -49,7 +49,7 @@ class RecognitionHead(RoIHead):
     positives: ClassVar[float] = 0.5
 
     def losses(self, logits: Tensor, deltas: Tensor, sample: RegionSample) -> tuple[Tensor, Tensor]:
-        """Compute the losses of objectness and box, see the class; arguments as of ``RegionHead.losses``."""
+        """Compute the losses of objectness and box, see the class; the arguments are those of ``RegionHead.losses``."""
         regions = (sample.classes > 0).long()
         objectness = F.cross_entropy(logits, regions, reduction="sum") / shared_count(regions >= 0)
         positive = regions.nonzero()[:, 0]
@@ -61,10 +61,10 @@ class RecognitionHead(RoIHead):
     def detect_rows(
         self, logits: Tensor, deltas: Tensor, proposals: list[Tensor], sizes: list[Size]
     ) -> tuple[list[Detection], Tensor]:
-        """Do the work of ``detect``, and say which proposals the detections come from.
+        """Detect as ``detect`` does, and return the proposals that the detections come from.
 
         Returns:
-            The detections of each image; and int64 (M,), the rows of ``logits`` of all of them, image by image.
+            The detections of each image; and int64 (M,), the row of ``logits`` of each detection, image by image.
         """
         counts = [len(part) for part in proposals]
         boxes = torch.split(decode_boxes(deltas[:, REGION], torch.cat(proposals), ROI_WEIGHTS), counts)
@@ -85,32 +85,34 @@ class RecognitionHead(RoIHead):
 class DenseCap(FasterRCNN):
     """DenseCap on any backbone.
 
-    Targets have one label, 1, and ``tokens`` int64 (N, T): the ids of each phrase's words, padded, without ``<START>``
-    and ``<END>``; T is the same in a batch. ``predict`` returns ``DescribedRegions``. Phrase and final box of a region
-    both come from the code of its proposal, and the code is the language model's first input only.
+    Targets have one label, 1, and ``tokens`` int64 (N, T): the padded ids of each phrase's words, without ``<START>``
+    and ``<END>``. T is the same for all images of a batch. ``predict`` returns ``DescribedRegions``. The phrase and the
+    final box of a region both come from the code of its proposal. The code is only the first input of the language
+    model.
 
-    ``experiments/visual_genome/densecap_vgg16.yaml`` has the paper's settings. ``loss_weights`` are the task's. Those
-    of the released code are 0.1 for ``rpn_objectness``, 0.05 for ``rpn_box``, 0.1 for ``objectness`` and for ``box``,
-    and 1 for ``caption``; the paper (section 3.4) says 0.1 for ``rpn_box``, too. What differs from that code:
+    ``experiments/visual_genome/densecap_vgg16.yaml`` has the paper's settings. The weights of the losses are the task's
+    ``loss_weights``. Those of the released code are 0.1 for ``rpn_objectness``, 0.05 for ``rpn_box``, 0.1 for
+    ``objectness`` and ``box``, and 1 for ``caption``; the paper (section 3.4) has 0.1 for ``rpn_box``, too.
+    Differences from the released code:
 
-    * ``caption`` is the mean over the words, as the paper says (it normalises by batch and length of the sequence);
-      the code sums over the words of a phrase and takes the mean of the phrases.
-    * ``rpn_objectness`` and ``rpn_box`` are Faster R-CNN's, of sampled anchors: see ``RegionProposalNetwork.losses``.
-      The code samples 256 of all decoded boxes, once, for these losses and the recognition network alike; its first
-      loss is the sum of the positives' and the negatives' mean, its second the mean smooth L1, quadratic below 1, of
-      the positives' offsets, and it pulls all boxes to their anchors with a weight of 5e-5. Here regions are sampled
-      from the proposals after suppression and from the objects.
-    * No gradient reaches the boxes of the proposals; in the paper it does, through ``roi_op: bilinear``.
+    * ``caption`` is the mean over the words, as in the paper (which normalizes by batch and length of the sequence).
+      The code sums over the words of a phrase and averages over the phrases.
+    * ``rpn_objectness`` and ``rpn_box`` are the losses of Faster R-CNN on sampled anchors, see
+      ``RegionProposalNetwork.losses``. The code samples 256 of all decoded boxes once, for these losses and for the
+      recognition network. Its first loss is the mean over the positives plus the mean over the negatives. Its second
+      loss is the mean smooth L1, quadratic below 1, of the positives' offsets. It also pulls all boxes to their anchors
+      with a weight of 5e-5. Here regions are sampled from the proposals after NMS and from the objects.
+    * No gradient flows to the boxes of the proposals. In the paper it does, through ``roi_op: bilinear``.
 
     Args:
-        vocabulary_size: Number of words, special ones included: the length of the data's ``vocabulary``.
-        embedding: Length of a word's vector.
-        hidden: Units of the LSTM.
-        dropout: On the output of the LSTM; the released code has none there, but 0.5 behind fc6 and fc7, as here
-            ``head: backbone`` of a VGG.
-        longest_phrase: No predicted phrase has more words.
-        beam: Phrases kept while one is written; 1: greedily, as in the paper.
-        options: Those of ``FasterRCNN`` but for ``num_classes``.
+        vocabulary_size: Number of words, including the special ones: the length of the data's ``vocabulary``.
+        embedding: Length of a word vector.
+        hidden: Number of LSTM units.
+        dropout: Dropout probability of the LSTM's output. The released code has no dropout there; it has 0.5 after fc6
+            and fc7, as ``head: backbone`` of a VGG has here.
+        longest_phrase: Maximum number of words of a predicted phrase.
+        beam: Number of phrases that the beam search keeps; 1 is greedy search, as in the paper.
+        options: Arguments of ``FasterRCNN``, except ``num_classes``.
 
     Raises:
         UserError: ``vocabulary_size``, ``beam`` or ``longest_phrase`` is too small.
@@ -134,7 +136,7 @@ class DenseCap(FasterRCNN):
         if vocabulary_size <= len(SPECIAL) or beam < 1 or longest_phrase < 1:
             raise UserError(
                 f"vocabulary_size={vocabulary_size}, beam={beam}, longest_phrase={longest_phrase}: give at least one "
-                f"word beside the {len(SPECIAL)} special ones, and at least 1 for the others."
+                f"word in addition to the {len(SPECIAL)} special ones, and at least 1 for the others."
             )
         self.vocabulary_size, self.longest_phrase, self.beam = vocabulary_size, longest_phrase, beam
         plain = self.roi_heads
@@ -145,14 +147,14 @@ class DenseCap(FasterRCNN):
         self.language_model = LanguageModel(features, vocabulary_size, embedding, hidden, dropout)
 
     def describe(self, images: list[Tensor], boxes: list[Tensor]) -> list[DescribedRegions]:
-        """Describe given boxes, as ``predict`` describes proposals, and leave them as and where they are.
+        """Describe given boxes, as ``predict`` describes proposals, without refining or removing any.
 
         Args:
             images: The batch, see ``Network``.
-            boxes: float32 (N, 4) of each image, in its pixels.
+            boxes: float32 (N, 4) for each image, in its pixels.
 
         Returns:
-            Of each image its boxes with their objectness, in their order, and phrases.
+            For each image its boxes, in the given order, with objectness scores and phrases.
         """
         with torch.no_grad(), evaluating(self):
             batch = self._batch(images)

@@ -1,4 +1,4 @@
-"""Fast R-CNN (Girshick 2015): given regions, classified and refined on one feature map of the whole image."""
+"""Fast R-CNN (Girshick 2015): classifies and refines given regions on one feature map of the whole image."""
 
 from typing import ClassVar, Literal
 
@@ -22,11 +22,11 @@ BoxRegression = Literal["joint", "separate", "train", "none"]
 
 
 class FastRCNN(ProposalDetector):
-    """Fast R-CNN on any backbone; its last map has a stride of 16.
+    """Fast R-CNN on any backbone, with the feature map at stride 16.
 
-    In training the objects themselves join the proposals. Of each image at most ``roi_batch`` regions are drawn: a
-    quarter with an IoU of at least 0.5 with an object, the rest, as background, with one from ``lowest_negative`` to
-    0.5 (section 2.3). An image without objects gives background of any IoU.
+    In training, the objects themselves are added to the proposals. At most ``roi_batch`` regions are sampled from each
+    image: up to a quarter with an IoU of at least 0.5 with an object; the others, as background, with an IoU from
+    ``lowest_negative`` to 0.5 (section 2.3). In an image without objects, all regions are background.
 
     Args:
         num_classes: Number of classes with the background.
@@ -41,21 +41,21 @@ class FastRCNN(ProposalDetector):
         score_threshold: Detections with a lower probability go.
         nms_threshold: IoU above which the less likely detection of the same class goes; the paper's code has 0.3.
         detections_per_image: The best so many are kept.
-        proposals_train: The best so many proposals of an image are candidates for ``losses``.
-        proposals_test: The best so many are classified by ``predict``.
-        roi_batch: Regions drawn for the loss in each image.
-        lowest_negative: IoU from which a region may be background, a way of mining hard ones; see above.
-        head: On each region: ``mlp`` is two new layers; ``backbone`` the end of the classification network with its
-            weights (fc6 and fc7 of VGG, as in the paper), see ``backbone_head``.
+        proposals_train: Maximum number of proposals per image that ``losses`` samples from, best first.
+        proposals_test: Maximum number of proposals per image that ``predict`` classifies, best first.
+        roi_batch: Maximum number of regions sampled per image for the loss.
+        lowest_negative: Minimum IoU of a background region with an object. It mines hard negatives; see above.
+        head: Layers applied to each region. ``mlp``: two new layers. ``backbone``: the last layers of the
+            classification network with their weights (fc6 and fc7 of VGG, as in the paper), see ``backbone_head``.
         head_features: Width of the two layers of ``mlp``.
-        box_regression: The columns of Table 6. ``joint``: the box loss trains everything, and detections are refined
-            proposals. ``separate``: the box loss trains the box layer alone, on features that the class loss makes, as
-            in stage-wise training. ``train``: as ``joint``, but detections are proposals as they are. ``none``: no box
-            loss (it is 0), detections are proposals.
-        classifier: ``softmax``, or ``svm``: SVMs on the output of the head, which ``lit_cv.callbacks.RegionStages``
-            trains after the network (section 5.4); until then it is the softmax.
-        svd: For ``predict``, the numbers of singular values kept of the head's fully connected layers, first to last
-            (section 3.1; the paper keeps 1024 of fc6 and 256 of fc7); None leaves them whole.
+        box_regression: The columns of Table 6. ``joint``: the box loss trains the whole network, and detections are
+            refined proposals. ``separate``: the box loss trains only the box layer, on features trained by the class
+            loss, as in stage-wise training. ``train``: as ``joint``, but detections are unrefined proposals. ``none``:
+            the box loss is 0, and detections are unrefined proposals.
+        classifier: ``softmax``, or ``svm``: SVMs on the output of the head. ``lit_cv.callbacks.RegionStages`` trains
+            them after the network (section 5.4); before that, the softmax is used.
+        svd: Number of singular values that ``predict`` keeps of each fully connected layer of the head, first to last
+            (section 3.1; the paper keeps 1024 of fc6 and 256 of fc7). None keeps the layers as they are.
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("roi_class", "roi_box")
@@ -109,7 +109,7 @@ class FastRCNN(ProposalDetector):
             roi_batch,
             Keep(score_threshold, nms_threshold, detections_per_image),
             lowest_negative,
-            beta=1.0,  # equation 3
+            beta=1.0,  # eq. 3
         )
         self.classifier = classifier
         self.region_classifiers = RegionClassifiers(num_classes - 1, features)
@@ -117,7 +117,7 @@ class FastRCNN(ProposalDetector):
             self.to(memory_format=torch.channels_last)
 
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses``; the targets need ``proposals``, see ``ProposalDetector``."""
+        """See ``Network.losses``. The targets need ``proposals``, see ``ProposalDetector``."""
         given = self.given(targets)
         batch = self._batch(images)
         proposals = _resized([boxes[: self.proposals_train] for boxes in given], batch)
@@ -128,18 +128,18 @@ class FastRCNN(ProposalDetector):
             _, deltas = self.roi_heads.classify(features.detach())
         class_loss, box_loss = self.roi_heads.losses(logits, deltas, sample)
         if self.box_regression == "none":
-            box_loss = 0 * box_loss  # not a constant: every parameter must have a gradient in distributed training
+            box_loss = 0 * box_loss  # not a constant: distributed training needs a gradient for every parameter
         return dict(zip(self.loss_names, (class_loss, box_loss), strict=True))
 
     def region_features(self, images: list[Tensor], regions: list[Tensor]) -> Tensor:
-        """Compute what the last layers see of given regions, without gradients and as in eval mode.
+        """Compute the input of the last layers for given regions, without gradients and in eval mode.
 
         Args:
             images: The batch, see ``Network``.
-            regions: float32 (N, 4) an image, ``x1, y1, x2, y2`` in pixels of the image as it is given; N may be 0.
+            regions: float32 (N, 4) for each image, ``x1, y1, x2, y2`` in pixels of the input image; N may be 0.
 
         Returns:
-            float32 (K, D), the regions of all images one after the other.
+            float32 (K, D), for the regions of all images, image by image.
         """
         with torch.no_grad(), evaluating(self):
             batch = self._batch(images)
@@ -165,7 +165,7 @@ class FastRCNN(ProposalDetector):
         return fit_images(images, self.min_size, self.max_size, self.device, self.channels_last)
 
     def _features(self, pooled: Tensor) -> Tensor:
-        """Apply the head of ``predict``: with ``svd``, that of the weights as they are now, made once for them."""
+        """Apply the head of ``predict``; with ``svd``, its truncated copy, made once for the current weights."""
         head: nn.Module = self.roi_heads.box_head
         if self.svd is not None:
             # A parameter's version counts the changes of its values; its address changes with its device.
@@ -178,7 +178,7 @@ class FastRCNN(ProposalDetector):
 
 
 def _resized(boxes: list[Tensor], batch: ImageBatch) -> list[Tensor]:
-    """Scale boxes (N, 4) of each image like the images; each is then at least a pixel wide and high."""
+    """Scale boxes (N, 4) of each image like the image and make them at least one pixel wide and high."""
     scaled = []
     for part, scale in zip(boxes, batch.scales(), strict=True):
         corners = part.to(scale.device, non_blocking=True) * scale

@@ -1,4 +1,4 @@
-"""Faster R-CNN (Ren et al. 2015): region proposals and a region classifier on shared features."""
+"""Faster R-CNN (Ren et al. 2015): region proposals and region classification on shared features."""
 
 import math
 from typing import Literal
@@ -24,19 +24,19 @@ from lit_cv.ops.roi import RoIOp
 class FasterRCNN(TwoStageDetector):
     """Faster R-CNN on any backbone, with one feature map or a pyramid.
 
-    With the same settings the parameters, losses and detections are those of torchvision's ``FasterRCNN``, whose
+    With the same settings, the parameters, losses and detections are those of torchvision's ``FasterRCNN``, whose
     published state dicts load with ``load_state_dict``.
 
     Args:
         num_classes: Number of classes with the background.
         backbone: A name of ``lit_cv.models.backbones.families.NAMES`` or ``timm/<name>``.
         weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
-        neck: ``fpn`` builds a feature pyramid; ``c4`` takes the one map at stride 16, as in the paper.
-        roi_op: ``align`` or ``pool``.
-        anchor_scales: Square roots of the anchors' areas, in pixels of the resized image. With ``c4`` a list, all on
-            the one map (default 128, 256, 512). With ``fpn`` one a level, finest first, or one list a level (default
-            32, doubled from level to level).
-        anchor_ratios: Heights of the anchors over their widths, the same on every level.
+        neck: ``fpn`` builds a feature pyramid; ``c4`` uses the single map at stride 16, as in the paper.
+        roi_op: ``align``, ``pool`` or ``bilinear``, see ``lit_cv.ops.roi.pool_rois``.
+        anchor_scales: Square roots of the anchors' areas, in pixels of the resized image. With ``c4``, a list of scales
+            for the single map (default 128, 256, 512). With ``fpn``, one scale or one list of scales for each level,
+            finest first (default 32, doubled from level to level).
+        anchor_ratios: Height divided by width of the anchors, the same on every level. Default: 0.5, 1, 2.
         min_size: Pixels of the shorter side of the resized image.
         max_size: Limit of its longer side.
         trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
@@ -53,8 +53,8 @@ class FasterRCNN(TwoStageDetector):
         rpn_score_threshold: Proposals with a lower probability go.
         rpn_batch: Anchors sampled for the loss in each image.
         roi_batch: Regions sampled for the loss in each image.
-        head: On each region: ``mlp`` is two new layers; ``backbone``, with ``c4`` only, the end of the classification
-            network with its weights (fc6 and fc7 of VGG, as in the paper), see ``backbone_head``.
+        head: Layers applied to each region. ``mlp``: two new layers. ``backbone``, only with ``c4``: the last layers of
+            the classification network with their weights (fc6 and fc7 of VGG, as in the paper), see ``backbone_head``.
         head_features: Width of the two layers of ``mlp``.
     """
 
@@ -97,7 +97,7 @@ class FasterRCNN(TwoStageDetector):
         anchors = AnchorGenerator(*_anchor_shapes(anchor_scales, anchor_ratios or [0.5, 1.0, 2.0], levels))
         self.rpn = RegionProposalNetwork(channels, anchors, rpn_batch, rpn_nms_threshold, rpn_score_threshold)
         if head == "backbone" and neck != "c4":
-            raise UserError(f"head: backbone continues the one map of neck: c4, not neck: {neck}; choose head: mlp.")
+            raise UserError(f"head: backbone needs the single map of neck: c4, not neck: {neck}; choose head: mlp.")
         box_head, features = (
             backbone_head(backbone, weights, norm) if head == "backbone" else mlp_head(channels, head_features)
         )
@@ -112,6 +112,6 @@ class FasterRCNN(TwoStageDetector):
 
 
 def pooled_maps(batch: ImageBatch, maps: list[Tensor]) -> tuple[list[Tensor], list[int]]:
-    """Return the maps that regions are pooled from, without the pyramid's pooled top, and their strides."""
+    """Return the maps that regions are pooled from (all but the pyramid's pooled top) and their strides."""
     maps = maps[:-1] if len(maps) > 1 else maps
     return maps, [2 ** round(math.log2(batch.pixels.shape[-1] / level.shape[-1])) for level in maps]

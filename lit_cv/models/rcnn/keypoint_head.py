@@ -1,4 +1,4 @@
-"""The keypoint branch of Mask R-CNN (He et al. 2017, section 5): each joint is one cell of a map of its own."""
+"""The keypoint branch of Mask R-CNN (He et al. 2017, section 5), with one map for each joint."""
 
 import torch
 from torch import Tensor, nn
@@ -8,8 +8,8 @@ from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads, Keypoi
 from lit_cv.ops.global_batch import shared_count
 
 WIDTH, LAYERS = 512, 8
-REACH = 2  # cells around the largest one that its refinement looks at
-FINER = 8  # points in a cell
+REACH = 2  # cells around the largest one that its refinement uses
+FINER = 8  # interpolated points along each side of a cell
 
 
 def keypoint_layers(channels: int, num_keypoints: int) -> tuple[nn.Module, nn.Module]:
@@ -18,20 +18,20 @@ def keypoint_layers(channels: int, num_keypoints: int) -> tuple[nn.Module, nn.Mo
 
 
 def keypoint_loss(logits: Tensor, keypoints: Tensor, boxes: Tensor) -> Tensor:
-    """Compute the mean cross-entropy over the cells of each joint that is labelled and lies in its region.
+    """Compute the mean cross-entropy over the cells, for all joints that are labeled and lie in their region.
 
     Args:
         logits: float32 (N, K, M, M); N may be 0.
-        keypoints: float32 (N, K, 3), ``x, y, v`` in the pixels of the regions; unlabelled where v is 0.
+        keypoints: float32 (N, K, 3), ``x, y, v`` in the pixels of the regions; v is 0 for unlabeled joints.
         boxes: float32 (N, 4), the regions.
 
     Returns:
-        A scalar, 0 where there is no such joint.
+        A scalar, 0 if there is no such joint.
     """
     cells = logits.shape[-1]
     corner, side = boxes[:, None, :2], (boxes[:, 2:] - boxes[:, :2])[:, None]
     place = (keypoints[..., :2] - corner) * (cells / side)
-    # On the region's far edge the last cell is meant, as in torchvision.
+    # Joints on the right or lower edge of the region belong to the last cell, as in torchvision.
     cell = torch.where(keypoints[..., :2] == boxes[:, None, 2:], cells - 1, place.floor()).long()
     valid = ((cell >= 0) & (cell < cells)).all(-1) & (keypoints[..., 2] > 0)
     index = cell[..., 1] * cells + cell[..., 0]
@@ -39,14 +39,14 @@ def keypoint_loss(logits: Tensor, keypoints: Tensor, boxes: Tensor) -> Tensor:
 
 
 def read_keypoints(logits: Tensor, boxes: Tensor) -> Tensor:
-    """Find the joints of each region: the largest cell of a map, refined by bicubic interpolation around it.
+    """Find the joints of each region: the largest cell of the map, refined by bicubic interpolation around it.
 
     Args:
         logits: float32 (N, K, M, M).
         boxes: float32 (N, 4), the regions.
 
     Returns:
-        float32 (N, K, 3), ``x, y`` in the pixels of the regions and the logit of the largest cell.
+        float32 (N, K, 3): ``x, y`` in the pixels of the regions, and the logit of the largest cell.
     """
     cells = logits.shape[-1]
     best = logits.flatten(2).max(dim=2)
@@ -60,6 +60,6 @@ def read_keypoints(logits: Tensor, boxes: Tensor) -> Tensor:
     inner = fine[..., FINER:-FINER, FINER:-FINER]  # the largest cell and its neighbours
     place = inner.flatten(2).argmax(dim=2)
     shift = torch.stack((place % inner.shape[-1], place // inner.shape[-1]), dim=-1) / FINER + 0.5 / FINER - 1
-    centre = (torch.stack((column, row), dim=-1) + shift).clamp(0, cells)
+    center = (torch.stack((column, row), dim=-1) + shift).clamp(0, cells)
     side = (boxes[:, 2:] - boxes[:, :2])[:, None]
-    return torch.cat((boxes[:, None, :2] + centre * side / cells, best.values[..., None]), dim=-1)
+    return torch.cat((boxes[:, None, :2] + center * side / cells, best.values[..., None]), dim=-1)

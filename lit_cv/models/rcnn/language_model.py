@@ -1,4 +1,4 @@
-"""A recurrent network that describes a region (DenseCap, Johnson et al. 2016, section 3.3)."""
+"""A recurrent network that writes the phrase of a region (DenseCap, Johnson et al. 2016, section 3.3)."""
 
 import torch
 from torch import Tensor, nn
@@ -11,14 +11,14 @@ from lit_cv.ops.vocabulary import END, PADDING, START
 
 
 class LanguageModel(nn.Module):
-    """An LSTM whose first input is the code of the region, then ``<START>``, then the words; it answers with the next.
+    """An LSTM that predicts the next word. Its inputs are the code of the region, then ``<START>``, then the words.
 
     Args:
-        features: D, length of a region's code.
-        vocabulary_size: Number of ids, the four special ones of ``lit_cv.ops.vocabulary`` included.
-        embedding: Length of a word's vector, and of the encoded region code.
-        hidden: Units of the LSTM.
-        dropout: Probability with which a unit's output is left out in training.
+        features: Length D of a region's code.
+        vocabulary_size: Number of ids, including the four special ones of ``lit_cv.ops.vocabulary``.
+        embedding: Length of a word vector and of the encoded region code.
+        hidden: Number of LSTM units.
+        dropout: Dropout probability of the LSTM's output.
     """
 
     def __init__(self, features: int, vocabulary_size: int, embedding: int, hidden: int, dropout: float) -> None:
@@ -26,28 +26,28 @@ class LanguageModel(nn.Module):
         self.encoder = nn.Sequential(nn.Linear(features, embedding), nn.ReLU())
         self.words = nn.Embedding(vocabulary_size, embedding)
         self.lstm = nn.LSTM(embedding, hidden, batch_first=True)
-        # As in the released code, the cell keeps what it holds at first: words are far from the code they depend on.
+        # As in the released code, the biases of the forget gates are 1: words depend on a code many steps before them.
         _, _, first, second = self.lstm.parameters()
         nn.init.zeros_(first)
         nn.init.zeros_(second)
         nn.init.ones_(first[hidden : 2 * hidden])
         self.dropout = Dropout(dropout)
-        self.output = nn.Linear(hidden, vocabulary_size - END)  # neither padding nor <START> is ever an answer
+        self.output = nn.Linear(hidden, vocabulary_size - END)  # padding and <START> are never predicted
         self._gates: tuple[object, Tensor] | None = None
 
     def loss(self, codes: Tensor, tokens: Tensor) -> Tensor:
-        """Compute the mean cross-entropy of the words and of the ``<END>`` behind each phrase; padding does not count.
+        """Compute the mean cross-entropy of the words and of the ``<END>`` after each phrase, without the padding.
 
         Args:
             codes: (P, D), P may be 0.
-            tokens: int64 (P, T), ids of the words, padded.
+            tokens: int64 (P, T), padded ids of the words.
 
         Returns:
-            A float32 scalar, 0 without a phrase.
+            A float32 scalar, 0 if there is no phrase.
         """
         start = torch.full_like(tokens[:, :1], START)
         inputs = torch.cat((self.encoder(codes)[:, None], self.words(torch.cat((start, tokens), dim=1))), dim=1)
-        answers = self.dropout(self.lstm(inputs)[0][:, 1:])  # none is asked for after the code alone
+        answers = self.dropout(self.lstm(inputs)[0][:, 1:])  # no word is predicted before <START>
         lengths = (tokens != PADDING).sum(dim=1, keepdim=True)
         targets = F.pad(tokens, (0, 1), value=PADDING).scatter(1, lengths, END)
         said = targets != PADDING
@@ -56,15 +56,15 @@ class LanguageModel(nn.Module):
 
     @torch.no_grad()
     def write(self, codes: Tensor, longest: int, beam: int = 1) -> Tensor:
-        """Describe regions, in single precision: with bfloat16 too many words would be equally probable.
+        """Write the phrases of regions, in single precision: in bfloat16 too many words would be equally probable.
 
         Args:
             codes: (K, D).
-            longest: No phrase has more words, T.
-            beam: 1: greedily; else see ``beam_search``.
+            longest: Maximum number of words T.
+            beam: 1 for greedy search, else see ``beam_search``.
 
         Returns:
-            int64 (K, T), ids of the words, padded.
+            int64 (K, T), padded ids of the words.
         """
         with torch.autocast(codes.device.type, enabled=False):
             weight, _, first, second = self.lstm.parameters()
@@ -75,7 +75,7 @@ class LanguageModel(nn.Module):
             return beam_search(self._step(), state, longest, beam)
 
     def _step(self) -> Step:
-        """Return a step of the LSTM that looks up what a word adds to the gates instead of multiplying its vector."""
+        """Return a step of the LSTM that looks up the input gates of a word instead of computing them."""
         _, recurrent, _, _ = self.lstm.parameters()
         table = self._table()
 
@@ -87,7 +87,7 @@ class LanguageModel(nn.Module):
         return step
 
     def _table(self) -> Tensor:
-        """Return the input gates of each word, (V, 4 hidden), made once for the weights as they are now."""
+        """Return the input gates of each word, (V, 4 hidden), computed once for the current weights."""
         weight, _, first, second = self.lstm.parameters()
         # A parameter's version counts the changes of its values; its address changes with its device.
         parts = (self.words.weight, weight, first, second)

@@ -14,7 +14,7 @@ from lit_cv.ops.masks import crop_masks
 MaskHeadKind = Literal["fcn", "mlp"]
 MaskLoss = Literal["sigmoid", "softmax"]
 WIDTH, LAYERS = 256, 4
-HIDDEN = 1024  # of the two layers of ``mlp``
+HIDDEN = 1024  # width of the two layers of ``mlp``
 
 
 def mask_layers(
@@ -23,12 +23,13 @@ def mask_layers(
     """Build the head and the predictor, from regions (K, channels, S, S) to logits (K, classes, 2 S, 2 S).
 
     Args:
-        kind: ``fcn`` keeps the place of a pixel in convolutions (Figure 4); ``mlp`` has two fully connected layers
+        kind: ``fcn``: convolutions, which keep the spatial layout (Figure 4). ``mlp``: two fully connected layers
             (Table 2e).
-        channels: Of the regions.
-        size: S.
-        num_classes: With the background, which has a mask only in name where the masks of the classes are independent.
-        on_stage: The regions come from the last stage of a ResNet, which takes the place of the four convolutions of
+        channels: Channels of the regions.
+        size: Height and width S of the regions.
+        num_classes: Number of classes with the background. The mask of the background is unused if the masks of the
+            classes are independent.
+        on_stage: Whether the regions come from the last stage of a ResNet, which replaces the four convolutions of
             ``fcn`` (Figure 4, left).
     """
     if kind == "fcn":
@@ -44,13 +45,13 @@ def mask_targets(masks: list[MaskRuns], objects: list[Tensor], boxes: list[Tenso
     """Cut the target of each region out of the mask of its object.
 
     Args:
-        masks: Of each image.
-        objects: int64 (K,) an image, the object of each region.
-        boxes: float32 (K, 4) an image, the regions in pixels of the masks.
-        size: M.
+        masks: The masks of each image.
+        objects: int64 (K,) for each image, the object of each region.
+        boxes: float32 (K, 4) for each image, the regions in pixels of the masks.
+        size: Height and width M of a target.
 
     Returns:
-        float32 (K, M, M) in [0, 1], the regions of all images one after the other.
+        float32 (K, M, M) in [0, 1], for the regions of all images, image by image.
     """
     parts = zip(masks, objects, boxes, strict=True)
     return torch.cat([crop_masks(own, index, regions, size) for own, index, regions in parts])
@@ -63,8 +64,8 @@ def mask_loss(logits: Tensor, targets: Tensor, classes: Tensor, kind: MaskLoss) 
         logits: float32 (K, classes, M, M); K may be 0, which gives 0.
         targets: float32 (K, M, M) in [0, 1].
         classes: int64 (K,), 1..C.
-        kind: ``sigmoid``: binary, on the mask of the region's own class alone, so that classes do not compete.
-            ``softmax``: over the classes, the background being what lies outside the mask.
+        kind: ``sigmoid``: binary cross-entropy of only the mask of the region's class, so classes do not compete.
+            ``softmax``: cross-entropy over the classes; pixels outside the mask are background.
     """
     count = shared_count(classes > 0) * targets.shape[1] * targets.shape[2]
     if kind == "sigmoid":

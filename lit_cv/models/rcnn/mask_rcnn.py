@@ -1,4 +1,4 @@
-"""Mask R-CNN (He et al. 2017): Faster R-CNN with branches for the mask and the keypoints of each object."""
+"""Mask R-CNN (He et al. 2017): Faster R-CNN with branches for masks and keypoints."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, cast
@@ -27,18 +27,18 @@ from lit_cv.ops.objects import masks_of
 from lit_cv.ops.roi import as_rois, pool_rois
 
 Branch = Literal["mask", "keypoint"]
-NEEDED: dict[Branch, str] = {"mask": "mask_runs", "keypoint": "keypoints"}  # of the targets
+NEEDED: dict[Branch, str] = {"mask": "mask_runs", "keypoint": "keypoints"}  # keys of the targets
 
 
 class Instance(Detection, total=False):
-    """A ``Detection`` with what the branches found of each object.
+    """A ``Detection`` with the predictions of the branches for each object.
 
     Attributes:
         mask_runs: int64 (R,), the masks as ``lit_cv.ops.mask_runs.MaskRuns``.
         mask_lengths: int64 (M,), see there.
         mask_size: int64 (2,), height and width of the image.
-        keypoints: float32 (M, K, 3), ``x, y`` in pixels of the image as it was given, (0, 0) its corner as for boxes,
-            and a joint's logit.
+        keypoints: float32 (M, K, 3), ``x, y`` in pixels of the input image and the logit of the joint. As for boxes,
+            (0, 0) is the corner of the image.
     """
 
     mask_runs: Tensor
@@ -50,21 +50,21 @@ class Instance(Detection, total=False):
 class MaskRCNN(FasterRCNN):
     """Mask R-CNN on any backbone.
 
-    Targets also have ``mask_runs``, ``mask_lengths`` and ``mask_size`` for the mask branch and ``keypoints`` float32
-    (N, K, 3), unlabelled where the last column is 0, for the keypoint branch. Masks are cut out at the resolution of
-    the image as it is given.
+    Targets also have ``mask_runs``, ``mask_lengths`` and ``mask_size`` for the mask branch, and ``keypoints`` float32
+    (N, K, 3) for the keypoint branch. The last column of ``keypoints`` is 0 for unlabeled joints. Mask targets are
+    cropped at the resolution of the input image.
 
-    With the same settings the parameters, losses and detections are those of torchvision's ``MaskRCNN`` and
-    ``KeypointRCNN``, whose published state dicts load with ``load_state_dict``, but for two things: torchvision resizes
-    the masks of the targets with the image, and finds joints in maps enlarged to the size of each region.
+    With the same settings, the parameters, losses and detections are those of torchvision's ``MaskRCNN`` and
+    ``KeypointRCNN``, whose published state dicts load with ``load_state_dict``. There are two differences: torchvision
+    resizes the masks of the targets with the image, and it finds joints in maps enlarged to the size of each region.
 
     Args:
         num_classes: Number of classes with the background.
-        heads: The branches beside the box's: ``mask``, ``keypoint``, both or none.
+        heads: The branches in addition to the box branch: ``mask``, ``keypoint``, both or none.
         mask_head: ``fcn`` or ``mlp``, see ``mask_layers``.
         mask_loss: ``sigmoid`` or ``softmax``, see ``lit_cv.models.rcnn.mask_head.mask_loss``.
-        num_keypoints: K.
-        options: Those of ``FasterRCNN``.
+        num_keypoints: Number of joints K.
+        options: Arguments of ``FasterRCNN``.
 
     Raises:
         UserError: A branch is unknown or named twice.
@@ -88,7 +88,7 @@ class MaskRCNN(FasterRCNN):
     ) -> None:
         super().__init__(num_classes, **options)
         if len(set(heads)) < len(heads) or not set(heads) <= {"mask", "keypoint"}:
-            raise UserError(f"heads={list(heads)}: name each of mask and keypoint once at most.")
+            raise UserError(f"heads={list(heads)}: name each of mask and keypoint at most once.")
         self.heads, self.mask_loss, self.num_keypoints = tuple(heads), mask_loss, num_keypoints
         self.loss_names = (*FasterRCNN.loss_names, *heads)  # type: ignore[misc]
         layers = self.roi_heads
@@ -151,7 +151,7 @@ class MaskRCNN(FasterRCNN):
         return self._branch("mask", self._regions(batch, maps, rois))
 
     def _keypoints(self, batch: ImageBatch, maps: list[Tensor], rois: Tensor) -> Tensor:
-        """Return the logits of the joints' maps in regions (N, 5), float32 (N, K, M, M)."""
+        """Return the logits of the joints' maps of regions (N, 5), float32 (N, K, M, M)."""
         return self._branch("keypoint", self._regions(batch, maps, rois))
 
     def _branch(self, name: Branch, regions: Tensor) -> Tensor:
@@ -160,7 +160,7 @@ class MaskRCNN(FasterRCNN):
         return logits.float()
 
     def _regions(self, batch: ImageBatch, maps: list[Tensor], rois: Tensor) -> Tensor:
-        """Return what the branches see of regions (K, 5), (K, channels, S, S)."""
+        """Return the input of the branches for regions (K, 5), as (K, channels, S, S)."""
         pooled = pool_rois(*pooled_maps(batch, maps), rois, FINE_POOLED, self.roi_heads.op)
         stage = shared_stage(self.roi_heads.box_head)
         return pooled if stage is None else stage(pooled)

@@ -1,4 +1,4 @@
-"""The contract of detectors whose regions come from outside: R-CNN, Fast R-CNN."""
+"""Base class of detectors that classify given regions: R-CNN and Fast R-CNN."""
 
 from abc import abstractmethod
 
@@ -14,29 +14,29 @@ from lit_cv.ops.selective_search.search import selective_search
 class ProposalDetector(Detector):
     """A detector that classifies given regions.
 
-    A target also has ``proposals`` float32 (P, 4), ``x1, y1, x2, y2`` in pixels of the image as it is given, best
-    first; P may be 0. DataModules attach them (``data.proposals``).
+    A target also has ``proposals`` float32 (P, 4), ``x1, y1, x2, y2`` in pixels of the input image, best first. P may
+    be 0. DataModules add them (``data.proposals``).
     """
 
     def given(self, targets: list[Target]) -> list[Tensor]:
         """Return the proposals of each image.
 
         Raises:
-            UserError: There are none.
+            UserError: A target has no proposals.
         """
         if not all("proposals" in target for target in targets):
             raise UserError(f"{type(self).__name__} needs the proposals of each image: set data.init_args.proposals.")
         return [target["proposals"] for target in targets]
 
     def predict(self, images: list[Tensor], proposals: list[Tensor] | None = None) -> list[Detection]:
-        """Predict without gradients and as in eval mode, whatever mode the network is in.
+        """Predict without gradients and in eval mode; the modes of all submodules are restored.
 
         Args:
             images: The batch, see ``Network``.
-            proposals: (P, 4) an image, see the class; None: those of Selective Search, computed here.
+            proposals: (P, 4) for each image, see the class; None computes them by Selective Search.
 
         Returns:
-            One detection an image.
+            One detection for each image.
         """
         if proposals is None:
             return super().predict(images)
@@ -48,7 +48,7 @@ class ProposalDetector(Detector):
 
     @abstractmethod
     def _detect(self, images: list[Tensor], proposals: list[Tensor]) -> list[Detection]:
-        """Do the work of ``predict``, with gradients off and every module in eval mode."""
+        """Implement ``predict``. Gradients are off and every module is in eval mode."""
 
 
 def propose(image: Tensor, limit: int = 2000) -> Tensor:

@@ -1,4 +1,4 @@
-"""R-CNN (Girshick et al. 2014): each region is cut out, warped and sent through a classification network of its own."""
+"""R-CNN (Girshick et al. 2014): each region is cut out, warped and classified separately."""
 
 from typing import ClassVar, Literal
 
@@ -26,33 +26,33 @@ FeatureLayer = Literal["pool5", "fc6", "fc7"]
 class RCNN(ProposalDetector):
     """R-CNN on any backbone.
 
-    Its loss fine-tunes the network with a softmax over the classes and the background (section 2.3 and appendix B).
-    Regions, the objects themselves among them, are positive from an IoU of 0.5 with an object on; a quarter of
-    ``windows`` are positive where there are enough, the paper's 32 of 128. They are drawn from all images of the batch
-    together, where the paper draws them from the whole data set: a batch should hold several images.
+    The loss fine-tunes the network with a softmax over the classes and the background (section 2.3 and appendix B). The
+    objects themselves are added to the regions. Regions with an IoU of at least 0.5 with an object are positive; up to
+    a quarter of ``windows`` are positive, 32 of 128 in the paper. They are sampled from all images of the batch
+    together. The paper samples from the whole data set, so a batch should contain several images.
 
-    The SVMs and the box regressors are trained afterwards by ``lit_cv.callbacks.RegionStages``. Until then detections
-    are classified by the softmax and not refined. Their score is the probability of the softmax or the sigmoid of the
-    SVM's value, see ``RegionClassifiers.scores``.
+    ``lit_cv.callbacks.RegionStages`` trains the SVMs and the box regressors afterwards. Before that, detections are
+    classified by the softmax and not refined. The score of a detection is the probability of the softmax or the sigmoid
+    of the SVM's value, see ``RegionClassifiers.scores``.
 
     Args:
         num_classes: Number of classes with the background.
         backbone: A name of ``lit_cv.models.backbones.families.NAMES`` or ``timm/<name>``.
         weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
-        size: Height and width of a warped region; the paper's AlexNet takes 227.
-        padding: Pixels of context around the proposal in the warped region, on each side.
-        feature_layer: What the SVMs see: ``fc7``, ``fc6`` or ``pool5`` of AlexNet or a plain VGG, which the softmax
-            continues from fc7 in any case. Of other backbones only ``pool5``, here the last map averaged to 3 x 3. None
-            takes the last layer that there is. Box regressors always see ``pool5``.
-        classifier: ``svm`` trains SVMs after the network; ``softmax`` keeps the network's own (appendix B).
+        size: Height and width of a warped region in pixels; 227 for the paper's AlexNet.
+        padding: Pixels of context on each side of the proposal in the warped region.
+        feature_layer: Input of the SVMs: ``fc7``, ``fc6`` or ``pool5`` on AlexNet or a plain VGG, whose softmax always
+            follows fc7; on other backbones only ``pool5``, the last map averaged to 3 x 3. None is the last layer that
+            exists. The input of the box regressors is always ``pool5``.
+        classifier: ``svm`` trains SVMs after the network; ``softmax`` keeps the network's softmax (appendix B).
         box_regression: Whether box regressors are trained after the network (appendix C).
         trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
         norm: ``frozen`` or ``train``, see ``build_trunk``.
         channels_last: Memory format of the network; faster on CPU and with bfloat16.
-        windows: Regions drawn for the loss from each batch, over all its images.
-        region_batch: Regions of one forward pass without gradients; bounds its memory.
-        proposals_train: The best so many proposals of an image are candidates for ``losses`` and the stages after it.
-        proposals_test: The best so many are classified by ``predict``.
+        windows: Maximum number of regions sampled for the loss from all images of a batch.
+        region_batch: Number of regions in one forward pass without gradients; limits memory.
+        proposals_train: Maximum number of proposals per image for ``losses`` and the stages after it, best first.
+        proposals_test: Maximum number of proposals per image that ``predict`` classifies, best first.
         score_threshold: Detections with a lower score go.
         nms_threshold: IoU above which the less likely detection of the same class goes.
         detections_per_image: The best so many are kept.
@@ -90,7 +90,7 @@ class RCNN(ProposalDetector):
     ) -> None:
         super().__init__()
         if not 0 <= 2 * padding < size:
-            raise UserError(f"padding={padding}: a warped region of size={size} has no room for it; lower it.")
+            raise UserError(f"padding={padding}: a warped region of size={size} has no room for it; reduce it.")
         self.num_classes = num_classes
         self.size, self.padding = size, padding
         self.classifier, self.box_regression = classifier, box_regression
@@ -111,49 +111,49 @@ class RCNN(ProposalDetector):
             self.to(memory_format=torch.channels_last)
 
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses``; the targets need ``proposals``, see ``ProposalDetector``."""
-        regions, classes = self._draw(images, targets)
+        """See ``Network.losses``. The targets need ``proposals``, see ``ProposalDetector``."""
+        regions, classes = self._sample(images, targets)
         windows = [self._warp(self._pixels(image), part) for image, part in zip(images, regions, strict=True)]
         vectors = self.head(self.backbone(torch.cat(windows)))
         total = F.cross_entropy(self._logits(vectors), classes, reduction="sum")
         return {"region_class": total / shared_count(classes >= 0)}
 
     def _logits(self, vectors: dict[str, Tensor]) -> Tensor:
-        """Apply the layer of the softmax, (K, classes); what comes straight from a map is brought to unit variance."""
+        """Apply the softmax layer, (K, classes); the vectors of ``pool5`` are scaled to unit variance first."""
         last = vectors[self.head.last]
         if self.head.last == "pool5":
             last = F.layer_norm(last, last.shape[1:])
         logits: Tensor = self.class_head(last).float()
         return logits
 
-    def _draw(self, images: list[Tensor], targets: list[Target]) -> tuple[list[Tensor], Tensor]:
-        """Draw regions of each image, float32 (K, 4), and give the classes of all, int64, 0 for background."""
+    def _sample(self, images: list[Tensor], targets: list[Target]) -> tuple[list[Tensor], Tensor]:
+        """Sample regions of each image, float32 (K, 4), with the classes of all of them, int64, 0 for background."""
         device = self.device
         candidates, labels, states = [], [], []
         for image, target, given in zip(images, targets, self.given(targets), strict=True):
             boxes, own = target["boxes"].to(device), target["labels"].to(device)
             regions = torch.cat((boxes, given[: self.proposals_train].to(device)))
-            if not len(regions):  # then the image itself is background
+            if not len(regions):  # without any region, the whole image is background
                 regions = boxes.new_tensor([[0, 0, image.shape[-1], image.shape[-2]]])
             index, state = match_boxes(boxes, regions, high=0.5, low=0.5)
-            labels.append(torch.where(state > 0, F.pad(own, (0, 1))[index], 0))  # padded: there may be no object
+            labels.append(torch.where(state > 0, F.pad(own, (0, 1))[index], 0))  # padded, because own may be empty
             candidates.append(regions)
             states.append(state)
         every, first = gather_rows(torch.cat(states))
-        keys = uniform((1, len(every)), device)  # the same on every rank
-        drawn, valid = sample_balanced(every[None], self.windows, 0.25, keys)
+        keys = uniform((1, len(every)), device)  # the same on all ranks
+        indices, valid = sample_balanced(every[None], self.windows, 0.25, keys)
         chosen = torch.zeros_like(every, dtype=torch.bool)
-        chosen[drawn[valid]] = True
+        chosen[indices[valid]] = True
         chosen = chosen[first : first + sum(map(len, states))]
         parts = torch.split(chosen, [len(regions) for regions in candidates])
         return [regions[part] for regions, part in zip(candidates, parts, strict=True)], torch.cat(labels)[chosen]
 
     def region_features(self, images: list[Tensor], regions: list[Tensor]) -> Tensor:
-        """See ``StagedDetector``; the vectors are those of ``feature_layer``."""
+        """See ``StagedDetector``. Returns the vectors of ``feature_layer``."""
         return self._features(images, regions, self.feature_layer)
 
     def box_features(self, images: list[Tensor], regions: list[Tensor]) -> Tensor:
-        """See ``StagedDetector``; the vectors are those of ``pool5``."""
+        """See ``StagedDetector``. Returns the vectors of ``pool5``."""
         return self._features(images, regions, "pool5")
 
     def _features(self, images: list[Tensor], regions: list[Tensor], layer: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""R-FCN (Dai et al. 2016): a fully convolutional network scores parts of regions, and a region averages them."""
+"""R-FCN (Dai et al. 2016): a fully convolutional network scores the parts of regions, and each region averages them."""
 
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import ps_roi_align, ps_roi_pool
 
 from lit_cv.errors import UserError
-from lit_cv.models.backbones.families import RESNETS
+from lit_cv.models.backbones.families import family_of
 from lit_cv.models.backbones.necks import single_map
 from lit_cv.models.backbones.trunk import Norm, build_trunk
 from lit_cv.models.detection.detector import Keep
@@ -23,25 +23,25 @@ from lit_cv.ops.roi_cpu import SAMPLES
 BinOp = Literal["align", "pool"]
 
 STRIDE = 16
-CONV4_AND_5 = ("layer3", "layer4")  # of a ResNet
+CONV4_AND_5 = ("layer3", "layer4")  # names in a ResNet
 
 
 class RFCN(TwoStageDetector):
     """R-FCN on any backbone.
 
-    On ResNets with bottlenecks (resnet50 and larger) as in the paper: conv5 is dilated instead of halving its map, the
-    position-sensitive maps stand on it, and the region proposal network on conv4. On other networks both stand on the
-    map at stride 16. Regions are sampled as in Faster R-CNN; online hard example mining is left out.
+    ResNets with bottlenecks (resnet50 and larger) are used as in the paper: conv5 is dilated instead of halving its map
+    and feeds the position-sensitive maps, and conv4 feeds the region proposal network. On other networks, the map at
+    stride 16 feeds both. Regions are sampled as in Faster R-CNN; online hard example mining is not implemented.
 
     Args:
         num_classes: Number of classes with the background.
         backbone: A name of ``lit_cv.models.backbones.families.NAMES`` or ``timm/<name>``.
         weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
-        bins: k: each region is divided into k x k bins, and each bin has score maps of its own.
-        roi_op: ``pool`` averages the cells of a bin, as in the paper; ``align`` reads 2 x 2 points between cells.
-        features: Channels of the 1x1 convolution under the position-sensitive maps.
+        bins: Number of bins k along each side of a region. Each of the k x k bins has its own score maps.
+        roi_op: ``pool`` averages the cells of a bin, as in the paper; ``align`` averages 2 x 2 interpolated points.
+        features: Channels of the 1x1 convolution before the position-sensitive maps.
         anchor_scales: Square roots of the anchors' areas, in pixels of the resized image. Default: 128, 256, 512.
-        anchor_ratios: Heights of the anchors over their widths. Default: 0.5, 1, 2.
+        anchor_ratios: Height divided by width of the anchors. Default: 0.5, 1, 2.
         min_size: Pixels of the shorter side of the resized image.
         max_size: Limit of its longer side.
         trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
@@ -109,16 +109,17 @@ class RFCN(TwoStageDetector):
 
 
 class PositionSensitiveHead(RegionHead):
-    """Classifies regions and refines their boxes by votes of their parts (Dai et al. 2016, section 2.2).
+    """Classifies regions and refines their boxes by the votes of their bins (Dai et al. 2016, section 2.2).
 
-    One regressor serves all classes. Channel ``(c * k + row) * k + column`` of the maps belongs to output c of a bin.
+    All classes share one box regressor. Channel ``(c * k + row) * k + column`` of the maps belongs to output c of a
+    bin.
 
     Args:
-        channels: Of the feature map (B, C, H, W) at stride 16.
-        features: Channels of the 1x1 convolution under the position-sensitive maps.
-        num_classes: With the background.
-        bins: k.
-        op: How the cells of a bin are averaged.
+        channels: Channels of the feature map (B, C, H, W) at stride 16.
+        features: Channels of the 1x1 convolution before the position-sensitive maps.
+        num_classes: Number of classes with the background.
+        bins: Number of bins k along each side of a region.
+        op: ``pool`` or ``align``, see ``RFCN``.
         sampled: See ``RegionHead``.
         keep: See ``RegionHead``.
     """
@@ -139,10 +140,10 @@ class PositionSensitiveHead(RegionHead):
         return self._vote(self.class_maps(shared), rois), deltas[:, None].expand(-1, self.num_classes, -1)
 
     def _vote(self, maps: Tensor, rois: Tensor) -> Tensor:
-        """Average position-sensitive maps (B, D k k, H, W) in the bins of each region and over its bins, to (K, D)."""
+        """Average position-sensitive maps (B, D k k, H, W) in each bin of a region and over its bins, to (K, D)."""
         if self.op == "align":
             pooled = ps_roi_align(maps.float(), rois, self.bins, 1 / STRIDE, SAMPLES)
-        else:  # torchvision's kernel never reads the last row and column: they are padding here
+        else:  # torchvision's kernel never reads the last row and column, so one of each is added
             pooled = ps_roi_pool(functional.pad(maps.float(), (0, 1, 0, 1)), rois, self.bins, 1 / STRIDE)
         votes: Tensor = pooled.mean(dim=(2, 3))
         return votes
@@ -154,10 +155,10 @@ def _features(
     """Build the backbone.
 
     Returns:
-        A module that maps pixels to a dictionary of maps at stride 16, the first for proposals and the last for
-        regions, perhaps the same; and the channels of both.
+        A module that maps pixels to a dictionary of maps at stride 16, the first for proposals and the last for regions
+        (possibly the same); and the channels of both.
     """
-    if backbone not in RESNETS or backbone in ("resnet18", "resnet34"):
+    if family_of(backbone).dilated is None:
         module, channels, _ = single_map(build_trunk(backbone, weights, norm), trainable_layers)
         return module, channels, channels
     layers = build_trunk(backbone, weights, norm).freeze(trainable_layers).layers
@@ -168,7 +169,7 @@ def _features(
 
 
 def _dilate(conv5: list[Any]) -> None:
-    """Let the last stage of a ResNet keep its resolution: its 3x3 convolutions are dilated after the first block."""
+    """Make the last stage of a ResNet keep its resolution by dilating the 3x3 convolutions after the first block."""
     first, *others = conv5
     first.conv2.stride = first.downsample[0].stride = (1, 1)
     for block in others:

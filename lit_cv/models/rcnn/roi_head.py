@@ -20,13 +20,13 @@ ROI_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 
 
 class RegionSample(NamedTuple):
-    """Regions drawn for the loss of the whole batch.
+    """Regions of the whole batch sampled for the loss.
 
     Attributes:
         rois: float32 (K, 5): index of the image, then ``x1, y1, x2, y2`` in pixels of the resized image.
         classes: int64 (K,), 0 for background.
-        boxes: float32 (K, 4), of the object that the region overlaps most; only those of ``classes > 0`` mean anything.
-        objects: int64 (K,), the place of that object among those of its image.
+        boxes: float32 (K, 4), the object with the highest IoU; meaningful only where ``classes > 0``.
+        objects: int64 (K,), index of that object among the objects of its image.
     """
 
     rois: Tensor
@@ -36,18 +36,18 @@ class RegionSample(NamedTuple):
 
 
 class RegionHead(nn.Module):
-    """What heads on regions share: which regions they train on, their losses, and detections from their output.
+    """Base class of heads on regions: the sampling of training regions, the losses and the detections.
 
     Args:
-        sampled: Regions drawn for the loss in each image.
-        keep: Which of them become detections.
-        lowest_negative: IoU with an object from which a region may be drawn as background.
-        beta: Where the smooth L1 loss of boxes turns from quadratic to linear.
+        sampled: Maximum number of regions sampled per image for the loss.
+        keep: Thresholds and maximum number of detections.
+        lowest_negative: Minimum IoU of a background region with an object.
+        beta: Difference at which the smooth L1 loss of boxes changes from quadratic to linear.
 
     Attributes:
-        positive_iou: IoU with an object from which a region may be drawn as that object.
-        negative_iou: IoU with all objects below which it may be drawn as background.
-        positives: The largest share of regions drawn as objects.
+        positive_iou: Minimum IoU of a positive region with its object.
+        negative_iou: Background regions have a lower IoU than this with all objects.
+        positives: Maximum share of positive regions.
     """
 
     positive_iou: ClassVar[float] = 0.5
@@ -67,7 +67,7 @@ class RegionHead(nn.Module):
         self.beta = beta
 
     def sample(self, proposals: list[Tensor], objects: Objects) -> RegionSample:
-        """Draw the regions of the loss from the proposals of each image, (N, 4), and the objects themselves."""
+        """Sample the regions of the loss from the proposals (N, 4) of each image and from the objects themselves."""
         candidates = [torch.cat((boxes, objects.boxes_of(image))) for image, boxes in enumerate(proposals)]
         matches = [
             match_boxes(
@@ -77,13 +77,13 @@ class RegionHead(nn.Module):
         ]
         index = pad_sequence([match[0] for match in matches], batch_first=True)
         state = pad_sequence([match[1] for match in matches], batch_first=True, padding_value=-1)
-        drawn, valid = sample_balanced(state, self.sampled, self.positives)
+        chosen, valid = sample_balanced(state, self.sampled, self.positives)
         image, place = valid.nonzero(as_tuple=True)
-        drawn = drawn[image, place]
-        matched = index[image, drawn]
+        chosen = chosen[image, place]
+        matched = index[image, chosen]
         return RegionSample(
-            rois=torch.cat((image[:, None], pad_sequence(candidates, batch_first=True)[image, drawn]), dim=1),
-            classes=torch.where(state[image, drawn] > 0, objects.labels[image, matched], 0),
+            rois=torch.cat((image[:, None], pad_sequence(candidates, batch_first=True)[image, chosen]), dim=1),
+            classes=torch.where(state[image, chosen] > 0, objects.labels[image, matched], 0),
             boxes=objects.boxes[image, matched],
             objects=matched,
         )
@@ -93,12 +93,12 @@ class RegionHead(nn.Module):
 
         Args:
             logits: float32 (K, classes).
-            deltas: float32 (K, classes, 4), relative to the regions and times ``ROI_WEIGHTS``.
+            deltas: float32 (K, classes, 4), relative to the regions and multiplied by ``ROI_WEIGHTS``.
             sample: The K regions.
         """
         references, classes = sample.rois[:, 1:], sample.classes
         positive = (classes > 0)[:, None]
-        # Only positives have a target; elsewhere the region itself stands in, so that no log(0) appears.
+        # Only positive regions have a target; the others take themselves, which avoids log(0).
         target = encode_boxes(torch.where(positive, sample.boxes, references), references, ROI_WEIGHTS)
         own = take(deltas, classes[:, None])[:, 0]
         box = F.smooth_l1_loss(own, target, beta=self.beta, reduction="none") * positive
@@ -106,11 +106,11 @@ class RegionHead(nn.Module):
         return F.cross_entropy(logits, classes, reduction="sum") / count, box.sum() / count
 
     def detect(self, logits: Tensor, deltas: Tensor, proposals: list[Tensor], sizes: list[Size]) -> list[Detection]:
-        """Turn logits and deltas, see ``losses``, of all proposals into detections in pixels of the resized images."""
+        """Convert logits and deltas of all proposals, see ``losses``, to detections in pixels of the resized images."""
         return self.choose(logits.softmax(dim=-1)[:, 1:], deltas, proposals, sizes)
 
     def choose(self, scores: Tensor, deltas: Tensor, proposals: list[Tensor], sizes: list[Size]) -> list[Detection]:
-        """Do the work of ``detect`` on scores in [0, 1] (K, classes without background)."""
+        """Do the same as ``detect`` for scores in [0, 1] (K, classes without background)."""
         counts = [len(part) for part in proposals]
         boxes = torch.split(decode_boxes(deltas, torch.cat(proposals)[:, None], ROI_WEIGHTS)[:, 1:], counts)
         return [
@@ -120,14 +120,14 @@ class RegionHead(nn.Module):
 
 
 class RoIHead(RegionHead):
-    """Classifies regions and refines their boxes, one regressor a class (Fast R-CNN, Girshick 2015, section 2.3).
+    """Classifies regions and refines their boxes, with one regressor for each class (Girshick 2015, section 2.3).
 
     Args:
-        box_head: Maps pooled regions (K, C, 7, 7) to ``features`` (K, D).
-        features: D.
-        num_classes: With the background.
-        op: How regions are pooled.
-        sampled: This and the others, see ``RegionHead``.
+        box_head: Module that maps pooled regions (K, C, 7, 7) to ``features`` (K, D).
+        features: Length D of the feature vectors.
+        num_classes: Number of classes with the background.
+        op: Operator that pools regions, see ``pool_rois``.
+        sampled: This argument and the next ones: see ``RegionHead``.
     """
 
     SIZE = 7
@@ -153,7 +153,7 @@ class RoIHead(RegionHead):
         return self.classify(self.box_head(self.pool(maps, strides, rois)))
 
     def pool(self, maps: list[Tensor], strides: list[int], rois: Tensor) -> Tensor:
-        """Pool regions (K, 5), see ``pool_rois``, into (K, C, 7, 7), what ``box_head`` takes."""
+        """Pool regions (K, 5), see ``pool_rois``, to (K, C, 7, 7), the input of ``box_head``."""
         return pool_rois(maps, strides, rois, self.SIZE, self.op)
 
     def classify(self, features: Tensor) -> tuple[Tensor, Tensor]:

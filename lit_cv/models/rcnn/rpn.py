@@ -1,7 +1,7 @@
-"""What detectors with two stages share: the region proposal network and the head that classifies regions.
+"""The region proposal network (Ren et al. 2015).
 
-Parts and the names of their parameters are torchvision's, so its published state dicts load. The work between them is
-done for the whole batch at once and waits for the device only where NMS does.
+Its parameters have torchvision's names, so published state dicts load. All computations are batched, and only NMS
+waits for the device.
 """
 
 from typing import NamedTuple
@@ -17,24 +17,24 @@ from lit_cv.models.layers.tensor_cache import RecentTensors
 from lit_cv.ops.boxes import clip_boxes, decode_boxes, encode_boxes, grouped_nms, match_boxes, sample_balanced, take
 from lit_cv.ops.global_batch import shared_count
 
-BETA = 1 / 9  # where the smooth L1 loss of boxes turns from quadratic to linear
+BETA = 1 / 9  # difference at which the smooth L1 loss of boxes changes from quadratic to linear
 
 
 class ProposalCount(NamedTuple):
-    """How many boxes a region proposal network keeps: on each level before NMS, in each image after it."""
+    """Maximum number of proposals: of each level before NMS, and of each image after NMS."""
 
     before: int
     after: int
 
 
 class Predictions(NamedTuple):
-    """Raw output of the region proposal network for a batch with A anchors an image, in float32.
+    """Raw output of the region proposal network for a batch with A anchors for each image, in float32.
 
     Attributes:
-        logits: (B, A) objectness.
-        deltas: (B, A, 4) relative to the anchors.
+        logits: (B, A), objectness.
+        deltas: (B, A, 4), relative to the anchors.
         anchors: (A, 4), in pixels of the resized images.
-        counts: The number of anchors on each level; they sum to A.
+        counts: Number of anchors on each level, with sum A.
     """
 
     logits: Tensor
@@ -48,10 +48,10 @@ class RegionProposalNetwork(nn.Module):
 
     Args:
         channels: Channels of the feature maps.
-        anchors: Generator of the anchors; all levels have equally many an element.
-        sampled: Anchors drawn for the loss in each image, at most half of them positive.
-        nms_threshold: IoU above which the less likely proposal goes.
-        score_threshold: Proposals with a lower probability go.
+        anchors: Generator of the anchors. All levels must have the same number of anchors for each cell.
+        sampled: Maximum number of anchors sampled per image for the loss, at most half of them positive.
+        nms_threshold: If two proposals have an IoU above this, the less likely one is removed.
+        score_threshold: Proposals with a lower probability are removed.
     """
 
     def __init__(
@@ -83,17 +83,17 @@ class RegionProposalNetwork(nn.Module):
 
         def make() -> Tensor:
             strides = [(height // rows, width // columns) for rows, columns in grids]
-            # Not the generator's forward: under autocast it would round the anchors to bfloat16.
+            # The generator's forward would round the anchors to bfloat16 under autocast.
             self.anchor_generator.set_cell_anchors(torch.float32, maps[0].device)
             return torch.cat(self.anchor_generator.grid_anchors(grids, strides))
 
         return self._anchors.get((height, width, *grids, maps[0].device), make)
 
     def losses(self, predictions: Predictions, objects: Objects) -> tuple[Tensor, Tensor]:
-        """Compute the objectness and box losses on a sample of anchors (Ren et al. 2015, eq. 1).
+        """Compute the objectness and box losses of sampled anchors (Ren et al. 2015, eq. 1).
 
-        Both are divided by the number of sampled anchors, as in torchvision; the paper divides the second by the number
-        of anchor positions (about 2,400) and multiplies it by its lambda of 10.
+        Both are divided by the number of sampled anchors, as in torchvision. The paper divides the box loss by the
+        number of anchor positions (about 2,400) and multiplies it by lambda = 10.
         """
         anchors = predictions.anchors
         matches = [
@@ -101,26 +101,26 @@ class RegionProposalNetwork(nn.Module):
             for image in range(len(objects.counts))
         ]
         index, state = (torch.stack(part) for part in zip(*matches, strict=True))
-        drawn, valid = sample_balanced(state, self.sampled, positive_fraction=0.5)
-        positive = (state.gather(1, drawn) > 0) & valid
-        logits = predictions.logits.gather(1, drawn)
+        chosen, valid = sample_balanced(state, self.sampled, positive_fraction=0.5)
+        positive = (state.gather(1, chosen) > 0) & valid
+        logits = predictions.logits.gather(1, chosen)
         objectness = F.binary_cross_entropy_with_logits(logits, positive.to(logits.dtype), reduction="none")
-        references = anchors[drawn]
-        boxes = take(objects.boxes, index.gather(1, drawn))
-        # Only positives have a target; elsewhere the reference itself stands in, so that no log(0) appears.
+        references = anchors[chosen]
+        boxes = take(objects.boxes, index.gather(1, chosen))
+        # Only positive anchors have a target; the others take themselves, which avoids log(0).
         target = encode_boxes(torch.where(positive[..., None], boxes, references), references)
-        box = F.smooth_l1_loss(take(predictions.deltas, drawn), target, beta=BETA, reduction="none")
+        box = F.smooth_l1_loss(take(predictions.deltas, chosen), target, beta=BETA, reduction="none")
         count = shared_count(valid)
         return (objectness * valid).sum() / count, (box * positive[..., None]).sum() / count
 
     @torch.no_grad()
     def propose(self, predictions: Predictions, sizes: list[Size], keep: ProposalCount) -> list[Tensor]:
-        """Decode the best anchors of each level and suppress overlapping ones.
+        """Decode the best anchors of each level and apply NMS.
 
         Args:
-            predictions: What ``forward`` returned.
+            predictions: Output of ``forward``.
             sizes: Height and width of the resized images, to which the boxes are clipped.
-            keep: How many.
+            keep: Maximum number of proposals before and after NMS.
 
         Returns:
             Proposals of each image, float32 (N, 4), N <= ``keep.after``, by descending score.

@@ -1,4 +1,4 @@
-"""What Faster R-CNN and its kin do: regions from a region proposal network, classified and refined."""
+"""Base class of two-stage detectors: a region proposal network and a head that classifies and refines regions."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal
@@ -14,10 +14,10 @@ from lit_cv.ops.roi import as_rois
 
 
 class TwoStageDetector(Detector, ABC):
-    """A region proposal network and a head on regions over one backbone, trained together (approximate joint training).
+    """A region proposal network and a region head on one backbone, trained together (approximate joint training).
 
     A subclass builds ``backbone``, which maps pixels (B, 3, H, W) to a dictionary of feature maps, ``rpn`` and
-    ``roi_heads``, and says how regions are classified.
+    ``roi_heads``, and implements the classification of regions.
 
     Args:
         num_classes: Number of classes with the background.
@@ -28,10 +28,10 @@ class TwoStageDetector(Detector, ABC):
         keep_test: The same in ``predict``.
 
     Attributes:
-        trained: The losses that are computed: those of the ``proposals``, those of the ``regions`` or ``both``; the
-            others are 0. Set by ``lit_cv.callbacks.AlternatingTraining``.
-        proposer: A backbone for the proposals of ``losses`` alone, in a tuple, so that it is no part of the network;
-            None: the network's own.
+        trained: Losses that are computed: those of the ``proposals``, those of the ``regions`` or ``both``. The others
+            are 0. ``lit_cv.callbacks.AlternatingTraining`` sets it.
+        proposer: Backbone for only the proposals of ``losses``, in a tuple, so that it is not a submodule; None uses
+            the network's own backbone.
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("rpn_objectness", "rpn_box", "roi_class", "roi_box")
@@ -82,13 +82,13 @@ class TwoStageDetector(Detector, ABC):
         return restore(self._detect(batch, list(self.backbone(batch.pixels).values())), batch)
 
     def _detect(self, batch: ImageBatch, maps: list[Tensor]) -> list[Detection]:
-        """Return the detections in pixels of the resized images."""
+        """Return the detections of each image, in pixels of the resized images."""
         proposals = self.rpn.propose(self.rpn(batch, self._proposal_maps(maps)), batch.sizes, self.keep_test)
         logits, deltas = self._classify(batch, maps, as_rois(proposals))
         return self.roi_heads.detect(logits, deltas, proposals, batch.sizes)
 
     def _proposal_maps(self, maps: list[Tensor]) -> list[Tensor]:
-        """Choose the maps that the region proposal network sees."""
+        """Select the input maps of the region proposal network."""
         return maps
 
     @abstractmethod

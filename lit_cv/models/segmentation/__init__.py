@@ -1,1 +1,1 @@
-"""Networks for semantic segmentation."""
+"""Semantic segmentation networks."""

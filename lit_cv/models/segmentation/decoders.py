@@ -1,4 +1,4 @@
-"""From the maps of a backbone to class scores: sums of score maps (Long et al. 2015), or a mirrored network."""
+"""Decoders from feature maps to class scores: sums of score maps (Long et al. 2015) or a mirrored network."""
 
 from itertools import pairwise
 from math import gcd, prod
@@ -10,24 +10,25 @@ from lit_cv.errors import UserError
 from lit_cv.models.layers.upsampling import Enlarge, FixedTransposedConvolution, TransposedConvolution, Upsampling
 from lit_cv.ops.upsampling import max_unpool
 
-SYMMETRIC_KERNEL = 3  # of transposed convolutions: with stride 2 the overlaps are uneven
+SYMMETRIC_KERNEL = 3  # default of the transposed convolutions; with stride 2 their overlaps are uneven
 
 
 class ScoreDecoder(nn.Module):
-    """Sum score maps, coarse to fine, and enlarge the sum to pixels (Long et al. 2015, section 4.2, figure 3).
+    """Sum of score maps, from coarse to fine, enlarged to pixels (Long et al. 2015, section 4.2, figure 3).
 
     Args:
-        num_classes: Channels of every score map.
-        strides: Of the maps, finest first; the last one comes as scores.
-        channels: Of the maps that are skipped to, all but the last; their score layers start at zero.
+        num_classes: Channels of each score map.
+        strides: Strides of the maps, finest first. The last map is given as scores.
+        channels: Channels of the other maps (the skips). Their score layers are initialized to zero.
         upsampling: ``nearest``, ``bilinear`` or ``transposed``.
-        kernel: Of transposed convolutions; None: twice their stride.
-        step: Factor of one enlargement of the sum; None: to pixels in one.
-        learned: Train the transposed convolutions, each class from all, which start as bilinear interpolation; else
-            each class is interpolated by itself. (Long et al. train those between maps and fix the last one.)
+        kernel: Height and width of the kernels of transposed convolutions; None: twice their stride.
+        step: Factor of one enlargement of the sum; None: enlarge to pixels in one step.
+        learned: If true, the transposed convolutions start as bilinear interpolation and are trained, with weights
+            between all classes. Otherwise each class is interpolated by itself with fixed weights. (Long et al. train
+            the transposed convolutions between maps and fix the last one.)
 
     Raises:
-        UserError: ``step`` does not lead to pixels.
+        UserError: No number of enlargements by ``step`` gives the stride of the finest map.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class ScoreDecoder(nn.Module):
         self.last_factor = factors[-1]
 
     def forward(self, scores: Tensor, maps: list[Tensor]) -> Tensor:
-        """Return logits (B, num_classes, H, W) of scores of the coarsest map and the maps to skip to, finest first."""
+        """Return logits (B, num_classes, H, W) from the scores of the coarsest map and the other maps, finest first."""
         for level in range(len(maps) - 1, -1, -1):
             scores = self.fuse[level](scores) + self.scores[level](maps[level])
         pixels: Tensor = self.to_pixels(scores)
@@ -70,23 +71,24 @@ class ScoreDecoder(nn.Module):
 
 
 class SymmetricDecoder(nn.Module):
-    """Mirror the backbone: from stage to stage a convolution, an upsampling and a convolution at the finer resolution.
+    """A mirrored backbone: a convolution, an upsampling and a convolution at the finer resolution for each stage.
 
-    Zeiler & Fergus 2011 and 2014, Noh et al. 2015. The convolutions, each with group norm and ReLU, are the same
-    whatever the upsampling, to which a transposed convolution alone adds weights; these are always learned.
+    The design follows Zeiler & Fergus 2011 and 2014 and Noh et al. 2015. All upsamplings share the same convolutions,
+    each with group norm and ReLU. Only transposed convolutions have weights of their own, which are always trained.
 
-    Max unpooling puts values where the encoder's map of the finer resolution has the maxima of its windows. Where the
-    backbone goes from one stage to the next by that pooling, as VGG does, these are the places of the paired pooling;
-    where it goes by strides or overlapping windows, the pooling is one beside the layer, and only its places are used.
-    A decoder narrower than the encoder uses the places of the first channels.
+    Max unpooling places values at the maxima of the pooling windows in the encoder's map of the finer resolution. If
+    the backbone goes from one stage to the next by that pooling, as VGG does, these are the indices of the paired
+    pooling. If it uses strides or overlapping windows, an extra pooling is computed for its indices only. A decoder
+    that is narrower than the encoder uses the indices of the first channels.
 
     Args:
-        strides: Of the maps of the backbone, finest first.
-        channels: Of these maps.
-        width: Most channels of the decoder's own maps; None: as many as the backbone's.
-        upsampling: Any.
-        kernel: Of transposed convolutions; None: 3.
-        skips: Maps at this stride and coarser are added to the decoder's own of the same size, after a 1x1 convolution.
+        strides: Strides of the backbone's maps, finest first.
+        channels: Channels of these maps.
+        width: Maximum number of channels of the decoder's maps; None: the channels of the backbone's maps.
+        upsampling: Any upsampling.
+        kernel: Height and width of the kernels of transposed convolutions; None: 3.
+        skips: Maps of the backbone with at least this stride are added to the decoder's maps of the same size, after a
+            1x1 convolution.
     """
 
     def __init__(
@@ -107,7 +109,7 @@ class SymmetricDecoder(nn.Module):
         self.refine = nn.ModuleList(_block(fine, fine) for fine in widths)
         levels = [level for level, stride in enumerate(strides[:-1]) if stride >= skips]
         self.skips = nn.ModuleDict({str(level): nn.Conv2d(channels[level], widths[level], 1) for level in levels})
-        # Last, so that with one seed all upsamplings start from the same other weights.
+        # Built last: with one seed, all upsamplings start from the same other weights.
         self.enlarge = nn.ModuleList()
         for fine, factor in zip(widths, self.factors, strict=True):
             if upsampling == "transposed":
@@ -116,7 +118,7 @@ class SymmetricDecoder(nn.Module):
                 self.enlarge.append(Enlarge(upsampling, factor))
 
     def forward(self, maps: list[Tensor]) -> Tensor:
-        """Map the maps of the backbone, finest first, to one (B, C, h, w) of the finest one's size."""
+        """Map the backbone's maps, finest first, to one map (B, C, h, w) of the size of the finest one."""
         x = maps[-1]
         for level in range(len(self.factors) - 1, -1, -1):
             x = self.narrow[level](x)
@@ -128,7 +130,7 @@ class SymmetricDecoder(nn.Module):
 
 
 def _unpool(x: Tensor, encoded: Tensor, factor: int) -> Tensor:
-    """Unpool to the places of the maxima of the encoder's map, of as many channels as there are to unpool."""
+    """Unpool to the maxima of the encoder's map, using as many of its channels as ``x`` has."""
     _, indices = F.max_pool2d(encoded[:, : x.shape[1]].detach(), factor, return_indices=True)
     return max_unpool(x, indices, factor)
 
@@ -139,7 +141,7 @@ def _block(before: int, after: int) -> nn.Sequential:
 
 
 def _factors(stride: int, step: int | None) -> list[int]:
-    """Split an enlargement into equal steps, at least one."""
+    """Split an enlargement into at least one step of equal factors."""
     if step is None:
         return [stride]
     factors = [step]
@@ -147,7 +149,7 @@ def _factors(stride: int, step: int | None) -> list[int]:
         factors.append(step)
     if prod(factors) != stride:
         raise UserError(
-            f"upsampling_stride={step}: no repetition of it gives {stride}, the stride of the finest map that is used: "
+            f"upsampling_stride={step}: no power of it gives {stride}, the stride of the finest map that is used: "
             "choose another, or null for one step."
         )
     return factors

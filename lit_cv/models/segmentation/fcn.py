@@ -1,4 +1,4 @@
-"""Fully convolutional networks (Long, Shelhamer & Darrell 2015): any backbone, any upsampling inside the network."""
+"""Fully convolutional networks (Long, Shelhamer & Darrell 2015) with any backbone and any in-network upsampling."""
 
 from typing import Literal
 
@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torchvision.models._utils import IntermediateLayerGetter
 
 from lit_cv.errors import UserError
+from lit_cv.models.backbones.chain import Stage
 from lit_cv.models.backbones.classifier_ends import with_end
-from lit_cv.models.backbones.trunk import Norm, Stage, Trunk, build_trunk
+from lit_cv.models.backbones.trunk import Norm, Trunk, build_trunk
 from lit_cv.models.layers.dropout import Dropout
 from lit_cv.models.layers.upsampling import Upsampling
 from lit_cv.models.segmentation.decoders import ScoreDecoder, SymmetricDecoder
@@ -22,34 +23,35 @@ FINEST_WITHOUT_SKIPS = 32
 class FCN(Segmenter):
     """A classification network that scores every pixel.
 
-    ``FCN(21, "resnet50", output_stride=8, head="conv", upsampling="bilinear")`` has the parameters and results of
-    torchvision's ``fcn_resnet50`` without auxiliary classifier, whose state dict loads with ``load_state_dict``.
+    ``FCN(21, backbone="resnet50", output_stride=8, head="conv", upsampling="bilinear")`` has the parameters and results
+    of torchvision's ``fcn_resnet50`` without auxiliary classifier, whose state dict loads with ``load_state_dict``.
 
-    Its gradients are the same in every run on CPU. On GPU those of bilinear interpolation are not; the convolutions and
-    poolings are under ``torch.use_deterministic_algorithms``.
+    Gradients are reproducible on CPUs. On GPUs, convolutions and poolings are reproducible with
+    ``torch.use_deterministic_algorithms``, but bilinear interpolation is not.
 
     Args:
         num_classes: Number of classes with the background.
         backbone: A name of ``lit_cv.models.backbones.families.NAMES`` or ``timm/<name>``.
         weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
-        upsampling: How maps are enlarged inside the network: ``nearest``, ``bilinear``, ``transposed`` (convolution),
-            and in the symmetric decoder ``bed_of_nails`` and ``max_unpool``.
-        skips: 32: only the last map is used; 16, 8: also those at strides 16, and 8.
+        upsampling: Operator that enlarges maps inside the network: ``nearest``, ``bilinear``, ``transposed``
+            (convolution); with the symmetric decoder also ``bed_of_nails`` and ``max_unpool``.
+        skips: 32 uses only the last map; 16 also the map at stride 16; 8 also the maps at strides 16 and 8.
         decoder: ``score``: Long et al. 2015, see ``ScoreDecoder``. ``symmetric``: Noh et al. 2015, see
-            ``SymmetricDecoder``; it ends at the backbone's finest map, from where scores are resized bilinearly.
-        decoder_width: Most channels of the symmetric decoder's maps; None: as many as the backbone's.
-        upsampling_kernel: Sides of transposed convolutions; None: twice the stride in the score decoder, 3 in the
-            symmetric one.
-        upsampling_stride: Of the score decoder: scores at the finest used map are enlarged to pixels by this factor
-            again and again; None: in one step.
-        learned_upsampling: Of transposed convolutions in the score decoder: trained from bilinear interpolation on, or
-            fixed to it. Those of the symmetric decoder are always learned.
-        head: What stands between the last map and the score layer. ``backbone``: the classifier's own layers as
-            convolutions, see ``with_end``; ``conv``: a 3x3 convolution to a quarter of the channels, batch norm, ReLU
-            and dropout, torchvision's ``FCNHead``, for the score decoder; ``none``.
+            ``SymmetricDecoder``; its output has the size of the backbone's finest map, and its scores are resized
+            bilinearly.
+        decoder_width: Maximum number of channels of the symmetric decoder's maps; None: the channels of the backbone.
+        upsampling_kernel: Height and width of the kernels of transposed convolutions; None: twice the stride in the
+            score decoder, 3 in the symmetric one.
+        upsampling_stride: Factor of each of the steps in which the score decoder enlarges the scores at the finest used
+            map to pixels; None: one step.
+        learned_upsampling: Whether the transposed convolutions of the score decoder are trained. They start as bilinear
+            interpolation. Those of the symmetric decoder are always trained.
+        head: Layers between the last map and the score layer. ``backbone``: the classifier's own layers as
+            convolutions, see ``with_end``. ``conv``: torchvision's ``FCNHead``, for the score decoder: a 3x3
+            convolution to a quarter of the channels, batch norm, ReLU and dropout. ``none``: no layers.
         output_stride: 16 or 8 dilates a ResNet, see ``build_trunk``.
-        dropout: In the head, before the score layer without one; None: as the head was published (``backbone``: 0.5,
-            googlenet 0.2; ``conv``: 0.1; ``none``: 0).
+        dropout: Dropout probability in the head; with ``head: none``, before the score layer. None: the published
+            value of the head (``backbone``: 0.5, googlenet 0.2; ``conv``: 0.1; ``none``: 0).
         min_size: Pixels of the shorter side of the resized image; None keeps each image as it is.
         max_size: Largest longer side of the resized image.
         trainable_layers: How many stages of the backbone are trained, counted from the last, where fc6 and fc7 of
@@ -89,7 +91,7 @@ class FCN(Segmenter):
         strides, channels = [tap.stride for tap in taps], [tap.channels for tap in taps]
         super().__init__(num_classes, min_size, max_size, divisible=strides[-1], channels_last=channels_last)
         self.backbone = IntermediateLayerGetter(trunk.layers, {tap.layers[-1]: tap.layers[-1] for tap in taps})
-        # First what all upsamplings share, so that with one seed they start from the same weights.
+        # The layers that all upsamplings share are built first: with one seed they start from the same weights.
         last = min(channels[0], decoder_width or channels[0]) if decoder == "symmetric" else channels[-1]
         self.classifier = _classifier(last, num_classes, head, dropout)
         self.decoder = (
@@ -112,7 +114,7 @@ class FCN(Segmenter):
 
 
 def _taps(trunk: Trunk, decoder: Decoder, skips: int) -> list[Stage]:
-    """Return the maps that the decoder reads, finest first, each the output of its last layer."""
+    """Return the stages whose maps the decoder reads, finest first. A map is the output of its stage's last layer."""
     *finer, last = trunk.stages
     skipped = [stage for stage in finer if stage.stride >= skips]
     if skips < FINEST_WITHOUT_SKIPS and (not skipped or skipped[0].stride != skips):
@@ -126,7 +128,7 @@ def _taps(trunk: Trunk, decoder: Decoder, skips: int) -> list[Stage]:
 
 
 def _pooled(trunk: Trunk, stage: Stage) -> Stage:
-    """Cut a stage down to the pooling that it starts with, pool3 and pool4 in Long et al. 2015; if it does."""
+    """Reduce a stage to its first layer if that is a pooling (pool3 and pool4 in Long et al. 2015)."""
     if not isinstance(trunk.layers.get_submodule(stage.layers[0]), nn.MaxPool2d):
         return stage
     return Stage(stage.layers[:1], stage.stride, trunk.stages[trunk.stages.index(stage) - 1].channels)
@@ -157,20 +159,20 @@ def _check(
     head: Head,
     weights: str | None,
 ) -> None:
-    """Refuse options that contradict each other or would change nothing."""
+    """Refuse options that contradict each other or have no effect."""
     if weights == "imagenet-features":
         raise UserError("weights: imagenet-features are for the pixels of SSD: give imagenet or a state dict.")
     if decoder == "score" and upsampling in ("bed_of_nails", "max_unpool"):
         raise UserError(f"upsampling: {upsampling} needs convolutions after it: choose decoder: symmetric.")
     if upsampling != "transposed" and (kernel is not None or learned):
         raise UserError(
-            f"upsampling_kernel and learned_upsampling belong to upsampling: transposed, not {upsampling}: drop them."
+            f"upsampling_kernel and learned_upsampling belong to upsampling: transposed, not {upsampling}: remove them."
         )
     if kernel is not None and kernel < 1:
         raise UserError(f"upsampling_kernel={kernel}: give at least 1.")
     if decoder == "score" and width is not None:
-        raise UserError("decoder_width belongs to decoder: symmetric: leave it out.")
+        raise UserError("decoder_width belongs to decoder: symmetric: remove it.")
     if width is not None and width < 1:
         raise UserError(f"decoder_width={width}: give at least 1.")
     if decoder == "symmetric" and (stride is not None or head == "conv"):
-        raise UserError("upsampling_stride and head: conv belong to decoder: score: leave them out.")
+        raise UserError("upsampling_stride and head: conv belong to decoder: score: remove them.")

@@ -1,4 +1,4 @@
-"""A fully convolutional network at full resolution: no downsampling, hence no upsampling (lecture)."""
+"""A fully convolutional network at full resolution (Stanford CS231n 2017, lecture 11)."""
 
 from collections.abc import Sequence
 
@@ -8,29 +8,29 @@ from torch import Tensor, nn
 from lit_cv.errors import UserError
 from lit_cv.models.segmentation.segmenter import Segmenter
 
-GROUPS = 8  # of GroupNorm
+GROUPS = 8  # groups of each GroupNorm
 
 
 class FullResolutionFCN(Segmenter):
-    """3x3 convolutions with GroupNorm and ReLU at the image's own resolution, then a class for each pixel.
+    """3x3 convolutions with GroupNorm and ReLU at the resolution of the image, followed by a pixel classifier.
 
-    Time and memory grow with the number of pixels times all widths, and each plain layer widens the receptive field by
-    two pixels only: the lecture's reason for downsampling inside the network. Dilation d widens it by 2d at the same
-    cost (Yu & Koltun 2016, section 2).
+    The network neither downsamples nor upsamples. Time and memory grow with the number of pixels times the sum of the
+    widths. Each convolution widens the receptive field by only two pixels, which is the lecture's reason for
+    downsampling inside the network. Dilation d widens it by 2d at the same cost (Yu & Koltun 2016, section 2).
 
-    GroupNorm (Wu & He 2018) takes its statistics over the padded image, so the scores of an image depend a little on
-    the sizes of those that share its batch, as long as these differ.
+    GroupNorm (Wu & He 2018) computes its statistics over the padded image. If the images of a batch differ in size, the
+    scores of an image therefore depend a little on the sizes of the others.
 
     Args:
         num_classes: Number of classes with the background.
         widths: Channels of each convolution, multiples of 8 (the groups of GroupNorm).
-        dilations: Of each convolution; None: 1 each.
+        dilations: Dilation of each convolution; None: 1 for all.
         min_size: Pixels of the shorter side of the resized image; None keeps each image as it is.
         max_size: Largest longer side of the resized image.
         channels_last: Memory format of the network; faster on CPU and with bfloat16.
 
     Raises:
-        UserError: Widths that GroupNorm cannot divide, or another number of dilations than of widths.
+        UserError: A width is not a multiple of 8, or the numbers of widths and dilations differ.
     """
 
     def __init__(
@@ -62,6 +62,6 @@ class FullResolutionFCN(Segmenter):
             self.to(memory_format=torch.channels_last)
 
     def scores(self, pixels: Tensor) -> Tensor:
-        """Return the logits of all pixels, (B, num_classes, H, W), of normalised pixels (B, 3, H, W)."""
+        """Return the logits of all pixels, (B, num_classes, H, W), for normalized pixels (B, 3, H, W)."""
         logits: Tensor = self.classifier(self.features(pixels))
         return logits

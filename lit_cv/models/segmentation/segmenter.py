@@ -1,4 +1,4 @@
-"""The contract of every network for semantic segmentation: a class for each pixel."""
+"""Base class of all networks for semantic segmentation."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple, TypedDict
@@ -15,22 +15,22 @@ VOID = 255
 
 
 class Segmentation(TypedDict):
-    """What was found in one image.
+    """The segmentation of one image.
 
     Attributes:
-        mask: uint8 (H, W), the class of each pixel of the image as it was given: 0 background, 1..C.
+        mask: uint8 (H, W), the class of each pixel of the input image: 0 background, 1..C.
     """
 
     mask: Tensor
 
 
 class SegmenterOutput(NamedTuple):
-    """One forward pass of an evaluation.
+    """Losses, predictions and logits of one forward pass.
 
     Attributes:
-        losses: As of ``losses()``.
-        found: One prediction an image.
-        scores: float32 (B, num_classes, h, w), the logits as the network gives them, before any resizing.
+        losses: See ``Network.losses``.
+        found: One prediction for each image.
+        scores: float32 (B, num_classes, h, w), the logits of the network, before any resizing.
     """
 
     losses: dict[str, Tensor]
@@ -39,16 +39,17 @@ class SegmenterOutput(NamedTuple):
 
 
 class Segmenter(Network, ABC):
-    """A network that classifies pixels; ``predict`` gives a ``Segmentation`` an image.
+    """A network that classifies pixels. ``predict`` returns a ``Segmentation`` for each image.
 
-    A target has ``mask`` uint8 (H, W) of its image's size: 0 background, 1..C, 255 void, which is in no loss.
+    A target has ``mask`` uint8 (H, W) of the size of its image: 0 background, 1..C, 255 void. Void pixels are excluded
+    from the loss.
 
-    The bilinear resizing of scores is not deterministic in its backward pass on GPU (atomic additions).
+    On GPUs the backward pass of the bilinear resizing of scores is not deterministic (atomic additions).
 
     Attributes:
         num_classes: Number of classes with the background.
-        upsampling_stride: Factor of the last upsampling inside the network, 1 where there is none: the period of the
-            pattern that ``val/checkerboard`` looks for.
+        upsampling_stride: Factor of the last upsampling inside the network, or 1 if there is none. It is the period of
+            the pattern that ``val/checkerboard`` measures.
 
     Args:
         num_classes: See above.
@@ -71,22 +72,22 @@ class Segmenter(Network, ABC):
 
     @abstractmethod
     def scores(self, pixels: Tensor) -> Tensor:
-        """Return the logits, (B, num_classes, h, w) at any resolution, of normalised pixels (B, 3, H, W)."""
+        """Return the logits (B, num_classes, h, w), at any resolution, for normalized pixels (B, 3, H, W)."""
 
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses``; the cross-entropy is the mean over all labelled pixels of the batch."""
+        """See ``Network.losses``. The cross-entropy is averaged over all labeled pixels of the batch."""
         batch = self.batch(images)
         return self.losses_of(self.scores(batch.pixels), batch, targets)
 
     def evaluate(self, images: list[Tensor], targets: list[Target]) -> SegmenterOutput:
-        """Return losses and predictions of one forward pass, without gradients and as in eval mode."""
+        """Return losses and predictions of one forward pass, without gradients and in eval mode."""
         with torch.no_grad(), evaluating(self):
             batch = self.batch(images)
             scores = self.scores(batch.pixels).float()
             return SegmenterOutput(self.losses_of(scores, batch, targets), self._masks(scores, batch), scores)
 
     def batch(self, images: list[Tensor]) -> ImageBatch:
-        """Resize and normalise the images of a batch and pad them to the largest one on all ranks."""
+        """Resize and normalize the images of a batch and pad them to the largest one of all ranks."""
         sizes = [(image.shape[-2], image.shape[-1]) for image in images]
         if self.min_size is not None:
             sizes = [fit_size(size, self.min_size, self.max_size) for size in sizes]
@@ -111,13 +112,13 @@ class Segmenter(Network, ABC):
         pixel_scores = _resize(scores, batch.pixels.shape[-2:])
         for image, size, original in zip(pixel_scores, batch.sizes, batch.original_sizes, strict=True):
             logits = _resize(image[None, :, : size[0], : size[1]], original)
-            best = logits[0].max(dim=0).indices  # argmax takes up to three times as long on CPU
+            best = logits[0].max(dim=0).indices  # argmax takes up to three times as long on CPUs
             found.append(Segmentation(mask=best.to(torch.uint8)))
         return found
 
 
 def batch_masks(targets: list[Target], batch: ImageBatch) -> Tensor:
-    """Resize masks (nearest neighbour) and pad them with void like their images: uint8 (B, H, W)."""
+    """Resize masks (nearest neighbor) like their images and pad them with void: uint8 (B, H, W)."""
     height, width = batch.pixels.shape[-2:]
     masks = torch.full((len(targets), height, width), VOID, dtype=torch.uint8, device=batch.pixels.device)
     for target, size, place in zip(targets, batch.sizes, masks, strict=True):
@@ -129,13 +130,13 @@ def batch_masks(targets: list[Target], batch: ImageBatch) -> Tensor:
 
 
 def pixel_cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
-    """Return the mean cross-entropy over the pixels that are not void, 0 where there is none.
+    """Return the mean cross-entropy over the pixels that are not void, or 0 if there are none.
 
     Args:
         logits: (B, C, H, W).
         masks: uint8 (B, H, W), classes 0..C - 1 and 255 for void.
     """
-    # As rows: the two-dimensional loss of PyTorch is not deterministic on GPU.
+    # PyTorch's two-dimensional loss is not deterministic on GPUs; the loss of rows is.
     rows, labels = logits.float().permute(0, 2, 3, 1).flatten(0, 2), masks.flatten().long()
     total = F.cross_entropy(rows, labels, ignore_index=VOID, reduction="sum")
     return total / shared_count(labels != VOID)

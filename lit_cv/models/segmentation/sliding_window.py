@@ -1,4 +1,4 @@
-"""Semantic segmentation by sliding window: classify the patch around each pixel (lecture; Farabet et al. 2013)."""
+"""Semantic segmentation by sliding window: classify the patch around each pixel (Farabet et al. 2013)."""
 
 from collections.abc import Sequence
 from typing import ClassVar, cast
@@ -14,27 +14,28 @@ from lit_cv.models.segmentation.segmenter import VOID, Segmentation, Segmenter, 
 from lit_cv.ops.global_batch import rank, shared_count
 from lit_cv.ops.global_random import uniform
 
-KERNEL = 5  # height and width of every convolution
-POOL = 2  # side and stride of every max pool
+KERNEL = 5  # height and width of each convolution
+POOL = 2  # size and stride of each max pooling
 
 
 class SlidingWindowSegmenter(Segmenter):
-    """A small patch classifier, trained on sampled patches and slid over the image.
+    """A small patch classifier that is trained on sampled patches and slid over the image.
 
-    Each width is a 5x5 convolution without padding, a 2x2 max pool between two of them; a linear layer gives the
-    classes. The patch is the receptive field of that, so its size follows from the number of widths: 5, 14, 32, 68, 140
-    pixels. The layers are ReLU and biases alone: normalisation over a patch (GroupNorm) or over sampled patches
-    (BatchNorm) has other statistics than over an image, so shared computation would give other scores.
+    It has a 5x5 convolution without padding for each of ``widths``, a 2x2 max pooling between each two of them, and a
+    linear output layer. The patch is the receptive field of these layers, so its size follows from the number of
+    widths: 5, 14, 32, 68, 140 pixels. There is no normalization layer: statistics over a patch (GroupNorm) or over
+    sampled patches (BatchNorm) differ from statistics over an image, so shared computation would change the scores.
 
-    Trained as Farabet et al. 2013 (section 4.2) and Pinheiro & Collobert 2014 do it: the cross-entropy of patches
-    around pixels drawn uniformly, with replacement, from the labelled pixels of each image, never around void. They are
-    drawn as ``lit_cv.ops.global_random`` says; ``evaluate()`` draws too, so that both losses mean the same.
+    The training follows Farabet et al. 2013 (section 4.2) and Pinheiro & Collobert 2014. The loss is the cross-entropy
+    of patches around pixels that are sampled uniformly, with replacement, from the labeled pixels of each image, never
+    from void. ``lit_cv.ops.global_random`` provides the random numbers. ``evaluate()`` samples too, so its loss is
+    comparable with the training loss.
 
-    Scores have the resolution of the window grid. Each pixel takes the class of the nearest window: window (i, j)
-    stands for the ``stride`` x ``stride`` pixels from (i * stride, j * stride) on and is centred on them (half a pixel
-    above and left of their centre where ``patch`` and ``stride`` are not both even or both odd). Outside the image is
-    0, the mean colour. No operation is non-deterministic on GPU but the convolutions, which PyTorch's deterministic
-    mode makes reproducible.
+    Scores have the resolution of the window grid. Each pixel takes the class of the nearest window. Window (i, j)
+    covers the ``stride`` x ``stride`` pixels from (i * stride, j * stride) on and is centered on them. (It lies half a
+    pixel above and to the left of their center if one of ``patch`` and ``stride`` is even and the other odd.) Pixels
+    outside the image are 0, the mean color. On GPUs, only convolutions are not deterministic by default; PyTorch's
+    deterministic mode makes them reproducible.
 
     Attributes:
         patch: Height and width of the window in pixels.
@@ -43,16 +44,16 @@ class SlidingWindowSegmenter(Segmenter):
         num_classes: Number of classes with the background.
         widths: Channels of each convolution.
         stride: Pixels between two windows.
-        patches_per_image: Patches of each image in the loss.
-        patch_batch: Patches of one forward pass of ``shared: false``; bounds its memory.
-        shared: False classifies each window on its own, as the lecture's figure. True runs the same weights as one
-            fully convolutional network over the image, with the same scores: overlapping windows share their features.
+        patches_per_image: Number of sampled patches for each image in the loss.
+        patch_batch: Number of patches in one forward pass with ``shared: false``; limits memory.
+        shared: False classifies each window separately, as in the lecture's figure. True applies the same weights as a
+            fully convolutional network to the image: overlapping windows share features, and the scores are the same.
         min_size: Pixels of the shorter side of the resized image; None keeps each image as it is.
         max_size: Largest longer side of the resized image.
         channels_last: Memory format of the network.
 
     Raises:
-        UserError: No width, or a number that is not positive.
+        UserError: ``widths`` is empty, or a number is not positive.
     """
 
     stages: ClassVar[dict[str, str]] = {"_classify": "backbone", "classifier": "heads"}
@@ -90,18 +91,18 @@ class SlidingWindowSegmenter(Segmenter):
             self.to(memory_format=torch.channels_last)
 
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses``; the mean over the sampled patches, 0 where no image has a labelled pixel."""
+        """See ``Network.losses``. The mean over the sampled patches, or 0 if no image has a labeled pixel."""
         return self._patch_losses(self.batch(images), targets)
 
     def losses_of(self, scores: Tensor, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
-        """Return the losses of sampled patches, as in training; the dense scores take no part."""
+        """Return the losses of sampled patches, as in training; the dense scores are not used."""
         return self._patch_losses(batch, targets)
 
     def scores(self, pixels: Tensor) -> Tensor:
         """Return the logits of all windows, (B, num_classes, H / stride, W / stride).
 
         Args:
-            pixels: float32 (B, 3, H, W), normalised; H and W multiples of ``stride``.
+            pixels: float32 (B, 3, H, W), normalized; H and W are multiples of ``stride``.
         """
         padded, first = self._padded(pixels), self.stride // 2
         if self.shared:
@@ -115,7 +116,7 @@ class SlidingWindowSegmenter(Segmenter):
         return torch.cat(logits).view(len(pixels), height, width, -1).permute(0, 3, 1, 2)
 
     def _places(self, windows: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return image, row and column of the centre pixels of windows, numbered through a batch of grids."""
+        """Return image, row and column of the center pixels of windows, numbered through a batch of grids."""
         image, cell = windows // (height * width), windows % (height * width)
         rows, columns = (index * self.stride + self.stride // 2 for index in (cell // width, cell % width))
         return image, rows, columns
@@ -128,18 +129,18 @@ class SlidingWindowSegmenter(Segmenter):
 
     def _classify_at(self, padded: Tensor, image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         """Return the logits (N, num_classes) of the patches around pixels of padded images, int64 (N,) each."""
-        patches = padded.unfold(2, self.patch, 1).unfold(3, self.patch, 1)  # a view: only what is indexed is copied
+        patches = padded.unfold(2, self.patch, 1).unfold(3, self.patch, 1)  # a view: only indexed patches are copied
         return self._classify(patches[image, :, rows, columns], POOL ** (len(self.convolutions) - 1)).flatten(1)
 
     def _classify(self, pixels: Tensor, stride: int) -> Tensor:
-        """Return the logits of the windows at every ``stride``-th pixel from the first on.
+        """Return the logits of the windows at every ``stride``-th pixel, starting with the first.
 
-        The patch classifier has a stride of its own, the product of its pools. Where windows are denser, a pool keeps
-        every pixel and the layers after it are dilated instead (Long et al. 2015, section 3.1; the "fragments" of
-        Giusti et al. 2013 in another order). Where they are sparser, the last convolution skips what is not asked for.
+        The patch classifier has its own stride, the product of its pooling strides. If windows are denser, a pooling
+        keeps every pixel and the layers after it are dilated instead (Long et al. 2015, section 3.1; the "fragments" of
+        Giusti et al. 2013 in another order). If windows are sparser, the last convolution skips the others.
 
         Args:
-            pixels: (N, 3, h, w), at least a patch each way.
+            pixels: (N, 3, h, w), h and w at least ``patch``.
             stride: Pixels between two windows.
 
         Returns:
@@ -150,7 +151,7 @@ class SlidingWindowSegmenter(Segmenter):
         for layer in layers:
             maps = F.conv2d(maps, layer.weight, layer.bias, dilation=dilation)
             step = POOL if stride % (reached * POOL) == 0 else 1
-            maps = F.relu(F.max_pool2d(maps, POOL, step, dilation=dilation))  # in this order there is less to do
+            maps = F.relu(F.max_pool2d(maps, POOL, step, dilation=dilation))  # cheaper than pooling after the ReLU
             reached, dilation = reached * step, dilation * POOL // step
         maps = F.relu(F.conv2d(maps, last.weight, last.bias, stride // reached, dilation=dilation))
         logits: Tensor = self.classifier(maps)
@@ -158,14 +159,14 @@ class SlidingWindowSegmenter(Segmenter):
 
     def _patch_losses(self, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
         masks = batch_masks(targets, batch)
-        places = sample_labelled(masks, self.patches_per_image)
+        places = sample_labeled(masks, self.patches_per_image)
         labels = masks[places].long()
         logits = self._classify_at(self._padded(batch.pixels), *places).float()
         total = F.cross_entropy(logits, labels, ignore_index=VOID, reduction="sum")
         return {"cross_entropy": total / shared_count(labels != VOID)}
 
     def _masks(self, scores: Tensor, batch: ImageBatch) -> list[Segmentation]:
-        # Nearest neighbour, not the bilinear resizing of Segmenter: a window votes for the pixels that it stands for.
+        # Nearest neighbor instead of Segmenter's bilinear resizing: a window classifies exactly the pixels it covers.
         classes = scores.argmax(dim=1, keepdim=True).to(torch.uint8)
         pixels = F.interpolate(classes, size=batch.pixels.shape[-2:], mode="nearest-exact")
         found = []
@@ -175,22 +176,22 @@ class SlidingWindowSegmenter(Segmenter):
         return found
 
 
-def sample_labelled(masks: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw pixels uniformly, with replacement, from those of each mask that are not void.
+def sample_labeled(masks: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Sample pixels uniformly, with replacement, from the pixels of each mask that are not void.
 
     Args:
         masks: uint8 (B, H, W), 255 is void.
-        count: Pixels of each mask.
+        count: Number of pixels for each mask.
 
     Returns:
-        Mask, row and column of each pixel, int64 (B * count,), mask by mask. Of a mask that is void altogether the last
-        pixel is returned.
+        Mask, row and column of each pixel, int64 (B * count,), mask by mask. For a mask without labeled pixels it is
+        the last pixel.
     """
     images, height, width = masks.shape
     upto = (masks != VOID).flatten(1).cumsum(dim=1)
-    labelled = upto[:, -1:]
-    ranks = uniform((images, count), masks.device, rank() * images).mul(labelled).long() + 1
-    # The product may round up to the number of labelled pixels itself.
-    index = torch.searchsorted(upto, ranks.minimum(labelled.clamp(min=1))).clamp(max=height * width - 1)
+    labeled = upto[:, -1:]
+    ranks = uniform((images, count), masks.device, rank() * images).mul(labeled).long() + 1
+    # Rounding may give a product equal to the number of labeled pixels.
+    index = torch.searchsorted(upto, ranks.minimum(labeled.clamp(min=1))).clamp(max=height * width - 1)
     image = torch.arange(images, device=masks.device).repeat_interleave(count)
     return image, index.flatten() // width, index.flatten() % width

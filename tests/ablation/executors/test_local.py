@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lit_cv.ablation.executors.local import LocalExecutor, Slot, _slots
+from lit_cv.ablation.executors.local import LocalExecutor, Slot, slots
 from lit_cv.ablation.sweep.plan import plan
 from lit_cv.ablation.sweep.sweep_file import load_sweep
 from lit_cv.commands.sweep import run_sweep
@@ -21,12 +21,12 @@ from tests.helpers.fake_project import COMMAND, PROGRAM, runner_command
 
 
 def accept(trials, metric):
-    """A preflight without objections."""
+    """Accept all trials: a preflight without objections."""
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A folder with an experiment and a sweep of 2 arms × 2 seeds; returns a function that changes both."""
+    """Return a function that writes an experiment and a sweep of 2 arms × 2 seeds to the working folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
 
@@ -89,7 +89,10 @@ def test_dry_run_prints_commands_and_an_estimate_and_writes_nothing(project, cap
     results()[0].unlink()
     capsys.readouterr()
     run_sweep(file, workers=1, dry_run=True, preflight=accept)
-    assert "3 done; the rest takes about 60 s (1 at once, 60 s each as in 3 earlier runs)" in capsys.readouterr().out
+    assert (
+        "3 done; the remaining runs take about 60 s (1 at once, 60 s each as in 3 earlier runs)"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_failing_run_is_reported_and_does_not_stop_the_others(project, capsys):
@@ -108,12 +111,12 @@ def test_a_failing_run_is_reported_and_does_not_stop_the_others(project, capsys)
     assert "lr=0.5, fail=true, seed 1: left out, it failed at" in output
     assert "4 runs that failed before are left out; --retry-failed runs them again." in output
     assert "8 runs, 4 done" in output
-    project({"repaired": True}, fail={"values": [True, False]})  # another experiment: new runs, which have not failed
+    project({"repaired": True}, fail={"values": [True, False]})  # another experiment: new runs that have not failed
     assert run_sweep(file, workers=2, dry_run=True, preflight=accept) == 0
     assert "8 runs, 0 done" in capsys.readouterr().out
 
 
-def test_retry_failed_runs_again_what_failed_and_nothing_else(project, capsys):
+def test_retry_failed_repeats_only_the_failed_runs(project, capsys):
     file = project(fail={"values": [True, False]}, **{"model.lr": {"value": 0.5}, "seed_everything": {"value": 1}})
     assert run_sweep(file, workers=2, preflight=accept) == 1
     assert run_sweep(file, workers=2, retry_failed=True, preflight=accept) == 1
@@ -123,7 +126,7 @@ def test_retry_failed_runs_again_what_failed_and_nothing_else(project, capsys):
 
 
 @pytest.mark.slow
-def test_a_killed_run_is_reported_with_the_signal_and_nothing_of_it_is_left(project, capsys):
+def test_a_killed_run_is_reported_with_the_signal_and_leaves_no_process(project, capsys):
     marker = uuid.uuid4().hex
     one = {"model.lr": {"value": 0.5}, "seed_everything": {"value": 1}}
     file = project({"sleep": 60, "child": True, "marker": marker}, **one)
@@ -142,7 +145,7 @@ def test_a_killed_run_is_reported_with_the_signal_and_nothing_of_it_is_left(proj
 
 
 @pytest.mark.slow
-def test_the_guard_s_own_death_ends_its_run(project, capsys):
+def test_killing_the_guard_ends_its_run(project, capsys):
     file = project({"sleep": 60}, **{"model.lr": {"value": 0.5}, "seed_everything": {"value": 1}})
 
     def kill():
@@ -159,7 +162,7 @@ def test_the_guard_s_own_death_ends_its_run(project, capsys):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
-def test_a_full_disk_fails_its_run_in_one_sentence_and_no_other(project, capsys):
+def test_a_full_disk_fails_only_its_own_run_with_one_sentence(project, capsys):
     file = project(**{"seed_everything": {"value": 1}})
     full = plan(load_sweep(file))[0].folder
     full.mkdir(parents=True)
@@ -168,7 +171,7 @@ def test_a_full_disk_fails_its_run_in_one_sentence_and_no_other(project, capsys)
         (full / "ballast").write_bytes(bytes(64 << 10))
         assert run_sweep(file, workers=1, preflight=accept) == 1
         output = capsys.readouterr().out
-        assert f"lr=0.5, seed 1: FAILED, the disk of {full} is full; free some of it" in output
+        assert f"lr=0.5, seed 1: FAILED, the disk of {full} is full; free some space" in output
         assert "lr=0.25, seed 1: finished" in output
         (full / "ballast").unlink()
         assert run_sweep(file, workers=1, retry_failed=True, preflight=accept) == 0
@@ -191,7 +194,7 @@ def test_kill_minus_9_of_the_runner_ends_its_children_and_the_next_call_finishes
     project({"sleep": 0.4, "child": True, "marker": marker})
     runner = subprocess.Popen(runner_command(workers=2), stdout=subprocess.DEVNULL)
     wait_until(lambda: results() and len(processes(marker)) >= 2)
-    with pytest.raises(UserError, match="another `litcv sweep` is working in runs/study"):
+    with pytest.raises(UserError, match="another `litcv sweep` is running in runs/study"):
         run_sweep(Path("sweep.yaml"), workers=1, preflight=accept)
     runner.send_signal(signal.SIGKILL)
     runner.wait()
@@ -202,12 +205,12 @@ def test_kill_minus_9_of_the_runner_ends_its_children_and_the_next_call_finishes
     assert len(results()) == 4
     for name in done_before:
         assert (Path("runs/study") / name / "starts.txt").read_text() == "start\n"
-    for pid in processes(marker):  # children of runs that ended well are those runs' own affair
+    for pid in processes(marker):  # children of successful runs are not ended by the runner
         os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.slow
-def test_killing_the_runner_ends_grandchildren_too(project):
+def test_killing_the_runner_ends_grandchildren(project):
     marker = uuid.uuid4().hex
     project({"sleep": 30, "child": True, "marker": marker})
     runner = subprocess.Popen(runner_command(workers=2), stdout=subprocess.DEVNULL)
@@ -218,14 +221,14 @@ def test_killing_the_runner_ends_grandchildren_too(project):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_everything_and_says_how_to_go_on(project):
+def test_ctrl_c_ends_everything_and_says_how_to_continue(project):
     marker = uuid.uuid4().hex
     project({"sleep": 30, "child": True, "marker": marker})
     runner = subprocess.Popen(
         runner_command(workers=2),
         stdout=subprocess.PIPE,
         text=True,
-        # what a shell starts in the background ignores Ctrl-C, and so would its children
+        # background processes of a shell ignore Ctrl-C, and so would their children
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_until(lambda: len(processes(marker)) == 2)
@@ -239,12 +242,12 @@ def test_ctrl_c_ends_everything_and_says_how_to_go_on(project):
 def wait_until(condition, seconds=20):
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.02)
 
 
 def processes(text):
-    """The ids of live processes whose command line holds the text."""
+    """Return the ids of live processes whose command line contains the text."""
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     return [pid for pid in pids if text in command_line(pid)]
 
@@ -256,13 +259,13 @@ def command_line(pid):
         return ""
 
 
-def test_workers_get_gpus_in_packs_and_share_them_when_there_are_more_workers():
+def test_workers_get_groups_of_gpus_and_share_them_if_there_are_more_workers():
     pairs = [Slot("GPU 0,1", {"CUDA_VISIBLE_DEVICES": "0,1"}), Slot("GPU 2,3", {"CUDA_VISIBLE_DEVICES": "2,3"})]
-    assert _slots(2, ["0", "1", "2", "3"], 2) == pairs
-    assert [slot.name for slot in _slots(3, ["4", "7"], 1)] == ["GPU 4", "GPU 7", "GPU 4"]
+    assert slots(2, ["0", "1", "2", "3"], 2) == pairs
+    assert [slot.name for slot in slots(3, ["4", "7"], 1)] == ["GPU 4", "GPU 7", "GPU 4"]
 
 
-def test_one_worker_for_each_pack_of_visible_gpus(monkeypatch):
+def test_one_worker_per_group_of_visible_gpus(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3,4")
     assert LocalExecutor(gpus_per_run=2).workers == 2
     with pytest.raises(UserError, match="only 5 GPUs are visible"):

@@ -8,7 +8,7 @@ from lit_cv.ablation.executors.progress import Progress, Row, last_number
 ROWS = "step,epoch,name,value\n20,0,train/loss,0.75\n40,1,val/map_50,0.125\n60,1,train/loss,0.5\n80,1,train/lo"
 
 
-def test_the_last_number_is_the_metric_s_and_half_a_line_does_not_count(tmp_path):
+def test_the_last_number_belongs_to_the_metric_and_an_incomplete_line_is_ignored(tmp_path):
     file = tmp_path / "metrics.csv"
     assert last_number(file, "val/map_50") == ("", "")
     file.write_text(ROWS)
@@ -19,7 +19,7 @@ def test_the_last_number_is_the_metric_s_and_half_a_line_does_not_count(tmp_path
     assert last_number(file, "train/loss") == ("120", "train/loss 0.25")
 
 
-def test_the_table_has_a_row_for_each_run_and_the_time_that_is_left(tmp_path):
+def test_the_table_has_one_row_per_run_and_the_remaining_time(tmp_path):
     (tmp_path / "metrics.csv").write_text(ROWS)
     progress = Progress(5, workers=2, metric="val/map_50")
     console = Console(width=100)
@@ -28,7 +28,7 @@ def test_the_table_has_a_row_for_each_run_and_the_time_that_is_left(tmp_path):
     progress.finished("other", 60.0)
     text = drawn(console, progress.table([row, Row("late", "GPU 1", time.monotonic(), Path("nowhere"))]))
     assert "scale=[16]  GPU 0  40 s  60    val/map_50 0.125" in text
-    # two wait for 60 s each, one at work has 20 s left, the other 60 s; two go at once
+    # two pending runs of 60 s, two active runs with 20 s and 60 s left; two workers
     assert "1 of 5 done in 0 s, about 100 s left" in text
 
 

@@ -1,4 +1,4 @@
-"""Sweeps on a real Slurm cluster: two processes a run on two nodes, and everything that can happen to them there."""
+"""Tests of sweeps on a real Slurm cluster: two processes per run on two nodes, with preemption, requeue and loss."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from lit_cv.ablation.executors.slurm import SlurmExecutor
-from lit_cv.ablation.executors.slurm_options import DEFAULT, Resources
+from lit_cv.ablation.executors.slurm_options import Resources
 from lit_cv.ablation.executors.slurm_queue import _accounted
 from lit_cv.ablation.results.study import Run
 from lit_cv.ablation.sweep.jobs import FixedQueue, Job
@@ -26,7 +26,7 @@ from lit_cv.runs.files import read_json
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cluster")]
 REPOSITORY = Path(__file__).parents[3]
-FAKE = str(REPOSITORY / "tests" / "ablation" / "fake_project.py")
+FAKE = str(REPOSITORY / "tests" / "helpers" / "fake_project.py")
 PATIENCE = float(os.environ.get("LITCV_TEST_PATIENCE", "300"))  # seconds
 
 
@@ -37,18 +37,16 @@ def slurm(*command: str) -> str:
 def wait_for(condition: Callable[[], object], what: str) -> None:
     end = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < end, f"waited in vain for {what}\n{slurm('squeue', '--states=all')}"
+        assert time.monotonic() < end, f"timed out waiting for {what}\n{slurm('squeue', '--states=all')}"
         time.sleep(0.1)
 
 
 def submit(file: Path, **resources: object) -> int:
-    return run_sweep(
-        file, executor="slurm", resources=Resources(**resources), preflight=lambda *_: None  # type: ignore[arg-type]
-    )  # fmt: skip
+    return run_sweep(file, executor="slurm", preflight=lambda *_: None, **resources)
 
 
 def states(file: Path, capsys: pytest.CaptureFixture[str]) -> list[tuple[str, str]]:
-    """The state and the details of each run, as `--status` tells them."""
+    """Return the state and the details of each run as printed by `--status`."""
     capsys.readouterr()
     assert run_status(file) == 0
     rows = [re.split(" {2,}", line) for line in capsys.readouterr().out.splitlines()[1:]]
@@ -61,7 +59,7 @@ def count(file: Path, capsys: pytest.CaptureFixture[str], state: str) -> int:
 
 @pytest.fixture
 def fake_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
-    """Write a sweep of runs that only sleep; SIGUSR1 does nothing to them."""
+    """Write a sweep of runs that only sleep and ignore SIGUSR1."""
     monkeypatch.chdir(tmp_path)
 
     def write(sleep: list[float]) -> Path:
@@ -76,7 +74,7 @@ def fake_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     slurm("scancel", "--name=sleepers")
 
 
-def test_runs_are_submitted_once_and_their_ends_are_told(
+def test_runs_are_submitted_once_and_their_ends_are_reported(
     fake_sweep: Callable[..., Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = fake_sweep([0.5, 60, 61, 62, 63])
@@ -87,26 +85,26 @@ def test_runs_are_submitted_once_and_their_ends_are_told(
     (job,) = json.loads(Path("runs/study/slurm/jobs.json").read_text())
     wait_for(lambda: count(file, capsys, "finished") == 1 and count(file, capsys, "running") == 4, "four tasks")
     assert submit(file) == 0
-    assert "4 runs wait or run in Slurm already" in capsys.readouterr().out
+    assert "4 runs are already pending or running in Slurm" in capsys.readouterr().out
     assert list(json.loads(Path("runs/study/slurm/jobs.json").read_text())) == [job]
 
     slurm("scancel", f"{job}_1")
     slurm("scontrol", "update", f"JobId={job}_2", "EndTime=now+1seconds")
     wait_for(lambda: [row[0] for row in states(file, capsys)[1:3]] == ["cancelled", "timeout"], "the ends of two tasks")
-    told = states(file, capsys)
-    assert told[0] == ("finished", "")
-    assert f"job {job}_1" in told[1][1]
-    assert "training with" in told[2][1]  # the last line of its log
+    shown = states(file, capsys)
+    assert shown[0] == ("finished", "")
+    assert f"job {job}_1" in shown[1][1]
+    assert "training with" in shown[2][1]  # the last line of its log
 
     wait_for(lambda: "COMPLETED" in slurm("sacct", "-X", "-n", "-j", f"{job}_0", "-o", "State"), "the accounting")
     accounted = _accounted([job])
-    assert [accounted[f"{job}_{task}"].state for task in (0, 1, 2)] == ["COMPLETED", "CANCELLED", "TIMEOUT"]
+    assert [accounted[f"{job}_{task}"].state for task in (0, 1, 2)] == ["completed", "cancelled", "timeout"]
     with monkeypatch.context() as without_accounting:
         without_accounting.setenv("PATH", "/nowhere")
         assert _accounted([job]) == {}
 
-    # a node is lost: its run goes back into the queue by itself
-    node = re.search("on (n[12])", told[3][1])[1]
+    # a node is lost: Slurm requeues its run
+    node = re.search("on (n[12])", shown[3][1])[1]
     slurm("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
     try:
         wait_for(lambda: states(file, capsys)[3][0] == "requeued", "the requeue")
@@ -121,7 +119,7 @@ def test_runs_are_submitted_once_and_their_ends_are_told(
     assert tasks[1].items() <= tasks[0].items()
 
 
-def test_what_slurm_refuses_is_told_in_its_words(fake_sweep: Callable[..., Path]) -> None:
+def test_errors_of_slurm_are_quoted(fake_sweep: Callable[..., Path]) -> None:
     file = fake_sweep([0.5])
     with pytest.raises(UserError, match="invalid partition specified: nowhere"):
         submit(file, partition="nowhere")
@@ -129,7 +127,7 @@ def test_what_slurm_refuses_is_told_in_its_words(fake_sweep: Callable[..., Path]
 
 
 class OneByOne(FixedQueue):
-    """Hands out a run when the one before has ended."""
+    """Provides a job once the previous one has ended."""
 
     busy = False
 
@@ -144,17 +142,17 @@ class OneByOne(FixedQueue):
         self.busy = False
 
 
-def test_runs_that_need_results_are_submitted_one_after_another(
+def test_runs_that_depend_on_results_are_submitted_one_after_another(
     fake_sweep: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lit_cv.ablation.executors.slurm.POLL_SECONDS", 0.2)
     jobs = plan(load_sweep(fake_sweep([0.1, 0.2])))
-    assert SlurmExecutor("sleepers", DEFAULT).execute(OneByOne(jobs)) == []
+    assert SlurmExecutor("sleepers", Resources()).execute(OneByOne(jobs)) == []
     submitted = json.loads(Path("runs/study/slurm/jobs.json").read_text())
     assert [list(runs.values()) for runs in submitted.values()] == [[job.folder.name] for job in jobs]
 
 
-OPTIONS = {  # an epoch has eight steps; validations fall into its middle and its end
+OPTIONS = {  # an epoch has eight steps; validations are in its middle and at its end
     "data.shapes.train": 32,
     "data.shapes.val": 8,
     "data.batch_size": 4,
@@ -171,11 +169,13 @@ OPTIONS = {  # an epoch has eight steps; validations fall into its middle and it
 
 @pytest.fixture
 def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A sweep of three trainings that are the same but for a switch that changes nothing."""
+    """Write a sweep of three trainings that differ only in a setting without effect."""
     monkeypatch.chdir(REPOSITORY)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    monkeypatch.setenv("MASTER_PORT", "29501")  # as a run on this machine leaves it; three runs cannot listen on it
+    monkeypatch.setenv(
+        "MASTER_PORT", "29501"
+    )  # left by an earlier run on this machine; three runs cannot share this port
     settings = OPTIONS | {"run.root": tmp_path / "runs", "data.root": tmp_path / "shapes"}
     options = [f"--{key}={value}" for key, value in settings.items()]
     program = ["${env}", "${interpreter}", "-m", "lit_cv"]
@@ -189,19 +189,19 @@ def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def step(folder: Path) -> int:
-    """The last step that a run has logged."""
+    """Return the last logged step of a run."""
     file = folder / "metrics.csv"
     return int(file.read_text().splitlines()[-1].split(",")[0]) if file.exists() else 0
 
 
 def start_here(file: Path) -> "subprocess.Popen[bytes]":
-    """Train the first run of a sweep with two processes and without Slurm; it is nobody's child but ours."""
+    """Train the first run of a sweep with two processes and without Slurm."""
     trial = load_sweep(file).trials()[0]
     extra = ["--trainer.devices=2", "--trainer.strategy=ddp", "--run.group=here"]
     return subprocess.Popen([sys.executable, "-m", "lit_cv", *trial.args, *extra], stdout=subprocess.DEVNULL)
 
 
-def test_runs_on_two_nodes_outlive_preemption_and_requeue_bit_by_bit(
+def test_runs_on_two_nodes_survive_preemption_and_requeue_bit_by_bit(
     training: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     preempted, requeued, cancelled = folders = [job.folder for job in plan(load_sweep(training))]

@@ -18,7 +18,7 @@ CREATE = "import sys, yaml, wandb\nfor file in sys.argv[1:]: wandb.sweep(yaml.sa
 
 
 def accept(trials, metric):
-    """A preflight without objections."""
+    """Accept all trials: a preflight without objections."""
 
 
 @pytest.mark.slow
@@ -41,7 +41,7 @@ def test_agents_run_a_grid_as_the_local_executor_does(server, sweep_file, monkey
     first = jobs["lr=0.5, seed 1"]
     with monkeypatch.context() as offline:
         offline.setenv("WANDB_MODE", "offline")
-        subprocess.run(first.command, check=True, capture_output=True)  # finished before any agent asks for it
+        subprocess.run(first.command, check=True, capture_output=True)  # finished before an agent requests it
     assert run_sweep(file, executor="wandb", workers=2, preflight=accept) == 1
     output = capfd.readouterr().out
     assert "lr=1, seed 1: finished" in output
@@ -59,7 +59,7 @@ def test_agents_run_a_grid_as_the_local_executor_does(server, sweep_file, monkey
         run = server.runs[read_json(job.folder / "wandb.json")["id"]]
         assert (run.sweep, run.fields["groupName"], run.fields["displayName"]) == ("sweep0", "study", job.folder.name)
         steps = [row["trainer/global_step"] for row in run.history]
-        assert steps == list(range(10))  # also of the run that was finished before, and of those that died
+        assert steps == list(range(10))  # also for the run that finished earlier, and for those that died
     assert run_sweep(file, executor="wandb", workers=2, preflight=accept) == 0
     assert "4 runs, 4 done" in capfd.readouterr().out
 
@@ -78,12 +78,12 @@ def test_hyperband_stops_a_run_through_the_agent(server, sweep_file, capfd):
     assert {seed for seed, job in jobs.items() if (job.folder / "stop").exists()} == {1}
 
 
-def test_whole_numbers_name_the_same_run_with_and_without_a_point():
+def test_whole_numbers_with_and_without_a_decimal_point_name_the_same_run():
     assert run_id(["fit", "--a.b=[1.0,2.5]", "--c=2.0"]) == run_id(["fit", "--a.b=[1,2.5]", "--c=2"])
     assert run_id(["fit", "--a=1"]) != run_id(["fit", "--a=true"])
 
 
-def test_what_cannot_work_is_one_sentence(server, sweep_file, monkeypatch):
+def test_a_missing_server_or_key_gives_one_sentence(server, sweep_file, monkeypatch):
     file = sweep_file()
     with monkeypatch.context() as changed:
         changed.setenv("WANDB_MODE", "offline")

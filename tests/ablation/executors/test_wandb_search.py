@@ -1,4 +1,4 @@
-"""Random sweeps that W&B's server draws, run by the real agent."""
+"""Tests of random sweeps whose trials W&B's server chooses, run by the real agent."""
 
 import pytest
 import yaml
@@ -13,7 +13,7 @@ from tests.ablation.executors.test_wandb import accept
 
 @pytest.fixture
 def random_file(sweep_file):
-    """A random sweep in which a run with seed 2 dies after five steps."""
+    """Write a random sweep in which a run with seed 2 dies after five steps."""
     file = sweep_file(die=2)
     content = yaml.safe_load(file.read_text())
     content["parameters"]["model.lr"] = {"min": 0.1, "max": 1.0}
@@ -22,13 +22,13 @@ def random_file(sweep_file):
 
 
 @pytest.mark.slow
-def test_agents_run_what_the_server_draws_until_there_are_enough(server, random_file, tmp_path, capfd):
+def test_agents_run_the_trials_of_the_server_up_to_the_run_cap(server, random_file, tmp_path, capfd):
     run = {"executor": "wandb", "workers": 2, "preflight": accept}
     assert run_sweep(random_file, runs=3, dry_run=True, **run) == 0
     assert not server.sweeps
     assert run_sweep(random_file, runs=3, **run) == 1
     output = capfd.readouterr().out
-    assert "random, 3 runs drawn by W&B's server, 0 done" in output
+    assert "random, 3 runs chosen by W&B's server, 0 done" in output
     assert "seed_everything=1: finished" in output
     assert "seed_everything=2: FAILED, it ended without a result.json; log: runs/study/agent-" in output
     assert len(server.runs) == 3
@@ -53,7 +53,9 @@ def test_agents_run_what_the_server_draws_until_there_are_enough(server, random_
     assert run_report([group]) == 0
     assert len((group / "report" / "table.csv").read_text().splitlines()) == 1 + 4
 
-    with pytest.raises(UserError, match="W&B's server draws the trials in runs/study; go on with --executor wandb"):
+    with pytest.raises(
+        UserError, match="W&B's server chooses the trials in runs/study; continue with --executor wandb"
+    ):
         run_sweep(random_file, runs=4, preflight=accept)
     content = yaml.safe_load(random_file.read_text())
     content["parameters"]["model.lr"]["max"] = 2.0

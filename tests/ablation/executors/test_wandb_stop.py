@@ -1,4 +1,4 @@
-"""What `litcv fit` does under the real agent: a run that W&B stops ends with all its processes and can go on."""
+"""Tests of `litcv fit` under the real agent: a run stopped by W&B ends with all its processes and can continue."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ OPTIONS = [
 
 
 @pytest.mark.long
-def test_a_run_that_wandb_stops_leaves_no_process_and_a_folder_that_can_go_on(server):
+def test_a_run_stopped_by_wandb_leaves_no_process_and_can_continue(server):
     mark = f"data-{uuid.uuid4().hex}"
     fit = [
         "${env}",
@@ -63,7 +63,7 @@ def test_a_run_that_wandb_stops_leaves_no_process_and_a_folder_that_can_go_on(se
 
 
 @pytest.mark.long
-def test_the_end_of_an_agent_by_kill_minus_9_is_the_end_of_its_run_and_the_runs_children(tmp_path):
+def test_kill_minus_9_of_an_agent_ends_its_run_and_the_run_s_children(tmp_path):
     mark = uuid.uuid4().hex
     child = f"import time; time.sleep(60); {mark!r}"
     run = (
@@ -80,7 +80,7 @@ def test_the_end_of_an_agent_by_kill_minus_9_is_the_end_of_its_run_and_the_runs_
 
 
 def processes(text):
-    """The ids of live processes whose command line holds the text."""
+    """Return the ids of live processes whose command line contains the text."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -96,5 +96,5 @@ def processes(text):
 def wait_until(condition, seconds=400):
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.05)

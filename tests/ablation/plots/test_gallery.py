@@ -21,12 +21,12 @@ SHAPES = {3: (30, 40), 5: (50, 40), 7: (30, 40), 11: (30, 40), 20: (30, 40)}
 RED, GREEN = (200, 0, 0), (0, 200, 0)
 
 
-def flat(image: int, colour: tuple[int, int, int]) -> np.ndarray:
-    return np.full((*SHAPES[image], 3), colour, dtype=np.uint8)
+def flat(image: int, color: tuple[int, int, int]) -> np.ndarray:
+    return np.full((*SHAPES[image], 3), color, dtype=np.uint8)
 
 
 def draw(run: Path, step: int, image: int, blue: int = 0) -> Path:
-    """Write a picture as the callback does: red truth, green prediction, both as blue as the arm's number."""
+    """Write a picture as the callback does: red truth and green prediction, both with the given blue value."""
     pair = [flat(image, (*RED[:2], blue)), flat(image, (*GREEN[:2], blue))]
     file = run / "pictures" / f"{step:06d}_{image}.png"
     write_png(file, side_by_side(pair, ["ground truth", "predictions"]))
@@ -34,7 +34,7 @@ def draw(run: Path, step: int, image: int, blue: int = 0) -> Path:
 
 
 def make_group(folder: Path, arms: int = 3, seeds: tuple[int, ...] = (1, 2)) -> Path:
-    """Write runs whose score grows with the number of the arm, without pictures."""
+    """Write runs without pictures whose score increases with the number of the arm."""
     planned = []
     for number in range(arms):
         runs = []
@@ -55,7 +55,7 @@ def report(group: Path) -> list[str]:
 
 
 def blue_columns(file: Path, hue: int) -> list[int]:
-    """The blue values of the vertical bands of red (0) or green (1) in a gallery, from left to right."""
+    """Return the blue values of the vertical red (0) or green (1) bands in a gallery, from left to right."""
     pixels = np.asarray(Image.open(file).convert("RGB")).astype(int)
     bands = []
     for column in pixels.transpose(1, 0, 2):
@@ -64,7 +64,7 @@ def blue_columns(file: Path, hue: int) -> list[int]:
     return [value for before, value in zip([-1, *bands], bands, strict=False) if value >= 0 and before != value]
 
 
-def test_a_picture_is_cut_where_it_was_put_together(tmp_path: Path) -> None:
+def test_a_picture_is_cut_into_its_two_halves(tmp_path: Path) -> None:
     truth, prediction = halves(draw(tmp_path, 10, 5, blue=9))
     assert (truth == flat(5, (200, 0, 9))).all()
     assert (prediction == flat(5, (0, 200, 9))).all()
@@ -87,10 +87,10 @@ def test_the_report_shows_truth_and_arms_side_by_side(tmp_path: Path) -> None:
         for image in (20, 3, 5, 7, 11):
             draw(group / f"{number}_2", 200, image, blue=50 * number)
             draw(group / f"{number}_2", 100, image, blue=255)
-    draw(group / "0_1", 200, 3, blue=255)  # the other arms have none of seed 1
+    draw(group / "0_1", 200, 3, blue=255)  # the other arms have no pictures of seed 1
     assert "gallery.png" in report(group)
     gallery = group / "report" / "gallery.png"
-    assert blue_columns(gallery, hue=0) == [0]  # one truth, of the first arm
+    assert blue_columns(gallery, hue=0) == [0]  # one ground truth, from the first arm
     assert blue_columns(gallery, hue=1) == [0, 50, 100]
     pixels = np.asarray(Image.open(gallery).convert("RGB")).astype(int)
     red = (abs(pixels - RED).max(axis=2) < 3).any(axis=1)
@@ -110,7 +110,7 @@ def test_arms_without_a_common_image_have_no_gallery(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("maximize", "best"), [(True, [4, 5, 6, 7, 8, 9, 10]), (False, [0, 1, 2, 3, 4, 5, 6])])
-def test_of_many_arms_the_baseline_and_the_best_are_shown(tmp_path: Path, maximize: bool, best: list[int]) -> None:
+def test_the_baseline_and_the_best_of_many_arms_are_shown(tmp_path: Path, maximize: bool, best: list[int]) -> None:
     study = load_study([make_group(tmp_path / "g", arms=11, seeds=(1,))])
     baseline = find_baseline(study, "lr=2" if maximize else "lr=10")
     table = make_table(study, "val/map_50", maximize=maximize, baseline=baseline, published=None)
@@ -119,14 +119,14 @@ def test_of_many_arms_the_baseline_and_the_best_are_shown(tmp_path: Path, maximi
 
 
 @pytest.mark.parametrize("shape", [(100, 91), (20, 88), (100, 8)])
-def test_other_pictures_are_refused_by_name(tmp_path: Path, shape: tuple[int, int]) -> None:
+def test_invalid_pictures_are_refused_by_name(tmp_path: Path, shape: tuple[int, int]) -> None:
     group = make_group(tmp_path / "g", arms=1, seeds=(1,))
     file = group / "0_1" / "pictures" / "000200_3.png"
     write_png(file, np.zeros((*shape, 3), dtype=np.uint8))
     with pytest.raises(UserError, match=r"000200_3\.png: does not show a ground truth"):
         run_report([group])
     file.write_bytes(b"half a picture")
-    with pytest.raises(UserError, match=r"000200_3\.png: is no readable picture"):
+    with pytest.raises(UserError, match=r"000200_3\.png: is not a readable picture"):
         run_report([group])
 
 

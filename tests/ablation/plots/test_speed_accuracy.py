@@ -4,7 +4,7 @@ from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 
 from lit_cv.ablation.plots.speed_accuracy import Design, design, speed_accuracy
-from lit_cv.ablation.plots.style import COLOURS, MARKERS, pareto
+from lit_cv.ablation.plots.style import COLORS, MARKERS, pareto
 from lit_cv.ablation.report.report import find_baseline
 from lit_cv.ablation.results.comparability import check
 from lit_cv.ablation.results.study import load_study
@@ -15,7 +15,7 @@ from lit_cv.runs.settings import distinct
 from tests.helpers.fake_project import write_run
 
 BACKBONE = "model.network.backbone"
-# name, class, settings of the network, milliseconds an image, score
+# name, class, settings of the network, milliseconds per image, score
 ARMS = [
     ("faster_rcnn_100", "FasterRCNN", {"min_size": 128, "max_size": 128, "rpn_post_nms_test": 100}, 8.0, 0.9),
     ("faster_rcnn_10", "FasterRCNN", {"min_size": 128, "max_size": 256, "rpn_post_nms_test": 10}, 5.0, 0.7),
@@ -78,7 +78,7 @@ def refusals(group):
 
 
 def points(figure):
-    """What each error bar looks like: place -> marker, colour, size."""
+    """Map the position of each error bar to its marker, color and size."""
     (axis,) = figure.axes
     lines = [bar.lines[0] for bar in axis.containers if isinstance(bar, ErrorbarContainer)]
     return {
@@ -91,7 +91,7 @@ def points(figure):
     }
 
 
-def test_a_swept_experiment_file_may_bring_another_network(make_group, capsys):
+def test_a_swept_experiment_file_may_change_the_network(make_group, capsys):
     group = make_group()
     assert refusals(group) == []
     assert run_report([group]) == 0
@@ -102,7 +102,7 @@ def test_a_swept_experiment_file_may_bring_another_network(make_group, capsys):
     assert lines[6].startswith("| faster_rcnn_100 | tiny     | 91.5 ± 0.7 | baseline")
 
 
-def test_what_it_brings_outside_the_network_is_refused(make_group):
+def test_a_swept_experiment_file_must_not_change_other_settings(make_group):
     group = make_group()
     for seed in (1, 2):
         change(group / f"20{seed}", "lr: 0.1", "lr: 0.2")
@@ -127,7 +127,7 @@ def test_without_a_swept_file_networks_must_agree(make_group):
     assert "model.network.rpn_post_nms_test is 50" in text
 
 
-def test_groups_of_one_file_each_become_arms_by_their_file(make_group):
+def test_groups_with_one_file_each_become_arms_by_file(make_group):
     first = make_group(ARMS[:1], ("tiny", "vgg16"), name="one")
     second = make_group(ARMS[2:4], ("tiny",), name="two")
     plan = load_study([first, second])
@@ -138,7 +138,7 @@ def test_groups_of_one_file_each_become_arms_by_their_file(make_group):
     assert [finding.text for finding in check(plan) if finding.refuses] == []
 
 
-def test_the_baseline_may_be_named_as_the_table_names_it(make_group):
+def test_the_baseline_may_be_given_as_shown_in_the_table(make_group):
     study = load_study([make_group()])
     for name in ("ssd_96", "experiments/x/ssd_96.yaml"):
         assert find_baseline(study, f"config={name},backbone=vgg16").label == "config=ssd_96, backbone=vgg16"
@@ -160,7 +160,7 @@ def test_distinct_values_keep_the_order_of_their_first_appearance():
 
 
 def test_pareto_front_by_hand(make_group):
-    """Of (8, .9) (5, .7) (4, .75) (2, .6) (2, .5) the second loses to the third, and the last to the fourth."""
+    """In (8, .9) (5, .7) (4, .75) (2, .6) (2, .5) the third point beats the second, and the fourth the last."""
     rows = table_of(make_group(backbones=("tiny",))).rows
     assert [row.arm.values["config"] for row in pareto(rows, maximize=True)] == [
         f"experiments/x/{name}.yaml" for name in ("ssd_96", "ssd_128", "faster_rcnn_100")
@@ -169,7 +169,7 @@ def test_pareto_front_by_hand(make_group):
     assert lowest == ["experiments/x/retinanet.yaml"]
 
 
-def test_architectures_are_markers_backbones_colours_and_sizes_sizes(make_group):
+def test_markers_show_architectures_colors_show_backbones_and_sizes_show_image_sizes(make_group):
     figure = speed_accuracy(table_of(make_group()))
     drawn = points(figure)
     small, large = sorted({size for *_, size in drawn.values()})
@@ -179,7 +179,7 @@ def test_architectures_are_markers_backbones_colours_and_sizes_sizes(make_group)
         size = large if 128 in settings.values() else small
         for column in range(2):
             place = (milliseconds + 3 * column, round(100 * (score - 0.1 * column + 0.015), 3))
-            expected[place] = (markers[network], COLOURS[column], size)
+            expected[place] = (markers[network], COLORS[column], size)
     assert drawn == expected
 
 

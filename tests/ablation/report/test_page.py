@@ -1,4 +1,4 @@
-"""The page of a report as a browser shows it: a search of 200 arms, of one run each."""
+"""Tests of the report's page in a browser, for a search of 200 arms with one run each."""
 
 import json
 import re
@@ -28,7 +28,7 @@ needs_chromium = pytest.mark.skipif(chromium.PROGRAM is None, reason="chromium i
 
 
 def write_search(group, runs=RUNS, unfinished=()):
-    """Write a random search of one run an arm; scores fall and rise with the number of the run."""
+    """Write a random search with one run per arm; scores vary with the number of the run."""
     draw = np.random.default_rng(0)
     group.mkdir(parents=True)
     picture = group / "picture.png"
@@ -70,7 +70,7 @@ def page(report, tmp_path):
 
 
 def column(page, table, number):
-    """What a reader sees in a column, from the top to the bottom."""
+    """Return the visible cells of a column from top to bottom."""
     rows = f"[...document.querySelectorAll('#{table} tbody tr')].filter(row => row.offsetHeight > 0)"
     return page.run(f"{rows}.map(row => row.cells[{number}].innerText)")
 
@@ -87,7 +87,7 @@ def test_a_reader_sorts_and_filters_and_nothing_leaves_the_machine(report, page)
     assert page.run("[...document.images].length") == 4
     assert page.run("[...document.images].every(image => image.naturalWidth > 0)")
 
-    # numbers sort as numbers, and what is missing comes last in both directions
+    # numbers sort as numbers, and missing values come last in both directions
     rates = [float(text) for text in column(page, "arms", 0)]
     assert len(rates) == RUNS
     assert rates != sorted(rates)
@@ -108,12 +108,12 @@ def test_a_reader_sorts_and_filters_and_nothing_leaves_the_machine(report, page)
     assert click(page, "runs", 2) == "ascending"
     assert column(page, "runs", 2) == sorted(BACKBONES[number % 3] for number in range(RUNS))
 
-    # by keyboard alone
+    # with the keyboard only
     page.run("document.querySelectorAll('#runs th button')[6].focus()")
     page.press("Enter", 13)
     assert page.run("document.querySelectorAll('#runs th')[6].ariaSort") == "ascending"
 
-    # a text and levels hide rows of both tables, and the address keeps what is shown
+    # a text and levels hide rows of both tables, and the address stores the state
     page.run("{const box = document.forms[0].elements.text; box.focus()}")
     page.call("Input.insertText", text="VGG16")
     assert set(column(page, "arms", 2)) == {"vgg16"} == set(column(page, "runs", 2))
@@ -133,7 +133,7 @@ def test_a_reader_sorts_and_filters_and_nothing_leaves_the_machine(report, page)
     page.run("document.querySelector('[type=reset]').click()")
     assert [float(text) for text in column(page, "arms", 0)] == rates
 
-    # links lead into the run folders
+    # links point into the run folders
     links = page.run("[...document.querySelectorAll('#runs tbody tr:first-child a')].map(link => link.href)")
     assert [link.rsplit("/", 1)[1] for link in links] == ["config.yaml", "metrics.csv", "pictures", "0" * 10]
     assert all(Path(link.removeprefix("file://")).exists() for link in links[:3])
@@ -149,7 +149,7 @@ def test_a_reader_sorts_and_filters_and_nothing_leaves_the_machine(report, page)
     assert all(address.startswith(("file:", "data:image/png")) for address in addresses)
 
 
-def test_a_page_that_is_not_watched_stays_as_it_is(report):
+def test_a_page_without_watch_does_not_reload(report):
     text = (report / "report.html").read_text()
     assert 'http-equiv="refresh"' not in text
     assert "<i>" not in text
@@ -207,7 +207,7 @@ def test_a_watched_report_follows_a_sweep_to_its_end(tmp_path):
         assert next(lines).startswith("3 of 4 runs finished: ")
         write_run(group / f"{3:010x}", score=0.75, git={"commit": "another", "dirty": False})
         rest = "".join(lines)
-    assert process.returncode == 1  # the runs are of two commits, which the page says too
+    assert process.returncode == 1  # the runs come from two commits, as the page also says
     page = (group / "report" / "report.html").read_text()
     assert "<tr class=open>" not in page
     assert 'http-equiv="refresh"' not in page
@@ -216,10 +216,10 @@ def test_a_watched_report_follows_a_sweep_to_its_end(tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_watch_with_a_page_that_stays(tmp_path):
+def test_ctrl_c_ends_the_watch_with_a_page_that_does_not_reload(tmp_path):
     group = write_search(tmp_path / "runs" / "search", runs=3, unfinished=(0,))
     command = [sys.executable, "-m", "lit_cv", "report", group, "--watch", "60"]
-    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background job does not
+    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a background job of a shell ignores SIGINT
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=listening) as process:
         next(iter(process.stdout))
         time.sleep(0.2)

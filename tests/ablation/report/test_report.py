@@ -27,7 +27,7 @@ PUBLISHED = REPOSITORY / "sweeps" / "published" / "faster_rcnn_anchors.csv"
 
 @pytest.fixture
 def make_group(tmp_path):
-    """Write made-up runs of every combination of the levels, scores by arm and seed, and their sweep.json."""
+    """Write synthetic runs of every combination of the levels, with scores by arm and seed, and their sweep.json."""
 
     def make(levels=LEVELS, seeds=(1, 2, 3), name="anchors", score=None, sweep_file="sweeps/anchors.yaml"):
         group = tmp_path / "runs" / name
@@ -135,12 +135,12 @@ def test_text_cannot_break_the_page(make_group):
     group = make_group({"data.root": ["<script>", "a|b"]}, seeds=(1,))
     run_report([group], force=True)
     text = (group / "report" / "report.html").read_text()
-    assert text.count("<script>") == 1  # the page's own
+    assert text.count("<script>") == 1  # the script of the page itself
     assert "&lt;script&gt;" in text
     assert "a\\|b" in (group / "report" / "report.md").read_text()
 
 
-def test_one_commit_one_fingerprint_and_one_missing_seed_are_each_named(make_group, capsys):
+def test_a_commit_a_fingerprint_and_a_missing_seed_are_reported_separately(make_group, capsys):
     group = make_group()
     change(group / "0001000002", git={"commit": "ffffffff", "dirty": False})
     change(group / "0003000001", data={"fingerprint": "other"})
@@ -165,7 +165,7 @@ def test_one_commit_one_fingerprint_and_one_missing_seed_are_each_named(make_gro
     assert refusal[3][2:] in (group / "report" / "report.html").read_text()
 
 
-def test_a_config_that_differs_outside_the_swept_keys_is_named_by_arm(make_group):
+def test_a_config_difference_outside_the_swept_keys_is_reported_by_arm(make_group):
     group = make_group()
     for seed in (1, 2, 3):
         file = group / f"000200000{seed}" / "config.yaml"
@@ -252,12 +252,12 @@ def test_another_metric_and_its_direction(make_group, capsys):
     group = make_group()
     run_report([group], metric="train/loss")
     assert "0.2500 ± 0.0000" in capsys.readouterr().out
-    with pytest.raises(UserError, match=r"has no metric 'val/map_05'; --metric can be val/map_50"):
+    with pytest.raises(UserError, match=r"has no metric 'val/map_05'; choose --metric from val/map_50"):
         run_report([group], metric="val/map_05")
 
 
 def test_order_of_the_published_arms(make_group, capsys):
-    # ours rise 40, 41, ..., 45 in the sweep's order; published: 65.8 68.8 66.7 67.9 69.8 69.9, two pairs fall
+    # ours increase 40, 41, ..., 45 in the sweep's order; published: 65.8 68.8 66.7 67.9 69.8 69.9, two pairs decrease
     run_report([make_group(score=lambda arm, seed: 0.4 + 0.01 * arm + 0.0001 * seed)], published=PUBLISHED)
     assert (
         "Order of the published arms reproduced: 13 of 15 pairs; beyond the interval: 13; contradicted beyond it: 2."
@@ -301,7 +301,7 @@ def test_several_groups_become_a_factor(make_group, capsys):
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"status": "running"}'])
-def test_broken_results_are_one_sentence(tmp_path, content):
+def test_broken_results_give_one_sentence(tmp_path, content):
     folder = tmp_path / "runs" / "group"
     folder.mkdir(parents=True)
     if content is not None:
@@ -311,7 +311,7 @@ def test_broken_results_are_one_sentence(tmp_path, content):
         load_study([folder])
 
 
-def test_a_step_that_was_logged_twice_counts_once(make_group):
+def test_a_step_logged_twice_counts_once(make_group):
     group = make_group(seeds=(1,))
     with (group / "0000000001" / "metrics.csv").open("a") as file:
         file.write("150,3,val/map_50,0.875\n")
@@ -340,7 +340,7 @@ def test_every_published_number_belongs_to_an_arm_of_its_sweep(file, make_group)
     assert re.search(r"arXiv:\d{4}\.\d{4,5}; Table \d+.*(VOC|ILSVRC|COCO|Visual Genome)", published.source)
 
 
-def test_a_search_is_reported_from_the_best_trial_on(make_group, capsys):
+def test_a_search_is_reported_from_the_best_to_the_worst_trial(make_group, capsys):
     group = make_group({"model.lr": [0.3, 0.1, 0.2, 0.4]}, seeds=(0,), score=lambda number, _: number)
     plan = json.loads((group / "sweep.json").read_text())
     runs = [arm["runs"][0]["id"] for arm in plan["arms"]]
@@ -348,7 +348,7 @@ def test_a_search_is_reported_from_the_best_trial_on(make_group, capsys):
         arm["runs"][0]["seed"] = None
     write_json(group / "sweep.json", plan | {"method": "random"})
     change(group / runs[1], stopped_early=True, steps=50, epochs=1)
-    change(group / runs[2], metrics={"val/map_50": None})  # as NaN is written
+    change(group / runs[2], metrics={"val/map_50": None})  # NaN is written as null
     (group / runs[3] / "result.json").unlink()
     assert run_report([group]) == 0
     output = capsys.readouterr().out

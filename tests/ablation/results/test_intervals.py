@@ -42,7 +42,7 @@ def test_order_of_published_arms():
     # published a < b < c = d, so 5 pairs count; ours: b > a clearly, c > b within the noise, d < a clearly
     a, b, c, d = {1: 1.0, 2: 2.0}, {1: 3.0, 2: 4.01}, {1: 3.0, 2: 9.0}, {1: 0.0, 2: 1.01}
     found = order([a, b, c, d], [10.0, 20.0, 30.0, 30.0])
-    # ab beyond, ac within, bc within: reproduced; ad and bd stand the other way round, both beyond the interval
+    # ab beyond, ac within, bc within: reproduced; ad and bd are in the opposite order, both beyond the interval
     assert (found.pairs, found.reproduced, found.beyond, found.contradicted) == (5, 3, 1, 2)
 
 

@@ -12,7 +12,7 @@ LR, SEEDS = {"values": [0.5, 0.25]}, {"values": [1, 2]}
 
 @pytest.fixture
 def edit(tmp_path, monkeypatch):
-    """A function that writes the sweep file, plans it, and begins its first runs."""
+    """Return a function that writes the sweep file, plans it, and starts its first runs."""
     monkeypatch.chdir(tmp_path)
     Path("experiment.yaml").write_text("{}")
 
@@ -48,7 +48,7 @@ def edit(tmp_path, monkeypatch):
     ],
     ids=["words", "a value", "a seed", "the metric", "the program", "another group"],
 )
-def test_more_of_the_same_is_welcome(edit, changes):
+def test_additions_and_harmless_changes_are_accepted(edit, changes):
     before = edit(begin=4)
     assert len({job.folder for job in edit(**changes)} | {job.folder for job in before}) >= 4
 
@@ -79,18 +79,18 @@ def test_a_plan_without_runs_may_change(edit):
     edit(parameters={"model.lr": {"values": [7]}})
 
 
-def test_a_changed_experiment_says_what_stays_behind(edit, capsys):
+def test_a_changed_experiment_reports_the_runs_left_behind(edit, capsys):
     edit(begin=3)
     Path("experiment.yaml").write_text("model: {depth: 3}")
     edit()
     assert "The experiment has changed: 3 runs of its former version stay in runs/study" in capsys.readouterr().out
 
 
-def test_a_search_may_only_grow(edit):
+def test_a_search_may_only_get_more_runs(edit):
     space = {"model.lr": {"min": 0.1, "max": 0.9}}
     former = edit(begin=4, method="random", parameters=space, run_cap=4)
     assert [job.folder for job in edit(method="random", parameters=space, run_cap=6)][:4] == [j.folder for j in former]
-    assert len(edit(method="random", parameters=space, run_cap=2)) == 4  # those that were begun stay
+    assert len(edit(method="random", parameters=space, run_cap=2)) == 4  # started runs stay
     for changes in ({"parameters": {"model.lr": {"min": 0.1, "max": 0.8}}}, {"method": "bayes", "parameters": space}):
         with pytest.raises(UserError, match="differs as shown from what the 4 runs"):
             edit(**{"method": "random", "run_cap": 4, **changes})

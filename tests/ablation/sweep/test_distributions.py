@@ -8,9 +8,9 @@ from lit_cv.ablation.sweep.search import Trials
 from lit_cv.ablation.sweep.sweep_file import load_sweep
 from lit_cv.errors import UserError
 
-DRAWS = 2000
-ALPHA = 0.001  # of each of 20 tests
-CONTINUOUS = {  # block of the sweep -> its law
+SAMPLES = 2000
+ALPHA = 0.001  # significance level of each of 20 tests
+CONTINUOUS = {  # block of the sweep, and its distribution in scipy
     "uniform": ({"min": -1.0, "max": 3}, stats.uniform(-1, 4)),
     "uniform by name": ({"distribution": "uniform", "min": 1, "max": 3}, stats.uniform(1, 2)),
     "log_uniform": (
@@ -53,51 +53,51 @@ LEVELS = {
 
 @pytest.fixture(scope="module")
 def columns(tmp_path_factory):
-    """name -> what the trials of one random sweep over all distributions have."""
+    """Map each parameter of a random sweep over all distributions to its values in the trials."""
     blocks = {name: block for group in (CONTINUOUS, QUANTIZED, LEVELS) for name, (block, *_) in group.items()}
     blocks["nested"] = {"parameters": {"inner": {"min": 0.0, "max": 1.0}, "fixed": {"value": 3}}}
     file = tmp_path_factory.mktemp("sweep") / "sweep.yaml"
     file.write_text(str({"method": "random", "command": ["fit", "${args}"], "parameters": blocks}))
     sweep = load_sweep(file)
     trials = Trials(sweep)
-    assert all(trials.add_random() for _ in range(DRAWS))
+    assert all(trials.add_random() for _ in range(SAMPLES))
     values = [sweep.trial_at(point).values for point in trials.points]
     return {name: [trial[name] for trial in values] for name in values[0]}
 
 
 @pytest.mark.parametrize("name", CONTINUOUS)
-def test_draws_follow_the_law(columns, name):
-    law = CONTINUOUS[name][1]
-    assert stats.kstest(columns[name], law.cdf).pvalue > ALPHA
-    assert all(law.support()[0] - 1e-9 <= value <= law.support()[1] + 1e-8 for value in columns[name])
+def test_samples_follow_the_distribution(columns, name):
+    distribution = CONTINUOUS[name][1]
+    assert stats.kstest(columns[name], distribution.cdf).pvalue > ALPHA
+    assert all(distribution.support()[0] - 1e-9 <= value <= distribution.support()[1] + 1e-8 for value in columns[name])
 
 
-def test_nested_parameters_are_drawn_and_named_with_dots(columns):
+def test_nested_parameters_are_sampled_and_named_with_dots(columns):
     assert stats.kstest(columns["nested.inner"], stats.uniform.cdf).pvalue > ALPHA
     assert set(columns["nested.fixed"]) == {3}
 
 
 @pytest.mark.parametrize("name", QUANTIZED)
-def test_quantized_draws_are_the_nearest_multiples(columns, name):
-    _, law, q = QUANTIZED[name]
+def test_quantized_samples_are_the_nearest_multiples(columns, name):
+    _, distribution, q = QUANTIZED[name]
     counts = Counter(columns[name])
     assert all(type(value) is type(q) and value % q == 0 for value in counts)
-    expected = {value: law.cdf(value + q / 2) - law.cdf(value - q / 2) for value in counts}
-    common = [value for value in counts if expected[value] * DRAWS > 10]
+    expected = {value: distribution.cdf(value + q / 2) - distribution.cdf(value - q / 2) for value in counts}
+    common = [value for value in counts if expected[value] * SAMPLES > 10]
     assert len(common) >= 5
     rest = 1 - sum(expected[value] for value in common)
-    observed = [*(counts[value] for value in common), DRAWS - sum(counts[value] for value in common)]
+    observed = [*(counts[value] for value in common), SAMPLES - sum(counts[value] for value in common)]
     shares = [*(expected[value] for value in common), rest]
-    kept = [(o, s * DRAWS) for o, s in zip(observed, shares, strict=True) if s * DRAWS > 1e-6]
+    kept = [(o, s * SAMPLES) for o, s in zip(observed, shares, strict=True) if s * SAMPLES > 1e-6]
     assert stats.chisquare(*zip(*kept, strict=True)).pvalue > ALPHA
 
 
 @pytest.mark.parametrize("name", LEVELS)
-def test_levels_are_drawn_with_their_probabilities(columns, name):
+def test_levels_are_sampled_with_their_probabilities(columns, name):
     shares = LEVELS[name][1]
     counts = Counter(columns[name])
     assert counts.keys() == shares.keys()
-    assert stats.chisquare([counts[v] for v in shares], [p * DRAWS for p in shares.values()]).pvalue > ALPHA
+    assert stats.chisquare([counts[v] for v in shares], [p * SAMPLES for p in shares.values()]).pvalue > ALPHA
 
 
 def test_the_ends_of_an_axis_are_the_bounds():
@@ -123,15 +123,15 @@ def test_the_ends_of_an_axis_are_the_bounds():
         ({"distribution": "gauss"}, "has the distribution 'gauss', which does not exist; write one of constant"),
         ({"distribution": "q_inv_log_uniform", "min": 0, "max": 1}, "which does not exist"),
         ({"distribution": "int_uniform", "min": 0, "max": 1.5}, "write integers, or uniform"),
-        ({"distribution": "uniform", "min": "a", "max": 1}, "has `min` 'a', which is no number"),
-        ({"min": "1e-4", "max": 1.0}, "YAML reads as a text; write 1.0e-4"),
+        ({"distribution": "uniform", "min": "a", "max": 1}, "has `min` 'a', which is not a number"),
+        ({"min": "1e-4", "max": 1.0}, "YAML reads as text; write 1.0e-4"),
         ({"min": 1}, "needs exactly one of value, values, parameters, or `min` and `max`"),
-        ({"values": [1, 2], "probabilities": [0.5, 0.6]}, "numbers from 0 on that sum to 1"),
-        ({"values": [1, 2], "probabilities": [1]}, "as many `probabilities` as `values`, that is 2"),
+        ({"values": [1, 2], "probabilities": [0.5, 0.6]}, "write non-negative numbers that sum to 1"),
+        ({"values": [1, 2], "probabilities": [1]}, "as many `probabilities` as `values` (2)"),
         ({"value": 1, "max": 2}, "has `max`, which the distribution constant does not take"),
     ],
 )
-def test_bad_blocks_are_one_sentence(tmp_path, block, expected):
+def test_invalid_blocks_give_one_sentence(tmp_path, block, expected):
     file = tmp_path / "sweep.yaml"
     file.write_text(str({"method": "random", "parameters": {"a": block}}))
     with pytest.raises(UserError) as error:

@@ -14,7 +14,7 @@ def test_rungs_go_up_from_min_iter_and_down_from_max_iter():
     assert rule(min_iter=2, eta=1.5).rungs[:4] == (2, 3, 4, 6)
     assert rule(max_iter=81, s=3).rungs == (3, 9, 27)
     assert rule(max_iter=18, s=2).rungs == (2, 6)
-    assert rule(max_iter=9, s=5).rungs == (1, 3)  # what would be below the first iteration is left out
+    assert rule(max_iter=9, s=5).rungs == (1, 3)  # rungs before the first iteration are omitted
     assert rule(max_iter=5, eta=2, s=2).rungs == (1, 2)
 
 
@@ -27,14 +27,14 @@ def test_one_in_eta_passes_a_rung_and_ties_pass():
     assert by_hand.stops({"a": [1, 1], "b": [1, 1]}, {"a", "b"}, maximize=False) == []
 
 
-def test_a_run_is_judged_at_its_last_rung_only():
+def test_a_run_is_compared_only_at_its_last_rung():
     # rungs 1 and 3 (and none later) of max_iter 9: at 3 the losses are 8, 7, 6 and the threshold is the second best, 7
     assert rule(max_iter=9, s=2).stops(FIVE, FIVE, maximize=False) == ["c"]
-    # "a" and "b" stand at rung 1, where all have lost 10
+    # "a" and "b" are at rung 1, where all losses are 10
 
 
-def test_not_strict_looks_at_the_best_value_so_far():
-    # "c" recovers to 3 in its fourth iteration, which strictly comes too late
+def test_without_strict_the_best_value_so_far_counts():
+    # "c" recovers to 3 in its fourth iteration, which is too late with `strict`
     assert rule(max_iter=9, s=2, strict=False).stops(FIVE, FIVE, maximize=False) == []
     worse = FIVE | {"c": [10, 8, 8, 8]}
     assert rule(max_iter=9, s=2, strict=False).stops(worse, worse, maximize=False) == ["c"]
@@ -50,13 +50,13 @@ def test_nothing_stops_before_the_first_rung_and_a_single_run_never():
     assert rule(min_iter=1).stops({"a": [5, 6, 7, 8]}, {"a"}, maximize=False) == []
 
 
-def test_values_that_are_no_numbers_are_no_iterations():
+def test_values_that_are_not_finite_are_not_iterations():
     histories = {"a": [1.0, 1.0, 1.0], "b": [5.0, float("nan"), float("nan"), float("nan")]}
     assert rule(min_iter=2).stops(histories, histories, maximize=False) == []
     assert rule(min_iter=1).stops(histories, histories, maximize=False) == ["b"]
 
 
-def test_defaults_are_wandbs():
+def test_defaults_equal_those_of_wandb():
     assert (rule(min_iter=1).eta, rule(min_iter=1).strict) == (3, True)
     with pytest.raises(ValueError, match="needs `min_iter`"):
         rule(min_iter=0)

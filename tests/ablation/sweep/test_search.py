@@ -25,7 +25,7 @@ def bowl(values):
 
 @pytest.fixture
 def write_sweep(tmp_path, monkeypatch):
-    """A function that writes `sweep.yaml` with an experiment beside it, in the working folder."""
+    """Return a function that writes `sweep.yaml` and an experiment to the working folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
 
@@ -44,7 +44,7 @@ def write_sweep(tmp_path, monkeypatch):
 
 
 def searched(sweep, count, workers, function):
-    """The trials of a search of a function, each made when all but the `workers` − 1 before it have ended."""
+    """Search a function; each trial is made when all but the `workers` − 1 trials before it have ended."""
     trials = Trials(sweep)
     scores = []
     for number in range(count):
@@ -54,10 +54,10 @@ def searched(sweep, count, workers, function):
 
 
 @pytest.mark.slow
-def test_20_bayes_trials_beat_20_random_ones_in_8_of_10_seeds(write_sweep):
+def test_20_bayesian_trials_beat_20_random_ones_for_8_of_10_seeds(write_sweep):
     wins = 0
     for attempt in range(10):
-        # what is searched and where it starts both follow from the space
+        # the space determines both the searched parameters and the first trial
         sweep = write_sweep(SPACE | {"attempt": {"value": attempt}})
         random = Trials(sweep)
         assert all(random.add_random() for _ in range(20))
@@ -70,7 +70,7 @@ def test_20_bayes_trials_beat_20_random_ones_in_8_of_10_seeds(write_sweep):
     pytest.fail(f"bayes won {wins} times of 10")
 
 
-def test_a_random_trial_follows_from_the_parameters_and_its_number(write_sweep):
+def test_a_random_trial_depends_only_on_the_parameters_and_its_number(write_sweep):
     def points(**changes):
         trials = Trials(write_sweep(**changes))
         return [trials.points[-1] for _ in range(5) if trials.add_random()]
@@ -82,7 +82,7 @@ def test_a_random_trial_follows_from_the_parameters_and_its_number(write_sweep):
     assert len(set(first)) == 5
 
 
-def test_a_bayes_trial_follows_from_the_earlier_results_alone(write_sweep):
+def test_a_bayesian_trial_depends_only_on_earlier_results(write_sweep):
     sweep = write_sweep(SPACE | {"n": {"min": 1, "max": 9}, "c": {"values": ["x", "y"]}})
     trials = Trials(sweep)
     assert all(trials.add_random() for _ in range(STARTUP + 1))
@@ -109,15 +109,13 @@ def test_no_trial_is_made_twice_and_a_small_space_ends(write_sweep):
 
 def test_a_search_needs_an_end(write_sweep):
     write_sweep(method="random")
-    with pytest.raises(
-        UserError, match=r"sweep\.yaml: a random search has no end of its own; write --runs N or a `run"
-    ):
+    with pytest.raises(UserError, match=r"sweep\.yaml: a random search has no end; set --runs N or a `run"):
         run_sweep(Path("sweep.yaml"), dry_run=True, preflight=lambda *_: None)
     with pytest.raises(UserError, match="--runs 0: give at least 1"):
         run_sweep(Path("sweep.yaml"), runs=0, dry_run=True, preflight=lambda *_: None)
 
 
-def test_dry_run_prints_all_random_trials_and_the_first_bayes_trials(write_sweep, capsys):
+def test_dry_run_prints_all_random_trials_and_the_first_bayesian_trials(write_sweep, capsys):
     write_sweep(method="random", run_cap=12)
     assert run_sweep(Path("sweep.yaml"), runs=20, dry_run=True, preflight=lambda *_: None) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -147,20 +145,20 @@ def bayes_queue(sweep, workers):
     return BayesQueue(sweep, jobs, jobs, total=20, workers=workers, extend=extend)
 
 
-def test_a_bayes_trial_waits_for_the_trials_that_it_depends_on(write_sweep):
+def test_a_bayesian_trial_waits_for_the_trials_that_it_depends_on(write_sweep):
     queue = bayes_queue(write_sweep(run_cap=20), workers=3)
     first = [queue.take() for _ in range(STARTUP)]
-    for job in [*first[:5], first[7]]:  # 5 and 6 are at work
+    for job in [*first[:5], first[7]]:  # 5 and 6 are active
         finish(job, **{"val/map_50": 1.0})
         queue.ended(job)
     assert queue.take() is None  # trial 8 needs 0 to 5
     assert not queue.exhausted
-    queue.ended(first[5])  # without a result: a failure, so one result too few for a model
+    queue.ended(first[5])  # without a result: a failure, so one result is missing for a model
     assert queue.take().trial.point == queue.jobs[STARTUP].trial.point
     assert queue.take() is None  # trial 9 needs 6
 
 
-def test_results_that_are_no_numbers_are_failures(write_sweep):
+def test_results_that_are_not_finite_numbers_are_failures(write_sweep):
     job = plan(write_sweep(run_cap=1))[0]
     assert job.score("val/map_50") is None
     for value in (math.nan, None, math.inf):
@@ -185,7 +183,7 @@ def test_nothing_starts_once_the_target_is_reached(write_sweep, goal, values):
         queue.ended(job)
     assert queue.exhausted
     assert queue.take() is None
-    assert UntilTarget(queue, sweep.metric, jobs).exhausted  # in a later call too
+    assert UntilTarget(queue, sweep.metric, jobs).exhausted  # also in a later call
 
 
 def trials_of(group):
@@ -193,8 +191,8 @@ def trials_of(group):
 
 
 @pytest.mark.slow
-def test_a_killed_search_goes_on_with_the_same_trials(write_sweep, tmp_path, monkeypatch):
-    """An undisturbed sweep and one whose runner is killed again and again make the same trials."""
+def test_a_killed_search_continues_with_the_same_trials(write_sweep, tmp_path, monkeypatch):
+    """An undisturbed sweep and a sweep whose runner is killed twice make the same trials."""
     parameters = {"model.lr": {"min": 0.1, "max": 0.9}, "other": {"min": 0, "max": 3}, "seed_everything": {"value": 1}}
     write_sweep(parameters, {"sleep": 0.1}, run_cap=STARTUP + 4)
     assert run_sweep(Path("sweep.yaml"), workers=2, preflight=lambda *_: None) == 0
@@ -217,7 +215,7 @@ def test_a_killed_search_goes_on_with_the_same_trials(write_sweep, tmp_path, mon
     }
 
 
-def test_importing_the_search_brings_neither_optuna_nor_torch():
+def test_importing_the_search_does_not_import_optuna_or_torch():
     heavy = "('torch', 'optuna', 'scipy')"
     code = f"import sys, lit_cv.ablation.sweep.search; sys.exit(any(n in sys.modules for n in {heavy}))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -13,7 +13,7 @@ RULE = make_hyperband({"type": "hyperband", "min_iter": 2, "eta": 2})
 
 @pytest.fixture
 def make_job(tmp_path):
-    """A function that makes a job and logs values of its metric, one at every tenth step."""
+    """Return a function that makes a job and logs values of its metric, one at every tenth step."""
 
     def make(name, *values):
         job = Job(Trial([], [], {}), tmp_path / name, name)
@@ -39,14 +39,14 @@ def test_runs_below_the_rung_are_asked_to_stop(make_job, monkeypatch, capsys):
     with (young.folder / "metrics.csv").open("a") as log:
         log.write("10,1,m,0.1\n")
     queue.watch([good, bad, young])
-    assert asked(young) == []  # it looks every two seconds
+    assert asked(young) == []  # the queue checks every two seconds
     monkeypatch.setattr(stopping, "LOOK_SECONDS", 0.0)
     queue.watch([good, bad, young])
     assert asked(former, good, bad, young) == ["bad", "young"]
-    assert "bad" not in capsys.readouterr().out  # nobody is asked twice
+    assert "bad" not in capsys.readouterr().out  # no run is asked twice
 
 
-def test_a_curve_has_one_value_a_step_and_no_line_that_is_being_written(tmp_path):
+def test_a_curve_has_one_value_per_step_and_ignores_an_incomplete_line(tmp_path):
     file = tmp_path / "metrics.csv"
     file.write_text("step,epoch,name,value\n10,0,m,1.0\n20,0,m,2.0\n20,0,other,9.0\n10,0,m,3.0\n30,0,m,4")
     assert read_curve(tmp_path, "m") == {10: 3.0, 20: 2.0}

@@ -111,7 +111,7 @@ def test_swept_keys_are_those_with_several_values_without_the_seed(sweep_file):
     ("parameters", "changes", "expected"),
     [
         ({"a": {"value": 1}}, {"metod": "grid"}, "unknown sweep key `metod`; did you mean method?"),
-        ({"a": {"value": 1}}, {"run_cap": 0}, "`run_cap` is 0; write how many runs"),
+        ({"a": {"value": 1}}, {"run_cap": 0}, "`run_cap` is 0; write the maximum number of runs"),
         ({"a": {"value": 1}}, {"run_cap": True}, "`run_cap` is True"),
         ({"a": {"value": 1}}, {"job": "a/b/c"}, "`job` needs W&B's server"),
         ({"a": {"value": 1}}, {"image_uri": "x"}, "`image_uri` needs W&B's server"),
@@ -126,7 +126,7 @@ def test_swept_keys_are_those_with_several_values_without_the_seed(sweep_file):
         ({"a": {"value": 1}}, {"early_terminate": {"type": "hyperband", "itr": 1}}, "unknown key of `early_terminate`"),
         ({"a": {"value": 1}}, {"early_terminate": {"type": "hyperband", "strict": 1}}, "write true or false"),
         ({"a": {"value": 1}}, {"metric": {"name": "val/map", "target": "0.9"}}, "`target` is '0.9'; write a number"),
-        ({"a": {"value": 1}}, {"metric": {"name": "val/map", "impute": "best"}}, "only worst is known here"),
+        ({"a": {"value": 1}}, {"metric": {"name": "val/map", "impute": "best"}}, "only worst is supported"),
         ({"a": {"valus": [1]}}, {}, "unknown key of parameter `a`: `valus`; did you mean values"),
         ({"a": {"min": 0.0, "max": 1}}, {}, "has a distribution that a grid cannot enumerate"),
         ({"a": {"values": []}}, {}, "parameter `a` must have a list with at least one value as `values`, not []"),
@@ -134,8 +134,8 @@ def test_swept_keys_are_those_with_several_values_without_the_seed(sweep_file):
         ({"a": {"value": 1, "values": [1]}}, {}, "needs exactly one of value, values, parameters"),
         ({"a": {"values": [1, None]}}, {}, 'passes as the word None; write "null" in quotes'),
         ({"a": {"values": [[1, None]]}}, {}, 'write "null" in quotes'),
-        ({"a": {"values": ["1e-4"]}}, {}, "YAML reads as a text; write 1.0e-4."),
-        ({"a": {"values": ["2.5E5"]}}, {}, "YAML reads as a text; write 2.5e+5."),
+        ({"a": {"values": ["1e-4"]}}, {}, "YAML reads as text; write 1.0e-4."),
+        ({"a": {"values": ["2.5E5"]}}, {}, "YAML reads as text; write 2.5e+5."),
         ({"a": {"values": [1, 2, 1.0]}}, {}, "lists 1.0 twice"),
         ({"a": 3}, {}, "parameter `a` is 3; write"),
         ({}, {}, "`parameters` is missing or empty"),
@@ -145,7 +145,7 @@ def test_swept_keys_are_those_with_several_values_without_the_seed(sweep_file):
         ({"a": {"value": 1}}, {"command": "litcv fit"}, "`command` must be a list of words"),
     ],
 )
-def test_mistakes_are_one_sentence_with_the_file(sweep_file, parameters, changes, expected):
+def test_mistakes_give_one_sentence_with_the_file(sweep_file, parameters, changes, expected):
     file = sweep_file(parameters, **changes)
     with pytest.raises(UserError) as error:
         load_sweep(file)
@@ -156,8 +156,8 @@ def test_mistakes_are_one_sentence_with_the_file(sweep_file, parameters, changes
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"command": ["fit", "${arguments}"]}, "'${arguments}' in `command` is no macro"),
-        ({"command": ["fit", "--x=${args}"]}, "as words of their own"),
+        ({"command": ["fit", "${arguments}"]}, "'${arguments}' in `command` is not a known macro"),
+        ({"command": ["fit", "--x=${args}"]}, "each a separate word"),
         ({"command": ["python", "train.py", "${args}"]}, "the command has no `fit`"),
     ],
 )
@@ -169,7 +169,7 @@ def test_unusable_commands_and_methods_are_refused(sweep_file, changes, expected
 
 
 @pytest.mark.parametrize("text", ["a: [", "- a list", "", None])
-def test_files_that_are_no_sweep(tmp_path, text):
+def test_files_that_are_not_sweeps_are_refused(tmp_path, text):
     file = tmp_path / "broken.yaml"
     if text is not None:
         file.write_text(text)

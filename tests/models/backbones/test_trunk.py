@@ -14,7 +14,7 @@ from lit_cv.models.backbones.classifier_ends import with_end
 from lit_cv.models.backbones.frozen_norm import freeze_batch_norm
 from lit_cv.models.backbones.necks import feature_pyramid, single_map
 from lit_cv.models.backbones.trunk import Trunk, build_trunk
-from tests.helpers.scenes import randomise
+from tests.helpers.scenes import randomize
 
 FAMILIES = {
     "vgg11": [1, 2, 4, 8, 16],
@@ -67,7 +67,7 @@ def test_dilation_keeps_the_weights_and_halves_less_often(stride: int, strides: 
 
 def test_googlenet_takes_normalised_pixels_and_torchvisions_weights(tmp_path: Path) -> None:
     network = torchvision.models.googlenet(weights=None, aux_logits=False, init_weights=False, transform_input=True)
-    randomise(network)
+    randomize(network)
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.running_var.mul_(1e-2)  # so small that the constant added to it counts
@@ -116,7 +116,7 @@ def test_too_many_stages_are_refused() -> None:
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "vgg11_bn"])
 def test_folded_norm_is_batch_norm_with_fixed_statistics(name: str) -> None:
     folded = build_trunk(name, None, "train").layers
-    randomise(folded)
+    randomize(folded)
     plain = copy.deepcopy(folded).eval()
     for layer in plain.modules():
         if isinstance(layer, nn.BatchNorm2d):
@@ -142,7 +142,7 @@ def test_folded_norm_follows_its_state_dict_and_trains_after_inference() -> None
     pixels = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
         before = layers(pixels)
-    randomise(layers)
+    randomize(layers)
     after = layers(pixels)
     assert not torch.allclose(before, after)
     after.mean().backward()
@@ -152,7 +152,7 @@ def test_folded_norm_follows_its_state_dict_and_trains_after_inference() -> None
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "squeezenet1_1", "tiny"])
 def test_channels_last_gives_the_same_values(name: str) -> None:
     layers = build_trunk(name, None, "frozen").layers
-    randomise(layers)
+    randomize(layers)
     pixels = torch.randn(2, 3, 64, 64)
     expected = layers(pixels)
     result = layers.to(memory_format=torch.channels_last)(pixels.to(memory_format=torch.channels_last))

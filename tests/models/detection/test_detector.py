@@ -1,4 +1,4 @@
-"""What holds for every detector."""
+"""Properties of every detector."""
 
 import copy
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from lit_cv.models import (
     RetinaNet,
     SlidingWindowDetector,
 )
-from tests.helpers.scenes import CLASSES, learn_by_heart, one_square, scene
+from tests.helpers.scenes import CLASSES, one_square, overfit, scene
 
 MIXED = [(70, 90), (128, 100), (60, 128)]
 
@@ -121,12 +121,12 @@ def test_losses_are_finite_and_reach_every_parameter(build: Builder, objects: li
         assert parameter.grad.isfinite().all(), name
 
 
-def test_prediction_does_not_depend_on_the_mode_nor_change_the_network(build: Builder) -> None:
+def test_predictions_do_not_depend_on_the_mode_and_do_not_change_the_network(build: Builder) -> None:
     network = build().eval()
     images, _ = scene([0, 0, 0], MIXED)
     expected = network.predict(images)
     network.train()
-    part = next(iter(network.children())).eval()  # a part kept in eval mode stays there
+    part = next(iter(network.children())).eval()  # a part in eval mode must stay in eval mode
     state = copy.deepcopy(network.state_dict())
     found = network.predict(images)
     assert network.training
@@ -146,7 +146,7 @@ def test_training_follows_validation_in_inference_mode(build: Builder) -> None:
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
-def test_losses_in_eval_mode_leave_the_statistics_alone(build: Builder) -> None:
+def test_losses_in_eval_mode_do_not_change_the_statistics(build: Builder) -> None:
     network = build().eval()
     state = copy.deepcopy(network.state_dict())
     losses = network.losses(*scene([2, 0, 1], MIXED))
@@ -184,7 +184,7 @@ def test_memory_format_changes_no_result(build: Builder) -> None:
         torch.testing.assert_close(loss, expected[name], rtol=1e-3, atol=1e-4)
 
 
-def test_an_image_is_seen_alike_alone_and_in_a_batch() -> None:
+def test_an_image_has_the_same_scores_alone_and_in_a_batch() -> None:
     network = ssd()
     images, _ = scene([0, 0, 0], MIXED)
     together = network.predict(images)
@@ -248,18 +248,18 @@ def test_plain_and_atrous_vgg16_have_the_same_grids() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("builder", [faster_rcnn, ssd, fast_rcnn, rcnn, yolo, retinanet, fcos, rfcn])
-def test_detectors_learn_a_few_images_by_heart(builder: Builder) -> None:
+def test_detectors_overfit_a_few_images(builder: Builder) -> None:
     torch.manual_seed(0)
     network = builder()
     images, targets = one_square()
-    learn_by_heart(network, images, targets, steps=200)
+    overfit(network, images, targets, steps=200)
     for found, target in zip(network.predict(images), targets, strict=True):
         assert found["labels"][0] == target["labels"][0]
         assert found["scores"][0] > 0.8
         torch.testing.assert_close(found["boxes"][0], target["boxes"][0], rtol=0, atol=4)
 
 
-def test_an_image_one_pixel_wide_is_seen(build: Builder) -> None:
+def test_an_image_one_pixel_wide_is_accepted(build: Builder) -> None:
     network = build()
     image = torch.full((3, 300, 1), 90, dtype=torch.uint8)
     target = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64), "proposals": torch.zeros(0, 4)}

@@ -1,4 +1,4 @@
-"""RetinaNet against torchvision's own on the same weights and images, and the focal loss against its equation."""
+"""RetinaNet against torchvision's on the same weights and images, and the focal loss against its equation."""
 
 import math
 
@@ -14,7 +14,7 @@ from tests.helpers.scenes import (
     as_peer_images,
     assert_detections_of_peer,
     assert_losses_of_peer,
-    randomise,
+    randomize,
     scene,
 )
 
@@ -25,7 +25,7 @@ SIZES = {"min_size": 128, "max_size": 200}
 def pair() -> tuple[RetinaNet, PeerRetinaNet]:
     """Return our network and torchvision's with one state dict, loaded strictly."""
     theirs = retinanet_resnet50_fpn(weights=None, weights_backbone=None, num_classes=CLASSES, **SIZES)
-    randomise(theirs)
+    randomize(theirs)
     head = theirs.head.classification_head
     for layer in (head.cls_logits, theirs.head.regression_head.bbox_reg):
         layer.weight.data.mul_(0.2)
@@ -36,7 +36,7 @@ def pair() -> tuple[RetinaNet, PeerRetinaNet]:
 
 
 def peer_losses(theirs: PeerRetinaNet, images: list[torch.Tensor], targets: list[dict]) -> dict[str, torch.Tensor]:
-    """Return torchvision's losses without the switch of its batch norms to training."""
+    """Return torchvision's losses without switching its batch norms to train mode."""
     theirs.training = True
     losses = theirs(as_peer_images(images), targets)
     theirs.training = False
@@ -70,10 +70,10 @@ def test_class_loss_is_the_focal_loss_of_the_paper(alpha: float, gamma: float) -
     )
     layer = network.head.classification_head.cls_logits
     layer.weight.data.zero_()
-    layer.bias.data.fill_(math.log(0.3 / 0.7))  # every anchor gives every class the probability 0.3
+    layer.bias.data.fill_(math.log(0.3 / 0.7))  # every anchor predicts the probability 0.3 for every class
     image = torch.zeros(3, 64, 64, dtype=torch.uint8)
-    # Anchors of 32 pixels sit on multiples of 8, 16, 32 and 64. The object is the one at 32; those 8 pixels to a side
-    # have IoU 24 / 40 = 0.6 (positive), those at a corner 576 / 1472 = 0.39 and those at 16 pixels less (negative).
+    # Anchors of 32 pixels lie on multiples of 8, 16, 32 and 64. The object equals the anchors at 32. Those shifted by 8
+    # pixels have IoU 24 / 40 = 0.6 (positive), those shifted diagonally 576 / 1472 = 0.39, others less (negative).
     target = {"boxes": torch.tensor([[16.0, 16.0, 48.0, 48.0]]), "labels": torch.tensor([2])}
     positives, anchors = (1 + 4) + 1 + 1, 64 + 16 + 4 + 1
     of_positive = -alpha * 0.7**gamma * math.log(0.3)
@@ -89,8 +89,8 @@ def test_anchors_between_the_thresholds_are_ignored() -> None:
     layer = network.head.classification_head.cls_logits
     layer.weight.data.zero_()
     layer.bias.data.zero_()
-    # Of the anchors of 32 pixels at multiples of 8, 16, 32 and 64, those at (32, 32), (32, 40) and (32, 48) lie inside
-    # the object: IoU 1024 / 1536. Those 8 pixels outside of these have 768 / 1792 = 0.43, all others less than 0.4.
+    # Anchors of 32 pixels lie on multiples of 8, 16, 32 and 64. Those at (32, 32), (32, 40) and (32, 48) lie inside the
+    # object: IoU 1024 / 1536. Those 8 pixels outside of these have 768 / 1792 = 0.43, all others less than 0.4.
     target = {"boxes": torch.tensor([[16.0, 16.0, 48.0, 64.0]]), "labels": torch.tensor([1])}
     anchors, positives, ignored = 64 + 16 + 4 + 1, 3 + 2 + 1, 3 + 3 + 2
     unit = 0.25 * math.log(2)  # (1 - p) ** 2 * -log(p) at p = 0.5

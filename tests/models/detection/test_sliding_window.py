@@ -13,7 +13,7 @@ from lit_cv.metrics import COCOAveragePrecision
 from lit_cv.models import SlidingWindowDetector
 from lit_cv.models.detection.sliding_window import crop_windows, slide_windows
 from lit_cv.models.images import batch_objects
-from tests.helpers.scenes import CLASSES, learn_by_heart, one_square, scene
+from tests.helpers.scenes import CLASSES, one_square, overfit, scene
 
 MIXED = [(70, 90), (128, 100), (60, 128)]
 
@@ -27,14 +27,14 @@ def detector(**options: object) -> SlidingWindowDetector:
 def test_windows_of_a_square_image_by_hand() -> None:
     windows = slide_windows((8, 8), scales=[0.5, 1.0], ratios=[1.0, 4.0], stride=0.5)
     small = [[x, y, x + 4, y + 4] for y in (0, 2, 4) for x in (0, 2, 4)]
-    narrow = [[x, 0, x + 2, 8] for x in (0, 1, 2, 3, 4, 5, 6)]  # twice as high, half as wide as the small ones
-    # four times as high as wide and as large as the image: cut to its height, 4 wide
+    narrow = [[x, 0, x + 2, 8] for x in (0, 1, 2, 3, 4, 5, 6)]  # twice as high and half as wide
+    # ratio 4 and the image's area: limited to the image's height, 4 wide
     tall = [[x, 0, x + 4, 8] for x in (0, 2, 4)]
     assert windows.tolist() == [*small, *narrow, [0, 0, 8, 8], *tall]
 
 
 def test_windows_of_a_wide_image_by_hand() -> None:
-    # the square root of the area is 8: half of it as a square is 4, all of it is cut to the height
+    # The square root of the area is 8: squares of 4, and squares of 8 that are limited to the height.
     windows = slide_windows((4, 16), scales=[0.5, 1.0, 4.0, 5.0], ratios=[1.0], stride=0.5)
     squares = [[x, 0, x + 4, 4] for x in range(0, 13, 2)]
     assert windows.tolist() == [*squares, *[[x, 0, x + 8, 4] for x in (0, 4, 8)], [0, 0, 16, 4]]
@@ -42,7 +42,7 @@ def test_windows_of_a_wide_image_by_hand() -> None:
 
 def test_windows_spread_evenly_to_both_edges() -> None:
     windows = slide_windows((11, 11), scales=[4 / 11], ratios=[1.0], stride=0.5)
-    # 7 pixels to go in steps of at most 2: four steps of 1.75
+    # 7 pixels in steps of at most 2: four steps of 1.75
     assert windows[:5, 0].tolist() == pytest.approx([0, 1.75, 3.5, 5.25, 7])
     assert len(windows) == 25
 
@@ -71,7 +71,7 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
     return float(inter / (np.prod(first[2:] - first[:2]) + np.prod(second[2:] - second[:2]) - inter))
 
 
-def test_drawn_windows_have_the_class_of_the_object_that_they_show() -> None:
+def test_sampled_windows_have_the_class_of_their_object() -> None:
     network = detector(windows_per_image=24)
     images, targets = scene([3, 0, 2], MIXED)
     batch = network._batch(images)
@@ -88,7 +88,7 @@ def test_drawn_windows_have_the_class_of_the_object_that_they_show() -> None:
         positives.append(int((labels > 0).sum()))
         height, width = batch.sizes[image]
         assert ((part >= 0) & (part <= torch.tensor([width, height, width, height]) + 1e-4)).all()
-    assert positives == [6, 0, 6]  # a quarter, where there is anything to show
+    assert positives == [6, 0, 6]  # a quarter, if the image has objects
 
 
 def test_an_image_with_too_few_windows_gives_fewer() -> None:
@@ -97,7 +97,7 @@ def test_an_image_with_too_few_windows_gives_fewer() -> None:
     targets = [{"boxes": torch.tensor([[0.0, 0.0, 96.0, 96.0]]), "labels": torch.tensor([2])}]
     batch = network._batch(images)
     _, classes = network.sample(batch, batch_objects(targets, batch))
-    # the window is the object: no window is background, and two of eight are a quarter
+    # The only window is the object: no window is background, and a quarter of eight is two.
     assert classes.tolist() == [2, 2]
     _fix_logits(network, torch.tensor([0.1, 0.2, 0.4, 0.2, 0.1]))
     assert network.losses(images, targets)["window_class"].item() == pytest.approx(-np.log(0.4), rel=1e-5)
@@ -142,7 +142,7 @@ def test_detections_are_the_windows_that_nms_keeps() -> None:
     torch.testing.assert_close(found["boxes"], boxes[likely][kept])
 
 
-def test_an_image_is_seen_alike_alone_and_in_a_batch() -> None:
+def test_an_image_has_the_same_detections_alone_and_in_a_batch() -> None:
     network = detector()
     images, _ = scene([0, 0, 0], MIXED)
     for image, found in zip(images, network.predict(images), strict=True):
@@ -157,10 +157,10 @@ def test_windows_without_extent_are_refused(options: dict[str, object]) -> None:
 
 
 @pytest.mark.slow
-def test_squares_are_learned_by_heart() -> None:
+def test_it_overfits_squares() -> None:
     network = detector(window_scales=[0.4], window_ratios=[1.0], stride=0.33)
     images, targets = one_square()
-    learn_by_heart(network, images, targets, steps=100)
+    overfit(network, images, targets, steps=100)
     for found, target in zip(network.predict(images), targets, strict=True):
         assert found["labels"][0] == target["labels"][0]
         assert found["scores"][0] > 0.8
@@ -168,7 +168,7 @@ def test_squares_are_learned_by_heart() -> None:
 
 
 @pytest.mark.long
-def test_eight_real_images_are_learned_by_heart(real_data: Path) -> None:
+def test_it_overfits_eight_real_images(real_data: Path) -> None:
     voc = VOCDetectionDataModule(
         str(real_data), train_sets=["2012_train"], val_sets=["2012_val"], batch_size=8, num_workers=0
     )

@@ -1,4 +1,4 @@
-"""SSD against torchvision's own on the same weights and images, and by hand against the paper."""
+"""SSD against torchvision's on the same weights and images, and against numbers of the paper."""
 
 import math
 
@@ -14,7 +14,7 @@ from tests.helpers.scenes import (
     as_peer_images,
     assert_detections_of_peer,
     assert_losses_of_peer,
-    randomise,
+    randomize,
     scene,
 )
 
@@ -23,8 +23,8 @@ from tests.helpers.scenes import (
 def pair() -> tuple[SSD, PeerSSD]:
     """Return our network and torchvision's with one state dict, loaded strictly."""
     theirs = ssd300_vgg16(weights=None, weights_backbone=None, num_classes=CLASSES)
-    randomise(theirs)
-    theirs.backbone.features[0].weight.data.div_(60)  # its pixels are that large
+    randomize(theirs)
+    theirs.backbone.features[0].weight.data.div_(60)  # its pixels have values of up to 255
     for convolution in (*theirs.head.regression_head.module_list, *theirs.head.classification_head.module_list):
         convolution.weight.data.mul_(0.1)
     ours = SSD(CLASSES)
@@ -74,9 +74,9 @@ def test_ssd512_has_the_maps_and_default_boxes_of_lius_code(atrous: bool) -> Non
         start += count
         step = 512 / side
         for row, column in [(0, 0), (side - 1, side // 2)]:
-            centre = torch.tensor([(column + 0.5) * step, (row + 0.5) * step])
+            center = torch.tensor([(column + 0.5) * step, (row + 0.5) * step])
             half = torch.tensor(shapes).clamp(max=512) / 2
-            wanted = torch.cat((centre - half, centre + half), dim=1)
+            wanted = torch.cat((center - half, center + half), dim=1)
             torch.testing.assert_close(boxes[row, column], wanted, rtol=0, atol=1e-2)
     assert start == len(anchors) == logits.shape[1] == deltas.shape[1] == 24564
 

@@ -1,4 +1,4 @@
-"""YOLO by hand: its loss from the paper's equation in plain Python, its boxes, its layers."""
+"""YOLO's loss against the paper's equation in plain Python, its boxes and its layers."""
 
 import math
 
@@ -33,7 +33,7 @@ def told(outputs: list[Output], monkeypatch: pytest.MonkeyPatch) -> YOLO:
 
 
 def equation_3(output: Output, objects: list[tuple[float, float, float, float, int]]) -> dict[str, float]:
-    """Compute the five sums for one image; objects are x, y, w, h relative to the image and a class 0..C-1."""
+    """Compute the five sums for one image. Objects are x, y, w, h relative to the image and a class 0..C-1."""
     sums = dict.fromkeys(YOLO.loss_names, 0.0)
     for cell in range(GRID * GRID):
         row, column = divmod(cell, GRID)
@@ -89,41 +89,41 @@ def test_losses_are_those_of_equation_3(monkeypatch: pytest.MonkeyPatch) -> None
     generator = torch.Generator().manual_seed(0)
     outputs = (0.3 + 0.5 * torch.randn(3, GRID**2, 5 * BOXES + CLASSES, generator=generator)).tolist()
     first = [(0.2, 0.3, 0.3, 0.5, 1), (0.8, 0.9, 0.25, 0.2, 0)]  # cells 0 and 3
-    # Cell 0: the second box has the higher IoU, the first is nearer. Cell 3: neither overlaps, the first is nearer.
+    # Cell 0: the second box has the higher IoU, the first is closer. Cell 3: neither overlaps, the first is closer.
     outputs[0][0][:10] = [0.4, 0.6, 0.1, 0.1, 0.4, 0.5, 0.6, -0.95, 0.95, 0.6]
     outputs[0][3][:10] = [-2.0, 0.5, 0.1, 0.1, 0.2, -3.0, 0.5, 0.1, 0.1, 0.3]
-    second = [(0.6, 0.3, 0.6, 0.5, 2)]  # cell 1, its two boxes the same: the first of equals
+    second = [(0.6, 0.3, 0.6, 0.5, 2)]  # cell 1: its two boxes are equal, so the first is responsible
     outputs[1][1][:10] = [0.3, 0.5, 0.7, 0.8, 0.5, 0.3, 0.5, 0.7, 0.8, 0.9]
     objects = [first, second, []]
     wanted = [equation_3(output, found) for output, found in zip(outputs, objects, strict=True)]
     network = told(outputs, monkeypatch)
-    sizes = [(64, 64), (90, 150), (41, 30)]  # warped to a square: relative numbers stay
+    sizes = [(64, 64), (90, 150), (41, 30)]  # resizing to a square keeps relative numbers
     targets = [target(found, *size) for found, size in zip(objects, sizes, strict=True)]
     losses = network.losses([blank(*size) for size in sizes], targets)
     for name, loss in losses.items():
         assert loss.item() == pytest.approx(sum(image[name] for image in wanted) / 3, rel=1e-4), name
 
 
-def test_a_cell_learns_one_of_its_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cell_is_trained_on_one_of_its_objects(monkeypatch: pytest.MonkeyPatch) -> None:
     output = (0.5 * torch.randn(GRID**2, 5 * BOXES + CLASSES, generator=torch.Generator().manual_seed(1))).tolist()
     objects = [(0.1, 0.1, 0.2, 0.2, 0), (0.3, 0.4, 0.5, 0.3, 1), (0.9, 0.1, 0.1, 0.2, 2)]
     network = told([output], monkeypatch)
     wanted = [sum(equation_3(output, [objects[place], objects[2]]).values()) for place in (0, 1)]
     assert wanted[0] != pytest.approx(wanted[1], rel=1e-2)
     torch.manual_seed(0)
-    drawn = [0, 0]
+    sampled = [0, 0]
     for _ in range(40):
         loss = sum(network.losses([blank(50, 70)], [target(objects, 50, 70)]).values()).item()
-        drawn[min((0, 1), key=lambda place: abs(loss - wanted[place]))] += 1
+        sampled[min((0, 1), key=lambda place: abs(loss - wanted[place]))] += 1
         assert min(abs(loss - value) for value in wanted) < 1e-4
-    assert min(drawn) > 8
+    assert min(sampled) > 8
 
 
 def test_objects_on_the_last_edge_belong_to_the_last_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     network = told([[[0.0] * 13] * 4], monkeypatch)
     edge = {"boxes": torch.tensor([[63.9999, 63.9999, 64.0, 64.0]]), "labels": torch.tensor([1])}
     losses = network.losses([blank(64, 64)], [edge])
-    assert losses["coordinates"].item() == pytest.approx(2.0, abs=1e-3)  # (1, 1) of the last cell, predicted at (0, 0)
+    assert losses["coordinates"].item() == pytest.approx(2.0, abs=1e-3)  # target (1, 1), prediction (0, 0)
 
 
 def test_choice_and_iou_are_constants_in_the_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,9 +145,9 @@ def test_boxes_and_scores_are_decoded_from_the_grid(monkeypatch: pytest.MonkeyPa
     output[2] = [0.0, 0.5, -0.5, 0.6, 1.2, 5.0, 5.0, 0.1, 0.1, 0.9, 0.0, 0.0, 0.25]
     network = told([output], monkeypatch)
     (found,) = network.predict([blank(100, 200)])
-    # Cell 1 is the upper right one: centre (0.75, 0.25), 0.25 x 0.49 of the image. The class of 1.5 counts as 1, those
-    # below 0 and the confidence of -2 as 0. Cell 2 is the lower left one: its first box is cut at the left edge and its
-    # confidence counts as 1; its second lies outside the image.
+    # Cell 1 is the upper right one: center (0.75, 0.25), 0.25 x 0.49 of the image. The class of 1.5 counts as 1, those
+    # below 0 and the confidence of -2 as 0. Cell 2 is the lower left one: its first box is clipped at the left edge,
+    # and its confidence counts as 1; its second box lies outside the image.
     assert found["labels"].tolist() == [2, 1, 3]
     assert found["scores"].tolist() == pytest.approx([0.8, 0.4, 0.25])
     upper = [125.0, 0.5, 175.0, 49.5]
@@ -172,8 +172,8 @@ def convolutions(module: nn.Module) -> list[tuple[int, int, int]]:
     return [(part.kernel_size[0], part.out_channels, part.stride[0]) for part in parts]
 
 
-def test_the_papers_network_is_that_of_figure_3() -> None:
-    network = YOLO(21, hidden=8)  # the 4,096 of the paper are 200 million numbers
+def test_the_default_network_is_that_of_figure_3() -> None:
+    network = YOLO(21, hidden=8)  # the paper's 4,096 would be 200 million weights
     assert convolutions(network) == [
         *[(7, 64, 2), (3, 192, 1), (1, 128, 1), (3, 256, 1), (1, 256, 1), (3, 512, 1)],
         *[(1, 256, 1), (3, 512, 1)] * 4,
@@ -206,7 +206,7 @@ def test_cells_are_ordered_by_rows(head: str) -> None:
         found = network._forward(network._batch(images))
         hook.remove()
         assert torch.equal(found.classes[0, 3 * 1 + 2], seen[0][0, 10:, 1, 2])  # row 1, column 2
-    # Before any training all boxes are about a quarter of the image, in the middle of their cell.
+    # At first all boxes have about a quarter of the image's sides and lie in the middle of their cell.
     torch.testing.assert_close(found.boxes, torch.full((1, 9, 2, 4), 0.5), rtol=0, atol=0.4)
 
 
@@ -219,6 +219,6 @@ def test_cells_are_ordered_by_rows(head: str) -> None:
         ({"weights": "imagenet", "backbone": "yolo"}, "'yolo' has no imagenet weights"),
     ],
 )
-def test_what_does_not_fit_is_refused(options: dict[str, object], message: str) -> None:
+def test_options_that_do_not_fit_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         small(**options)

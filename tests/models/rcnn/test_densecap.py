@@ -1,4 +1,4 @@
-"""DenseCap's losses by hand, its two ways to describe, and a few images learnt by heart."""
+"""DenseCap's losses against hand-computed ones, its two ways to describe regions, and overfitting of a few images."""
 
 import math
 from typing import Any
@@ -15,8 +15,8 @@ from lit_cv.models.rcnn.language_model import LanguageModel
 from lit_cv.models.rcnn.roi_head import ROI_WEIGHTS, RegionSample
 from lit_cv.ops.vocabulary import END, SPECIAL, START, Vocabulary
 
-COLOURS = {"red": (230, 30, 30), "green": (30, 200, 40), "blue": (40, 60, 230), "white": (250, 250, 250)}
-VOCABULARY = Vocabulary([*SPECIAL, "a", "square", "at", "the", "left", "right", *COLOURS])
+COLORS = {"red": (230, 30, 30), "green": (30, 200, 40), "blue": (40, 60, 230), "white": (250, 250, 250)}
+VOCABULARY = Vocabulary([*SPECIAL, "a", "square", "at", "the", "left", "right", *COLORS])
 
 
 def densecap(**options: object) -> DenseCap:
@@ -28,17 +28,17 @@ def densecap(**options: object) -> DenseCap:
 
 
 def squares() -> tuple[list[Tensor], list[dict[str, Any]]]:
-    """Return four images of two coloured squares, with a phrase for each."""
+    """Return four images of two colored squares, with a phrase for each square."""
     images, targets = [], []
-    names = list(COLOURS)
+    names = list(COLORS)
     for index in range(4):
         image = torch.full((3, 64, 96), 90, dtype=torch.uint8)
         boxes, phrases = [], []
         for place, left in enumerate((6, 56)):
-            colour, top, side = names[(index + place) % 4], 4 + 8 * index, 24 + 6 * place
-            image[:, top : top + side, left : left + side] = torch.tensor(COLOURS[colour])[:, None, None]
+            color, top, side = names[(index + place) % 4], 4 + 8 * index, 24 + 6 * place
+            image[:, top : top + side, left : left + side] = torch.tensor(COLORS[color])[:, None, None]
             boxes.append([left, top, left + side, top + side])
-            phrases.append(f"a {colour} square" + " at the left" * (1 - place) + " right" * place * (index % 2))
+            phrases.append(f"a {color} square" + " at the left" * (1 - place) + " right" * place * (index % 2))
         images.append(image)
         labels, tokens = torch.ones(2, dtype=torch.int64), torch.from_numpy(VOCABULARY.encode(phrases))
         targets.append({"boxes": torch.tensor(boxes).float(), "labels": labels, "tokens": tokens, "phrases": phrases})
@@ -52,9 +52,9 @@ def test_caption_loss_by_hand() -> None:
     expected = []
     for code, phrase in zip(codes, ([4, 5, 9], [6]), strict=True):
         inputs = torch.cat((network.encoder(code)[None], network.words(torch.tensor([START, *phrase]))))
-        answers = network.output(network.lstm(inputs)[0][1:])  # of <START> and of each word
+        answers = network.output(network.lstm(inputs)[0][1:])  # after <START> and after each word
         expected += F.cross_entropy(answers, torch.tensor([*phrase, END]) - END, reduction="none").tolist()
-    assert len(expected) == 4 + 2  # four words, and an <END> each
+    assert len(expected) == 4 + 2  # four words, and an <END> for each phrase
     assert network.loss(codes, tokens).item() == pytest.approx(sum(expected) / 6, rel=1e-5)
     more_padding = F.pad(tokens, (0, 3))
     torch.testing.assert_close(network.loss(codes, more_padding), network.loss(codes, tokens))
@@ -69,15 +69,15 @@ def test_losses_of_the_recognition_network_by_hand() -> None:
         objects=torch.tensor([0, 0, 0]),
     )
     logits = torch.tensor([[0.0, 2.0], [1.0, 0.5], [0.0, 0.0]])
-    deltas = torch.full((3, 2, 4), 9.0)  # of the background, and of what is no object: without effect
+    deltas = torch.full((3, 2, 4), 9.0)  # the background's deltas and those of negative regions have no effect
     deltas[0, 1] = torch.tensor([0.3, 2.0, 0.0, 0.0]) * torch.tensor(ROI_WEIGHTS)
     objectness, box = head.losses(logits, deltas, sample)
     expected = math.log(1 + math.exp(-2)) + math.log(1 + math.exp(-0.5)) + math.log(2)
     assert objectness.item() == pytest.approx(expected / 3)
-    assert box.item() == pytest.approx((0.2**2 / 2 + (2 - 0.5)) / 4)  # off by 0.3 - 2 / 20, and by 2, beyond 1
+    assert box.item() == pytest.approx((0.2**2 / 2 + (2 - 0.5)) / 4)  # errors of 0.3 - 2 / 20 and 2
 
 
-def test_regions_are_drawn_at_the_thresholds_of_the_paper() -> None:
+def test_regions_are_sampled_with_the_thresholds_of_the_paper() -> None:
     network = densecap()
     images, targets = squares()
     objects = batch_objects(targets[:1], network._batch(images[:1]))
@@ -85,9 +85,9 @@ def test_regions_are_drawn_at_the_thresholds_of_the_paper() -> None:
     edges = [right + share * (right - left) for share in (0.25, 1.0, 4.0)]  # IoU 0.8, 0.5 and 0.2
     proposals = torch.tensor([[left, top, edge, bottom] for edge in edges])
     sample = network.roi_heads.sample([proposals], objects)
-    drawn = {roi[3].item(): label for roi, label in zip(sample.rois, sample.classes.tolist(), strict=True)}
+    chosen = {roi[3].item(): label for roi, label in zip(sample.rois, sample.classes.tolist(), strict=True)}
     boxes = {box[2].item(): 1 for box in objects.boxes_of(0)}
-    assert drawn == {**boxes, edges[0]: 1, edges[2]: 0}
+    assert chosen == {**boxes, edges[0]: 1, edges[2]: 0}
 
 
 def test_a_batch_without_objects_has_losses_and_gradients() -> None:
@@ -103,7 +103,7 @@ def test_a_batch_without_objects_has_losses_and_gradients() -> None:
 
 
 @pytest.mark.slow
-def test_squares_are_described_by_heart() -> None:
+def test_it_overfits_descriptions_of_squares() -> None:
     options = {"head_features": 256, "embedding": 128, "hidden": 256, "nms_threshold": 0.3, "score_threshold": 0.5}
     network = densecap(roi_op="bilinear", **options)
     images, targets = squares()
@@ -117,7 +117,7 @@ def test_squares_are_described_by_heart() -> None:
     for beam in (1, 3):
         network.beam = beam
         for found, target in zip(network.predict(images), targets, strict=True):
-            order = found["boxes"][:, 0].argsort()  # left to right, as the targets are
+            order = found["boxes"][:, 0].argsort()  # left to right, like the targets
             torch.testing.assert_close(found["boxes"][order], target["boxes"], rtol=0, atol=4)
             assert VOCABULARY.decode(found["tokens"][order]) == target["phrases"]
     described = network.describe(images, [target["boxes"] for target in targets])
@@ -129,7 +129,7 @@ def test_squares_are_described_by_heart() -> None:
 
 @pytest.mark.parametrize("options", [{"beam": 0}, {"longest_phrase": 0}])
 def test_unusable_settings_are_refused(options: dict[str, int]) -> None:
-    with pytest.raises(UserError, match="give at least one word beside the 4 special ones"):
+    with pytest.raises(UserError, match="give at least one word in addition to the 4 special ones"):
         densecap(**options)
     with pytest.raises(UserError, match="vocabulary_size=4"):
         DenseCap(4, backbone="tiny")

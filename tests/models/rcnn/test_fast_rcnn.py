@@ -1,4 +1,4 @@
-"""FastRCNN: sampling and losses of the paper, its options, and batches with nothing in them."""
+"""FastRCNN: sampling and losses of the paper, its options, and batches without objects or proposals."""
 
 import copy
 
@@ -14,7 +14,7 @@ from lit_cv.models.images import Objects
 from lit_cv.models.rcnn.fast_rcnn import FastRCNN
 from lit_cv.models.rcnn.roi_head import ROI_WEIGHTS, RegionSample
 from lit_cv.ops.boxes import encode_boxes
-from tests.helpers.scenes import CLASSES, randomise, scene
+from tests.helpers.scenes import CLASSES, randomize, scene
 
 SIZES = [(96, 128), (150, 110), (128, 128)]
 
@@ -34,7 +34,7 @@ def one_object() -> Objects:
     return Objects(lying(100)[None], torch.tensor([[3]]), [1])
 
 
-def test_draws_a_quarter_of_positives_and_background_that_overlaps() -> None:
+def test_a_quarter_of_the_sample_is_positive_and_the_background_overlaps() -> None:
     proposals = lying(
         *[50 + i for i in range(40)], *[10 + 0.4 * i for i in range(99)], *[0.1 * i for i in range(1, 99)]
     )
@@ -49,10 +49,10 @@ def test_draws_a_quarter_of_positives_and_background_that_overlaps() -> None:
     assert len(sample.rois.unique(dim=0)) == 64
 
 
-def test_both_ends_of_the_background_belong_as_in_the_paper() -> None:
+def test_both_limits_of_the_background_are_those_of_the_paper() -> None:
     sample = fast_rcnn().roi_heads.sample([lying(9.99, 10, 49.99, 50)], one_object())
-    drawn = {round(float(roi[3]), 2): int(label) for roi, label in zip(sample.rois, sample.classes, strict=True)}
-    assert drawn == {10: 0, 49.99: 0, 50: 3, 100: 3}  # the last is the object itself
+    chosen = {round(float(roi[3]), 2): int(label) for roi, label in zip(sample.rois, sample.classes, strict=True)}
+    assert chosen == {10: 0, 49.99: 0, 50: 3, 100: 3}  # the last is the object itself
     assert (sample.boxes[sample.classes > 0] == lying(100)).all()
 
 
@@ -73,7 +73,7 @@ def regions() -> tuple[torch.Tensor, torch.Tensor, RegionSample]:
     return torch.randn(8, CLASSES, generator=generator), torch.randn(8, CLASSES, 4, generator=generator), sample
 
 
-def test_losses_are_torchvisions_but_for_where_smooth_l1_turns() -> None:
+def test_losses_are_torchvisions_except_for_beta_of_smooth_l1() -> None:
     head = fast_rcnn().roi_heads
     head.beta = 1 / 9
     logits, deltas, sample = regions()
@@ -109,7 +109,7 @@ def gradients(network: FastRCNN, name: str) -> dict[str, torch.Tensor]:
     return {key: value.grad for key, value in network.named_parameters() if value.grad is not None}
 
 
-def test_separate_box_regression_trains_only_its_own_layer() -> None:
+def test_separate_box_regression_trains_only_the_box_layer() -> None:
     network = fast_rcnn(box_regression="separate")
     separate = gradients(network, "roi_box")
     assert set(separate) == {f"roi_heads.box_predictor.bbox_pred.{part}" for part in ("weight", "bias")}
@@ -120,26 +120,26 @@ def test_separate_box_regression_trains_only_its_own_layer() -> None:
     assert any(value.any() for key, value in joint.items() if key.startswith("backbone."))
 
 
-def test_without_box_regression_the_box_loss_is_nothing() -> None:
+def test_without_box_regression_the_box_loss_is_zero() -> None:
     none = gradients(fast_rcnn(box_regression="none"), "roi_box")
     assert len(none) > 8
     assert not any(value.any() for value in none.values())
 
 
 def away(boxes: torch.Tensor, given: torch.Tensor) -> float:
-    """Return the largest difference, in pixels, between a box and the given one that is closest to it."""
+    """Return the largest difference, in pixels, between a box and the closest given box."""
     return float((boxes[:, None] - given).abs().amax(dim=2).amin(dim=1).amax())
 
 
 @pytest.mark.parametrize("box_regression", ["train", "none"])
 def test_without_regression_at_test_detections_are_proposals(box_regression: str) -> None:
     network = fast_rcnn(box_regression=box_regression)
-    randomise(network)
+    randomize(network)
     images, targets = scene([3, 2, 4], SIZES)
     proposals = [target["proposals"] for target in targets]
     for found, given in zip(network.predict(images, proposals), proposals, strict=True):
         assert len(found["boxes"]) > 3
-        assert away(found["boxes"], given) < 0.4  # the narrowest were made a pixel wide
+        assert away(found["boxes"], given) < 0.4  # the narrowest were widened to a pixel
     refined = fast_rcnn()
     refined.load_state_dict(network.state_dict())
     found = refined.predict(images, proposals)
@@ -157,7 +157,7 @@ def test_a_batch_without_positives_has_no_box_loss() -> None:
 
 
 @pytest.mark.parametrize("objects", [[2, 0, 1], [0, 0, 0]])
-def test_images_without_proposals_train_and_are_empty(objects: list[int]) -> None:
+def test_images_without_proposals_train_and_have_no_detections(objects: list[int]) -> None:
     network = fast_rcnn()
     images, targets = scene(objects, SIZES)
     for target in targets[: 1 if any(objects) else 3]:
@@ -171,7 +171,7 @@ def test_images_without_proposals_train_and_are_empty(objects: list[int]) -> Non
     assert (len(found[2]["boxes"]) > 0) == any(objects)
 
 
-def test_proposals_without_area_do_no_harm() -> None:
+def test_proposals_without_area_give_finite_results() -> None:
     network = fast_rcnn()
     images, targets = scene([0, 3, 0], SIZES)
     for target in targets:
@@ -188,7 +188,7 @@ def test_missing_proposals_are_one_sentence() -> None:
         fast_rcnn().losses(images, [{key: targets[0][key] for key in ("boxes", "labels")}])
 
 
-def test_only_the_best_proposals_are_looked_at() -> None:
+def test_only_the_best_proposals_are_used() -> None:
     images, targets = scene([2, 3, 1], SIZES)
     proposals = [target["proposals"] for target in targets]
     few = fast_rcnn(proposals_test=7, score_threshold=0.0, nms_threshold=1.0)
@@ -218,9 +218,9 @@ def test_features_of_regions_are_those_of_the_scaled_image() -> None:
     torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_all_singular_values_change_nothing_and_fewer_cost_less() -> None:
+def test_all_singular_values_give_the_same_results_and_fewer_cost_less() -> None:
     whole = fast_rcnn()
-    randomise(whole)
+    randomize(whole)
     images, targets = scene([2, 3, 1], SIZES)
     proposals = [target["proposals"] for target in targets]
     expected = whole.predict(images, proposals)
@@ -236,13 +236,13 @@ def test_all_singular_values_change_nothing_and_fewer_cost_less() -> None:
                 assert torch.equal(one["labels"], two["labels"])
                 torch.testing.assert_close(one["scores"], two["scores"], rtol=0, atol=1e-4)
                 torch.testing.assert_close(one["boxes"], two["boxes"], rtol=0, atol=1e-2)
-    # One region: U V multiplications of a layer, or rank (U + V).
+    # A layer costs U V multiplications per region, or rank (U + V).
     inputs, count = whole.roi_heads.box_head.fc6.in_features, sum(len(part) for part in proposals)
     saved = inputs * 48 + 48 * 48 - 8 * (inputs + 48) - 4 * (48 + 48)
     assert costs["whole"] - costs["few"] == 2 * count * saved
 
 
-def test_singular_values_follow_the_weights_and_leave_the_rest_alone() -> None:
+def test_singular_values_follow_the_weights_and_change_no_state() -> None:
     network = fast_rcnn(svd=[8, 4])
     images, targets = scene([2, 3, 1], SIZES)
     boxes = [target["boxes"] for target in targets]
@@ -268,7 +268,7 @@ def test_singular_values_follow_the_weights_and_leave_the_rest_alone() -> None:
         ({"svd": [8]}, "has 2 fully connected layers"),
         ({"svd": [8, 49]}, r"at most \[48, 48\]"),
         ({"svd": [0, 8]}, "one rank for each"),
-        ({"svd": [8, 8], "backbone": "resnet18", "head": "backbone"}, "has 0 fully connected layers; leave it at null"),
+        ({"svd": [8, 8], "backbone": "resnet18", "head": "backbone"}, "has 0 fully connected layers; set it to null"),
     ],
 )
 def test_ranks_that_do_not_fit_are_refused(options: dict[str, object], message: str) -> None:
@@ -284,7 +284,7 @@ def test_the_papers_network_is_vgg_up_to_conv5_with_fc6_and_fc7() -> None:
     assert network.roi_heads.box_predictor.cls_score.in_features == 4096
 
 
-def test_svms_take_the_place_of_the_softmax_once_they_are_trained() -> None:
+def test_trained_svms_replace_the_softmax() -> None:
     network = fast_rcnn(classifier="svm", nms_threshold=1.0, detections_per_image=10_000, score_threshold=0.0)
     images, targets = scene([1, 0, 2], SIZES)
     proposals = [target["proposals"] for target in targets]

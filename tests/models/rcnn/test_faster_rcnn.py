@@ -1,4 +1,4 @@
-"""FasterRCNN against torchvision's own on the same weights, images and sampled indices."""
+"""FasterRCNN against torchvision's on the same weights, images and sampled indices."""
 
 import pytest
 from torchvision.models.detection import faster_rcnn as peer
@@ -10,7 +10,7 @@ from tests.helpers.scenes import (
     assert_detections_of_peer,
     assert_losses_of_peer,
     first_come,
-    randomise,
+    randomize,
     scene,
 )
 
@@ -33,7 +33,7 @@ def pair(request: pytest.FixtureRequest) -> tuple[FasterRCNN, peer.FasterRCNN]:
         anchors = peer.AnchorGenerator(scales, ((0.5, 1.0, 2.0),) * 3)
         theirs = peer.FasterRCNN(body, CLASSES, rpn_anchor_generator=anchors, rpn_score_thresh=0.05, **sizes, **counts)
         ours = _ours("mobilenet_v3_large", anchor_scales=[list(row) for row in scales], rpn_score_threshold=0.05)
-    randomise(theirs)
+    randomize(theirs)
     for regressor in (theirs.roi_heads.box_predictor.bbox_pred, theirs.rpn.head.bbox_pred):
         regressor.weight.data.mul_(0.2)
     ours.load_state_dict(theirs.state_dict(), strict=True)

@@ -1,4 +1,4 @@
-"""MaskRCNN against torchvision's own on the same weights, images and sampled regions, and its variants by hand."""
+"""MaskRCNN against torchvision's on the same weights, images and sampled regions, and its variants."""
 
 import pytest
 import torch
@@ -15,15 +15,15 @@ from lit_cv.models import MaskRCNN
 from lit_cv.models.rcnn.keypoint_head import keypoint_loss, read_keypoints
 from lit_cv.models.rcnn.mask_head import mask_loss, mask_probabilities
 from lit_cv.ops.mask_runs import MaskRuns, decode_masks, encode_masks
-from tests.helpers.scenes import CLASSES, as_peer_images, assert_losses_of_peer, first_come, randomise, scene
+from tests.helpers.scenes import CLASSES, as_peer_images, assert_losses_of_peer, first_come, randomize, scene
 
 JOINTS = 5
-SIZE = (128, 160)  # which the networks leave as it is: torchvision would resize the masks with the image
+SIZE = (128, 160)  # the networks do not resize this size; torchvision would resize the masks, too
 PEER_LOSSES = ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask", "loss_keypoint")
 
 
 def instances(objects: list[int], size: tuple[int, int] = SIZE) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-    """Return a scene whose objects have elliptic masks and joints, some of them unlabelled."""
+    """Return a scene whose objects have elliptic masks and joints, some of them unlabeled."""
     images, targets = scene(objects, [size] * len(objects))
     generator = torch.Generator().manual_seed(7)
     y, x = torch.meshgrid(torch.arange(size[0]) + 0.5, torch.arange(size[1]) + 0.5, indexing="ij")
@@ -52,7 +52,7 @@ def pair() -> tuple[MaskRCNN, PeerMaskRCNN]:
     theirs.roi_heads.keypoint_roi_pool = MultiScaleRoIAlign(["0", "1", "2", "3"], 14, 2)
     theirs.roi_heads.keypoint_head = KeypointRCNNHeads(256, (512,) * 8)
     theirs.roi_heads.keypoint_predictor = KeypointRCNNPredictor(512, JOINTS)
-    randomise(theirs)
+    randomize(theirs)
     for regressor in (theirs.roi_heads.box_predictor.bbox_pred, theirs.rpn.head.bbox_pred):
         regressor.weight.data.mul_(0.2)
     counts = {name.replace("top_n_", ""): count for name, count in counts.items()}
@@ -68,9 +68,9 @@ def test_losses_and_gradients_are_torchvisions(
     first_come(monkeypatch)
     ours, theirs = pair
     images, targets = instances([3, 0, 6])
-    # Their keypoint branch would leave the image without objects out, and with it the order of the regions.
+    # Their keypoint branch would skip the image without objects, which would change the order of the regions.
     images, targets = images[::2], targets[::2]
-    for network in pair:  # a number added to all cells of a joint's map changes nothing
+    for network in pair:  # a constant added to all cells of a joint's map has no effect
         network.roi_heads.keypoint_predictor.kps_score_lowres.bias.requires_grad_(False)
     expected = theirs.train()(as_peer_images(images), as_peer_targets(targets))
     losses = ours.losses(images, targets)
@@ -88,7 +88,7 @@ def test_predicts_torchvisions_masks_and_keypoints(pair: tuple[MaskRCNN, PeerMas
         masks = decode_masks(MaskRuns(found["mask_runs"], found["mask_lengths"], SIZE)).bool()
         theirs_masks = wanted["masks"][:, 0] >= 0.5
         both, either = (masks & theirs_masks).sum((1, 2)), (masks | theirs_masks).sum((1, 2))
-        # Theirs are drawn into boxes of whole pixels, ours into the boxes themselves, and these masks are noise.
+        # Theirs are pasted into boxes of whole pixels, ours into the exact boxes; the masks are noise.
         assert (both[either > 200] / either[either > 200]).median() > 0.8
         sides = (wanted["boxes"][:, 2:] - wanted["boxes"][:, :2]).amin(dim=1)
         distance = (found["keypoints"][..., :2] - wanted["keypoints"][..., :2]).norm(dim=-1)
@@ -122,7 +122,7 @@ def test_joint_loss_by_hand() -> None:
     logits = torch.zeros(1, 3, 2, 2)
     logits[0, 0, 1, 0] = 2.0
     boxes = torch.tensor([[10.0, 10.0, 20.0, 20.0]])
-    joints = torch.tensor([[[12.0, 16.0, 2.0], [25.0, 16.0, 2.0], [12.0, 12.0, 0.0]]])  # inside, outside, unlabelled
+    joints = torch.tensor([[[12.0, 16.0, 2.0], [25.0, 16.0, 2.0], [12.0, 12.0, 0.0]]])  # inside, outside, unlabeled
     expected = F.cross_entropy(torch.tensor([[0.0, 0.0, 2.0, 0.0]]), torch.tensor([2]))
     torch.testing.assert_close(keypoint_loss(logits, joints, boxes), expected)
     assert keypoint_loss(logits, joints * torch.tensor([1.0, 1.0, 0.0]), boxes) == 0
@@ -155,7 +155,7 @@ def test_every_variant_trains_and_finds_masks(options: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("heads", [[], ["mask"], ["keypoint"]])
-def test_any_subset_of_the_branches(heads: list[str]) -> None:
+def test_any_subset_of_the_branches_trains_and_predicts(heads: list[str]) -> None:
     network = MaskRCNN(CLASSES, heads, num_keypoints=JOINTS, backbone="tiny", **SMALL)
     images, targets = instances([0, 0])
     losses = network.losses(images, targets)
@@ -167,5 +167,5 @@ def test_any_subset_of_the_branches(heads: list[str]) -> None:
 
 def test_an_unknown_branch_is_refused() -> None:
     for heads in (["masks"], ["mask", "mask"]):
-        with pytest.raises(UserError, match="name each of mask and keypoint once at most"):
+        with pytest.raises(UserError, match="name each of mask and keypoint at most once"):
             MaskRCNN(CLASSES, heads, backbone="tiny")

@@ -1,4 +1,4 @@
-"""RCNN: the warp against a slow one, its sampling, its layers, and its detections before and after the SVMs."""
+"""RCNN: the warp against a slow reference, the sampling, the layers, and detections before and after the SVMs."""
 
 import math
 
@@ -28,7 +28,7 @@ def rcnn(**options: object) -> RCNN:
 
 
 def slow_warp(image: Tensor, box: list[float], size: int, padding: int) -> Tensor:
-    """Interpolate each pixel by hand: a pixel's centre is half a pixel from its edges; outside the image is 0."""
+    """Interpolate pixel by pixel. A pixel's center is half a pixel from its edges; pixels outside the image are 0."""
     channels, height, width = image.shape
     inner = size - 2 * padding
     warped = torch.zeros(channels, size, size)
@@ -49,7 +49,7 @@ def slow_warp(image: Tensor, box: list[float], size: int, padding: int) -> Tenso
 
 
 @pytest.mark.parametrize(("size", "padding"), [(24, 5), (17, 0)])
-def test_warp_is_the_slow_one(size: int, padding: int) -> None:
+def test_warp_equals_the_slow_reference(size: int, padding: int) -> None:
     image = torch.randn(3, 20, 31, generator=torch.Generator().manual_seed(0))
     boxes = [
         [4.0, 3, 25, 15],  # inside
@@ -72,10 +72,10 @@ def test_context_is_exactly_16_pixels_wide() -> None:
     inside[16:-16, 16:-16] = 1
     assert torch.equal((warped > 1.5).all(dim=0).float(), inside)
     whole = warp_regions(torch.ones(1, 100, 200), torch.tensor([[0.0, 0, 200, 100]]), 227, 16)[0, 0]
-    assert torch.equal((whole > 0.5).float(), inside)  # what is outside the image is the mean, 0
+    assert torch.equal((whole > 0.5).float(), inside)  # pixels outside the image are the mean, 0
 
 
-def test_draws_a_quarter_of_positives_from_all_images_together() -> None:
+def test_a_quarter_of_the_sample_of_all_images_is_positive() -> None:
     network = rcnn(windows=40)
     square = torch.tensor([[0.0, 0, 100, 100]])
 
@@ -89,7 +89,7 @@ def test_draws_a_quarter_of_positives_from_all_images_together() -> None:
         {"boxes": square[:0], "labels": torch.tensor([], dtype=torch.int64), "proposals": lying([5, 90])},
     ]
     images = [torch.zeros(3, 100, 120, dtype=torch.uint8)] * 3
-    regions, classes = network._draw(images, targets)
+    regions, classes = network._sample(images, targets)
     assert sum(map(len, regions)) == len(classes) == 40
     assert int((classes > 0).sum()) == 10
     expected = []
@@ -98,15 +98,15 @@ def test_draws_a_quarter_of_positives_from_all_images_together() -> None:
         expected.append(torch.where(overlap >= 0.5, label, 0))
     assert torch.equal(classes, torch.cat(expected))
     network.proposals_train = 3
-    assert sum(map(len, network._draw(images, targets)[0])) == 3 + 1 + 3 + 1 + 2  # 1 each: the object itself
+    assert sum(map(len, network._sample(images, targets)[0])) == 3 + 1 + 3 + 1 + 2  # 1 for each object itself
 
 
-def test_loss_is_the_cross_entropy_of_the_drawn_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loss_is_the_cross_entropy_of_the_sampled_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     network = rcnn()
     images, targets = scene([2, 0, 1], SIZES)
-    regions, classes = network._draw(images, targets)
-    monkeypatch.setattr(network, "_draw", lambda *_: (regions, classes))
-    vectors = network.region_features(images, regions)  # pool5, the last layer of this backbone
+    regions, classes = network._sample(images, targets)
+    monkeypatch.setattr(network, "_sample", lambda *_: (regions, classes))
+    vectors = network.region_features(images, regions)  # pool5 is the last layer of this backbone
     vectors = (vectors - vectors.mean(dim=1, keepdim=True)) / vectors.std(dim=1, correction=0, keepdim=True)
     logits = F.linear(vectors, network.class_head.weight, network.class_head.bias)
     wanted = -logits.log_softmax(dim=1)[range(len(classes)), classes].mean()
@@ -118,7 +118,7 @@ def test_a_batch_without_any_region_is_background() -> None:
     images, targets = scene([0, 0, 0], SIZES)
     for target in targets:
         target["proposals"] = torch.zeros(0, 4)
-    regions, classes = network._draw(images, targets)
+    regions, classes = network._sample(images, targets)
     assert regions[0].tolist() == [[0, 0, 90, 70]]
     assert not classes.any()
     loss = network.losses(images, targets)["region_class"]
@@ -129,7 +129,7 @@ def test_a_batch_without_any_region_is_background() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 40), (40, 1), (30, 30)])
-def test_images_that_give_no_proposal_have_no_detection(size: tuple[int, int]) -> None:
+def test_images_without_proposals_have_no_detections(size: tuple[int, int]) -> None:
     image = torch.full((3, *size), 90, dtype=torch.uint8)
     (found,) = rcnn().predict([image], [torch.zeros(0, 4)])
     assert len(found["scores"]) == 0
@@ -154,7 +154,7 @@ def test_layers_are_those_of_the_classification_network(
     trunk = build_trunk(name, None, "frozen")
     head = WindowHead(trunk, weights="a file").eval()
     maps = torch.randn(2, trunk.stages[-1].channels, 14, 14)
-    pooled = F.max_pool2d(maps, *pool).flatten(1)  # 14 cells are those of 227 or 224 pixels
+    pooled = F.max_pool2d(maps, *pool).flatten(1)  # images of 227 or 224 pixels have maps of 14 cells
     vectors = head(maps)
     assert {layer: vector.shape[1] for layer, vector in vectors.items()} == head.lengths
     torch.testing.assert_close(vectors["pool5"], pooled)
@@ -165,7 +165,7 @@ def test_layers_are_those_of_the_classification_network(
     assert trunk.layers(torch.zeros(1, 3, side, side)).shape[-1] == 14
 
 
-def test_features_do_not_depend_on_the_chunks() -> None:
+def test_features_do_not_depend_on_the_region_batch() -> None:
     images, targets = scene([2, 0, 1], SIZES)
     proposals = [target["proposals"] for target in targets]
     proposals[1] = proposals[1][:0]

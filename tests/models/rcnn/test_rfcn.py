@@ -1,4 +1,4 @@
-"""R-FCN: position-sensitive pooling against a plain implementation, and its losses by hand."""
+"""R-FCN: position-sensitive pooling against a plain implementation, and its losses against hand-computed ones."""
 
 import math
 
@@ -43,7 +43,7 @@ def average_bins(maps: Tensor, roi: list[float], outputs: int, bins: int) -> Ten
 
 
 @pytest.mark.parametrize("bins", [1, 3, 4])
-def test_a_region_averages_its_bins_on_maps_of_their_own(bins: int) -> None:
+def test_a_region_averages_its_bins_on_their_own_maps(bins: int) -> None:
     torch.manual_seed(0)
     network, features = head(bins), torch.randn(2, 6, 8, 8)
     logits, deltas = network(features, torch.tensor(ROIS, dtype=torch.float32))
@@ -63,11 +63,11 @@ def test_a_bin_reads_only_its_part_of_the_region(op: str) -> None:
     network._vote(maps, torch.tensor([[0.0, 0.0, 0.0, 288.0, 288.0]]))[0, 2].backward()
     read = maps.grad.view(CLASSES, 3, 3, 3, 6, 3, 6).sum(dim=(4, 6))  # output, bin, part of the map
     part = torch.eye(3)[:, None, :, None] * torch.eye(3)[None, :, None, :] / 9
-    torch.testing.assert_close(read[2], part, rtol=0, atol=0.02)  # align reads half a cell beyond
+    torch.testing.assert_close(read[2], part, rtol=0, atol=0.02)  # align reads half a cell more
     assert not read[[0, 1, 3, 4]].any()
 
 
-def test_what_pooling_reads_is_what_learns() -> None:
+def test_gradients_reach_the_cells_that_pooling_reads() -> None:
     torch.manual_seed(0)
     network, rois = head(3), torch.tensor([[0.0, 5, 5, 60, 120], [0.0, 0, 0, 128, 128], [0.0, 90, 90, 128, 128]])
     maps = torch.randn(1, CLASSES * 9, 8, 8, requires_grad=True)
@@ -98,15 +98,15 @@ def test_losses_of_a_sample_are_those_of_the_paper() -> None:
     assert box.item() == pytest.approx(expected / 2, rel=1e-5)
 
 
-def test_the_whole_network_gives_the_losses_of_its_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_losses_are_those_of_the_sampled_regions(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     network = RFCN(CLASSES, backbone="tiny", bins=3, features=32, anchor_scales=[24.0, 48.0], min_size=96, max_size=128)
     images, targets = scene([2, 0], [(96, 96), (96, 128)])
-    drawn: list[RegionSample] = []
+    chosen: list[RegionSample] = []
     sampling = network.roi_heads.sample
-    monkeypatch.setattr(network.roi_heads, "sample", lambda *args: drawn.append(sampling(*args)) or drawn[-1])
+    monkeypatch.setattr(network.roi_heads, "sample", lambda *args: chosen.append(sampling(*args)) or chosen[-1])
     losses = network.losses(images, targets)
-    (sample,) = drawn
+    (sample,) = chosen
     assert sample.classes.max() > 0
     assert (sample.rois[:, 0] == 1).any()
     features = network.backbone(network._batch(images).pixels)["0"]
@@ -133,6 +133,6 @@ def test_resnets_are_dilated_and_propose_from_conv4() -> None:
 
 
 @pytest.mark.parametrize("options", [{"anchor_scales": []}, {"anchor_ratios": []}, {"bins": 0}])
-def test_nothing_to_divide_or_to_propose_from_is_refused(options: dict[str, object]) -> None:
+def test_empty_anchors_and_bins_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(UserError, match="at least one of each"):
         RFCN(CLASSES, backbone="tiny", **options)

@@ -1,4 +1,4 @@
-"""FCN: torchvision's network on the same weights, every decoder with every upsampling, what makes arms comparable."""
+"""FCN against torchvision's on the same weights, all decoders and upsamplings, and the comparability of arms."""
 
 import copy
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from lit_cv.models import FCN
 from lit_cv.models.images import IMAGENET_MEAN, IMAGENET_STD
 from lit_cv.models.segmentation.segmenter import VOID
 from lit_cv.ops.upsampling import bilinear
-from tests.helpers.scenes import randomise
+from tests.helpers.scenes import randomize
 
 CLASSES = 4
 UPSAMPLINGS = ("nearest", "bilinear", "bed_of_nails", "max_unpool", "transposed")
@@ -114,7 +114,7 @@ def test_symmetric_arms_start_from_the_same_weights() -> None:
 def resnets() -> tuple[FCN, torch.nn.Module]:
     """Return our FCN-ResNet-50 and torchvision's with one state dict, loaded strictly."""
     theirs = fcn_resnet50(weights=None, weights_backbone=None, num_classes=CLASSES, aux_loss=False)
-    randomise(theirs)
+    randomize(theirs)
     ours = FCN(CLASSES, "resnet50", output_stride=8, head="conv", upsampling="bilinear", norm="train", dropout=0.0)
     ours.load_state_dict(theirs.state_dict(), strict=True)
     theirs.classifier[3].p = 0.0
@@ -137,7 +137,7 @@ def test_resnet50_is_torchvisions(resnets: tuple[FCN, torch.nn.Module], train: b
     assert [torch.equal(found["mask"], mask) for found, mask in zip(output.found, logits.argmax(1), strict=True)]
 
 
-def test_fixed_transposed_convolution_interpolates_but_for_the_edges() -> None:
+def test_fixed_transposed_convolution_interpolates_except_at_the_edges() -> None:
     network = fcn(skips=32)
     assert "decoder.to_pixels.0.kernel" not in network.state_dict()
     scores = torch.randn(1, CLASSES, 5, 6)
@@ -161,7 +161,7 @@ def test_any_kernel_and_stride_gives_the_exact_size(kernel: int) -> None:
         assert network.scores(network.batch(images).pixels).shape == (2, CLASSES, 80, 96)
 
 
-def test_skips_start_as_if_they_were_not_there() -> None:
+def test_skips_have_no_effect_at_first() -> None:
     images, targets = scene(ODD)
     logits = []
     for skips in (32, 16, 8):
@@ -188,7 +188,7 @@ def test_skips_of_vgg_are_pool3_and_pool4() -> None:
 
 
 @pytest.mark.parametrize("backbone", ["vgg16", "alexnet", "googlenet"])
-def test_nothing_but_new_layers_trains_with_zero_trainable_layers(backbone: str) -> None:
+def test_only_new_layers_train_with_zero_trainable_layers(backbone: str) -> None:
     with torch.device("meta"):
         network = FCN(21, backbone, head="backbone", trainable_layers=0)
     trained = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
@@ -198,7 +198,7 @@ def test_nothing_but_new_layers_trains_with_zero_trainable_layers(backbone: str)
         with torch.device("meta"):
             network = FCN(21, backbone, head="backbone", trainable_layers=1)
         trained = {name.split(".")[1] for name, value in network.backbone.named_parameters() if value.requires_grad}
-        assert len([value for value in network.backbone.parameters() if value.requires_grad]) == 4  # of fc6 and fc7
+        assert len([value for value in network.backbone.parameters() if value.requires_grad]) == 4  # fc6 and fc7
 
 
 @pytest.mark.parametrize(
@@ -209,8 +209,8 @@ def test_nothing_but_new_layers_trains_with_zero_trainable_layers(backbone: str)
         ({"upsampling": "nearest", "upsampling_kernel": 4}, "belong to upsampling: transposed, not nearest"),
         ({"upsampling": "bilinear", "learned_upsampling": True}, "belong to upsampling: transposed, not bilinear"),
         ({"upsampling_kernel": 0}, "upsampling_kernel=0: give at least 1"),
-        ({"upsampling_stride": 3}, "upsampling_stride=3: no repetition of it gives 8"),
-        ({"upsampling_stride": 1}, "upsampling_stride=1: no repetition of it gives 8"),
+        ({"upsampling_stride": 3}, "upsampling_stride=3: no power of it gives 8"),
+        ({"upsampling_stride": 1}, "upsampling_stride=1: no power of it gives 8"),
         ({"decoder": "symmetric", "upsampling_stride": 2}, "belong to decoder: score"),
         ({"decoder_width": 8}, "belongs to decoder: symmetric"),
         ({"decoder": "symmetric", "decoder_width": 0}, "decoder_width=0: give at least 1"),
@@ -230,7 +230,7 @@ def test_options_that_contradict_each_other_are_refused(options: dict[str, objec
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arm", ["symmetric_max_unpool", "symmetric_transposed", "score_transposed"])
-def test_learns_four_images_by_heart(arm: str) -> None:
+def test_it_overfits_four_images(arm: str) -> None:
     images, targets = [], []
     for index, (left, top, side) in enumerate([(8, 10, 22), (22, 6, 18), (5, 16, 26), (18, 20, 24)]):
         square = (..., slice(top, top + side), slice(left, left + side))

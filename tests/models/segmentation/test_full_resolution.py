@@ -1,4 +1,4 @@
-"""FullResolutionFCN: a class for each pixel without any downsampling."""
+"""FullResolutionFCN: its layers, receptive field, loss and training."""
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ def test_the_layers_are_those_of_the_definition() -> None:
     for block, dilation in zip(network.features, (1, 2, 4), strict=True):
         convolution, norm, _ = block
         padded = F.pad(maps, (dilation,) * 4)
-        # By definition: the sum over nine shifted copies.
+        # The definition: a sum over nine shifted copies.
         convolved = sum(
             torch.einsum(
                 "oc,bchw->bohw",
@@ -60,10 +60,10 @@ def test_the_layers_are_those_of_the_definition() -> None:
 
 
 @pytest.mark.parametrize("dilations", [None, (1, 2, 4)])
-def test_the_receptive_field_grows_by_two_pixels_a_dilation(dilations: tuple[int, ...] | None) -> None:
+def test_the_receptive_field_grows_by_two_pixels_per_dilation(dilations: tuple[int, ...] | None) -> None:
     network = build(dilations=dilations)
     for block in network.features:
-        block[1] = torch.nn.Identity()  # GroupNorm looks at the whole image
+        block[1] = torch.nn.Identity()  # GroupNorm depends on the whole image
     pixels = torch.randn(8, 3, 33, 33, requires_grad=True)
     network.scores(pixels)[..., 16, 16].abs().sum().backward()
     rows, columns = pixels.grad.abs().sum(dim=(0, 1)).nonzero(as_tuple=True)
@@ -72,7 +72,7 @@ def test_the_receptive_field_grows_by_two_pixels_a_dilation(dilations: tuple[int
 
 
 @pytest.mark.parametrize("sizes", [[(13, 21), (17, 9)], [(16, 16)]])
-def test_the_loss_is_the_mean_over_labelled_pixels(sizes: list[tuple[int, int]]) -> None:
+def test_the_loss_is_the_mean_over_labeled_pixels(sizes: list[tuple[int, int]]) -> None:
     network = build()
     images, targets = scene(sizes)
     targets[0]["mask"][3:9] = 255
@@ -122,7 +122,7 @@ def test_wrong_layers_are_refused(options: dict[str, object], message: str) -> N
 
 
 def train(network: FullResolutionFCN, steps: int) -> list[float]:
-    """Learn squares on a noisy ground, one brighter than it and one darker; return the share of right pixels."""
+    """Train on a brighter and a darker square on noise; return the share of correct pixels."""
     images, targets = scene([(32, 32), (32, 40)])
     for index, (image, target) in enumerate(zip(images, targets, strict=True)):
         image.div_(8, rounding_mode="floor").add_(100)
@@ -139,7 +139,7 @@ def train(network: FullResolutionFCN, steps: int) -> list[float]:
 
 
 @pytest.mark.slow
-def test_it_learns_two_images_by_heart() -> None:
+def test_it_overfits_two_images() -> None:
     assert min(train(build(), 80)) > 0.99
 
 

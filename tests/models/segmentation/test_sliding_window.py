@@ -10,8 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lit_cv.errors import UserError
 from lit_cv.models import SlidingWindowSegmenter
-from lit_cv.models.segmentation.sliding_window import sample_labelled
-from tests.helpers.scenes import randomise
+from lit_cv.models.segmentation.sliding_window import sample_labeled
+from tests.helpers.scenes import randomize
 
 CLASSES = 5
 SIZES = [(37, 51), (44, 31)]
@@ -21,7 +21,7 @@ def build(stride: int = 4, **options: object) -> SlidingWindowSegmenter:
     torch.manual_seed(0)
     given = {"widths": (6, 7, 8), "patches_per_image": 16, "patch_batch": 50, **options}
     network = SlidingWindowSegmenter(CLASSES, stride=stride, **given)
-    randomise(network)
+    randomize(network)
     return network
 
 
@@ -33,7 +33,7 @@ def scene(sizes: list[tuple[int, int]] = SIZES) -> tuple[list[Tensor], list[dict
 
 
 def reference(network: SlidingWindowSegmenter) -> nn.Sequential:
-    """Return the patch classifier as a textbook writes it, with the same weights."""
+    """Return the patch classifier as a plain sequence of layers with the same weights."""
     first, second, third = network.convolutions
     head = nn.Linear(network.classifier.in_channels, CLASSES)
     head.load_state_dict({"weight": network.classifier.weight[..., 0, 0], "bias": network.classifier.bias})
@@ -55,7 +55,7 @@ def window(pixels: Tensor, row: int, column: int, patch: int) -> Tensor:
 @pytest.mark.parametrize("widths", [(4,), (4, 4), (4, 4, 4), (4, 4, 4, 4)])
 def test_the_patch_is_the_receptive_field(widths: tuple[int, ...]) -> None:
     network = build(widths=widths)
-    for parameter in network.parameters():  # positive all over: a bright pixel anywhere in the patch raises the logits
+    for parameter in network.parameters():  # all positive: a bright pixel anywhere in the patch raises the logits
         parameter.data.abs_()
     last, step = network.patch - 1, 2 ** (len(widths) - 1)
     lit = [(0, 0), (0, last), (last, 0), (last, last), (0, last + 1), (last + 1, 0)]
@@ -76,7 +76,7 @@ def test_a_patch_of_three_widths_has_32_pixels() -> None:
 
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("stride", [3, 4, 8])
-def test_scores_are_those_of_the_patches_around_the_window_centres(stride: int, shared: bool) -> None:
+def test_scores_are_those_of_the_patches_around_the_window_centers(stride: int, shared: bool) -> None:
     network = build(stride, shared=shared)
     batch = network.batch(scene()[0])
     assert torch.equal(batch.pixels[0, :, 37:], torch.zeros_like(batch.pixels[0, :, 37:]))
@@ -108,11 +108,11 @@ def test_shared_computation_gives_the_same_scores(stride: int, sizes: list[tuple
         flops.append(counter.get_total_flops())
     assert scores[0].shape == scores[1].shape
     torch.testing.assert_close(scores[0], scores[1], rtol=1e-5, atol=1e-5)
-    assert flops[1] < 0.7 * flops[0]  # it is another computation, and a smaller one
+    assert flops[1] < 0.7 * flops[0]  # shared computation is cheaper
 
 
 @pytest.mark.parametrize("patch_batch", [1, 7, 10_000])
-def test_the_number_of_patches_at_a_time_changes_nothing(patch_batch: int) -> None:
+def test_the_patch_batch_does_not_change_the_scores(patch_batch: int) -> None:
     images, _ = scene()
     expected, network = build(8, shared=False), build(8, shared=False, patch_batch=patch_batch)
     pixels = network.batch(images).pixels
@@ -126,11 +126,11 @@ def test_each_pixel_takes_the_class_of_the_nearest_window(stride: int) -> None:
     images, targets = scene()
     output = network.evaluate(images, targets)
     classes = output.scores.argmax(dim=1)
-    # The centres of the windows, in pixels of continuous coordinates.
-    centres = stride * torch.arange(60) + stride / 2
+    # The centers of the windows in continuous pixel coordinates.
+    centers = stride * torch.arange(60) + stride / 2
     for image, (found, (height, width)) in enumerate(zip(output.found, SIZES, strict=True)):
         assert found["mask"].dtype == torch.uint8
-        rows, columns = ((torch.arange(n)[:, None] + 0.5 - centres).abs().argmin(dim=1) for n in (height, width))
+        rows, columns = ((torch.arange(n)[:, None] + 0.5 - centers).abs().argmin(dim=1) for n in (height, width))
         assert torch.equal(found["mask"].long(), classes[image][rows[:, None], columns])
     assert all(
         torch.equal(found["mask"], again["mask"])
@@ -138,7 +138,7 @@ def test_each_pixel_takes_the_class_of_the_nearest_window(stride: int) -> None:
     )
 
 
-def test_masks_have_the_size_of_the_given_image() -> None:
+def test_masks_have_the_size_of_the_input_image() -> None:
     network = build(min_size=24)
     images, targets = scene([(48, 72)])
     output = network.evaluate(images, targets)
@@ -147,32 +147,32 @@ def test_masks_have_the_size_of_the_given_image() -> None:
     assert torch.equal(output.found[0]["mask"].long(), block)
 
 
-def test_an_image_is_seen_alike_alone_and_in_a_batch() -> None:
+def test_an_image_has_the_same_mask_alone_and_in_a_batch() -> None:
     network = build()
     images, _ = scene()
     for image, found in zip(images, network.predict(images), strict=True):
         assert torch.equal(network.predict([image])[0]["mask"], found["mask"])
 
 
-def test_sampled_pixels_are_labelled_ones_and_all_alike_likely() -> None:
+def test_labeled_pixels_are_sampled_uniformly() -> None:
     torch.manual_seed(0)
     masks = torch.full((2, 5, 7), 255, dtype=torch.uint8)
-    labelled = [(0, 0), (2, 3), (4, 6)]
-    for row, column in labelled:
+    labeled = [(0, 0), (2, 3), (4, 6)]
+    for row, column in labeled:
         masks[0, row, column] = 1
     masks[1, 3, 1] = 0
-    image, rows, columns = sample_labelled(masks, 3000)
+    image, rows, columns = sample_labeled(masks, 3000)
     assert torch.equal(image, torch.tensor([0, 1]).repeat_interleave(3000))
     counts = torch.zeros(5, 7, dtype=torch.int64).index_put_((rows[:3000], columns[:3000]), torch.tensor(1), True)
     assert counts.sum() == 3000
     # Binomial, p = 1/3: the standard deviation is 26.
-    assert all(abs(int(counts[place]) - 1000) < 130 for place in labelled)
-    assert sum(int(counts[place]) for place in labelled) == 3000
+    assert all(abs(int(counts[place]) - 1000) < 130 for place in labeled)
+    assert sum(int(counts[place]) for place in labeled) == 3000
     assert (rows[3000:] == 3).all()
     assert (columns[3000:] == 1).all()
 
 
-def test_the_loss_is_the_cross_entropy_of_the_patches_around_labelled_pixels() -> None:
+def test_the_loss_is_the_cross_entropy_of_the_patches_around_labeled_pixels() -> None:
     network = build()
     images, targets = scene()
     for target, (row, column, label) in zip(targets, [(0, 50, 3), (20, 8, 1)], strict=True):
@@ -183,12 +183,12 @@ def test_the_loss_is_the_cross_entropy_of_the_patches_around_labelled_pixels() -
     torch.testing.assert_close(network.losses(images, targets)["cross_entropy"], expected, rtol=1e-5, atol=1e-5)
     losses = network.evaluate(images, targets).losses
     torch.testing.assert_close(losses["cross_entropy"], expected, rtol=1e-5, atol=1e-5)
-    targets[1]["mask"].fill_(255)  # contributes nothing to the mean
+    targets[1]["mask"].fill_(255)  # has no part in the mean
     expected = F.cross_entropy(reference(network)(patches[:1]), torch.tensor([3]))
     torch.testing.assert_close(network.losses(images, targets)["cross_entropy"], expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_batch_without_a_labelled_pixel_has_loss_zero_and_finite_gradients() -> None:
+def test_a_batch_without_a_labeled_pixel_has_loss_zero_and_finite_gradients() -> None:
     network = build()
     images, targets = scene()
     for target in targets:
@@ -216,7 +216,7 @@ def test_numbers_below_one_are_refused(options: dict[str, object]) -> None:
 
 
 def train(network: SlidingWindowSegmenter, steps: int) -> list[dict[str, Tensor]]:
-    """Learn dark and bright halves on either side of a void line; return the targets."""
+    """Train on images with a dark and a bright half and a void line between them; return the targets."""
     images, targets = scene([(40, 40), (40, 48)])
     for index, (image, target) in enumerate(zip(images, targets, strict=True)):
         bright = torch.arange(image.shape[2]).expand(image.shape[1:]) >= 16 + 8 * index
@@ -235,7 +235,7 @@ def train(network: SlidingWindowSegmenter, steps: int) -> list[dict[str, Tensor]
 
 
 @pytest.mark.slow
-def test_it_learns_two_images_by_heart() -> None:
+def test_it_overfits_two_images() -> None:
     assert all(target["right"] > 0.99 for target in train(build(2), 80))
 
 
