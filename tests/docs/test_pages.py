@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 import datamodules
+from lit_cv.models.backbones.families import NAMES
 from tests.helpers.doc_blocks import PAGES, ROOT, blocks_of
 
 README = ROOT / "README.md"
@@ -92,6 +93,12 @@ def test_every_sweep_is_listed_and_so_is_what_was_published() -> None:
     for name, published in listed.items():
         has_numbers = (ROOT / f"sweeps/published/{name}.csv").exists()
         assert not (has_numbers and published.strip(" |") == "none"), name
+
+
+def test_every_backbone_is_listed() -> None:
+    text = (ROOT / "docs/experiments.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"`(\w+)`", text.partition("## Backbones")[2].partition("##")[0]))
+    assert {name.removesuffix("_bn") for name in NAMES} - listed == set()
 
 
 def test_every_data_set_is_listed() -> None:
