@@ -25,9 +25,11 @@ from typing import Any
 
 import numpy as np
 import orjson
-from timing import hardware, write
+import torch
+from timing import write
 
 from datamodules.coco.files import CATEGORIES
+from lit_cv.bench.cost import device_name
 
 IMAGES, OBJECTS, WIDTH, HEIGHT = 118_287, 860_001, 640, 480
 CROWDS, SECOND_POLYGON = 0.012, 0.09  # shares of the objects
@@ -165,7 +167,7 @@ def main() -> int:
     write(
         "coco_json-cpu",
         {"objects": options.objects, "json_mib": size / 2**20, "median": figures, "targets": TARGETS, "runs": runs,
-         "cpus": os.cpu_count(), "hardware": hardware("cpu")},
+         "cpus": os.cpu_count(), "hardware": device_name(torch.device("cpu"))},
     )  # fmt: skip
     kept = all(figures[f"{kind}_{what}"] <= limit for kind in ("boxes", "masks") for what, limit in TARGETS.items())
     return 0 if kept else 1

@@ -21,10 +21,11 @@ import hotcoco
 import numpy as np
 import torch
 import torchmetrics
-from timing import hardware, write
+from timing import write
 from torch import Tensor
 from torchmetrics.detection import MeanAveragePrecision
 
+from lit_cv.bench.cost import device_name
 from lit_cv.metrics import COCOAveragePrecision
 from lit_cv.metrics.instance_columns import mask_columns
 from lit_cv.ops.mask_runs import MaskRuns, decode_masks
@@ -168,7 +169,7 @@ def main() -> int:
         "target_ratio": TARGET_RATIO,
         "map": our_digits["map"],
         "largest_difference": difference,
-        "hardware": hardware("cpu"),
+        "hardware": device_name(torch.device("cpu")),
         "threads": torch.get_num_threads(),
         "versions": {"hotcoco": hotcoco.__version__, "torchmetrics": torchmetrics.__version__},
     }
