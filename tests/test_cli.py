@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from lit_cv.cli import TRAINING_VERBS, main
+from lit_cv.cli import main
 
 ROOT = Path(__file__).parents[1]
-VERBS = [*TRAINING_VERBS, "predict", "sweep", "report", "bench", "proposals", "doctor", "browse", "shapes"]
+VERBS = (
+    *("fit", "validate", "test", "predict", "sweep", "report"),
+    *("bench", "proposals", "doctor", "browse", "shapes"),
+)
 
 
 @pytest.fixture(autouse=True)

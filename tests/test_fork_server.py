@@ -53,7 +53,10 @@ def test_a_forked_run_equals_a_new_process_and_outlives_the_death_of_its_server(
 
     def kill():
         wait_until(lambda: (forked.folder / "run.json").exists())
-        os.kill(parent_of(parent_of(holder_of(forked.folder / ".lock"))), signal.SIGKILL)
+        server = parent_of(parent_of(holder_of(forked.folder / ".lock")))
+        # Without a fork server the run's grandparent is this very process.
+        assert "lit_cv.fork_server" in Path(f"/proc/{server}/cmdline").read_text()
+        os.kill(server, signal.SIGKILL)
 
     with ThreadPoolExecutor() as threads:
         killed = threads.submit(kill)
@@ -76,7 +79,7 @@ def test_a_forked_run_leaves_the_temporary_folders_of_the_next_alone(here):
 
 
 def numbers(folder):
-    """What a run has logged; of two rows with the same step and name, the later one counts."""
+    """Return what a run has logged; of two rows with the same step and name, the later one counts."""
     rows = [line.split(",") for line in (folder / "metrics.csv").read_text().splitlines()]
     return {(step, name): value for step, _, name, value in rows}
 

@@ -1,24 +1,22 @@
-"""`litcv browse CONFIG`: a page of an experiment's samples as its network gets them, with their targets drawn."""
+"""`litcv browse CONFIG`: write a page of an experiment's samples as its network gets them, with their targets drawn."""
 
+import argparse
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import cv2
-from lightning.pytorch import seed_everything
-from torch.utils.data import Dataset
-from tqdm import tqdm
+from lit_cv.commands.parsers import Verbs, add_config, add_verb, refuse_missing_config
+from lit_cv.errors import UsageError, UserError
 
-from datamodules.base import DataModule
-from datamodules.loading.loader import Sample
-from datamodules.loading.packed import Packed
-from datamodules.loading.sampling import EvalBatches, Key, TrainBatches
-from lit_cv.ablation.report.html_page import document, figure
-from lit_cv.errors import UserError
-from lit_cv.ops.palette import Picture
-from lit_cv.renderers import Renderer
-from lit_cv.training.experiment import data_module, named_class, parsed
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+
+    from datamodules.loading.loader import Sample
+    from datamodules.loading.packed import Packed
+    from datamodules.loading.sampling import Key
+    from lit_cv.ops.palette import Picture
+    from lit_cv.renderers import Renderer
 
 Split = Literal["train", "val"]
 
@@ -29,24 +27,57 @@ _STYLE = """
 """
 
 
+def add_parser(verbs: Verbs) -> None:
+    """Add `browse`."""
+    parser = add_verb(verbs, "browse", "write a page of an experiment's samples with their targets drawn",
+                      "litcv browse experiments/voc/ssd_squeezenet.yaml --data.root=data", _run)  # fmt: skip
+    add_config(parser)
+    parser.add_argument("--split", choices=["train", "val"], default="train",
+                        help="train: augmented (default); val: not augmented")  # fmt: skip
+    parser.add_argument("--epoch", type=int, default=0, help="epoch of the order and the augmentation (0)")
+    parser.add_argument("--samples", type=int, default=24, help="number of samples (24)")
+    parser.add_argument("--output", type=Path, help="HTML file (browse/<experiment>-<split>.html)")
+
+
+def _run(options: argparse.Namespace) -> int:
+    refuse_missing_config(["--config", str(options.config)])
+    if options.samples < 1 or options.epoch < 0:
+        raise UsageError(f"--samples {options.samples} --epoch {options.epoch}: give at least 1 and 0.")
+    write_page(
+        options.config,
+        options.overrides,
+        split=options.split,
+        epoch=options.epoch,
+        samples=options.samples,
+        output=options.output or Path("browse") / f"{options.config.stem}-{options.split}.html",
+    )
+    return 0
+
+
 def write_page(config: Path, overrides: Sequence[str], *, split: Split, epoch: int, samples: int, output: Path) -> None:
     """Write the page and print where it is.
 
     Args:
-        config: an experiment's YAML.
-        overrides: dotted options, as for `fit`.
-        split: `train`: augmented, in the order in which a run trains on them; `val`: in order, as they are.
-        epoch: whose order and augmentation are shown.
-        samples: how many, the first ones.
-        output: the HTML file.
+        config: An experiment's YAML file.
+        overrides: Dotted options, as for `fit`.
+        split: `train`: augmented, in the order of the training; `val`: in the order of the files, not augmented.
+        epoch: Epoch of the order and the augmentation.
+        samples: Number of samples, the first ones of the epoch.
+        output: HTML file.
 
     Raises:
-        UserError: bad options, unusable data, or a file that cannot be written.
+        UserError: Bad options, unusable data, or a file that cannot be written.
     """
+    from lightning.pytorch import seed_everything
+
+    from datamodules.base import DataModule
+    from lit_cv.ablation.report.html_page import document
+    from lit_cv.training.experiment import data_module, named_class, parsed
+
     experiment = parsed(["fit", "--config", str(config), *overrides])
     data = data_module(experiment)
     if not isinstance(data, DataModule):
-        raise UserError(f"{config}: {type(data).__name__} is no DataModule of the project, whose samples are shown.")
+        raise UserError(f"{config}: {type(data).__name__} is no subclass of datamodules.base.DataModule; use one.")
     seed = experiment.fit.seed_everything
     if seed is not False:
         seed_everything(None if seed is True else seed, verbose=False)
@@ -72,7 +103,13 @@ def write_page(config: Path, overrides: Sequence[str], *, split: Split, epoch: i
     print(f"written: {output}")
 
 
-def _figures(dataset: Dataset[Sample], packed: Packed, keys: Sequence[Key], renderer: Renderer) -> Iterator[str]:
+def _figures(
+    dataset: "Dataset[Sample]", packed: "Packed", keys: "Sequence[Key]", renderer: "Renderer"
+) -> Iterator[str]:
+    from tqdm import tqdm
+
+    from lit_cv.ablation.report.html_page import figure
+
     for key in tqdm(keys, "Drawing", unit="image", delay=2):
         image, target = dataset[key]
         height, width = image.shape[1:]
@@ -82,8 +119,10 @@ def _figures(dataset: Dataset[Sample], packed: Packed, keys: Sequence[Key], rend
         yield figure(_jpeg(renderer.draw(image, target)), "jpeg", caption)
 
 
-def _keys(size: int, split: Split, seed: int, epoch: int) -> Iterator[Key]:
-    """The samples of a pass in the order in which a run gets them."""
+def _keys(size: int, split: Split, seed: int, epoch: int) -> "Iterator[Key]":
+    """Return the samples of a pass in the order of a run."""
+    from datamodules.loading.sampling import EvalBatches, TrainBatches
+
     if split == "val":
         return chain.from_iterable(EvalBatches(size, 1))
     batches = TrainBatches(size, 1, seed)
@@ -91,6 +130,8 @@ def _keys(size: int, split: Split, seed: int, epoch: int) -> Iterator[Key]:
     return chain.from_iterable(batches)
 
 
-def _jpeg(picture: Picture) -> bytes:
+def _jpeg(picture: "Picture") -> bytes:
+    import cv2
+
     _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     return data.tobytes()

@@ -1,31 +1,46 @@
-"""`litcv doctor CONFIG`: every defect of an experiment's data, with its file."""
+"""`litcv doctor CONFIG`: list every defect of an experiment's data, with its file."""
 
+import argparse
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from datamodules.base import DataModule
-from datamodules.doctor import examine
+from lit_cv.commands.parsers import Verbs, add_config, add_verb, refuse_missing_config
 from lit_cv.errors import UserError
-from lit_cv.training.experiment import data_module, parsed
+
+
+def add_parser(verbs: Verbs) -> None:
+    """Add `doctor`."""
+    parser = add_verb(verbs, "doctor", "list every defect of an experiment's data, with its file",
+                      "litcv doctor experiments/voc/ssd_squeezenet.yaml --data.root=data", _run)  # fmt: skip
+    add_config(parser)
+
+
+def _run(options: argparse.Namespace) -> int:
+    refuse_missing_config(["--config", str(options.config)])
+    return run_doctor(options.config, options.overrides)
 
 
 def run_doctor(config: Path, overrides: Sequence[str]) -> int:
-    """Print each defect as `file: what is wrong and how to mend it`, then how many there are of each kind.
+    """Print each defect as `file: reason and fix`, then the number of defects of each kind.
 
     Args:
-        config: an experiment's YAML.
-        overrides: dotted options, as for `fit`.
+        config: An experiment's YAML file.
+        overrides: Dotted options, as for `fit`.
 
     Returns:
-        0 when nothing was found, else 1.
+        0 if there is no defect, else 1.
 
     Raises:
-        UserError: bad options, or data that is not the project's.
+        UserError: Bad options, or a DataModule from outside this project.
     """
+    from datamodules.base import DataModule
+    from datamodules.doctor import examine
+    from lit_cv.training.experiment import data_module, parsed
+
     data = data_module(parsed(["fit", "--config", str(config), *overrides]))
     if not isinstance(data, DataModule):
-        raise UserError(f"{config}: {type(data).__name__} is no DataModule of the project, which the doctor needs.")
+        raise UserError(f"{config}: {type(data).__name__} is no subclass of datamodules.base.DataModule; use one.")
     data.fetch()
     images, defects = examine(data)
     for defect in defects:

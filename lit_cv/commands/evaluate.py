@@ -1,22 +1,46 @@
 """`litcv validate | test | predict`: evaluate a trained run."""
 
+import argparse
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
+from lit_cv.commands.fit import prepare_process
+from lit_cv.commands.parsers import Verbs, add_verb
 
-from lit_cv.callbacks.predictions import PredictionWriter
-from lit_cv.runs.checkpoints import best_checkpoint
-from lit_cv.runs.files import read_yaml, write_json
-from lit_cv.training.lightning_cli import LitCLI
+UNPARSED = ("validate", "test")
+
+
+def add_parser(verbs: Verbs) -> None:
+    """Add `validate` and `test`, whose options LightningCLI parses, and `predict`."""
+    for verb, split, option in (("validate", "validation", " [--data.batch_size=8]"), ("test", "test", "")):
+        summary = f"measure a run's best checkpoint on the {split} set"
+        parser = add_verb(verbs, verb, summary, f"litcv {verb} runs/quickstart/1f2e3d4c5b{option}")
+        parser.usage = f"litcv {verb} RUN [--SETTING=VALUE ...]"
+        parser.description = f"{summary}\n\nPrints the metrics and writes {verb}.json into the run's folder."
+    parser = add_verb(verbs, "predict", "draw what a run's network finds on a folder of images",
+                      "litcv predict runs/quickstart/1f2e3d4c5b photos/ --output found/", _predict)  # fmt: skip
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a trained run")
+    parser.add_argument("images", type=Path, metavar="IMAGES", help="folder of images")
+    parser.add_argument("--output", type=Path, help="folder for the pictures and predictions.json (RUN/predictions)")
+    parser.add_argument("--score-threshold", type=float, default=0.3, help="lowest score that is drawn (0.3)")
+
+
+def run_unparsed(verb: str, args: Sequence[str]) -> int:
+    """Carry out `litcv validate ARGS` or `litcv test ARGS`."""
+    prepare_process(args)
+    evaluate(verb, args)
+    return 0
 
 
 def evaluate(verb: str, args: Sequence[str]) -> None:
     """Run `validate` or `test` on a finished run's folder (best checkpoint) or on LightningCLI's own options."""
+    from lit_cv.runs.files import write_json
+    from lit_cv.training.lightning_cli import LitCLI
+
     if args[:1] and not args[0].startswith("-"):
         folder = Path(args[0])
-        cli = LitCLI([verb, *_of_run(folder), *args[1:]])
+        cli = LitCLI([verb, *_options_of_run(folder), *args[1:]])
         metrics = {name: float(value) for name, value in cli.trainer.callback_metrics.items()}
         if cli.trainer.is_global_zero:
             write_json(folder / f"{verb}.json", metrics)
@@ -24,23 +48,36 @@ def evaluate(verb: str, args: Sequence[str]) -> None:
         LitCLI([verb, *args])
 
 
+def _options_of_run(folder: Path) -> list[str]:
+    """Return the options for evaluating a run, with the run's folder as the place of its pictures."""
+    from lit_cv.runs.checkpoints import best_checkpoint
+
+    checkpoint = ["--ckpt_path", str(best_checkpoint(folder))]
+    return ["--config", str(folder / "config.yaml"), *checkpoint, f"--trainer.default_root_dir={folder}"]
+
+
+def _predict(options: argparse.Namespace) -> int:
+    output = options.output or options.run_folder / "predictions"
+    predict(options.run_folder, options.images, output, options.score_threshold)
+    return 0
+
+
 def predict(run: Path, images: Path, output: Path, score_threshold: float) -> None:
     """Draw what the network of a run finds on a folder of images.
 
-    Writes one PNG an image and `predictions.json` into `output`.
+    Writes one PNG for each image and `predictions.json` into `output`.
     """
+    from lit_cv.callbacks.predictions import PredictionWriter
+    from lit_cv.runs.checkpoints import best_checkpoint
+    from lit_cv.runs.files import read_yaml, write_yaml
+    from lit_cv.training.lightning_cli import LitCLI
+
     config = read_yaml(run / "config.yaml")
     config["data"] = {"class_path": "datamodules.ImageFolderDataModule", "init_args": {"root": str(images)}}
     writer = PredictionWriter(output, score_threshold=score_threshold)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.yaml"
-        path.write_text(yaml.safe_dump(config))
+        write_yaml(path, config)
         checkpoint = ["--ckpt_path", str(best_checkpoint(run)), "--return_predictions=false"]
         LitCLI(["predict", "--config", str(path), *checkpoint], callbacks=[writer])
     print(f"predictions: {output}")
-
-
-def _of_run(folder: Path) -> list[str]:
-    """Return the options of an evaluation of a run, which leaves its pictures in the run's folder."""
-    checkpoint = ["--ckpt_path", str(best_checkpoint(folder))]
-    return ["--config", str(folder / "config.yaml"), *checkpoint, f"--trainer.default_root_dir={folder}"]

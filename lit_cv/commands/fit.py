@@ -3,34 +3,85 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lightning.pytorch.utilities.exceptions import SIGTERMException
-
+from lit_cv.commands.parsers import Verbs, add_verb, refuse_missing_config
 from lit_cv.errors import UserError
-from lit_cv.runs.checkpoints import last_checkpoint
-from lit_cv.runs.files import full_disk_in_words, lock
-from lit_cv.runs.folder import DEFAULT_PROJECT, is_finished, run_folder
-from lit_cv.runs.settings import merged_arguments
-from lit_cv.tracking.run import Known, end_by_sigterm, identity, logged, tell_finished, under_agent
-from lit_cv.training.lightning_cli import LitCLI
-from lit_cv.training.preemption import leaving_when_preempted
+
+if TYPE_CHECKING:
+    from lit_cv.tracking.run import Known
 
 LOCK_SECONDS = 20.0
+UNPARSED = ("fit",)
+MORE = """
+Every setting of the experiment can be overridden with a dotted option.
+All settings with their values: litcv fit --config FILE --print_config
+
+--resume continues the run from its last checkpoint, or starts it if there is none."""
+
+
+def add_parser(verbs: Verbs) -> None:
+    """Add `fit`; LightningCLI parses its options, which follow from the experiment."""
+    example = "litcv fit --config experiments/quickstart/ssd.yaml --model.loss_weights.box=2.0 [--resume]"
+    parser = add_verb(verbs, "fit", "train an experiment in a run folder of its own", example)
+    parser.usage = "litcv fit --config FILE [--SETTING=VALUE ...] [--resume]"
+    parser.description = f"{parser.description}\n{MORE}"
+
+
+def run_unparsed(verb: str, args: Sequence[str]) -> int:
+    """Carry out `litcv fit ARGS`."""
+    prepare_process(args)
+    if "--print_config" in args:
+        from lit_cv.training.lightning_cli import LitCLI
+
+        LitCLI([verb, *args])
+    else:
+        fit([verb, *(arg for arg in args if arg != "--resume")], resume="--resume" in args)
+    return 0
+
+
+def prepare_process(args: Sequence[str]) -> None:
+    """Make this process ready for LightningCLI: signals, W&B's service, and its end together with its parent's.
+
+    Raises:
+        UserError: A configuration file of `args` is missing or is not a YAML mapping.
+    """
+    from lit_cv import process_guard
+    from lit_cv.training import slurm_task
+
+    # Every run has its own W&B service: the service of a notebook or of another run would write files elsewhere.
+    os.environ.pop("WANDB_SERVICE", None)
+    if slurm_task.is_task():
+        slurm_task.hold_signals()  # before the imports, which take seconds
+    refuse_missing_config(args)
+    process_guard.die_with_first_rank()
+    if "WANDB_SWEEP_ID" in os.environ and os.getpgrp() == os.getpid():  # started by a W&B agent
+        process_guard.end_group_with_leader()
 
 
 def is_first_process() -> bool:
-    """Tell whether this process is the one that prepares the run's folder (Lightning starts the others)."""
+    """Tell whether this process prepares the run's folder; Lightning starts the others."""
     return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "SLURM_PROCID", "NODE_RANK", "RANK"))
 
 
 def fit(args: Sequence[str], resume: bool) -> None:
     """Train the run that `args` (`["fit", "--config", ...]`) define, in its own folder.
 
-    Under a W&B agent `resume` is on: the agent starts what it is told to, and a run that was begun before goes on.
+    Under a W&B agent `resume` is on: the agent starts what it is told to, and a run that was begun before continues.
 
     Raises:
-        UserError: the folder already holds a run and `resume` is off, or another process works in it.
+        UserError: The folder already holds a run and `resume` is off, or another process works in it.
     """
+    from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+    from lit_cv.runs.checkpoints import last_checkpoint
+    from lit_cv.runs.files import explain_full_disk, lock
+    from lit_cv.runs.folder import DEFAULT_PROJECT, is_finished, run_folder
+    from lit_cv.runs.settings import merged_arguments
+    from lit_cv.tracking.run import end_by_sigterm, identity, logged, under_agent
+    from lit_cv.training.lightning_cli import LitCLI
+    from lit_cv.training.preemption import leaving_when_preempted
+
     folder = run_folder(args)
     first, given = is_first_process(), merged_arguments(args)
     known = identity(folder, given.get("run.wandb", "auto"), given.get("run.project", DEFAULT_PROJECT))
@@ -46,10 +97,10 @@ def fit(args: Sequence[str], resume: bool) -> None:
             LitCLI(args, folder, last_checkpoint(folder / "checkpoints"))
         return
     if (folder / "run.json").exists() and not resume:
-        raise UserError(f"{folder}: this run was begun; add --resume to go on, or delete the folder to start anew.")
+        raise UserError(f"{folder}: this run was begun; add --resume to continue, or delete the folder to start again.")
     busy = f"{folder}: another process is working on this run; wait for it or stop it."
     held = lock(folder / ".lock", busy, patience=LOCK_SECONDS if resume else 0.0)
-    with leaving_when_preempted(), held, full_disk_in_words(folder):
+    with leaving_when_preempted(), held, explain_full_disk(folder):
         try:
             with logged(folder, known):
                 LitCLI(args, folder, last_checkpoint(folder / "checkpoints"))
@@ -57,7 +108,9 @@ def fit(args: Sequence[str], resume: bool) -> None:
             end_by_sigterm(folder)
 
 
-def _repeat_result(folder: Path, known: Known, resume: bool) -> None:
+def _repeat_result(folder: Path, known: "Known", resume: bool) -> None:
+    from lit_cv.tracking.run import tell_finished, under_agent
+
     if not resume:
         raise UserError(f"{folder}: this run is already finished; delete the folder to do it again.")
     print(f"already finished: {folder / 'result.json'}")

@@ -1,9 +1,26 @@
 """`litcv shapes LAYOUT DIR`: write a small generated data set in an official layout."""
 
 import argparse
+from pathlib import Path
+
+from lit_cv.commands.parsers import Verbs, add_verb
 
 
-def _shapes(options: argparse.Namespace) -> int:
+def add_parser(verbs: Verbs) -> None:
+    """Add `shapes`."""
+    parser = add_verb(verbs, "shapes", "write a small generated data set in an official layout",
+                      "litcv shapes voc data/shapes --train 400", _run)  # fmt: skip
+    parser.add_argument("layout", choices=["voc", "coco", "visual_genome", "mpii", "lsp"],
+                        help="voc: scenes of shapes; coco: shapes and people; visual_genome: shapes with phrases; "
+                             "mpii, lsp: people")  # fmt: skip
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder that is written")
+    parser.add_argument("--train", type=int, default=400, help="number of training images (400)")
+    parser.add_argument("--val", type=int, default=100, help="number of validation images (100)")
+    parser.add_argument("--size", type=int, default=128, help="side of an image in pixels (128)")
+    parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal bytes (0)")
+
+
+def _run(options: argparse.Namespace) -> int:
     from datamodules.coco.generated import write_coco
     from datamodules.pose.generated import write_lsp, write_mpii
     from datamodules.shapes.settings import Shapes

@@ -1,5 +1,7 @@
 """`litcv sweep FILE`: run every trial of a W&B sweep file that is missing."""
 
+import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,54 @@ from lit_cv.ablation.status import status
 from lit_cv.ablation.sweep.plan import Preflight, plan
 from lit_cv.ablation.sweep.search import refuse_other_draws
 from lit_cv.ablation.sweep.sweep_file import Sweep, load_sweep
+from lit_cv.commands.parsers import Verbs, add_verb
 from lit_cv.errors import UsageError
+
+
+def add_parser(verbs: Verbs) -> None:
+    """Add `sweep`."""
+    parser = add_verb(verbs, "sweep", "run every trial of a W&B sweep file that is missing",
+                      "litcv sweep sweeps/quickstart.yaml --workers 2", _run)  # fmt: skip
+    parser.add_argument("file", type=Path, metavar="FILE", help="a W&B sweep file")
+    parser.add_argument("--executor", choices=["local", "slurm", "wandb"], default="local", help="where trials run")
+    parser.add_argument("--workers", type=int, help="trials at once (one a GPU, or one without GPUs)")
+    parser.add_argument("--gpus-per-run", type=int, default=1,
+                        help="GPUs that each trial sees (1) and trains on, unless its experiment sets trainer.devices; "
+                             "they share its batches")  # fmt: skip
+    parser.add_argument("--runs-per-gpu", type=int, help="small trials that share a GPU (1)")
+    parser.add_argument("--retry-failed", action="store_true", help="also run trials that failed in an earlier call")
+    parser.add_argument("--runs", type=int, help="how many runs a random or bayes sweep without `run_cap` has")
+    parser.add_argument("--dry-run", action="store_true", help="print the trials (or Slurm's script), start nothing")
+    parser.add_argument("--measure", action="store_true", help="time some steps of the first trial for the estimate")
+    parser.add_argument("--status", action="store_true", help="print the state of every run, start nothing")
+    parser.add_argument("--sync", action="store_true", help="upload what W&B has not got of the runs, start nothing")
+    Resources.add_arguments(parser)
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.status:
+        return run_status(options.file, options.runs)
+    if options.sync:
+        return run_sync(options.file, options.runs)
+
+    def preflight(trials: Sequence[Sequence[str]], metric: str | None) -> None:
+        from lit_cv.training.preflight import check_trials
+
+        check_trials(trials, metric)
+
+    return run_sweep(
+        options.file,
+        executor=options.executor,
+        workers=options.workers,
+        gpus_per_run=options.gpus_per_run,
+        runs_per_gpu=options.runs_per_gpu,
+        runs=options.runs,
+        retry_failed=options.retry_failed,
+        resources=Resources.of(options),
+        dry_run=options.dry_run,
+        measure=options.measure,
+        preflight=preflight,
+    )
 
 
 def run_sweep(

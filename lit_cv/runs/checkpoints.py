@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from lit_cv.errors import UserError
+from lit_cv.runs.files import replaced
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -18,16 +19,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Write `checkpoint` to the local file `path`; at any moment `path` is the old file or the new one."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            with temporary.open("wb") as handle:
-                torch.save(checkpoint, handle)
-                handle.flush()
-                os.fsync(handle.fileno())
-        except BaseException:
-            temporary.unlink(missing_ok=True)  # half a checkpoint must not be what keeps a disk full
-            raise
-        temporary.replace(target)
+        with replaced(target) as temporary, temporary.open("wb") as handle:
+            torch.save(checkpoint, handle)
+            handle.flush()
+            os.fsync(handle.fileno())
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
         """Read the local file `path` with `weights_only=True`: a checkpoint cannot run code."""
@@ -36,11 +31,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """Return the checkpoint of a run's `checkpoints/` that a resume goes on from, or None.
+    """Return the file in a run's `checkpoints/` from which a resume continues, or None.
 
-    That is `last.ckpt` even where `best.ckpt` is newer: the latter is written in the middle of a validation, from where
-    Lightning does not repeat the uninterrupted run. It only stands in for a damaged `last.ckpt`. A checkpoint is a zip
-    file whose directory stands at its end, so a cut-off one is recognised without reading it.
+    This is `last.ckpt` even if `best.ckpt` is newer: `best.ckpt` is written during a validation, from where Lightning
+    does not repeat the uninterrupted run. It only replaces a damaged `last.ckpt`. A checkpoint is a zip file with its
+    directory at the end, so a truncated file is recognized without reading all of it.
     """
     last, best = folder / "last.ckpt", folder / "best.ckpt"
     candidates = (last, best) if last.exists() else ()
@@ -51,7 +46,7 @@ def best_checkpoint(folder: Path) -> Path:
     """Return a run's best checkpoint, or its last one.
 
     Raises:
-        UserError: it has none.
+        UserError: The run has no checkpoint.
     """
     for name in ("best.ckpt", "last.ckpt"):
         if (folder / "checkpoints" / name).is_file():

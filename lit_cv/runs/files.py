@@ -15,12 +15,42 @@ import yaml
 
 from lit_cv.errors import UserError
 
+TAIL_BYTES = 1 << 14
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` and rename it to ``path`` at the end: a reader never sees half a file.
+
+    After an exception ``path`` keeps its old content and the temporary file is deleted, so that half a file does not
+    keep a disk full.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    temporary.replace(path)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file, indented, under a temporary name first (see ``replaced``)."""
+    with replaced(path) as temporary:
+        temporary.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY))
+
+
+def write_yaml(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a YAML file in the order of ``content``, under a temporary name first (see ``replaced``)."""
+    with replaced(path) as temporary:
+        temporary.write_text(yaml.safe_dump(dict(content), sort_keys=False))
+
 
 def read_json(file: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        UserError: the file is missing or is not a JSON object.
+        UserError: The file is missing or is not a JSON object.
     """
     try:
         content = orjson.loads(file.read_bytes())
@@ -31,8 +61,26 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises:
+        UserError: The file is missing, is not YAML, or holds no mapping.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file; give the path of a YAML file.")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: not valid YAML ({reason}); fix the file.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds no `key: value` mapping; write one setting per line.")
+    return content
+
+
 def read_curve(folder: Path, metric: str) -> dict[int, float]:
-    """step -> value of a metric from the `metrics.csv` of a run, which may still grow; empty where it has none."""
+    """Read a metric by step from a run's ``metrics.csv``, which may still grow; empty if the file is missing."""
     try:
         text = (folder / "metrics.csv").read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -42,11 +90,8 @@ def read_curve(folder: Path, metric: str) -> dict[int, float]:
     return {int(row[0]): float(row[3]) for row in rows if len(row) == 4 and row[2] == metric}
 
 
-TAIL_BYTES = 1 << 14
-
-
 def read_tail(path: Path) -> str:
-    """The last 16 KiB of a text file, without a first line that is cut off; empty where there is no file."""
+    """Read the last 16 KiB of a text file, without a first line that is cut off; empty if the file is missing."""
     try:
         with path.open("rb") as file:
             start = max(0, path.stat().st_size - TAIL_BYTES)
@@ -57,42 +102,17 @@ def read_tail(path: Path) -> str:
     return (start and text.partition("\n")[2]) or text
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping.
-
-    Raises:
-        UserError: the file is missing, is not YAML, or holds no mapping.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file; give the path of a YAML file.")
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: not valid YAML ({reason}); mend the file.") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: holds no `key: value` mapping; write one setting a line.")
-    return content
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON under a temporary name and rename it, so that a reader never sees half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY))
-    temporary.replace(path)
-
-
 @contextmanager
 def lock(path: Path, message: str, patience: float = 0.0) -> Iterator[None]:
-    """Hold an exclusive lock on `path`; the system frees it even when the process is killed.
+    """Hold an exclusive lock on ``path``; the system frees it even when the process is killed.
 
     Args:
-        path: of the file that is locked.
-        message: for the error.
-        patience: seconds to wait for a process that holds it; a killed one needs some to give its memory back.
+        path: File that is locked.
+        message: Text of the error.
+        patience: Seconds to wait for a process that holds the lock; a killed process needs time to free its memory.
 
     Raises:
-        UserError: with `message`, if another process holds it.
+        UserError: Another process holds the lock; the text is ``message``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + patience
@@ -109,14 +129,14 @@ def lock(path: Path, message: str, patience: float = 0.0) -> Iterator[None]:
 
 
 @contextmanager
-def full_disk_in_words(folder: Path) -> Iterator[None]:
-    """Turn the error that a full disk causes within into one sentence.
+def explain_full_disk(folder: Path) -> Iterator[None]:
+    """Turn the error of a full disk into one sentence.
 
     Args:
-        folder: of the run that is being written.
+        folder: Folder of the run that is being written.
 
     Raises:
-        UserError: the disk is full.
+        UserError: The disk is full.
     """
     try:
         yield
@@ -124,6 +144,6 @@ def full_disk_in_words(folder: Path) -> Iterator[None]:
         cause: BaseException | None = error  # torch.save covers the reason with an error of its own
         while cause is not None:
             if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise UserError(f"{folder}: the disk is full; free some of it and go on with --resume.") from None
+                raise UserError(f"{folder}: the disk is full; free some space and continue with --resume.") from None
             cause = cause.__cause__ or cause.__context__
         raise

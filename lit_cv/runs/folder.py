@@ -1,7 +1,7 @@
-"""The run folder: where a run lives and what it is called. Imports nothing heavy.
+"""The run folder: its place and its name. Imports nothing heavy.
 
-A run is `runs/<group>/<run id>/`. Both names follow from the arguments alone, so that a sweep knows
-where a run will be before it is started, and the same arguments always mean the same run.
+A run is `runs/<group>/<run id>/`. Both names follow from the arguments alone: a sweep knows the folder of a run before
+it starts, and equal arguments are the same run.
 """
 
 import hashlib
@@ -10,22 +10,23 @@ from pathlib import Path
 
 import orjson
 
-from lit_cv.runs.settings import _whole, merged_arguments, split_arguments
+from lit_cv.runs.settings import merged_arguments, plain, split_arguments
 
 DEFAULT_ROOT = "runs"
 DEFAULT_PROJECT = "lit-cv"  # of W&B
-NOT_PART_OF_THE_ID = ("run", "resume")  # where results go and how a run is continued do not change it
+NOT_PART_OF_THE_ID = ("run", "resume")  # the place of the results and how a run is continued do not change it
+STOP_FILE = "stop"  # in a run's folder: asks the run to end, see lit_cv.training.stop_request
 
 
 def run_id(args: Sequence[str]) -> str:
-    """Return the ten hexadecimal digits that name the run which these arguments define.
+    """Return the ten hexadecimal digits that name the run of these arguments.
 
     Example:
         >>> run_id(["fit", "--trainer.max_steps=5"]) == run_id(["fit", "--trainer.max_steps", "5", "--run.root=x"])
         True
     """
     settings = merged_arguments(args).items()
-    merged = {key: _whole(value) for key, value in settings if key.split(".")[0] not in NOT_PART_OF_THE_ID}
+    merged = {key: plain(value) for key, value in settings if key.split(".")[0] not in NOT_PART_OF_THE_ID}
     return hashlib.sha256(orjson.dumps(merged, option=orjson.OPT_SORT_KEYS)).hexdigest()[:10]
 
 
@@ -45,6 +46,3 @@ def run_folder(args: Sequence[str]) -> Path:
 def is_finished(folder: Path) -> bool:
     """Tell whether the run of this folder has written its result."""
     return (folder / "result.json").is_file()
-
-
-STOP_FILE = "stop"  # in a run's folder; lit_cv.training.stop_request obeys it

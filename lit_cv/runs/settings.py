@@ -13,7 +13,7 @@ from lit_cv.runs.files import read_yaml
 def split_arguments(args: Sequence[str]) -> list[tuple[str, Any]]:
     """Split `fit --config x.yaml --a.b=1 --flag` into `[("config", "x.yaml"), ("a.b", 1), ("flag", True)]`.
 
-    The subcommand (and any other bare word) is left out; values are read as YAML scalars, lists or mappings.
+    The subcommand (and any other bare word) is left out. Values are read as YAML scalars, lists or mappings.
     """
     pairs: list[tuple[str, Any]] = []
     waiting = False
@@ -37,22 +37,13 @@ def merged_arguments(args: Sequence[str]) -> dict[str, Any]:
     `init_args` levels are left out of the keys, as on the command line. Later values win.
 
     Raises:
-        UserError: a config file cannot be read.
+        UserError: A config file cannot be read.
     """
     merged: dict[str, Any] = {}
     for key, value in split_arguments(args):
         new = read_yaml(Path(str(value))) if key == "config" else {key: value}
-        merged.update(_flatten(new))
+        merged.update(flatten(new))
     return merged
-
-
-def _whole(value: Any) -> Any:
-    """The value with 1.0 as 1: W&B's server hands it out so, and both mean the same run."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, Mapping):
-        return {key: _whole(item) for key, item in value.items()}
-    return [_whole(item) for item in value] if isinstance(value, list) else value
 
 
 def _value(text: str) -> Any:
@@ -68,34 +59,24 @@ def _value(text: str) -> Any:
         return value
 
 
-def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        path = prefix if key == "init_args" else f"{prefix}.{key}".strip(".")
-        if isinstance(item, Mapping) and item:
-            flat.update(_flatten(item, path))
-        else:
-            flat[path] = item
-    return flat
-
-
 def canonical(value: Any) -> str:
-    """A text that two values share if and only if they mean the same as arguments (1 and 1.0 do, 1 and true do not)."""
-    return json.dumps(_plain(value), sort_keys=True, default=str)
+    """Return a text that two values share if and only if they are the same argument: 1 and 1.0 are, 1 and true not."""
+    return json.dumps(plain(value), sort_keys=True, default=str)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return the value with whole floats as integers: W&B's server sends 1.0 as 1, and both mean the same run."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted keys as one writes them on the command line: `init_args` is left out, lists are leaves.
+    """Return dotted keys as they are written on the command line: `init_args` is left out, lists are leaves.
 
     Example: `{"model": {"init_args": {"lr": 1}}}` becomes `{"model.lr": 1}`.
     """
@@ -110,7 +91,7 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def distinct(values: Iterable[Any]) -> list[Any]:
-    """The values without repetition, in order of first appearance."""
+    """Return the values without repetition, in order of first appearance."""
     found: dict[str, Any] = {}
     for value in values:
         found.setdefault(canonical(value), value)

@@ -1,6 +1,5 @@
 """Training, evaluation and prediction through LightningCLI: flat YAML files and dotted overrides."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from lit_cv.callbacks.after_training import AfterTraining
 from lit_cv.errors import UserError
 from lit_cv.runs.checkpoints import AtomicCheckpointIO
+from lit_cv.runs.files import write_yaml
 from lit_cv.runs.folder import DEFAULT_PROJECT
 from lit_cv.tasks.sharding import gathered
 from lit_cv.tracking.run import (
@@ -138,9 +138,7 @@ class LitCLI(LightningCLI):
         """Write the resolved configuration into the run's folder and open the run's page on W&B."""
         if self.folder and self.trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
-            temporary = self.folder / f".config.yaml.{os.getpid()}"
-            temporary.write_text(yaml.safe_dump(self._resolved(), sort_keys=False))
-            temporary.replace(self.folder / "config.yaml")
+            write_yaml(self.folder / "config.yaml", self._resolved())
             for logger in self.trainer.loggers:
                 if isinstance(logger, WandbLogger):
                     replay(self.folder, logger.experiment)

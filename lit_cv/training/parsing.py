@@ -1,14 +1,11 @@
 """Command lines of LightningCLI, read with one clear sentence for every mistake."""
 
-import os
 from typing import Any
 
 from jsonargparse import ArgumentError, Namespace
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 
 from lit_cv.errors import UsageError
-
-os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # they concern Lightning, not the user
 
 
 def parse(parser: LightningArgumentParser, args: ArgsType) -> Any:

@@ -9,7 +9,6 @@ from torch import nn
 
 from lit_cv.bench import cost as bench
 from lit_cv.cli import main
-from lit_cv.commands import bench as bench_report
 from lit_cv.runs.folder import run_folder
 
 ROOT = Path(__file__).parents[2]
@@ -96,11 +95,13 @@ def test_a_run_is_measured_with_its_trained_weights(
     folder, file = run_folder(args), tmp_path / "cost.json"
     networks = []
 
+    measure = bench.measure
+
     def measured(network: nn.Module, *rest: Any) -> bench.Cost:
         networks.append(network)
-        return bench.measure(network, *rest)
+        return measure(network, *rest)
 
-    monkeypatch.setattr(bench_report, "measure", measured)
+    monkeypatch.setattr(bench, "measure", measured)
     assert main(["bench", str(folder), "--images=1", "--repeats=1", f"--json={file}"]) == 0
     checkpoint = folder / "checkpoints" / "best.ckpt"
     assert orjson.loads(file.read_bytes())["weights"] == str(checkpoint)

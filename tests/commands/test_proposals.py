@@ -31,7 +31,7 @@ def test_it_computes_once_and_says_where(tmp_path: Path, capsys: pytest.CaptureF
     assert lines[2].startswith("val: 2 images, 2 computed now in ")
     folders = [Path(line.strip()) for line in lines[1::2]]
     boxes = [np.load(folder / "boxes.npy") for folder in folders]
-    assert lines[0].endswith(f", {len(boxes[0]) / 4:.0f} boxes an image")
+    assert lines[0].endswith(f", {len(boxes[0]) / 4:.0f} boxes per image")
     assert main(args) == 0
     assert "train: 4 images, 0 computed now" in capsys.readouterr().out
 

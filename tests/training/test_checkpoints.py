@@ -6,7 +6,7 @@ import torch
 
 from lit_cv.errors import UserError
 from lit_cv.runs.checkpoints import AtomicCheckpointIO
-from lit_cv.runs.files import full_disk_in_words
+from lit_cv.runs.files import explain_full_disk
 from lit_cv.training.checkpoints import BestCheckpoint
 
 
@@ -15,7 +15,7 @@ def test_a_full_disk_is_one_sentence_and_the_former_checkpoint_stays(tmp_path):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", tmp_path], check=True)
     try:
         AtomicCheckpointIO().save_checkpoint({"step": 1}, tmp_path / "last.ckpt")
-        with pytest.raises(UserError, match=f"{tmp_path}: the disk is full; free some"), full_disk_in_words(tmp_path):
+        with pytest.raises(UserError, match=f"{tmp_path}: the disk is full; free some"), explain_full_disk(tmp_path):
             AtomicCheckpointIO().save_checkpoint({"weights": torch.zeros(100_000)}, tmp_path / "last.ckpt")
         assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
         assert AtomicCheckpointIO().load_checkpoint(tmp_path / "last.ckpt") == {"step": 1}
@@ -24,7 +24,7 @@ def test_a_full_disk_is_one_sentence_and_the_former_checkpoint_stays(tmp_path):
 
 
 def test_other_errors_pass():
-    with pytest.raises(ValueError, match="other"), full_disk_in_words("nowhere"):
+    with pytest.raises(ValueError, match="other"), explain_full_disk("nowhere"):
         raise ValueError("other")
 
 

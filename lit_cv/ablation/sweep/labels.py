@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from lit_cv.runs.settings import _plain
+from lit_cv.runs.settings import plain
 
 CONFIG = "config"  # as a swept parameter: the experiment's file
 
@@ -16,7 +16,7 @@ def show(value: Any) -> str:
         return value
     if isinstance(value, list) and value and not any(isinstance(item, list | dict) for item in value):
         return " ".join(show(item) for item in value)
-    return json.dumps(_plain(value), default=str)
+    return json.dumps(plain(value), default=str)
 
 
 def show_level(key: str, value: Any) -> str:
