@@ -33,7 +33,7 @@ LAYERS = (
     ("commands",),
     ("training", "ablation"),
     ("tasks", "callbacks", "bench", "tracking"),
-    ("models", "metrics", "renderers", "datamodules"),
+    ("models", "metrics", "renderers", "pages", "datamodules"),
     ("contract",),
     ("ops", "runs"),
     ("errors", "process_guard", "__init__"),
