@@ -23,6 +23,10 @@ class Network(nn.Module, ABC):
         stages: Maps a submodule or method (dotted name) to the stage of ``predict`` under which ``litcv bench`` counts
             its time: ``proposals``, ``backbone``, ``heads`` or ``nms``. Missing names are ignored. Time in a part that
             runs inside a part of another stage counts for the inner one.
+
+    Args:
+        channels_last: Whether the weights and the batches have the memory format ``torch.channels_last``. It is faster
+            on CPUs and with bfloat16.
     """
 
     loss_names: ClassVar[tuple[str, ...]]
@@ -32,6 +36,15 @@ class Network(nn.Module, ABC):
         **dict.fromkeys(("pool", "head", "heads", "class_head", "box_head", "classifier", "decoder"), "heads"),
         **dict.fromkeys(("roi_heads", "roi_heads.pool", "roi_heads.box_head", "roi_heads.classify"), "heads"),
     }
+
+    def __init__(self, channels_last: bool = False) -> None:
+        super().__init__()
+        self.channels_last = channels_last
+
+    def use_memory_format(self) -> None:
+        """Convert the weights to the memory format. Subclasses call it at the end of their ``__init__``."""
+        if self.channels_last:
+            self.to(memory_format=torch.channels_last)
 
     @property
     def device(self) -> torch.device:

@@ -127,6 +127,7 @@ class DenseCap(FasterRCNN):
     def __init__(
         self,
         vocabulary_size: int,
+        *,
         embedding: int = 512,
         hidden: int = 512,
         dropout: float = 0.0,
@@ -134,7 +135,7 @@ class DenseCap(FasterRCNN):
         beam: int = 1,
         **options: Any,
     ) -> None:
-        super().__init__(REGION + 1, **options)
+        super().__init__(num_classes=REGION + 1, **options)
         if vocabulary_size <= len(SPECIAL) or beam < 1 or longest_phrase < 1:
             raise UserError(
                 f"vocabulary_size={vocabulary_size}, beam={beam}, longest_phrase={longest_phrase}: give at least one "
@@ -159,7 +160,7 @@ class DenseCap(FasterRCNN):
             For each image its boxes, in the given order, with objectness scores and phrases.
         """
         with torch.no_grad(), evaluating(self):
-            batch = self._batch(images)
+            batch = self.batch(images)
             given = [part.to(self.device) for part in boxes]
             rois = as_rois([part * scale for part, scale in zip(given, batch.scales(), strict=True)])
             codes = self._codes(batch, list(self.backbone(batch.pixels).values()), rois)
@@ -179,7 +180,7 @@ class DenseCap(FasterRCNN):
         return {"objectness": objectness, "box": box, "caption": self.language_model.loss(codes[positive], own)}
 
     def _predict(self, images: list[Tensor]) -> list[Detection]:
-        batch = self._batch(images)
+        batch = self.batch(images)
         maps = list(self.backbone(batch.pixels).values())
         proposals = self.rpn.propose(self.rpn(batch, maps), batch.sizes, self.keep_test)
         codes = self._codes(batch, maps, as_rois(proposals))
