@@ -1,15 +1,15 @@
-# Every target sets up what it needs: a virtual environment in .venv with everything installed.
+# Targets create the virtual environment .venv with all packages if it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
 
 .PHONY: demo test lint docs install clean
 
-demo: install  ## an ablation from nothing to a table: two arms, two seeds, and a shuffled control
+demo: install  ## run a small ablation and report it: two arms, two seeds, and a shuffled control
 	$(BIN)/litcv sweep sweeps/quickstart.yaml --workers 2
 	$(BIN)/litcv sweep sweeps/quickstart_control.yaml --workers 2
 	$(BIN)/litcv report runs/quickstart runs/quickstart_control
 
-test: lint  ## all tests but the long ones; those on real data need LITCV_TEST_DATA
+test: lint  ## run all tests except the long ones; tests on real data need LITCV_TEST_DATA
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 3 --dist loadfile -m "not long"
 
 lint: install

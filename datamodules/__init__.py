@@ -2,7 +2,7 @@
 
 import os
 
-os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # its import asks the network for a newer version otherwise
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # otherwise its import looks for a newer version on the network
 
 from datamodules.boxes.proposals import Proposals
 from datamodules.coco.datamodules import COCODetectionDataModule, COCOInstanceDataModule, COCOKeypointDataModule

@@ -1,4 +1,4 @@
-"""What can be wrong with a data set, and what its reader says of it to `litcv doctor`."""
+"""Defects of a data set, as readers report them to `litcv doctor`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,15 +9,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from lit_cv.errors import UserError
 
-ROUNDING = 0.05  # pixels: corners that are sums of rounded numbers may lie so far outside
+ROUNDING = 0.05  # pixels: corners that are sums of rounded numbers may lie outside by this much
 
 
 class Defect(NamedTuple):
     """One defect.
 
     Attributes:
-        file: The file that has it.
-        what: What is wrong and how to mend it, without the name of the file.
+        file: The defective file.
+        what: The problem and its fix, without the name of the file.
         kind: Short name, by which defects are counted: `missing file`, `box without area`, `leak`, ...
     """
 
@@ -27,7 +27,7 @@ class Defect(NamedTuple):
 
     @classmethod
     def of(cls, error: UserError, file: Path, kind: str) -> "Defect":
-        """What a reader that stopped has said of a file."""
+        """Return the defect that corresponds to a reader's error about a file."""
         text = str(error)
         named = text.startswith((f"{file} ", f"{file}:"))
         return cls(file, text.removeprefix(str(file)).lstrip(" :") if named else text, kind)
@@ -37,8 +37,8 @@ class Listed(NamedTuple):
     """An image that a split lists.
 
     Attributes:
-        path: The file, which need not be there.
-        size: Its width and height in pixels as annotated; None where the annotations do not say.
+        path: The file, which need not exist.
+        size: Its width and height in pixels as annotated; None if the annotations do not say.
         source: The annotation file.
     """
 
@@ -48,11 +48,11 @@ class Listed(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """A split, read past its defects.
+    """The images of a split and the defects of its annotations.
 
     Attributes:
         images: Each image once, in the order of the split.
-        defects: Those of the annotations; of the images themselves nothing is known yet.
+        defects: Defects of the annotations; the image files are not checked.
     """
 
     images: list[Listed]
@@ -60,20 +60,20 @@ class Survey(NamedTuple):
 
 
 def repeated(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which of the values (N,) stand there before, bool (N,)."""
+    """Return which of the values (N,) repeat an earlier one, bool (N,)."""
     again = np.ones(len(values), dtype=np.bool_)
     again[np.unique(values, return_index=True)[1]] = False
     return again
 
 
 def box_defects(file: Path, name: Callable[[int], str], boxes: ArrayLike, sizes: ArrayLike) -> list[Defect]:
-    """The boxes that are not finite, have no area within their image, or reach outside.
+    """Return the boxes that are not finite, have no area within their image, or reach outside.
 
     Args:
         file: The annotation file.
-        name: What box number n is called, for instance `object 2 (dog)`.
+        name: Returns the name of box number n, for example `object 2 (dog)`.
         boxes: (N, 4) xyxy in pixels.
-        sizes: Width and height in pixels, (2,) of the image of all or (N, 2) of the image of each.
+        sizes: Width and height in pixels: (2,) of one image for all boxes, or (N, 2) for each box.
     """
     corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     limits = np.broadcast_to(np.tile(np.asarray(sizes), 2), corners.shape)
@@ -85,11 +85,11 @@ def box_defects(file: Path, name: Callable[[int], str], boxes: ArrayLike, sizes:
     for index in np.flatnonzero(~finite | empty | outside).tolist():
         box = "({:g}, {:g}, {:g}, {:g})".format(*corners[index].tolist())
         if not finite[index]:
-            kind, what = "box not finite", "is not finite: mend or remove it"
+            kind, what = "box not finite", "is not finite: fix or remove it"
         elif empty[index]:
-            kind, what = "box without area", "has no area within it and is dropped: mend or remove it"
+            kind, what = "box without area", "has no area within it and is dropped: fix or remove it"
         else:
-            kind, what = "box outside the image", "reaches outside and is clipped: mend it"
+            kind, what = "box outside the image", "reaches outside and is clipped: fix it"
         width, height = limits[index, :2].tolist()
         defects.append(Defect(file, f"the box {box} of {name(index)} in {width:g}x{height:g} pixels {what}", kind))
     return defects
@@ -99,5 +99,5 @@ Report = Callable[[UserError], None]
 
 
 def stop(error: UserError) -> None:
-    """The `Report` of a reader that shall not go on."""
+    """Raise the error: the `Report` of a reader that stops at the first defect."""
     raise error

@@ -1,4 +1,4 @@
-"""Looking for every defect of a data set: its annotations, each of its images, and pictures in two splits."""
+"""Find every defect of a data set: in its annotations, in its image files, and images that occur twice."""
 
 import hashlib
 from collections import defaultdict
@@ -16,11 +16,11 @@ from lit_cv.errors import UserError
 
 
 class Examination(NamedTuple):
-    """What was found.
+    """The result of an examination.
 
     Attributes:
-        images: Number of images of each split that has some.
-        defects: In the order of the splits; leaks last.
+        images: Number of images of each non-empty split.
+        defects: All defects in the order of the splits; repeated images last.
     """
 
     images: dict[str, int]
@@ -28,12 +28,12 @@ class Examination(NamedTuple):
 
 
 def examine(data: DataModule[Any]) -> Examination:
-    """Read the annotations of all splits past their defects and decode every image.
+    """Read the annotations of all splits, decode every image, and collect all defects.
 
-    Two images are the same picture if their pixels are; a copy that was compressed anew is not recognised.
+    Two images count as the same picture if their pixels are equal; a copy that was compressed again is not found.
 
     Args:
-        data: Fetched, but not prepared.
+        data: The data set; fetched, but not prepared.
     """
     surveys = {split: data.survey(split) for split in SPLITS}
     every = {image.path: image for survey in surveys.values() for image in survey.images}
@@ -47,12 +47,12 @@ def examine(data: DataModule[Any]) -> Examination:
     digests = {path: found for path, found in looked.items() if isinstance(found, bytes)}
     pictures = {split: [image.path for image in survey.images] for split, survey in surveys.items()}
     defects += _repetitions(pictures, digests)
-    # An image that two splits list is told of once.
+    # Defects of an image that two splits list are reported once.
     return Examination({split: len(paths) for split, paths in pictures.items() if paths}, list(dict.fromkeys(defects)))
 
 
 def _look(image: Listed) -> bytes | Defect:
-    """The digest of an image's pixels, or what is wrong with it."""
+    """Return the digest of an image's pixels, or its defect."""
     if not image.path.exists():
         return Defect(image.path, f"is missing, though {image.source} lists it: restore the image", "missing image")
     try:
@@ -68,7 +68,7 @@ def _look(image: Listed) -> bytes | Defect:
 
 
 def _repetitions(pictures: Mapping[str, Sequence[Path]], digests: Mapping[Path, bytes]) -> list[Defect]:
-    """Pictures that come again: in another split they are leaks, in their own they count twice."""
+    """Return the pictures that occur again: leaks in another split, duplicates in the same one."""
     seen: dict[bytes, dict[str, Path]] = defaultdict(dict)
     defects = []
     for split, paths in pictures.items():

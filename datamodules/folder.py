@@ -16,7 +16,7 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 class ImageFolder(Dataset[Sample]):
-    """Maps an index to an image, upright as its EXIF orientation says, and a target of only its ``image_id``.
+    """Maps an index to an image, rotated as its EXIF orientation says, and a target with only ``image_id``.
 
     Args:
         paths: The image files.
@@ -29,7 +29,7 @@ class ImageFolder(Dataset[Sample]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Sample:
-        """Image uint8 (3, H, W) RGB, target ``image_id`` int64 scalar, the index into ``paths``."""
+        """Return an image, uint8 (3, H, W) RGB, and a target: ``image_id`` int64 scalar, the index into ``paths``."""
         return to_tensor(read_image(self.paths[index], upright=True)), {"image_id": torch.tensor(index)}
 
 
@@ -55,7 +55,7 @@ class ImageFolderDataModule(LightningDataModule):
         """List the images.
 
         Raises:
-            UserError: If there is no such folder, or no image in it.
+            UserError: If the folder does not exist or contains no image.
         """
         if not self.root.is_dir():
             raise UserError(f"{self.root} is not a folder: set root to a folder of images.")
@@ -64,7 +64,7 @@ class ImageFolderDataModule(LightningDataModule):
             raise UserError(f"{self.root} holds no image ({', '.join(EXTENSIONS)}): set root to a folder of images.")
 
     def predict_dataloader(self) -> PlainLoader:
-        """The images in order; of W processes each takes every W-th."""
+        """Return the images in order; with W processes, each takes every W-th image."""
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         return PlainLoader(
             ImageFolder(self.paths),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-HIDDEN, VISIBLE = 1, 2  # flags of labelled joints; 0 is not labelled
+HIDDEN, VISIBLE = 1, 2  # flags of labeled joints; 0 is not labeled
 
 
 @dataclass(frozen=True)
@@ -15,13 +15,13 @@ class Skeleton:
     """The joints that a data set labels.
 
     Attributes:
-        joints: Their K names.
+        joints: The K names of the joints.
         limbs: Pairs of joints that a line connects in pictures.
         pairs: (right, left) joints, which a mirrored image swaps.
-        head: The two joints whose distance is the size of the head where no head box is known.
+        head: The two joints whose distance is the size of the head if no head box is known.
         torso: The two joints whose distance is the size of the torso: left shoulder and right hip (Toshev & Szegedy
             2014, §4.1).
-        left_out: Joints that the total of PCKh leaves out.
+        left_out: Joints that the total of PCKh excludes.
     """
 
     joints: tuple[str, ...]
@@ -33,19 +33,19 @@ class Skeleton:
 
     @property
     def mirrored(self) -> NDArray[np.int64]:
-        """For each joint the one whose place it takes in a mirrored image, int64 (K,)."""
+        """For each joint, the joint that replaces it in a mirrored image, int64 (K,)."""
         return mirrored_order(len(self.joints), self.pairs)
 
 
 def mirrored_order(count: int, pairs: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
-    """For each of ``count`` joints the one whose place it takes in a mirrored image, int64; ``pairs`` change places."""
+    """Return, for each of ``count`` joints, the joint that replaces it in a mirrored image, int64: ``pairs`` swap."""
     order, swapped = np.arange(count), np.array(pairs, dtype=np.int64).reshape(-1, 2)
     order[swapped] = swapped[:, ::-1]
     return order
 
 
 def inside_image(joints: NDArray[np.float64], sizes: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which joints (N, K, 3) lie in their image of a width and height (N, 2), bool (N, K); NaN lies nowhere."""
+    """Return which joints (N, K, 3) lie in their image of width and height (N, 2), bool (N, K); NaN does not."""
     with np.errstate(invalid="ignore"):
         near, far = joints[..., :2] >= -0.5, joints[..., :2] <= sizes[:, None] - 0.5
     inside: NDArray[np.bool_] = np.all(near & far, axis=2)

@@ -1,4 +1,4 @@
-"""Every YAML of the project parses with the real parser, and takes a real step on generated data."""
+"""Parse every YAML file of the project with the real parser and run one real step on generated data."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("shapes")
 
 
-CLASSES = {  # of the generated data, as the network counts them
+CLASSES = {  # num_classes of the network on generated data
     ("DetectionTask", "VOCDetectionDataModule"): 4,
     ("SegmentationTask", "VOCSegmentationDataModule"): 4,
     ("LocalizationTask", "VOCLocalizationDataModule"): 3,
@@ -39,9 +39,9 @@ CLASSES = {  # of the generated data, as the network counts them
 
 
 def small_network(config: dict[str, Any]) -> list[str]:
-    """Return options for the classes of the shapes, random weights, small images and few regions, where it has them.
+    """Return options for the classes of the shapes, random weights, small images and few regions, if they apply.
 
-    METEOR's program is tested with the metric: here it would take longer than all the rest.
+    METEOR's program is tested with the metric. Here it would take longer than everything else.
     """
     kinds = tuple(config[part]["class_path"].rpartition(".")[2] for part in ("model", "data"))
     network = config["model"]["init_args"]["network"]["init_args"]
@@ -53,7 +53,7 @@ def small_network(config: dict[str, Any]) -> list[str]:
 
 
 def small_data(config: dict[str, Any], folder: Path) -> list[str]:
-    """Return options for a few generated images in the layout of the experiment's data set."""
+    """Return options for a few generated images in the format of the experiment's data set."""
     kind = config["data"]["class_path"].rpartition(".")[2]
     sets = ["--data.train_sets=[2012_train]", "--data.val_sets=[2012_val]"] if kind.startswith("VOC") else []
     root = folder / ("voc" if sets else kind)
@@ -90,7 +90,7 @@ def one_step(args: list[str], shapes: Path) -> LitCLI:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_an_experiment_takes_a_step(path: Path, shapes: Path) -> None:
+def test_experiment_runs_one_step(path: Path, shapes: Path) -> None:
     cli = one_step(["fit", "--config", str(path)], shapes)
     assert cli.trainer.global_step == 1
     assert set(cli.model.mean_losses) <= {name.removeprefix("val/") for name in cli.trainer.callback_metrics}
@@ -106,12 +106,12 @@ def test_every_arm_of_a_sweep_parses(path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_the_last_arm_of_a_sweep_takes_a_step(path: Path, shapes: Path) -> None:
+def test_last_arm_of_a_sweep_runs_one_step(path: Path, shapes: Path) -> None:
     trial = list(load_sweep(path).trials())[-1]
     assert one_step(trial.args, shapes).trainer.global_step == 1
 
 
-def test_default_optimiser_and_schedule_can_be_written_down(tmp_path: Path) -> None:
+def test_default_optimizer_and_schedule_can_be_serialized(tmp_path: Path) -> None:
     config = yaml.safe_load((ROOT / "experiments/quickstart/fcn.yaml").read_text())
     del config["model"]["init_args"]["optimizer"], config["model"]["init_args"]["scheduler"]
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
@@ -129,14 +129,14 @@ def test_null_reaches_a_nested_class(null: str) -> None:
     assert network.trainable_layers is None
 
 
-def test_a_parameter_that_the_experiment_does_not_have_is_refused() -> None:
+def test_parameter_missing_from_the_experiment_is_refused() -> None:
     args = ["fit", "--config", "experiments/quickstart/ssd.yaml", "--model.network.anchor_size=[32]"]
     with pytest.raises(UserError, match=r"anchor_size") as error:
         check_trials([args], "val/map")
     assert "\n" not in str(error.value)
 
 
-def test_trials_of_one_arm_are_parsed_once_but_every_seed_is_a_number() -> None:
+def test_trials_of_one_arm_are_parsed_once_but_every_seed_is_checked() -> None:
     args = ["fit", "--config", "experiments/quickstart/ssd.yaml"]
     with pytest.raises(UserError, match=r"seed_everything"):
         check_trials([[*args, "--seed_everything=1"], [*args, "--seed_everything=two"]], "val/map")

@@ -16,7 +16,7 @@ MaskPreset = Literal["none", "flip"]
 
 
 class _Chain:
-    """Transforms applied in order, all of them drawing from one random stream."""
+    """Transforms that are applied in order and share one random stream."""
 
     def __init__(self, transforms: Sequence[A.BasicTransform], **options: Any) -> None:
         self.compose = A.Compose(list(transforms), **options)
@@ -24,10 +24,10 @@ class _Chain:
     def seeded(self, seed: int) -> list[A.BasicTransform]:
         """Start the random stream of a sample and return the transforms.
 
-        To be called one by one: the checks of Compose.__call__ cost more time than the transforms of a preset.
+        Call them one by one: the checks of Compose.__call__ take longer than the transforms of a preset.
         """
-        # Not set_random_seed(), which starts every transform of the chain from the same seed: their draws would be
-        # equal and, say, exactly the flipped images would be the darkened ones.
+        # set_random_seed() would start every transform of the chain from the same seed: their samples would be equal,
+        # so that, for example, exactly the flipped images would be darkened.
         self.compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
         transforms: list[A.BasicTransform] = self.compose.transforms
         return transforms
@@ -53,8 +53,8 @@ class Augmentation(_Chain):
             seed: Seed of this sample's random stream, in [0, 2**32).
 
         Returns:
-            The image, uint8 (H', W', 3); the boxes that are left, float32 (M, 4), inside the image and with an area;
-            and for each of them its row in ``boxes``, int64 (M,).
+            The image, uint8 (H', W', 3); the remaining boxes, float32 (M, 4), inside the image and with an area; and
+            for each of them its row in ``boxes``, int64 (M,).
         """
         return self.with_proposals(image, boxes, np.zeros((0, 4), np.float32), seed)[:3]
 
@@ -63,8 +63,8 @@ class Augmentation(_Chain):
     ) -> tuple[Image, Boxes, NDArray[np.int64], Boxes]:
         """Augment one sample together with its proposals.
 
-        They are moved as the boxes are, but have no say in what a transform does: :class:`IoUCrop`, for instance,
-        chooses the patch that it chooses without them.
+        Proposals move as boxes do but do not influence a transform: :class:`IoUCrop`, for example, chooses the same
+        patch with and without them.
 
         Args:
             image: uint8 (H, W, 3).
@@ -73,8 +73,8 @@ class Augmentation(_Chain):
             seed: Seed of this sample's random stream, in [0, 2**32).
 
         Returns:
-            What :meth:`__call__` returns, and the proposals that are left, float32 (P', 4), inside the image and with
-            an area, in their order.
+            The result of :meth:`__call__`, and the remaining proposals, float32 (P', 4), inside the image and with an
+            area, in their order.
         """
         height, width = image.shape[:2]
         size = np.array([width, height, width, height])
@@ -86,17 +86,17 @@ class Augmentation(_Chain):
     def move(
         self, image: Image, boxes: Boxes, others: dict[str, Any], seed: int
     ) -> tuple[Image, Boxes, NDArray[np.int64], dict[str, Any]]:
-        """Augment one sample together with other targets, which have no say in what a transform does.
+        """Augment one sample together with other targets, which do not influence a transform.
 
         Args:
             image: uint8 (H, W, 3).
             boxes: float32 (N, 4), xyxy in pixels.
-            others: Targets by their names in albumentations, as its transforms take them: ``masks`` uint8 (N, H, W),
-                ``keypoints`` float32 (P, 5 or more); and ``proposals``, float32 (P, 4), relative.
+            others: Targets by their names in albumentations, in the form that its transforms take: ``masks`` uint8
+                (N, H, W), ``keypoints`` float32 (P, 5 or more); and ``proposals``, float32 (P, 4), relative.
             seed: Seed of this sample's random stream, in [0, 2**32).
 
         Returns:
-            What :meth:`__call__` returns, and all targets after the last transform.
+            The result of :meth:`__call__`, and all targets after the last transform.
         """
         height, width = image.shape[:2]
         relative = np.empty((len(boxes), 5), dtype=np.float32)
@@ -118,7 +118,7 @@ class MaskAugmentation(_Chain):
     """A chain of albumentations transforms for images with class masks.
 
     Args:
-        transforms: Applied in order. Where one shows what lies outside the image, set its ``fill_mask`` to 255 (void).
+        transforms: Applied in order. For a transform that pads the image, set ``fill_mask`` to 255 (void).
     """
 
     def __call__(self, image: Image, mask: Image, seed: int) -> tuple[Image, Image]:
@@ -138,37 +138,40 @@ class MaskAugmentation(_Chain):
         return data["image"], np.ascontiguousarray(data["mask"])
 
 
-class ColourAugmentation(_Chain):
-    """A chain of albumentations transforms that change colours only; boxes stay where they are."""
+class ColorAugmentation(_Chain):
+    """A chain of albumentations transforms that change colors only; boxes stay where they are."""
 
     def __call__(self, image: Image, seed: int) -> Image:
-        """Augment an image, uint8 (H, W, 3), with the random stream that ``seed``, in [0, 2**32), starts."""
+        """Augment an image, uint8 (H, W, 3), with the random stream of ``seed``, in [0, 2**32)."""
         for transform in self.seeded(seed):
             image = transform(image=image)["image"]
         return image
 
 
 def _inside(boxes: Boxes) -> Boxes:
-    """Clip relative boxes (N, 4 or more) to the image and drop those without an area."""
+    """Clip relative boxes (N, 4 or more) to the image and drop those without area."""
     boxes[:, :4] = boxes[:, :4].clip(0, 1)
     return boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
 
 
 def make_augmentation(choice: Preset | Sequence[A.BasicTransform]) -> Augmentation | None:
-    """The augmentation of a preset or of a list of transforms; None for none.
+    """Return the augmentation of a preset or of a list of transforms; None for ``none``.
 
-    ``flip`` mirrors every second image; ``ssd`` is the photometric distortion, patch sampling and mirroring of Liu et
-    al. 2016 §2.2, ``ssd_zoom`` the same with the zoom-out of their §3.6.
+    ``flip`` mirrors an image with probability 1/2; ``ssd`` is the photometric distortion, patch sampling and mirroring
+    of Liu et al. 2016 §2.2; ``ssd_zoom`` adds the zoom-out of their §3.6.
+
+    Raises:
+        UserError: If the preset is unknown.
     """
     if choice == "none":
         return None
     if choice == "flip":
         return Augmentation([A.HorizontalFlip(p=0.5)])
     if choice == "ssd":
-        # The crop first: the distortion of a pixel does not depend on the others, and a patch has fewer of them.
+        # The crop comes first: the distortion treats each pixel alone, and a patch has fewer pixels.
         return Augmentation([IoUCrop(p=1.0), PhotometricDistortion(p=1.0), A.HorizontalFlip(p=0.5)])
     if choice == "ssd_zoom":
-        # The distortion first, as in Liu's code: what surrounds the image is the mean, undistorted, and costs nothing.
+        # The distortion comes first, as in Liu's code: the added border is the undistorted mean, and costs nothing.
         return Augmentation([PhotometricDistortion(p=1.0), ZoomOut(), IoUCrop(p=1.0), A.HorizontalFlip(p=0.5)])
     if isinstance(choice, str):
         raise UserError(
@@ -178,10 +181,10 @@ def make_augmentation(choice: Preset | Sequence[A.BasicTransform]) -> Augmentati
 
 
 def make_mask_augmentation(choice: MaskPreset | Sequence[A.BasicTransform]) -> MaskAugmentation | None:
-    """The augmentation of images with masks: of ``flip`` (every second image) or a list of transforms; None for none.
+    """Return the augmentation of images with masks: ``flip`` or a list of transforms; None for ``none``.
 
     Raises:
-        UserError: If it is another preset; those of SSD sample patches around boxes, which masks do not have.
+        UserError: If the preset is another one; those of SSD sample patches around boxes, which masks lack.
     """
     if choice == "none":
         return None
@@ -194,8 +197,8 @@ def make_mask_augmentation(choice: MaskPreset | Sequence[A.BasicTransform]) -> M
     return MaskAugmentation(choice)
 
 
-def make_colour_augmentation(choice: Literal["none"] | Sequence[A.BasicTransform]) -> ColourAugmentation | None:
-    """The augmentation of images with phrases: of a list of colour transforms; None for none.
+def make_color_augmentation(choice: Literal["none"] | Sequence[A.BasicTransform]) -> ColorAugmentation | None:
+    """Return the augmentation of images with phrases: a list of color transforms; None for ``none``.
 
     Raises:
         UserError: If it is a preset, or a transform moves pixels: phrases say "left of" and "behind".
@@ -203,11 +206,11 @@ def make_colour_augmentation(choice: Literal["none"] | Sequence[A.BasicTransform
     if choice == "none":
         return None
     if isinstance(choice, str):
-        raise UserError(f"augmentation={choice!r} is not for phrases: choose none or a list of colour transforms.")
+        raise UserError(f"augmentation={choice!r} is not for phrases: choose none or a list of color transforms.")
     for transform in choice:
         if not isinstance(transform, A.ImageOnlyTransform):
             raise UserError(
                 f"augmentation has {type(transform).__name__}, which may move pixels, so that phrases such as 'left' "
                 "would be wrong: take it out."
             )
-    return ColourAugmentation(choice)
+    return ColorAugmentation(choice)

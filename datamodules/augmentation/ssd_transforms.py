@@ -1,4 +1,4 @@
-"""Transforms of SSD (Liu et al. 2016) that albumentations does not have."""
+"""Transforms of SSD (Liu et al. 2016) that albumentations lacks."""
 
 from typing import Any
 
@@ -12,16 +12,17 @@ Boxes = NDArray[np.float32]
 
 
 class PhotometricDistortion(A.ImageOnlyTransform):  # type: ignore[misc]
-    """Random brightness, contrast, saturation and hue, each in every second image (Liu et al. 2016 §2.2; Howard 2013).
+    """Change brightness, contrast, saturation and hue at random (Liu et al. 2016 §2.2; Howard 2013).
 
-    Contrast comes before or after the step in HSV space. All steps are 256-entry tables on uint8.
+    Each change is applied with probability 1/2. Contrast changes before or after the step in HSV space. All steps are
+    256-entry tables on uint8.
 
     Args:
-        brightness: Largest shift, in grey levels of 255.
-        contrast: Factors are drawn from [1 - contrast, 1 + contrast].
-        saturation: Factors are drawn from [1 - saturation, 1 + saturation].
-        hue: Largest turn of the colour circle, in degrees.
-        p: Probability of the whole.
+        brightness: Maximum shift, in gray levels of 255.
+        contrast: Factors are sampled from [1 - contrast, 1 + contrast].
+        saturation: Factors are sampled from [1 - saturation, 1 + saturation].
+        hue: Maximum rotation of the hue, in degrees.
+        p: Probability of the distortion.
     """
 
     def __init__(
@@ -31,14 +32,14 @@ class PhotometricDistortion(A.ImageOnlyTransform):  # type: ignore[misc]
         self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
 
     def get_params(self) -> dict[str, Any]:
-        """Draw shift, factors and turn; those not applied are neutral."""
+        """Sample the shift, the factors and the rotation; a change that is not applied gets a neutral value."""
         apply = self.random_generator.random(5) < 0.5
-        draw = self.random_generator.uniform(-1, 1, 4) * apply[:4]
+        sample = self.random_generator.uniform(-1, 1, 4) * apply[:4]
         return {
-            "shift": draw[0] * self.brightness,
-            "contrast": 1 + draw[1] * self.contrast,
-            "saturation": 1 + draw[2] * self.saturation,
-            "turn": draw[3] * self.hue / 2,  # OpenCV's uint8 hue counts half degrees
+            "shift": sample[0] * self.brightness,
+            "contrast": 1 + sample[1] * self.contrast,
+            "saturation": 1 + sample[2] * self.saturation,
+            "turn": sample[3] * self.hue / 2,  # OpenCV's uint8 hue counts half degrees
             "contrast_last": bool(apply[4]),
         }
 
@@ -53,20 +54,20 @@ class PhotometricDistortion(A.ImageOnlyTransform):  # type: ignore[misc]
         **params: Any,
     ) -> Image:
         """Distort an RGB image, uint8 (H, W, 3)."""
-        grey = np.arange(256, dtype=np.float32)
-        colours = saturation != 1 or turn != 0
-        first, last = (1.0, contrast) if contrast_last and colours else (contrast, 1.0)
-        img = _look_up(img, (grey + shift) * first)
-        if colours:
-            table = np.stack([np.round(grey + turn) % 180, np.clip(grey * saturation, 0, 255), grey], axis=-1)
+        gray = np.arange(256, dtype=np.float32)
+        colors = saturation != 1 or turn != 0
+        first, last = (1.0, contrast) if contrast_last and colors else (contrast, 1.0)
+        img = _look_up(img, (gray + shift) * first)
+        if colors:
+            table = np.stack([np.round(gray + turn) % 180, np.clip(gray * saturation, 0, 255), gray], axis=-1)
             hsv = cv2.LUT(cv2.cvtColor(img, cv2.COLOR_RGB2HSV), table.astype(np.uint8)[None])
             img = np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), dtype=np.uint8)
-        return _look_up(img, grey * last)
+        return _look_up(img, gray * last)
 
 
 def _look_up(image: Image, table: NDArray[np.float32]) -> Image:
     rounded = np.clip(np.round(table), 0, 255).astype(np.uint8)
-    if rounded[0] == 0 and rounded[255] == 255 and rounded[128] == 128:  # the identity: neutral draws are common
+    if rounded[0] == 0 and rounded[255] == 255 and rounded[128] == 128:  # the identity: neutral values are common
         return image
     return np.asarray(cv2.LUT(image, rounded), dtype=np.uint8)
 
@@ -74,12 +75,13 @@ def _look_up(image: Image, table: NDArray[np.float32]) -> Image:
 class ZoomOut(A.DualTransform):  # type: ignore[misc]
     """Put the image at a random place on a larger canvas filled with the mean (Liu et al. 2016 §3.6).
 
-    It makes small objects out of large ones. Both sides of the canvas are 1 to ``largest`` times as long, drawn evenly.
+    This turns large objects into small ones. Both sides of the canvas are enlarged by the same factor, sampled
+    uniformly from [1, largest].
 
     Args:
-        largest: Largest side of the canvas over that of the image, at least 1.
-        fill: Colour of the canvas, RGB; default: the mean of ImageNet as in Liu's code.
-        p: Probability of the whole.
+        largest: Maximum ratio of a side of the canvas to that of the image, at least 1.
+        fill: Color of the canvas, RGB; default: the mean of ImageNet as in Liu's code.
+        p: Probability of zooming out.
     """
 
     _targets = A.HorizontalFlip._targets
@@ -89,7 +91,7 @@ class ZoomOut(A.DualTransform):  # type: ignore[misc]
         self.largest, self.fill = largest, fill
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """Draw the canvas, (height, width), and the place of the image's corner on it, (top, left), in whole pixels."""
+        """Sample the canvas, (height, width), and the image's corner on it, (top, left), in whole pixels."""
         size = np.array(params["shape"][:2])
         canvas = (size * self.random_generator.uniform(1, self.largest)).astype(int)
         corner = self.random_generator.integers(canvas - size, endpoint=True)
@@ -111,13 +113,13 @@ class ZoomOut(A.DualTransform):  # type: ignore[misc]
     def apply_to_keypoints(
         self, keypoints: NDArray[np.float32], corner: tuple[int, int], **params: Any
     ) -> NDArray[np.float32]:
-        """Move the points (x and y in pixels, further columns behind) with the image."""
+        """Move the points (x and y in pixels, then further columns) with the image."""
         return _moved(keypoints, corner[1], corner[0])
 
     def apply_to_bboxes(
         self, bboxes: NDArray[np.float32], canvas: tuple[int, int], corner: tuple[int, int], **params: Any
     ) -> NDArray[np.float32]:
-        """Move and shrink the boxes (relative coordinates, further columns behind) with the image."""
+        """Move and shrink the boxes (relative coordinates, then further columns) with the image."""
         boxes = bboxes.copy()
         for axis in (0, 1):  # y, x
             side = params["shape"][axis]
@@ -127,20 +129,20 @@ class ZoomOut(A.DualTransform):  # type: ignore[misc]
 
 
 class IoUCrop(A.DualTransform):  # type: ignore[misc]
-    """Sample a patch that overlaps an object by at least a drawn IoU (Liu et al. 2016 §2.2).
+    """Sample a patch whose IoU with an object is at least a random minimum (Liu et al. 2016 §2.2).
 
-    One of these is drawn, each with equal probability, and drawn again if no trial satisfies it: the whole image; a
-    patch whose best IoU with an object is at least 0.1, 0.3, 0.5, 0.7 or 0.9; any patch. A patch measures 0.3 to 1 of
-    each side with an aspect ratio between 1/2 and 2, and holds the centre of at least one object. Objects whose centre
-    lies outside are dropped, the others clipped. An image without objects stays whole.
+    One of seven rules is chosen with equal probability; if no trial satisfies it, another one is chosen: keep the whole
+    image; crop a patch whose best IoU with an object is at least 0.1, 0.3, 0.5, 0.7 or 0.9; crop any patch. A patch
+    measures 0.3 to 1 of each side with an aspect ratio between 1/2 and 2, and contains the center of at least one
+    object. Objects whose center lies outside are dropped, the others are clipped. An image without objects stays whole.
 
     Args:
-        trials: Patches tried.
-        p: Probability of the whole.
+        trials: Number of patches that are tried.
+        p: Probability of cropping.
     """
 
     _targets = A.HorizontalFlip._targets
-    _minimum = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 2.0)  # an IoU that no patch reaches stands for the whole image
+    _minimum = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 2.0)  # 2.0, which no IoU reaches, means the whole image
 
     def __init__(self, trials: int = 50, p: float = 1.0) -> None:
         super().__init__(p=p)
@@ -165,27 +167,27 @@ class IoUCrop(A.DualTransform):  # type: ignore[misc]
         return {"patch": whole if minimum > 1 else tuple(patches[fits.argmax()].astype(int).tolist())}
 
     def apply(self, img: Image, patch: tuple[int, int, int, int], **params: Any) -> Image:
-        """Cut the patch out."""
+        """Crop the patch."""
         return img[patch[1] : patch[3], patch[0] : patch[2]]
 
     def apply_to_bboxes(
         self, bboxes: NDArray[np.float32], patch: tuple[int, int, int, int], **params: Any
     ) -> NDArray[np.float32]:
-        """Keep the boxes (relative coordinates, further columns behind) whose centre lies in the patch."""
+        """Keep the boxes (relative coordinates, then further columns) whose center lies in the patch."""
         height, width = params["shape"][:2]
         x1, y1, x2, y2 = patch
         boxes = bboxes.copy()
         boxes[:, 0:4:2] = (boxes[:, 0:4:2] * width - x1) / (x2 - x1)
         boxes[:, 1:4:2] = (boxes[:, 1:4:2] * height - y1) / (y2 - y1)
-        centre = (boxes[:, :2] + boxes[:, 2:4]) / 2
-        boxes = boxes[((centre > 0) & (centre < 1)).all(axis=1)]
+        center = (boxes[:, :2] + boxes[:, 2:4]) / 2
+        boxes = boxes[((center > 0) & (center < 1)).all(axis=1)]
         boxes[:, :4] = boxes[:, :4].clip(0, 1)
         return boxes
 
     def apply_to_keypoints(
         self, keypoints: NDArray[np.float32], patch: tuple[int, int, int, int], **params: Any
     ) -> NDArray[np.float32]:
-        """Move the points (x and y in pixels, further columns behind) with the image."""
+        """Move the points (x and y in pixels, then further columns) with the image."""
         return _moved(keypoints, -patch[0], -patch[1])
 
 
@@ -196,18 +198,18 @@ def _moved(points: NDArray[np.float32], right: int, down: int) -> NDArray[np.flo
 
 
 def _judge(patches: NDArray[np.float64], boxes: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Judge patches (T, 4) against boxes (N, 4), N >= 1, all xyxy in pixels.
+    """Compare patches (T, 4) with boxes (N, 4), N >= 1, all xyxy in pixels.
 
     Returns:
-        Whether a patch has an allowed aspect ratio and holds the centre of a box, bool (T,); and its best IoU with a
-        box, float64 (T,).
+        Whether each patch has an allowed aspect ratio and contains the center of a box, bool (T,); and its best IoU
+        with a box, float64 (T,).
     """
     sides = patches[:, 2:] - patches[:, :2]
     upper = np.minimum(patches[:, None, 2:], boxes[:, 2:])
     lower = np.maximum(patches[:, None, :2], boxes[:, :2])
     inter = (upper - lower).clip(0).prod(axis=2)
     union = sides.prod(axis=1)[:, None] + (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) - inter
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    inside = np.all((centre > patches[:, None, :2]) & (centre < patches[:, None, 2:]), axis=2)
+    center = (boxes[:, :2] + boxes[:, 2:]) / 2
+    inside = np.all((center > patches[:, None, :2]) & (center < patches[:, None, 2:]), axis=2)
     shaped = (sides[:, 0] <= 2 * sides[:, 1]) & (sides[:, 1] <= 2 * sides[:, 0])
     return shaped & inside.any(axis=1), (inter / union).max(axis=1)

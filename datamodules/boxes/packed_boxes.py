@@ -10,11 +10,11 @@ from datamodules.loading.packed import Packed
 
 Rows = NDArray[np.int64]
 Objects = dict[str, Any]
-"""What is known of the N objects of an image: an array (N, ...) for each key of the targets."""
+"""The N objects of an image: an array (N, ...) for each key of the targets."""
 
 
 class PackedBoxes(Packed):
-    """What all data sets of boxes have.
+    """Packed images with boxes; base of the box data sets.
 
     Attributes:
         names: bytes (N,), path of each image relative to the root, UTF-8.
@@ -30,16 +30,16 @@ class PackedBoxes(Packed):
     labels: NDArray[np.int64]
 
     def rows(self, index: int) -> slice:
-        """The rows of the objects of image ``index``."""
+        """Return the rows of the objects of image ``index``."""
         return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
 
     @abstractmethod
     def trained(self, rows: slice) -> Rows:
-        """The rows among these of the objects that are trained on, int64 (K,)."""
+        """Return the rows of the objects to train on, int64 (K,), from a range of rows."""
 
     @abstractmethod
     def objects(self, rows: Rows) -> Objects:
-        """Writable copies of what targets say about these objects, but for masks."""
+        """Return writable copies of the target fields of these objects, without masks."""
 
 
 B = TypeVar("B", bound=PackedBoxes)

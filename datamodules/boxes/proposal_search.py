@@ -1,4 +1,4 @@
-"""Computing the proposals of a data set's images: several at once, resumable, none twice."""
+"""Compute the proposals of a data set's images: in parallel, resumable, each image once."""
 
 import fcntl
 import hashlib
@@ -38,12 +38,12 @@ RECORD = np.dtype([("digest", "V32"), ("rows", "<i8"), ("checksum", "<u4")])
 
 
 class Found(NamedTuple):
-    """What a search did.
+    """The result of a search.
 
     Attributes:
         stored: The proposals, in the order of the images.
-        computed: Number of images whose proposals were computed now.
-        seconds: Time it took.
+        computed: Number of images whose proposals were computed by this call.
+        seconds: Duration of the call.
     """
 
     stored: StoredProposals
@@ -54,21 +54,21 @@ class Found(NamedTuple):
 def find_proposals(
     root: Path, names: Sequence[str], settings: Proposals, label: str = "", replace: bool = False
 ) -> Found:
-    """Compute the proposals of a list of images, unless they are there.
+    """Compute the proposals of a list of images, unless they are stored already.
 
-    As many images are worked on at once as this process has cores. A search that is stopped goes on where it was. Boxes
-    of images of the same content that are stored for another place or list of images are copied. Of several processes
+    Images are processed in parallel, one per core of this process. An interrupted search resumes where it stopped.
+    Boxes that are stored for another folder or list with the same images are copied. If several processes call this,
     one searches and the others wait.
 
     Args:
         root: Folder that the names are relative to.
         names: Paths of the images.
-        settings: What is attached.
+        settings: The proposals' settings.
         label: Name of the images, for the progress bar.
-        replace: Replace those that were computed for other images or settings; otherwise they are refused.
+        replace: Replace proposals that were computed for other images or settings; otherwise they are refused.
 
     Returns:
-        The proposals and what was done.
+        The proposals, and the amount of work done.
 
     Raises:
         UserError: If an image cannot be read, the disk is full, or stored proposals are refused.
@@ -89,7 +89,7 @@ def find_proposals(
 
 
 def _search(root: Path, names: Sequence[str], mode: Mode, folder: Path, label: str) -> int:
-    """Fill the journal with what it lacks and make it the folder; return how many images were computed."""
+    """Add missing images to the journal and turn it into the folder; return the number of computed images."""
     known = _known(folder.parent, mode)
     computed = 0
     algorithm = search_settings(mode)["algorithm"]
@@ -120,12 +120,12 @@ def _search(root: Path, names: Sequence[str], mode: Mode, folder: Path, label: s
 
 
 def _known(cache: Path, mode: Mode) -> dict[bytes, tuple[StoredProposals, int]]:
-    """Stored proposals of this mode by the content of their image: file and index."""
+    """Map the digest of each image with stored proposals of this mode to their file and index."""
     known: dict[bytes, tuple[StoredProposals, int]] = {}
     for folder in sorted(cache.glob(f"{StoredProposals.KIND}-{mode}-*")):
         try:
             stored = StoredProposals(folder, limit=np.iinfo(np.int64).max)
-        except UserError:  # a damaged one is named when it is opened for itself
+        except UserError:  # a damaged folder is reported when its own data set opens it
             continue
         if stored.settings == search_settings(mode):
             known |= {stored.digest(index): (stored, index) for index in range(len(stored))}
@@ -135,14 +135,14 @@ def _known(cache: Path, mode: Mode) -> dict[bytes, tuple[StoredProposals, int]]:
 class _Journal:
     """A growing folder of proposals: ``boxes.npy``, to which rows are appended, and a record for each image.
 
-    A record follows its rows and has their checksum: after a kill or a power failure what is complete is kept and the
-    rest cut off.
+    A record is written after its rows and contains their checksum: after a kill or a power failure, complete images are
+    kept and the rest is cut off.
 
     Args:
-        folder: Where it is; what is there already is gone on with.
+        folder: The folder; an existing one is continued.
 
     Attributes:
-        spans: First row of each image and the one after its last, by the digest of the image file.
+        spans: Maps the digest of each image file to its rows: the first one, and the one after the last.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -182,7 +182,7 @@ class _Journal:
     def finish(
         self, folder: Path, names: Sequence[str], digests: Sequence[bytes], stats: Sequence[Stat], mode: Mode
     ) -> None:
-        """Add what the proposals belong to and rename the whole, instead of what is in ``folder``."""
+        """Add the names and digests of the images, then rename the journal to ``folder``, which it replaces."""
         spans = np.array([self.spans[digest] for digest in digests], dtype=np.int64).reshape(-1, 2)
         arrays = {
             "names": np.array([name.encode() for name in names], dtype=np.bytes_),
@@ -204,9 +204,9 @@ class _Journal:
             old = self.folder.with_suffix(".old")
             if folder.exists():
                 shutil.rmtree(old, ignore_errors=True)
-                folder.rename(old)  # who reads it goes on reading it
+                folder.rename(old)  # processes that have opened it can still read it
             self.folder.rename(folder)
-            (folder / "records").unlink()  # not before: a search that is killed here would begin anew
+            (folder / "records").unlink()  # not earlier: a search that is killed here would start from the beginning
             shutil.rmtree(old, ignore_errors=True)
 
     def _fingerprint(self, digests: Sequence[bytes], mode: Mode) -> str:
@@ -222,20 +222,20 @@ class _Journal:
         self._rows += rows
 
     def _write_header(self, rows: int) -> None:
-        """Write that of ``boxes.npy``, whose length does not depend on the number of rows (NumPy leaves space)."""
+        """Write the header of ``boxes.npy``; its length does not depend on the number of rows (NumPy leaves space)."""
         self._boxes.seek(0)
         header = {"descr": "<f4", "fortran_order": False, "shape": (rows, 4)}
         np.lib.format.write_array_header_1_0(self._boxes, header)
 
 
 def _open(file: Path) -> FileIO:
-    """Open for reading and writing without a buffer: what is written survives the process."""
+    """Open a file for reading and writing without a buffer, so that written bytes survive the process."""
     file.touch()
     return FileIO(file, "r+")
 
 
 def _write(file: FileIO, content: bytes) -> None:
-    """Write all of it: a disk that is nearly full takes a part at first, and only then reports."""
+    """Write all bytes: a disk that is nearly full first writes a part and only then reports an error."""
     left = memoryview(content)
     while left:
         left = left[file.write(left) :]
@@ -252,13 +252,13 @@ def _explained(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(
             f"{folder} cannot be written ({error.strerror}): free space or set LITCV_CACHE to another folder, and run "
-            "it again; what is complete is kept."
+            "it again; complete images are kept."
         ) from None
 
 
 @contextmanager
 def _waiting(lock: Path) -> Iterator[None]:
-    """Hold a lock; the system frees it even when the process is killed."""
+    """Hold a lock, waiting for it if necessary; the system frees it even when the process is killed."""
     with lock.open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

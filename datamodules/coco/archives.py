@@ -24,7 +24,7 @@ def fetch_coco(root: Path, sets: Sequence[str]) -> None:
     The environment variable LITCV_MIRRORS (URLs of folders, separated by blanks) replaces the official host.
 
     Args:
-        root: Folder that is to hold ``annotations`` and the folders of images.
+        root: Destination of ``annotations`` and the folders of images.
         sets: ``train2017``, ``val2017``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Augmentation of objects that have masks, joints, or both, beside their boxes."""
+"""Augmentation of objects with boxes and masks, joints, or both."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,19 +14,19 @@ def augment_instances(
 ) -> tuple[Image, Objects]:
     """Augment one sample.
 
-    Joints that come to lie outside the image lose their label. Where the image ends up mirrored, by whatever
-    transforms, the left joints become right ones: seen in a mirror, the left hand is a right one.
+    Joints that move outside the image become unlabeled. If the transforms mirror the image in total, left and right
+    joints swap: in a mirror, a left hand is a right hand.
 
     Args:
         augmentation: The transforms.
         image: uint8 (H, W, 3).
-        objects: With ``boxes``, see :meth:`PackedBoxes.objects`; perhaps ``masks`` uint8 (N, H, W), perhaps
-            ``keypoints`` float32 (N, K, 3), (0, 0) the centre of the first pixel.
+        objects: ``boxes``, see :meth:`PackedBoxes.objects`; optionally ``masks`` uint8 (N, H, W) and ``keypoints``
+            float32 (N, K, 3), (0, 0) the center of the first pixel.
         mirrored: int64 (K,), for each joint the one whose place it takes in a mirrored image.
         seed: Seed of this sample's random stream, in [0, 2**32).
 
     Returns:
-        The image, uint8 (H', W', 3), and the objects that are left; where nothing happened to them, the same array of
+        The image, uint8 (H', W', 3), and the remaining objects; if no transform changed the masks, the same array of
         masks.
     """
     objects, others = dict(objects), {}
@@ -48,7 +48,7 @@ def augment_instances(
 
 
 def _points(joints: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
-    """Joints and, to tell whether the image is mirrored, three of its corners, as albumentations takes points.
+    """Return the joints and three corners of the image, which show whether it gets mirrored, as albumentations' points.
 
     Returns:
         float32 (N * K + 3, 6): x, y, three columns for albumentations, and the number of the point.
@@ -64,13 +64,13 @@ def _points(joints: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.fl
 def _joints(
     moved: NDArray[np.float32], joints: NDArray[np.float32], size: tuple[int, ...], mirrored: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """The joints after augmentation, float32 (N, K, 3); ``joints`` are those before."""
+    """Return the joints after augmentation, float32 (N, K, 3); ``joints`` are those before it."""
     height, width = size
     places = np.full((joints.shape[0] * joints.shape[1] + 3, 2), np.nan, dtype=np.float32)
-    places[moved[:, 5].astype(int)] = moved[:, :2]  # a transform may take points away
+    places[moved[:, 5].astype(int)] = moved[:, :2]  # a transform may remove points
     right, down = places[-2:] - places[-3]
     moved_joints = np.concatenate([places[:-3].reshape(*joints.shape[:2], 2), joints[..., 2:]], axis=2)
     xy = moved_joints[..., :2]
-    labelled = ((xy >= -0.5) & (xy <= (width - 0.5, height - 0.5))).all(axis=2) & (joints[..., 2] > 0)
-    moved_joints[~labelled] = 0
+    labeled = ((xy >= -0.5) & (xy <= (width - 0.5, height - 0.5))).all(axis=2) & (joints[..., 2] > 0)
+    moved_joints[~labeled] = 0
     return moved_joints[:, mirrored] if right[0] * down[1] - right[1] * down[0] < 0 else moved_joints

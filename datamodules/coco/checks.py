@@ -68,9 +68,9 @@ def _joint_findings(annotations: Annotations, sizes: NDArray[np.float64], names:
     joints = np.zeros((len(sizes), len(names), 3))
     joints[counted] = annotations.joints[np.repeat(counted, annotations.joint_counts)].reshape(-1, len(names), 3)
     usable = np.isin(joints[..., 2], (0, 1, 2)) & (np.abs(joints) < 1e6).all(axis=2)
-    labelled = usable & (joints[..., 2] > 0)
-    outside, count = labelled & ~inside_image(joints, sizes), labelled.sum(axis=1)
-    told = annotations.labelled
+    labeled = usable & (joints[..., 2] > 0)
+    outside, count = labeled & ~inside_image(joints, sizes), labeled.sum(axis=1)
+    told = annotations.labeled
 
     def which(flags: Flags) -> Callable[[int], str]:
         return lambda row: ", ".join(names[joint] for joint in np.flatnonzero(flags[row]).tolist())
@@ -91,7 +91,7 @@ def _joint_findings(annotations: Annotations, sizes: NDArray[np.float64], names:
     yield (
         np.any(outside, axis=1),
         "keypoint outside the image",
-        lambda row: f"has labelled joints outside its image ({which(outside)(row)}): mend them",
+        lambda row: f"has labeled joints outside its image ({which(outside)(row)}): mend them",
     )
     yield (
         counted & (told >= 0) & (told != count),

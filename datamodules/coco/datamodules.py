@@ -222,7 +222,7 @@ class COCOKeypointDataModule(COCODataModule):
 
     Images are those that ``person_keypoints_<set>.json`` lists. Targets have ``keypoints`` (N, K, 3) beside the boxes;
     (0, 0) is the corner of the image: half a pixel is added to the annotated numbers, see :class:`InstanceDataset`.
-    Somebody without a labelled joint stays a box with joints that are all not labelled. A mirrored image swaps the
+    Somebody without a labeled joint stays a box with joints that are all not labeled. A mirrored image swaps the
     joints whose names begin with ``left_`` and ``right_``.
 
     Args:
@@ -236,7 +236,7 @@ class COCOKeypointDataModule(COCODataModule):
         batch_size: Images of a global batch; each of W processes takes ``batch_size / W`` of them.
         num_workers: Loading processes of each loader; 0 loads in the training process.
         augmentation: ``none``, ``flip``, ``ssd``, ``ssd_zoom`` or a list of albumentations transforms; see
-            :func:`make_augmentation`. Joints outside the augmented image are not labelled there.
+            :func:`make_augmentation`. Joints outside the augmented image are not labeled there.
         shuffle_targets: A control without any signal: each training image gets the target of another one.
         seed: Seed of order and augmentation; null takes the run's (``seed_everything``).
         shapes: What ``source: shapes`` generates.

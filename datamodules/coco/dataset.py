@@ -21,16 +21,17 @@ from lit_cv.ops.mask_runs import MaskRuns, decode_masks, encode_masks
 class InstanceDataset(DetectionDataset):
     """Maps (epoch, index) to an image and its target, that of :class:`DetectionDataset` and more.
 
-    With masks it has ``mask_runs`` int64 (R,), ``mask_lengths`` int64 (N,) and ``mask_size`` int64 (2,), height and
-    width, see :class:`MaskRuns`; with joints ``keypoints`` float32 (N, K, 3): x and y in pixels, (0, 0) the corner of
-    the image as for boxes, and the flag 0 not labelled (and x = y = 0), 1 labelled but hidden, 2 labelled and visible.
+    With masks, targets have ``mask_runs`` int64 (R,), ``mask_lengths`` int64 (N,) and ``mask_size`` int64 (2,), height
+    and width, see :class:`MaskRuns`. With joints, they have ``keypoints`` float32 (N, K, 3): x and y in pixels, (0, 0)
+    the corner of the image as for boxes, and the flag 0 not labeled (and x = y = 0), 1 labeled but hidden, 2 labeled
+    and visible.
 
-    COCO's joints are numbers of pixels, 0 to W - 1; its boxes and masks reach from edge to edge, 0 to W. Keypoint heads
-    look for the cell of a joint in its box, which is right if both count from the same corner. Without half a pixel
-    more, a joint is one of 56 cells off in a box of 28 pixels and a tenth of one in a box of 280, which the head cannot
-    learn, since all boxes look equally large to it. So the half pixel is added here, where targets leave the
-    annotations, as detectron2 does; torchvision's references leave it out. OKS compares targets and predictions in the
-    same coordinates and stays as it was. Subtract the half pixel from predictions for the official server.
+    COCO's joints are indices of pixels, 0 to W - 1; its boxes and masks extend from edge to edge, 0 to W. A keypoint
+    head looks for the cell of a joint in its box, so both must count from the same corner. Without an offset of half a
+    pixel, a joint is off by one of 56 cells in a box of 28 pixels but by a tenth of a cell in a box of 280 pixels; the
+    head cannot learn this, because all boxes look equally large to it. Therefore the half pixel is added to the targets
+    here, as in detectron2; torchvision's references omit it. OKS compares targets and predictions in the same
+    coordinates and does not change. Subtract the half pixel from predictions for the official server.
 
     Args:
         root: Folder that the names in ``annotations`` are relative to.
@@ -77,7 +78,7 @@ class InstanceDataset(DetectionDataset):
         if runs is not None:
             objects["masks"] = pixels = decode_masks(runs).numpy()
         image, objects = augment_instances(augmentation, image, objects, self.mirrored, chance)
-        if runs is not None:  # encoding is dearer than all the rest: half of the images are not flipped
+        if runs is not None:  # encoding is the slowest step, and half of the images are not flipped
             same = objects["masks"] is pixels
             objects["masks"] = runs if same else encode_masks(torch.from_numpy(objects["masks"]))
         return image, objects, proposals
@@ -98,6 +99,6 @@ class InstanceDataset(DetectionDataset):
 
 
 def _resized(masks: MaskRuns, size: tuple[int, int]) -> MaskRuns:
-    """Masks of another size, (width, height); the nearest pixel."""
+    """Resize masks to (width, height), taking the nearest pixel."""
     pixels = [cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT) for mask in decode_masks(masks).numpy()]
     return encode_masks(torch.from_numpy(np.array(pixels, dtype=np.uint8).reshape(-1, size[1], size[0])))

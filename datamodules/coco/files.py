@@ -13,7 +13,7 @@ from datamodules.loading.json_stream import read_records
 from lit_cv.errors import UserError
 from lit_cv.ops.rle import decompress_runs
 
-# The official id of each of the 80 classes; the 11 missing ones of 1..91 are not annotated.
+# The official id of each of the 80 classes; the other 11 ids of 1..91 are not annotated.
 CATEGORIES = {
     1: "person", 2: "bicycle", 3: "car", 4: "motorcycle", 5: "airplane", 6: "bus", 7: "train", 8: "truck", 9: "boat",
     10: "traffic light", 11: "fire hydrant", 13: "stop sign", 14: "parking meter", 15: "bench", 16: "bird", 17: "cat",
@@ -51,12 +51,13 @@ class Segmentations(NamedTuple):
 
     Attributes:
         points: float64 (V,), x and y of the corners of all polygons in turn, in pixels.
-        corners: int64 (Q,), numbers that each polygon takes of ``points``.
-        polygons: int64 (M,), polygons of each annotation.
-        runs: uint32 (R,), column by column as COCO counts them.
-        lengths: int64 (M,), runs of each annotation, 0 unless it is an RLE.
+        corners: int64 (Q,), count of each polygon's numbers in ``points``.
+        polygons: int64 (M,), number of each annotation's polygons.
+        runs: uint32 (R,), in COCO's column-by-column order.
+        lengths: int64 (M,), number of each annotation's runs, 0 unless it is an RLE.
         sizes: int64 (M, 2), width and height of each RLE, -1 without one.
-        dropped: int64 (M,), polygons of each that had fewer than three corners, or half a corner.
+        dropped: int64 (M,), number of each annotation's polygons that have fewer than three corners or an odd count of
+            numbers.
     """
 
     points: NDArray[np.float64]
@@ -73,14 +74,15 @@ class Annotations(NamedTuple):
 
     Attributes:
         ids: int64 (M,).
-        images: int64 (M,), id of each one's image.
-        categories: int64 (M,), id of each one's category.
+        images: int64 (M,), id of the image.
+        categories: int64 (M,), id of the category.
         boxes: float64 (M, 4), x, y, width and height in pixels.
-        areas: float64 (M,), of the segmentation in square pixels.
-        crowds: int64 (M,), 1 for a region with many objects that nobody told apart; -1, which means 0, without a flag.
-        joints: float64 (J,), x, y and flag of all joints in turn; empty unless they were asked for.
-        joint_counts: int64 (M,), numbers that each annotation takes of ``joints``; likewise.
-        labelled: int64 (M,), the number of labelled joints as written, -1 where it is not; likewise.
+        areas: float64 (M,), area of the segmentation in square pixels.
+        crowds: int64 (M,), 1 for a region of many objects that are not annotated one by one; -1, which means 0, if the
+            flag is missing.
+        joints: float64 (J,), x, y and flag of all joints in turn; empty unless requested.
+        joint_counts: int64 (M,), count of each annotation's numbers in ``joints``; empty unless requested.
+        labeled: int64 (M,), the number of labeled joints as written, -1 if missing; empty unless requested.
     """
 
     ids: NDArray[np.int64]
@@ -91,17 +93,17 @@ class Annotations(NamedTuple):
     crowds: NDArray[np.int64]
     joints: NDArray[np.float64]
     joint_counts: NDArray[np.int64]
-    labelled: NDArray[np.int64]
+    labeled: NDArray[np.int64]
 
 
 class File(NamedTuple):
-    """What a file says.
+    """The content of an annotation file.
 
     Attributes:
-        images: Its images.
-        annotations: Its annotations, in the order of the file.
-        segmentations: Their masks; None unless they were asked for.
-        categories: Their records in ascending order of their ids.
+        images: The images.
+        annotations: The annotations, in the order of the file.
+        segmentations: Their masks; None unless requested.
+        categories: The categories' records in ascending order of their ids.
     """
 
     images: Images
@@ -116,11 +118,11 @@ def read_file(path: Path, masks: bool, keypoints: bool, report: Report = stop) -
     Args:
         path: The file.
         masks: Whether to read the segmentations.
-        keypoints: Whether to read the joints; an annotation without any has none.
-        report: Is told of each record that is not of COCO's form.
+        keypoints: Whether to read the joints; an annotation without ``keypoints`` has none.
+        report: Receives an error for each record that is not in COCO's format.
 
     Raises:
-        UserError: If the file cannot be read, is cut off, or lacks all images, annotations or categories.
+        UserError: If the file cannot be read, is cut off, or has no images, annotations or categories.
     """
     images, objects, categories = [], [], []
     for key, records in read_records(path, ("images", "annotations", "categories")):
@@ -131,7 +133,7 @@ def read_file(path: Path, masks: bool, keypoints: bool, report: Report = stop) -
         else:
             categories += _columns(path, "category", _categories, records, report)
     if not any(len(chunk.ids) for chunk in images) or not objects or not categories:
-        raise UserError(f"{path} lacks images, annotations or categories: it is no COCO file of objects; mend root.")
+        raise UserError(f"{path} lacks images, annotations or categories: it is no COCO file of objects; fix root.")
     return File(
         Images(
             np.concatenate([chunk.ids for chunk in images]),
@@ -145,10 +147,10 @@ def read_file(path: Path, masks: bool, keypoints: bool, report: Report = stop) -
 
 
 def read_categories(path: Path) -> Categories:
-    """Read the categories of a file alone, as :func:`read_file` does.
+    """Read only the categories of a file, see :func:`read_file`.
 
     Raises:
-        UserError: If the file cannot be read, or one is not of COCO's form.
+        UserError: If the file cannot be read, or a category is not in COCO's format.
     """
     chunks = read_records(path, ("categories",))
     return _in_order([row for _, rows in chunks for row in _columns(path, "category", _categories, rows, stop)])
@@ -162,7 +164,7 @@ R = TypeVar("R")
 
 
 def _columns(path: Path, kind: str, read: Callable[[list[Any]], R], records: list[Any], report: Report) -> R:
-    """The columns of some records; where reading them fails, each that is to blame is reported and left out."""
+    """Return the columns of some records; report and leave out each record that cannot be read."""
     try:
         return read(records)
     except _UNREADABLE:
@@ -171,7 +173,7 @@ def _columns(path: Path, kind: str, read: Callable[[list[Any]], R], records: lis
             fault = _fault(path, kind, read, record)
             report(fault) if fault else sound.append(record)
     if len(sound) == len(records):
-        raise UserError(f"{path} has {kind} records that do not fit one another: mend it.")
+        raise UserError(f"{path} has {kind} records that contradict each other: fix it.")
     return _columns(path, kind, read, sound, report)
 
 
@@ -182,9 +184,9 @@ def _fault(path: Path, kind: str, read: Callable[[list[Any]], object], record: A
     try:
         read([record])
     except _UNREADABLE as error:
-        what = record.get("id", "without id") if isinstance(record, dict) else "that is no object"
+        name = record.get("id", "without id") if isinstance(record, dict) else "that is no object"
         reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-        return UserError(f"{path} has the {kind} {what} that is not of COCO's form ({reason}): mend it.")
+        return UserError(f"{path} has the {kind} {name} that is not in COCO's format ({reason}): fix it.")
     return None
 
 
@@ -234,7 +236,7 @@ def _segmentations(records: list[dict[str, Any]]) -> Segmentations:
     polygons = [mask if isinstance(mask, list) else [] for mask in written]
     kept = [[polygon for polygon in mask if len(polygon) >= 6 and len(polygon) % 2 == 0] for mask in polygons]
     points = np.fromiter(chain.from_iterable(chain.from_iterable(kept)), dtype=np.float64)
-    if not (np.abs(points) < 1e5).all():  # rasterising takes time and memory in proportion
+    if not (np.abs(points) < 1e5).all():  # rasterizing takes time and memory in proportion
         raise ValueError("its polygon reaches beyond 100,000 pixels")
     runs = [_runs(mask) if isinstance(mask, dict) else _NO_RUNS for mask in written]
     sizes = [mask["size"][::-1] if isinstance(mask, dict) else (-1, -1) for mask in written]
@@ -253,7 +255,7 @@ _NO_RUNS = np.zeros(0, dtype=np.uint32)
 
 
 def _runs(mask: dict[str, Any]) -> NDArray[np.uint32]:
-    """The runs of an RLE: a list of counts, or those of pycocotools' compressed text."""
+    """Return the runs of an RLE, given as a list of counts or as pycocotools' compressed text."""
     counts = mask["counts"]
     runs = decompress_runs(counts.encode()) if isinstance(counts, str) else _integers(counts)
     if (runs < 0).any() or int(runs.sum()) != int(mask["size"][0]) * int(mask["size"][1]):
@@ -262,7 +264,7 @@ def _runs(mask: dict[str, Any]) -> NDArray[np.uint32]:
 
 
 def _integers(values: list[Any]) -> NDArray[np.int64]:
-    """An array of what has to be integers."""
+    """Return an array of values that must be integers."""
     array = np.array(values)
     if array.size and array.dtype.kind not in "iub":
         raise ValueError(f"{values[0]!r} is not an integer")

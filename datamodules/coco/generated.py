@@ -31,12 +31,12 @@ _LIMBS = (
 )  # fmt: skip
 _BODY = (13, 12, 14, 11, 15, 10, 3, 2, 4, 1, 5, 0)  # the joints from the shoulders on, as numbers of MPII's
 _VERSION = 1  # raise it when the same settings give other scenes
-_EMPTY_EACH, _RLE_EACH, _CROWD, _UNLABELLED = 16, 8, 0.2, 0.1
-_FINE = 4  # outlines are followed on so many times more pixels each way
+_EMPTY_EACH, _RLE_EACH, _CROWD, _UNLABELED = 16, 8, 0.2, 0.1
+_FINE = 4  # masks are enlarged by this factor before their outlines are traced
 
 
 class _Annotated(NamedTuple):
-    """An image and its annotations; those of people have joints, too."""
+    """An image and its annotations; those of people have joints."""
 
     image: NDArray[np.uint8]
     annotations: list[dict[str, Any]]
@@ -46,14 +46,14 @@ class _Annotated(NamedTuple):
 def write_coco(root: Path | str, settings: Shapes = Shapes()) -> Path:  # noqa: B008  (frozen)
     """Write COCO's ``annotations``, ``train2017`` and ``val2017``, unless they are there already.
 
-    Scenes of shapes and of stick figures take turns; every sixteenth image is empty. Masks are polygons, every eighth
-    an uncompressed RLE. In some scenes all shapes of one class are one crowd. ``person_keypoints`` lists the images
-    with people alone; one person of ten has no labelled joint. It is written under a temporary name and renamed, so a
-    broken run leaves no half data set.
+    Scenes of shapes and of stick figures alternate; every sixteenth image is empty. Masks are polygons, every eighth is
+    an uncompressed RLE. In some scenes all shapes of one class form one crowd. ``person_keypoints`` lists only the
+    images with people; one person in ten has no labeled joint. The folder is written under a temporary name and
+    renamed, so an interrupted run leaves no incomplete data set.
 
     Args:
         root: The folder to write; missing, empty, or written before with the same settings.
-        settings: What to generate; same settings, same bytes.
+        settings: Settings of the scenes; same settings, same bytes.
 
     Returns:
         ``root``.
@@ -130,7 +130,7 @@ def _people(rng: np.random.Generator, number: int, size: int) -> _Annotated:
     scene = draw_figures(rng, size, largest_group=2)
     annotations = []
     for place, person in enumerate(scene.people, start=1):
-        joints = _joints(person, size) * (rng.random() >= _UNLABELLED)
+        joints = _joints(person, size) * (rng.random() >= _UNLABELED)
         if (scene.owner == place).any():
             person_only = {"keypoints": joints.ravel().tolist(), "num_keypoints": int((joints[:, 2] > 0).sum())}
             as_runs = (number + place) % _RLE_EACH == 0
@@ -139,7 +139,7 @@ def _people(rng: np.random.Generator, number: int, size: int) -> _Annotated:
 
 
 def _object(mask: NDArray[np.bool_], category: int, as_runs: bool) -> dict[str, Any]:
-    """The annotation of one object; box and area are those of the mask as it is written."""
+    """Return the annotation of one object; box and area are those of the mask as written."""
     size = list(mask.shape)
     polygons = [] if as_runs else _outlines(mask)
     if polygons:
@@ -158,7 +158,7 @@ def _object(mask: NDArray[np.bool_], category: int, as_runs: bool) -> dict[str, 
 
 
 def _outlines(mask: NDArray[np.bool_]) -> list[list[float]]:
-    """The outlines of a mask's parts as polygons, in pixels; those without an area are left out."""
+    """Return the outlines of a mask's parts as polygons, in pixels, without those that have no area."""
     fine = np.kron(mask, np.ones((_FINE, _FINE))).astype(np.uint8)
     contours, _ = cv2.findContours(fine, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     simple = [cv2.approxPolyDP(contour, _FINE / 4, True).reshape(-1, 2) for contour in contours]
@@ -166,17 +166,17 @@ def _outlines(mask: NDArray[np.bool_]) -> list[list[float]]:
 
 
 def _joints(person: Person, size: int) -> NDArray[np.int64]:
-    """COCO's joints, int64 (17, 3): x, y and flag; zeros where not labelled."""
+    """Return COCO's joints, int64 (17, 3): x, y and flag; zeros where not labeled."""
     neck, top = person.joints[[8, 9]]
     middle, up = (neck + top) / 2, (top - neck) / 2
     left = np.array([-up[1], up[0]])
     hips = person.joints[3] - person.joints[2]
     facing = left @ hips > 0
     left = left if facing else -left
-    # Nose, eyes and ears are where they would be on the disc of the head; its back shows none but the ears.
+    # Nose, eyes and ears lie on the disc of the head; from behind, only the ears are visible.
     head = middle + np.stack([0 * up, 0.3 * (up + left), 0.3 * (up - left), 0.8 * left, -0.8 * left])
     seen = np.array([2 * facing] * 3 + [2, 2])
     places = np.round(np.concatenate([head, person.joints[list(_BODY)]])).astype(np.int64)
     flags = np.concatenate([seen, person.flags[list(_BODY)]])
-    labelled = ((places >= 0) & (places < size)).all(axis=1) & (flags > 0)
-    return np.where(labelled[:, None], np.concatenate([places, flags[:, None]], axis=1), 0)
+    labeled = ((places >= 0) & (places < size)).all(axis=1) & (flags > 0)
+    return np.where(labeled[:, None], np.concatenate([places, flags[:, None]], axis=1), 0)

@@ -1,4 +1,4 @@
-"""The masks of COCO's annotations: polygons and run-length encodings become runs of pixels, as pycocotools has them."""
+"""The polygons of COCO's annotations as runs of pixels, equal to those of pycocotools."""
 
 from collections.abc import Iterable
 
@@ -10,12 +10,12 @@ from lit_cv.ops.rle import decompress_runs
 
 
 def polygon_runs(polygons: Iterable[NDArray[np.float64]], height: int, width: int) -> NDArray[np.int64]:
-    """The runs of the union of polygons, column by column as COCO counts them, int64 (R,).
+    """Return the runs of the union of polygons, in COCO's column-by-column order, int64 (R,).
 
     Args:
-        polygons: Each x and y of its corners in turn, float64 (2K,), in pixels, K >= 3.
-        height: Of the image in pixels.
-        width: Likewise.
+        polygons: For each polygon, x and y of its corners in turn, float64 (2K,), in pixels, K >= 3.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
     """
     pieces = [hotcoco.mask.fr_poly(polygon.tolist(), height, width) for polygon in polygons]
     return decompress_runs(hotcoco.mask.merge(pieces)["counts"])

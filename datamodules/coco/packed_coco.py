@@ -1,4 +1,4 @@
-"""The objects of COCO, packed: boxes, and masks and joints where they are asked for."""
+"""The packed objects of COCO: boxes, and masks and joints on request."""
 
 from itertools import pairwise
 from typing import ClassVar
@@ -13,24 +13,25 @@ from lit_cv.ops.mask_runs import MaskRuns
 
 
 class PackedCOCO(PackedBoxes):
-    """Packed objects of COCO. Masks stay the polygons or runs that were annotated until :meth:`masks` is asked for one.
+    """Packed objects of COCO. Masks stay polygons or runs, as annotated; :meth:`masks` converts them.
 
     Attributes:
         classes: bytes (C,), names of labels 1..C, UTF-8.
         areas: float32 (M,), as annotated: of the segmentation, in square pixels.
-        crowds: int64 (M,), 1 for a region with many objects that nobody told apart.
+        crowds: int64 (M,), 1 for a region of many objects that are not annotated one by one.
         points: float64 (V,), x and y of the corners of polygons in turn, in pixels.
         corners: int64 (Q + 1,); ``points[corners[q]:corners[q + 1]]`` is polygon q.
-        runs: uint32 (R,), of masks that are annotated as such; column by column, as COCO counts them.
+        runs: uint32 (R,), of the masks that are annotated as runs, in COCO's column-by-column order.
         polygons: int64 (M, 2), first and last + 1 of each object's polygons; (0, 2) without masks.
-        spans: int64 (M, 2), first and last + 1 of each object's runs; no polygons where there are any; likewise.
-        joints: float32 (M, K, 3), x and y in pixels, (0, 0) the centre of the first one, and the flag: 0 not labelled
-            (and x = y = 0), 1 labelled but hidden, 2 labelled and visible; (0, 0, 3) without joints.
+        spans: int64 (M, 2), first and last + 1 of each object's runs; an object with runs has no polygons; (0, 2)
+            without masks.
+        joints: float32 (M, K, 3), x and y in pixels, (0, 0) the center of the first one, and the flag: 0 not labeled
+            (and x = y = 0), 1 labeled but hidden, 2 labeled and visible; (0, 0, 3) without joints.
         joint_names: bytes (K,), UTF-8.
         limbs: int64 (L, 2), joints that a line connects in pictures, from 0.
-        counts: Numbers of images, of those without an object, of boxes, crowds, and boxes that were clipped or dropped
-            (without an area); with masks of polygons that were dropped and of objects dropped for want of a mask; with
-            joints of objects that have any.
+        counts: Numbers of images, of images without objects, of boxes, of crowds, and of boxes that were clipped or
+            dropped (no area); with masks, also of dropped polygons and of objects dropped because they have no mask;
+            with joints, also of objects with labeled joints.
     """
 
     KIND: ClassVar[str] = "coco-1"
@@ -52,19 +53,19 @@ class PackedCOCO(PackedBoxes):
 
     @property
     def joint_pairs(self) -> list[tuple[int, int]]:
-        """(right, left) joints: those named ``right_<what>`` and ``left_<what>``."""
+        """(right, left) joints: those named ``right_<part>`` and ``left_<part>``."""
         names = [bytes(name).decode() for name in self.joint_names]
         lefts = {name.removeprefix("left_"): place for place, name in enumerate(names) if name.startswith("left_")}
         rights = {name.removeprefix("right_"): place for place, name in enumerate(names) if name.startswith("right_")}
-        return [(rights[what], lefts[what]) for what in rights if what in lefts]
+        return [(rights[part], lefts[part]) for part in rights if part in lefts]
 
     def trained(self, rows: slice) -> Rows:
-        """The rows of the objects that are no crowds."""
+        """Return the rows of the objects that are no crowds."""
         kept: Rows = np.flatnonzero(self.crowds[rows] == 0) + rows.start
         return kept
 
     def objects(self, rows: Rows) -> Objects:
-        """Boxes, labels, areas and crowd flags; ``keypoints`` float32 (N, K, 3) where there are joints."""
+        """Return boxes, labels, areas and crowd flags; with joints, also ``keypoints`` float32 (N, K, 3)."""
         objects: Objects = {
             "boxes": self.boxes[rows],
             "labels": self.labels[rows],
@@ -74,7 +75,7 @@ class PackedCOCO(PackedBoxes):
         return objects | ({"keypoints": self.joints[rows]} if len(self.joint_names) else {})
 
     def masks(self, rows: Rows, size: tuple[int, int]) -> MaskRuns:
-        """The masks of objects of an image, exactly those of pycocotools.
+        """Return the masks of objects of an image, exactly those of pycocotools.
 
         Args:
             rows: int64 (N,), the objects.

@@ -33,7 +33,7 @@ def pack_files(root: Path, sources: Sequence[COCOSet], masks: bool, keypoints: b
         The arrays of ``PackedCOCO``.
 
     Raises:
-        UserError: Naming the file and what is wrong with it.
+        UserError: If a file is unusable; the message names the file and the problem.
     """
     parts, facts = [], None
     for source in sources:
@@ -215,7 +215,7 @@ def _mask_arrays(masks: Segmentations | None, kept: Rows) -> dict[str, NDArray[A
 
 
 def _joints(path: Path, annotations: Annotations, kept: Rows, count: int | None) -> NDArray[np.float32]:
-    """The joints of each object, zeros where they are not labelled."""
+    """The joints of each object, zeros where they are not labeled."""
     if count is None:
         return np.zeros((0, 0, 3), dtype=np.float32)
     wrong = annotations.joint_counts != 3 * count

@@ -1,4 +1,4 @@
-"""Where COCO's files come from, and which belong to which split."""
+"""The location of COCO's files, and the sets of each split."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ class COCOSource:
         root: Folder that holds ``annotations`` and a folder of images for each set.
         source: ``local``: the files are there; ``download``: fetch the official archives that are missing; ``shapes``:
             generate a small data set of shapes and stick figures (train2017 and val2017 only) if there is none.
-        shapes: What ``source: shapes`` generates.
+        shapes: Settings of the data that ``source: shapes`` generates.
         objects: Beginning of the names of the annotation files.
         sets: Names of the sets of train, val and test; None or empty for a split without.
     """
@@ -35,21 +35,21 @@ class COCOSource:
 
     @property
     def known_names(self) -> tuple[str, ...] | None:
-        """The names of the categories where they are known without a file; None for ``local``."""
+        """The names of the categories if they are known without a file; None for ``local``."""
         if self.source == "local":
             return None
         categories = generated.CATEGORIES if self.source == "shapes" else CATEGORIES
         return tuple(categories.values()) if self.objects == "instances" else (categories[1],)
 
     def fetch(self) -> None:
-        """Download or generate what is missing, as ``source`` says."""
+        """Download or generate missing files, as ``source`` says."""
         if self.source == "download":
             fetch_coco(self.root, [name for sets in self.sets.values() for name in sets])
         elif self.source == "shapes":
             generated.write_coco(self.root, self.shapes)
 
     def files(self, split: str) -> list[COCOSet]:
-        """The files of a split; empty for a split without sets.
+        """Return the files of a split; empty for a split without sets.
 
         Raises:
             UserError: If one is missing, or a set is named twice.
@@ -67,18 +67,18 @@ class COCOSource:
         return files
 
     def named(self, name: str) -> COCOSet:
-        """Where a set should be."""
+        """Return the paths of a set, which need not exist."""
         return COCOSet(self.root / "annotations" / f"{self.objects}_{name}.json", self.root / name)
 
     def check(self, source: COCOSet) -> None:
-        """Look whether the annotation file of a set is there.
+        """Check that the annotation file of a set exists.
 
         Raises:
-            UserError: If it is not, with what there is instead.
+            UserError: If it does not; the message lists the existing sets.
         """
         if source.file.is_file():
             return
         others = source.file.parent.glob(f"{self.objects}_*.json")
         found = ", ".join(sorted(path.stem.removeprefix(f"{self.objects}_") for path in others))
-        there = f"choose another set ({found})" if found else "mend root, or set source to download"
+        there = f"choose another set ({found})" if found else "fix root, or set source to download"
         raise UserError(f"The annotation file {source.file} is missing: {there}.")

@@ -1,4 +1,4 @@
-"""Reading images: OpenCV, uint8 RGB, and never half a picture."""
+"""Read images with OpenCV as uint8 RGB; truncated files are refused."""
 
 from pathlib import Path
 
@@ -14,18 +14,18 @@ _PNG_START, _PNG_END = b"\x89PNG", b"IEND\xaeB`\x82"
 
 
 def read_image(path: Path, upright: bool = False) -> NDArray[np.uint8]:
-    """Decode an image file; grey and CMYK images become RGB.
+    """Decode an image file; gray and CMYK images become RGB.
 
     Args:
-        path: The file: JPEG, PNG or anything else that OpenCV reads.
-        upright: Turn the image as its EXIF orientation says. Annotations refer to the pixels as stored: leave it off
-            wherever there are any.
+        path: The file: JPEG, PNG or another format that OpenCV reads.
+        upright: Rotate the image as its EXIF orientation says. Leave it off for annotated images: annotations refer to
+            the pixels as stored.
 
     Returns:
         uint8 (H, W, 3), RGB.
 
     Raises:
-        UserError: If the file is missing, is no image or is truncated (OpenCV itself fills the rest with grey).
+        UserError: If the file is missing, is no image or is truncated (OpenCV would fill the missing part with gray).
     """
     try:
         data = path.read_bytes()
@@ -44,7 +44,7 @@ def read_image(path: Path, upright: bool = False) -> NDArray[np.uint8]:
 
 
 def is_truncated(data: bytes) -> bool:
-    """Whether a JPEG or PNG file lacks its end marker (other formats: False).
+    """Return whether a JPEG or PNG file lacks its end marker (False for other formats).
 
     An end marker before the last start of scan belongs to an embedded thumbnail.
     """
@@ -59,7 +59,7 @@ def check_image(path: Path, size: tuple[int, int], source: Path) -> None:
     Args:
         path: The image.
         size: Its expected width and height in pixels.
-        source: The annotation file that says so.
+        source: The annotation file with the expected size.
 
     Raises:
         UserError: If the file is missing, truncated, no image, or of another size.
@@ -85,5 +85,5 @@ def check_size(path: Path, found: tuple[int, int], expected: tuple[int, int]) ->
     if found != expected:
         raise UserError(
             f"{path} is {found[0]}x{found[1]} pixels but its annotation says {expected[0]}x{expected[1]}: "
-            "restore the original image or mend the annotation."
+            "restore the original image or fix the annotation."
         )

@@ -1,4 +1,4 @@
-"""Downloads from mirrors: resumed when broken, verified before use, unpacked without leaving the target folder."""
+"""Downloads from mirrors: resumed when interrupted, verified before use, unpacked inside the target folder only."""
 
 import fcntl
 import hashlib
@@ -40,7 +40,7 @@ class Archive:
 
 
 def fetch_archive(archive: Archive, root: Path) -> None:
-    """Download an archive, unpack it into ``root`` and leave a marker, so that it is done once.
+    """Download an archive, unpack it into ``root`` and leave a marker file, so that later calls do nothing.
 
     Raises:
         UserError: If no mirror gives a good copy, or it cannot be unpacked safely.
@@ -61,18 +61,17 @@ def fetch_archive(archive: Archive, root: Path) -> None:
 def download(archive: Archive, folder: Path) -> Path:
     """Get a verified copy of a file from the first mirror that has one.
 
-    The file is written as ``<name>.part`` and renamed when its checksum is right. A part left by a broken download is
-    continued.
+    The file is written as ``<name>.part`` and renamed when its checksum is right. An interrupted download is continued.
 
     Args:
-        archive: What to get.
-        folder: Where to put it.
+        archive: The file to download.
+        folder: The destination.
 
     Returns:
         The path of the file.
 
     Raises:
-        UserError: If every mirror failed, with each one's reason.
+        UserError: If every mirror failed; the message lists the reasons.
     """
     target, part = folder / archive.name, folder / f"{archive.name}.part"
     if target.exists() and _verified(target, archive):
@@ -94,7 +93,7 @@ def download(archive: Archive, folder: Path) -> Path:
 
 
 def _fetch(url: str, part: Path, archive: Archive) -> bool:
-    """Complete ``part`` from ``url``; if that gives a wrong file, drop it, and if it was continued, begin once more."""
+    """Complete ``part`` from ``url``; delete a wrong file, and download it once more if it was a continued one."""
     for _ in range(2):
         continued = part.exists()
         _transfer(url, part)
@@ -107,9 +106,9 @@ def _fetch(url: str, part: Path, archive: Archive) -> bool:
 
 
 def _transfer(url: str, part: Path) -> None:
-    """Append what is missing of ``url`` to ``part``; from the beginning if the server cannot continue.
+    """Append the missing bytes of ``url`` to ``part``; start from the beginning if the server cannot continue.
 
-    A broken connection is taken up again as long as that brings the file forward.
+    A broken connection is retried as long as each attempt adds bytes.
     """
     while True:
         done = part.stat().st_size if part.exists() else 0
@@ -127,7 +126,7 @@ def _request(url: str, part: Path, done: int) -> None:
             sent = response.headers.get("Content-Range", "")  # absent when the server sends the file from its beginning
             _write(response, part, done if sent.startswith(f"bytes {done}-") else 0)
     except urllib.error.HTTPError as error:
-        if error.code != 416:  # nothing left to send: whether the part is whole is for the checksum to say
+        if error.code != 416:  # nothing left to send: the checksum tells whether the part is complete
             raise
 
 

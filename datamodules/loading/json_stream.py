@@ -38,7 +38,7 @@ def read_records(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[str, lis
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): restore it, or mend root and the sets.") from None
+        raise UserError(f"{path} cannot be read ({error.strerror}): restore it, or fix root and the sets.") from None
     text = np.frombuffer(data, dtype=np.uint8)
     try:
         yield from _read(data, text, wanted)

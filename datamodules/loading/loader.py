@@ -1,4 +1,4 @@
-"""The DataLoader of every data set: it knows its position, so a run killed mid-epoch goes on with the next batch."""
+"""The DataLoader of every data set. It saves its position: a run killed mid-epoch resumes with the next batch."""
 
 import gc
 import math
@@ -17,18 +17,18 @@ from lit_cv.errors import UserError
 
 
 def collate(samples: list[Sample]) -> Batch:
-    """Lists of images and targets: images differ in size and stay uint8 until they are on the device."""
+    """Return lists of images and targets: images differ in size and stay uint8 until they are on the device."""
     return [image for image, _ in samples], [target for _, target in samples]
 
 
 class _Parcel(NamedTuple):
-    """A batch on its way from a worker: one tensor in shared memory instead of seven for each sample.
+    """A batch as workers send it: one tensor in shared memory instead of seven for each sample.
 
-    Each tensor that crosses processes costs a file descriptor and two system calls on both sides; for 16 images that
-    is several times the cost of copying them.
+    Each tensor that is sent to another process costs a file descriptor and two system calls on both sides; for 16
+    images that takes several times as long as copying them.
     """
 
-    pixels: Tensor  # uint8, all images behind one another
+    pixels: Tensor  # uint8, all images concatenated
     shapes: list[torch.Size]
     targets: list[dict[str, Any]]  # arrays and lists, pickled by value
 
@@ -52,13 +52,13 @@ class _Parcel(NamedTuple):
 
 
 def _start_worker(_: int) -> None:
-    gc.freeze()  # a full collection would write to, and so copy, every page of objects inherited from the parent
+    gc.freeze()  # a full collection would write to every page of inherited objects, and so copy it
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 
 
 class PlainLoader(DataLoader[Sample]):
-    """A DataLoader whose workers' expected failures arrive as their one sentence, without the worker's traceback."""
+    """A DataLoader that re-raises a worker's ``UserError`` as its one sentence, without the worker's traceback."""
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         try:
@@ -70,8 +70,8 @@ class PlainLoader(DataLoader[Sample]):
 class Loader(PlainLoader):
     """A DataLoader over (epoch, index) batches whose position is saved in Lightning's checkpoints.
 
-    Lightning stores ``state_dict()`` of a stateful training loader with its loops and gives it back before the resumed
-    epoch. The position counts the batches handed to the training loop, not those that workers have prefetched.
+    Lightning stores ``state_dict()`` of a stateful training loader with its loops and restores it before the resumed
+    epoch. The position counts the batches that the training loop has received, not those that workers have prefetched.
 
     Args:
         dataset: Maps (epoch, index) to a sample.
@@ -91,22 +91,22 @@ class Loader(PlainLoader):
             pin_memory=pin_memory,
             persistent_workers=num_workers > 0,
             worker_init_fn=_start_worker,
-            # Its own: otherwise each pass draws from the global generator, one draw more after a resume.
+            # Its own generator: otherwise each pass takes a number from the global one, and a resume takes one more.
             generator=torch.Generator(),
         )
         self._position = {"epoch": 0, "batch": 0}
         self._resume: dict[str, int] | None = None
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch and the number of its batches that were handed out."""
+        """Return the epoch and the number of its batches that were handed out."""
         return dict(self._resume or self._position)
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Let the next pass continue after the saved position, if it is a pass of the saved epoch."""
+        """Make the next pass continue after the saved position, if it belongs to the saved epoch."""
         self._resume = dict(state)
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        # A generator: its body runs at the first `next`, when Lightning, which calls `iter` early, has set the epoch.
+        # The body of a generator runs at the first `next`: Lightning calls `iter` before it sets the epoch.
         batches: Any = self.batch_sampler
         epoch = batches.epoch if isinstance(batches, TrainBatches) else 0
         resume, self._resume = self._resume, None

@@ -1,7 +1,7 @@
-"""The facts of a whole data set in a few flat arrays, written once and memory-mapped by every process.
+"""The annotations of a whole data set in a few flat arrays, written once and memory-mapped by every process.
 
-Python objects per image would be copied page by page into each worker as their reference counts change; a mapped
-array is shared by all of them, whatever their number.
+Python objects would be copied page by page into each worker as their reference counts change; all workers share a
+mapped array.
 """
 
 import hashlib
@@ -20,11 +20,11 @@ from lit_cv.errors import UserError
 
 
 class Content(NamedTuple):
-    """What is packed.
+    """The content of a packed data set.
 
     Attributes:
         arrays: One array for each of the kind's ``ARRAYS``.
-        counts: What a run records of its data: numbers of images, of what was clipped or dropped, ...
+        counts: Counts for the run's record: images, clipped boxes, dropped boxes, ...
     """
 
     arrays: dict[str, NDArray[Any]]
@@ -38,11 +38,11 @@ class Packed:
         folder: A folder written by :func:`open_packed`.
 
     Attributes:
-        KIND: Name and version of the layout; raise the version when the arrays change, to leave older caches unread.
+        KIND: Name and version of the layout; raise the version when the arrays change, so that older caches are unused.
         ARRAYS: Names of the arrays, each an attribute. The first is ``names``, bytes (N,): the path of each image
             relative to the root, UTF-8.
         counts: See :class:`Content`.
-        fingerprint: SHA-256 of the content: the arrays and the facts they were packed with.
+        fingerprint: SHA-256 of the content: the arrays, and the facts that they were packed with.
     """
 
     KIND: ClassVar[str]
@@ -68,7 +68,7 @@ class Packed:
         return type(self), (self.folder,)
 
     def name(self, index: int) -> str:
-        """Path of image ``index`` relative to the root."""
+        """Return the path of image ``index`` relative to the root."""
         return bytes(self.names[index]).decode()
 
 
@@ -76,16 +76,16 @@ P = TypeVar("P", bound=Packed)
 
 
 def open_packed(kind: type[P], cache: Path, key: str, build: Callable[[], Content], *facts: str) -> P:
-    """Open the cached arrays, after packing them if they are not there yet.
+    """Open the cached arrays; pack them first if they are not cached yet.
 
-    Several processes may do so at once: each writes a folder of its own and the first to rename it wins.
+    Several processes may call this at once: each writes a folder of its own, and the first to rename it wins.
 
     Args:
-        kind: What is packed.
+        kind: Kind of the packed data.
         cache: Folder of all caches, see :func:`cache_folder`.
         key: Fingerprint of the sources, see :func:`source_key`.
         build: Parses the sources; called only if nothing is cached.
-        facts: What the content's fingerprint covers besides the arrays, for instance the names of the classes.
+        facts: Facts that the content's fingerprint covers besides the arrays, for example the names of the classes.
 
     Returns:
         The packed arrays.
@@ -96,7 +96,7 @@ def open_packed(kind: type[P], cache: Path, key: str, build: Callable[[], Conten
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=cache))
         try:
             _write(temporary, kind, build(), facts)
-            temporary.chmod(0o755)  # mkdtemp's folders are for their owner alone
+            temporary.chmod(0o755)  # only the owner can open a folder of mkdtemp
             os.rename(temporary, folder)
         except OSError:
             if not folder.exists():
@@ -116,12 +116,12 @@ def _write(folder: Path, kind: type[Packed], content: Content, facts: Iterable[s
 
 
 def source_key(root: Path, files: Iterable[Path], *facts: object) -> str:
-    """A quick key of the files that annotations are parsed from: it changes whenever one of them does.
+    """Return a quick key of the files that annotations are parsed from; it changes when a file does.
 
     Args:
-        root: Folder that the files' names are taken relative to.
+        root: Folder that the files' names are relative to in the key.
         files: The sources.
-        facts: Whatever else the parsed result depends on.
+        facts: Everything else that the parsed result depends on.
 
     Returns:
         32 hexadecimal digits.
@@ -137,7 +137,7 @@ def source_key(root: Path, files: Iterable[Path], *facts: object) -> str:
 
 
 def stat_of(file: Path) -> tuple[int, int]:
-    """Size in bytes and time of the last change in nanoseconds.
+    """Return a file's size in bytes and modification time in nanoseconds.
 
     Raises:
         UserError: If the file is missing.
@@ -150,9 +150,9 @@ def stat_of(file: Path) -> tuple[int, int]:
 
 
 def cache_folder(root: Path) -> Path:
-    """Where caches go: ``$LITCV_CACHE``, else the user's cache folder, else ``<root>/.litcv_cache``.
+    """Return the folder of caches: ``$LITCV_CACHE``, else the user's cache folder, else ``<root>/.litcv_cache``.
 
-    The data set's folder comes last because it is often shared by many.
+    The data set's folder comes last because many users often share it.
     """
     if given := os.environ.get("LITCV_CACHE"):
         return Path(given)

@@ -1,11 +1,11 @@
-"""Threads for work on many images: decoding and search leave Python's lock alone."""
+"""Threads for work on many images: decoding and search release Python's global lock."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
 
 
 class Pool(ThreadPoolExecutor):
-    """A thread for each core of this process; an error or the user ends the block without what has not begun."""
+    """One thread per core of this process; an exception in the block cancels the tasks that have not started."""
 
     def __init__(self) -> None:
         super().__init__(len(os.sched_getaffinity(0)))

@@ -1,7 +1,7 @@
-"""Which sample comes when, and the random stream that belongs to it.
+"""The order of the samples, and the random stream of each one.
 
-Everything here is a pure function of (seed, epoch, index), so neither the number of workers or processes nor a resume
-changes what a run sees.
+Everything here is a pure function of (seed, epoch, index): a run gets the same samples for any number of workers and
+processes, and after a resume.
 """
 
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from torch.utils.data import Sampler
 
 from lit_cv.errors import UserError
 
-LARGEST_EVALUATED = 8  # images of an evaluation batch, which has to fit on one device whatever the global batch
+LARGEST_EVALUATED = 8  # images of an evaluation batch, which must fit on one device for any global batch size
 
 Key = tuple[int, int]
-"""(epoch, index): what a sampler yields and a data set is asked for."""
+"""(epoch, index): a sampler yields it, and a data set takes it."""
 
 
 def sample_seed(seed: int, epoch: int, index: int) -> int:
-    """Seed of the random stream of one sample in one epoch.
+    """Return the seed of the random stream of one sample in one epoch.
 
     Args:
         seed: Seed of the run, >= 0.
@@ -27,13 +27,13 @@ def sample_seed(seed: int, epoch: int, index: int) -> int:
         index: Index of the sample in its data set, >= 0.
 
     Returns:
-        A well mixed integer in [0, 2**32).
+        A well-mixed integer in [0, 2**32).
     """
     return int(np.random.SeedSequence((seed, epoch, index)).generate_state(1)[0])
 
 
 def derangement(size: int, seed: int) -> NDArray[np.int64]:
-    """A random permutation of ``range(size)`` without a fixed point, of one single cycle.
+    """Return a random permutation of ``range(size)`` that is one cycle, so that no element stays in place.
 
     Args:
         size: Number of elements, >= 2.
@@ -54,9 +54,9 @@ def derangement(size: int, seed: int) -> NDArray[np.int64]:
 
 
 class TrainBatches(Sampler[list[Key]]):
-    """Shuffled batches: one permutation per epoch, cut into global batches, of which each rank takes its slice.
+    """Shuffled batches: one permutation per epoch, cut into global batches; each rank takes its slice of every batch.
 
-    The last, incomplete batch of an epoch is dropped. ``start`` is the batch at which the next pass begins (a resume).
+    The last, incomplete batch of an epoch is dropped. ``start`` is the first batch of the next pass (after a resume).
 
     Args:
         size: Number of samples.
@@ -66,7 +66,7 @@ class TrainBatches(Sampler[list[Key]]):
         world_size: Number of processes.
 
     Raises:
-        UserError: If the batch does not divide by the ranks, or there are fewer samples than one batch takes.
+        UserError: If the batch size is no multiple of the number of ranks, or exceeds the number of samples.
     """
 
     def __init__(self, size: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
@@ -98,15 +98,15 @@ class TrainBatches(Sampler[list[Key]]):
 class EvalBatches(Sampler[list[Key]]):
     """Batches in order: rank r of W takes batches r, r + W, r + 2W, ...; nothing is padded, repeated or dropped.
 
-    The batches are the same for any number of ranks, and so is what depends on an image's neighbours in its batch: the
-    margin that it is padded with, and losses. A rank without any gets an empty one, as all ranks must take part.
+    The batches are the same for any number of ranks. So are values that depend on the other images of a batch, such as
+    the padding of an image and losses. A rank without batches gets an empty one, because all ranks must take part.
 
     Args:
         size: Number of samples.
-        batch_size: Samples of a global training batch; an evaluation batch has as many, at most ``LARGEST_EVALUATED``.
+        batch_size: Samples of a global training batch; an evaluation batch has min(batch_size, ``LARGEST_EVALUATED``).
         rank: This process, in [0, world_size).
         world_size: Number of processes.
-        first: Sample to begin with.
+        first: Index of the first sample.
     """
 
     def __init__(self, size: int, batch_size: int, rank: int = 0, world_size: int = 1, first: int = 0) -> None:
@@ -123,7 +123,7 @@ class EvalBatches(Sampler[list[Key]]):
 
 
 def per_rank(batch_size: int, world_size: int) -> int:
-    """Samples that each rank takes of a global batch.
+    """Return the number of samples that each rank takes of a global batch.
 
     Raises:
         UserError: If the batch size is not a positive multiple of the number of ranks.

@@ -1,4 +1,4 @@
-"""Crops of people: cut out, scaled, turned and mirrored in one step, together with their joints."""
+"""Crops of people: cropped, scaled, rotated and mirrored in one step, together with their joints."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,12 +11,12 @@ from lit_cv.errors import UserError
 
 
 class Crop(NamedTuple):
-    """How a crop is cut out of its image.
+    """The transform of an image to a crop.
 
     Attributes:
-        matrix: float64 (2, 3), maps (x, y, 1) in the image to (x, y) in the crop, (0, 0) the centre of the first pixel.
+        matrix: float64 (2, 3), maps (x, y, 1) in the image to (x, y) in the crop, (0, 0) the center of the first pixel.
         scale: Pixels of the crop for each pixel of the image.
-        mirrored: Whether left and right change places.
+        mirrored: Whether left and right swap.
     """
 
     matrix: NDArray[np.float64]
@@ -24,11 +24,11 @@ class Crop(NamedTuple):
     mirrored: bool
 
     def cut(self, image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-        """The crop, uint8 (size, size, 3), interpolated bilinearly and black outside the image."""
+        """Return the crop, uint8 (size, size, 3), interpolated bilinearly and black outside the image."""
         return np.asarray(cv2.warpAffine(image, self.matrix, (size, size), flags=cv2.INTER_LINEAR), dtype=np.uint8)
 
     def move(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Points (N, 2) of the image as points of the crop, (N, 2)."""
+        """Map points (N, 2) of the image to points of the crop, (N, 2)."""
         moved: NDArray[np.float64] = points @ self.matrix[:, :2].T + self.matrix[:, 2]
         return moved
 
@@ -38,8 +38,9 @@ class CropAugmentation:
     """Random changes of a crop.
 
     Attributes:
-        rotation: Largest angle in degrees, either way; uniform.
-        scale_jitter: The person's scale is multiplied by a factor in [1 - scale_jitter, 1 + scale_jitter]; uniform.
+        rotation: Maximum angle in degrees; sampled uniformly from [-rotation, rotation].
+        scale_jitter: The person's scale is multiplied by a factor sampled uniformly from [1 - scale_jitter, 1 +
+            scale_jitter].
         flip: Probability of a mirrored crop.
     """
 
@@ -55,7 +56,7 @@ class CropAugmentation:
             )
 
     def crop(self, center: NDArray[np.floating], side: float, size: int, seed: int) -> Crop:
-        """A random crop, see :func:`crop_of`, from the random stream of ``seed``, in [0, 2**32)."""
+        """Return a random crop, see :func:`crop_of`, from the random stream of ``seed``, in [0, 2**32)."""
         turn, jitter, flip = np.random.default_rng(seed).random(3)
         angle = self.rotation * (2 * turn - 1)
         factor = 1 + self.scale_jitter * (2 * jitter - 1)
@@ -63,13 +64,13 @@ class CropAugmentation:
 
 
 def crop_of(center: NDArray[np.floating], side: float, size: int, angle: float = 0.0, mirrored: bool = False) -> Crop:
-    """The crop of a square.
+    """Return the crop of a square.
 
     Args:
-        center: (2,), centre of the square in pixels of the image, (0, 0) the centre of the first pixel.
+        center: (2,), center of the square in pixels of the image, (0, 0) the center of the first pixel.
         side: Side of the square in pixels of the image, > 0.
         size: Side of the crop in pixels.
-        angle: The content is turned by this, in degrees, counter-clockwise as seen.
+        angle: Rotation of the content in degrees, counterclockwise.
         mirrored: Whether the content is then mirrored, x to size - 1 - x.
     """
     scale = size / side
@@ -77,6 +78,6 @@ def crop_of(center: NDArray[np.floating], side: float, size: int, angle: float =
     linear = scale * np.array([[cosine, sine], [-sine, cosine]])
     if mirrored:
         linear[0] *= -1
-    # The centre of the square comes to that of the crop, which mirroring leaves where it is.
+    # The center of the square maps to the center of the crop, which mirroring does not move.
     offset = (size - 1) / 2 - linear @ np.asarray(center, dtype=np.float64)
     return Crop(np.column_stack([linear, offset]), scale, mirrored)

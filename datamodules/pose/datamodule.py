@@ -29,12 +29,12 @@ Source = Literal["local", "shapes"]
 class PoseDataset(Dataset[Sample]):
     """Maps (epoch, index) to the crop of a person and its joints.
 
-    Joints that augmentation moves out of the crop stay labelled: they are regressed all the same, as Toshev & Szegedy
+    Joints that augmentation moves out of the crop stay labeled: they are regressed all the same, as Toshev & Szegedy
     2014 do with joints outside a box.
 
     Args:
         root: Folder that the names in ``people`` are relative to.
-        people: Joints, centres and sizes.
+        people: Joints, centers and sizes.
         skeleton: Its joints.
         crop_size: Width and height of a crop in pixels.
         augmentation: Random changes of the crop; None for none.
@@ -68,7 +68,7 @@ class PoseDataset(Dataset[Sample]):
 
         Returns:
             The crop, uint8 (3, S, S) RGB, and its target: ``keypoints`` float32 (1, K, 3), x and y in pixels of the
-            crop, (0, 0) the centre of the first one, and the flag 0 not labelled, 1 labelled but hidden, 2 labelled and
+            crop, (0, 0) the center of the first one, and the flag 0 not labeled, 1 labeled but hidden, 2 labeled and
             visible; ``head_size`` and ``torso_size`` float32 scalars in the same pixels, NaN where unknown;
             ``image_id`` int64 scalar, the index.
 

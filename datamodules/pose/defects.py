@@ -22,9 +22,9 @@ def people_defects(root: Path, people: People, skeleton: Skeleton, source: Path)
     """
     sizes = {name: _size(root / name) for name in dict.fromkeys(people.names)}
     limits = np.array([sizes[name] for name in people.names], dtype=np.float64).reshape(-1, 2)
-    labelled = people.joints[..., 2] > 0
+    labeled = people.joints[..., 2] > 0
     finite = np.isfinite(people.joints[..., :2]).all(axis=2)
-    outside = labelled & finite & ~inside_image(people.joints, limits)
+    outside = labeled & finite & ~inside_image(people.joints, limits)
     defects: list[Defect] = []
 
     def report(rows: NDArray[np.int64], kind: str, what: str) -> None:
@@ -34,11 +34,11 @@ def people_defects(root: Path, people: People, skeleton: Skeleton, source: Path)
             text = f"{of_joint}person {person + 1} of the split, in {people.names[person]}, {what}"
             defects.append(Defect(source, text, kind))
 
-    report(np.argwhere(labelled & ~finite), "joint not finite", "is labelled but not finite, and dropped: mend it")
+    report(np.argwhere(labeled & ~finite), "joint not finite", "is labeled but not finite, and dropped: mend it")
     report(np.argwhere(outside), "joint outside the image", "lies outside the image and is dropped: mend it")
-    lost = np.argwhere(~labelled.any(axis=1))
-    report(lost, "person without joint", "has no labelled joint and is dropped: remove it")
-    for name, column in (("centre", people.centers), ("scale", people.sides)):
+    lost = np.argwhere(~labeled.any(axis=1))
+    report(lost, "person without joint", "has no labeled joint and is dropped: remove it")
+    for name, column in (("center", people.centers), ("scale", people.sides)):
         if column is not None:
             unknown = ~np.isfinite(column).reshape(len(column), -1).all(axis=1)
             report(np.argwhere(unknown), f"person without {name}", f"has no {name} and is dropped: mend or remove it")

@@ -21,17 +21,17 @@ _HEAD_JOINTS = (8, 9)  # MPII gives these no visibility
 
 
 def write_mpii(root: Path | str, settings: Shapes = Shapes()) -> Path:  # noqa: B008  (frozen)
-    """Write ``images`` and the .mat of MPII with one or two figures an image, unless they are there already.
+    """Write ``images`` and the .mat of MPII with one or two figures per image, unless they are there already.
 
-    Every image is a video of its own, the validation images last; all count as training images, since others have no
-    labels. Joints outside the image and some others are not labelled, covered ones are hidden. Half of the figures show
-    their back, with dark hair instead of a face. Right limbs are red and orange, left ones blue and cyan (in a mirrored
-    crop it is the other way round, so that only the head tells the sides). It is written under a temporary name and
-    renamed, so a broken run leaves no half data set.
+    Every image is a video of its own, validation images come last; all count as training images, because others have no
+    labels. Joints outside the image and some others are not labeled, covered joints are hidden. Half of the figures
+    show their back, with dark hair instead of a face. Right limbs are red and orange, left limbs blue and cyan (in a
+    mirrored crop these swap, so that only the head tells left from right). The folder is written under a temporary name
+    and renamed, so an interrupted run leaves no incomplete data set.
 
     Args:
         root: The folder to write; missing, empty, or written before with the same settings.
-        settings: What to generate; same settings, same bytes.
+        settings: Settings of the scenes; same settings, same bytes.
 
     Returns:
         ``root``.
@@ -50,9 +50,9 @@ def write_mpii(root: Path | str, settings: Shapes = Shapes()) -> Path:  # noqa: 
 
 
 def write_lsp(root: Path | str, settings: Shapes = Shapes()) -> Path:  # noqa: B008  (frozen)
-    """Write ``images`` and ``joints.mat`` of LSPET with one figure an image, unless they are there already.
+    """Write ``images`` and ``joints.mat`` of LSPET with one figure per image, unless they are there already.
 
-    The validation images come last. As in LSPET only visible joints are labelled. Otherwise as :func:`write_mpii`.
+    Validation images come last. As in LSPET, only visible joints are labeled. See :func:`write_mpii` for the rest.
     """
 
     def write(folder: Path) -> None:
@@ -60,16 +60,16 @@ def write_lsp(root: Path | str, settings: Shapes = Shapes()) -> Path:  # noqa: B
         people = [alone for (alone,) in _draw(folder, names, settings, largest_group=1)]
         table = np.zeros((len(_LSP_JOINTS), 3, len(people)))
         for number, person in enumerate(people):
-            labelled = person.flags[list(_LSP_JOINTS)] == 2
-            table[:, :2, number] = np.where(labelled[:, None], person.joints[list(_LSP_JOINTS)] + 1, -1)
-            table[:, 2, number] = labelled
+            labeled = person.flags[list(_LSP_JOINTS)] == 2
+            table[:, :2, number] = np.where(labeled[:, None], person.joints[list(_LSP_JOINTS)] + 1, -1)
+            table[:, 2, number] = labeled
         _save_mat(folder / "joints.mat", {"joints": table})
 
     return write_once(Path(root), {"layout": "LSPET", "version": _VERSION}, settings, write)
 
 
 def write_mpii_mat(path: Path, names: Sequence[str], people: Sequence[Sequence[Person]], videos: Sequence[int]) -> None:
-    """Write a .mat in the layout of ``mpii_human_pose_v1_u12_1.mat``; images without a labelled joint are test images.
+    """Write a .mat in the layout of ``mpii_human_pose_v1_u12_1.mat``; images without a labeled joint are test images.
 
     Args:
         path: The file.
@@ -103,13 +103,13 @@ def _rectangles(people: Sequence[Person]) -> NDArray[np.void]:
         annopoints = _structs(("point",), [(point,)]) if points else np.zeros((0, 0))
         lower, upper = joints.min(axis=0), joints.max(axis=0)
         scale = (upper - lower).max() / 200
-        middle = (lower + upper) / 2 + 1 - np.array([0, 15]) * scale  # MPII's centres are about so high
+        middle = (lower + upper) / 2 + 1 - np.array([0, 15]) * scale  # about the height of MPII's centers
         rows.append((*(side + 1 for side in head), annopoints, scale, _structs(("x", "y"), [tuple(middle)])))
     return _structs(("x1", "y1", "x2", "y2", "annopoints", "scale", "objpos"), rows)
 
 
 def _structs(fields: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> NDArray[np.void]:
-    """A MATLAB struct array, (1, N)."""
+    """Return a MATLAB struct array, (1, N)."""
     structs = np.empty((1, len(rows)), dtype=[(field, object) for field in fields])
     for number, row in enumerate(rows):
         structs[0, number] = row
@@ -125,7 +125,7 @@ def _save_mat(path: Path, content: dict[str, Any]) -> None:
 
 
 def _draw(folder: Path, names: Sequence[str], settings: Shapes, largest_group: int) -> list[list[Person]]:
-    """Write the images and return the people in each."""
+    """Write the images and return the people in each one."""
     (folder / "images").mkdir()
     everyone = []
     for index, name in enumerate(tqdm(names, desc="Drawing stick figures", unit="image", delay=2)):

@@ -31,8 +31,8 @@ SKELETON = Skeleton(
 class LSPPoseDataModule(PoseDataModule):
     """The people of Leeds Sports Pose (LSP) or of its extended training set (LSPET), one in each image.
 
-    A crop is a square of 1.25 times the longer side of the box of the labelled joints, around its centre: neither set
-    has another position. Joints that are NaN or outside the image count as not labelled; people with fewer than two
+    A crop is a square of 1.25 times the longer side of the box of the labeled joints, around its center: neither set
+    has another position. Joints that are NaN or outside the image count as not labeled; people with fewer than two
     joints apart are dropped; both are counted. The size of a head is the distance from neck to head top. Images are
     checked to be there when the annotations are packed, and to be whole when they are read.
 
@@ -99,7 +99,7 @@ class LSPPoseDataModule(PoseDataModule):
 def read_joints(path: Path) -> People:
     """Read ``joints.mat`` of either set.
 
-    LSPET: 14 x 3 x N, the third row is 1 where the joint is labelled. LSP: 3 x 14 x N, all joints are labelled, and the
+    LSPET: 14 x 3 x N, the third row is 1 where the joint is labeled. LSP: 3 x 14 x N, all joints are labeled, and the
     third row is 1 where the joint is hidden (its read-me calls it visibility, the values say the contrary). Coordinates
     are taken to count pixels from 1, as MATLAB does; the authors do not say.
 

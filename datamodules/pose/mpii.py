@@ -17,7 +17,7 @@ from lit_cv.errors import UserError
 
 HEIGHT = 200  # pixels of a person of scale 1
 MARGIN = 1.25  # from a person's height to the side of the crop (Newell et al. 2016, their code)
-SHIFT = 15  # pixels at scale 1 by which the crop's centre lies below the person's, which is above the hips (same code)
+SHIFT = 15  # pixels at scale 1 by which the crop's center lies below the person's, which is above the hips (same code)
 
 _JSON = {"train": "train", "val": "valid"}
 
@@ -53,10 +53,10 @@ class ParsedMat(Packed):
 class MPIIPoseDataModule(PoseDataModule):
     """The people of MPII Human Pose, each one a sample, also where several are in one image.
 
-    A crop is a square of 1.25 times the person's height, 15 pixels (at a height of 200) below the annotated centre, as
+    A crop is a square of 1.25 times the person's height, 15 pixels (at a height of 200) below the annotated center, as
     in the code of Newell et al. 2016, which most papers follow; the authors give both only roughly. Only the official
     training images have labels, hence there is no test split. Joints that are NaN or outside the image count as not
-    labelled; people without any labelled joint, centre or scale are dropped; both are counted. Images are checked to
+    labeled; people without any labeled joint, center or scale are dropped; both are counted. Images are checked to
     be there when the annotations are packed, and to be whole when they are read.
 
     Args:

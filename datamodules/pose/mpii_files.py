@@ -24,16 +24,16 @@ Cells = NDArray[np.object_]
 
 
 class Annotations(NamedTuple):
-    """What a file says about N people.
+    """The N people of an annotation file.
 
     Attributes:
-        names: File name of each one's image.
-        videos: int64 (N,), number of the video that the image is from, -1 where unknown.
-        joints: float64 (N, 16, 3): x and y in pixels, (0, 0) the centre of the first one, and the flag: 0 not labelled,
-            1 labelled but hidden, 2 labelled and visible.
-        positions: float64 (N, 2), the rough centre in the same pixels, NaN where unknown.
-        scales: float64 (N,), height over 200 pixels, NaN where unknown.
-        head_sizes: float64 (N,), in pixels, NaN where the head box is missing or has no area; None: no boxes at all.
+        names: File name of each person's image.
+        videos: int64 (N,), number of the video that the image is from, -1 if unknown.
+        joints: float64 (N, 16, 3): x and y in pixels, (0, 0) the center of the first one, and the flag: 0 not labeled,
+            1 labeled but hidden, 2 labeled and visible.
+        positions: float64 (N, 2), the rough center in the same pixels, NaN if unknown.
+        scales: float64 (N,), height over 200 pixels, NaN if unknown.
+        head_sizes: float64 (N,), in pixels, NaN if the head box is missing or has no area; None: no boxes at all.
     """
 
     names: list[str]
@@ -45,7 +45,7 @@ class Annotations(NamedTuple):
 
 
 def find_mat(root: Path) -> Path:
-    """The official .mat in ``root`` or in its folder of the official archive.
+    """Return the official .mat, in ``root`` or in the folder of the official archive below it.
 
     Raises:
         UserError: If it is in neither.
@@ -57,16 +57,16 @@ def find_mat(root: Path) -> Path:
 
 
 def read_mat(path: Path) -> Annotations:
-    """Read the people of the training images; those of the test images have no labels.
+    """Read the people of the training images, including those without labels; test images have no labels.
 
-    People without any label are among them. ``is_visible`` may be a number, text or empty; a joint is hidden only where
-    it is 0, since neck and head top have none. ``x`` and ``y`` count pixels from 1.
+    ``is_visible`` may be a number, text or empty; a joint is hidden only if it is 0, because neck and head top lack it.
+    ``x`` and ``y`` count pixels from 1.
 
     Raises:
-        UserError: If the file cannot be read or is not of the official layout.
+        UserError: If the file cannot be read or does not have the official layout.
     """
     try:
-        # Text stays single characters: joining them costs as much time as all the rest.
+        # Text stays single characters: joining them would double the time.
         content = scipy.io.loadmat(path, variable_names=["RELEASE"], chars_as_strings=False)
     except Exception as error:  # scipy raises what zlib, struct and its own parser raise
         raise UserError(f"{path} is no MATLAB 5 file that can be read ({error}): fetch it again.") from None
@@ -74,7 +74,7 @@ def read_mat(path: Path) -> Annotations:
         release = content["RELEASE"]
         return _people(release["annolist"].item(), release["img_train"].item())
     except (KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is not of the layout of {_MAT} ({error}): fetch that release.") from None
+        raise UserError(f"{path} does not have the layout of {_MAT} ({error}): fetch that release.") from None
 
 
 def _people(images: Structs, is_training: NDArray[Any]) -> Annotations:
@@ -106,7 +106,7 @@ def _people(images: Structs, is_training: NDArray[Any]) -> Annotations:
 
 
 def _joints(annopoints: Cells) -> NDArray[np.float64]:
-    """The joints of each person, (N, 16, 3), from a struct each with the array of structs ``point``."""
+    """Return the joints of each person, (N, 16, 3), from structs that each have an array of structs ``point``."""
     holders, structs = _joined(annopoints)
     owners, points = _joined(_columns(structs, ("point",))[0])
     x, y, number, visible = (_numbers(column) for column in _columns(points, ("x", "y", "id", "is_visible")))
@@ -120,10 +120,10 @@ def _joints(annopoints: Cells) -> NDArray[np.float64]:
 
 
 def _joined(cells: Iterable[NDArray[Any]]) -> tuple[NDArray[np.int64], list[Structs]]:
-    """Struct arrays as few long ones, one for each set of fields, and the cell that each row comes from.
+    """Join struct arrays with the same fields; also return the cell that each row comes from.
 
-    MATLAB writes an empty array of numbers where there is no struct; it has no rows. MPII's structs differ in their
-    fields from image to image.
+    MATLAB writes an empty array of numbers for a missing struct; it has no rows. The fields of MPII's structs differ
+    from image to image.
     """
     kinds: dict[np.dtype[Any], tuple[list[int], list[Structs]]] = defaultdict(lambda: ([], []))
     for number, cell in enumerate(cells):
@@ -137,7 +137,7 @@ def _joined(cells: Iterable[NDArray[Any]]) -> tuple[NDArray[np.int64], list[Stru
     for kind, (owners, parts) in kinds.items():
         ends = np.cumsum([len(part) for part in parts])
         rows.append(np.repeat(owners, np.diff(ends, prepend=0)))
-        # np.concatenate would compare the fields of each struct anew, which takes longer than all the rest.
+        # np.concatenate would compare the fields of every struct again, which takes longer than everything else.
         joined.append(np.empty(ends[-1], dtype=kind))
         for part, end in zip(parts, ends.tolist(), strict=True):
             joined[-1][end - len(part) : end] = part
@@ -145,7 +145,7 @@ def _joined(cells: Iterable[NDArray[Any]]) -> tuple[NDArray[np.int64], list[Stru
 
 
 def _columns(structs: list[Structs], fields: tuple[str, ...]) -> list[Cells]:
-    """The cells of each field over all rows; empty arrays where a kind of struct lacks it."""
+    """Return the cells of each field over all rows; empty arrays for structs without the field."""
     empty, columns = np.zeros((0, 0)), []
     for field in fields:
         parts = [np.zeros(0, dtype=object)]
@@ -161,19 +161,19 @@ def _columns(structs: list[Structs], fields: tuple[str, ...]) -> list[Cells]:
 
 
 def _numbers(cells: Cells) -> NDArray[np.float64]:
-    """The number in each array of one element, as a number or as text; NaN where the array is empty."""
+    """Return the number in each array of one element, a number or text; NaN for an empty array."""
     return np.array([float(cell.item(0)) if cell.size else np.nan for cell in cells], dtype=np.float64)
 
 
 def read_json(path: Path) -> Annotations:
     """Read a list of records with ``image``, ``center``, ``scale``, 16 ``joints`` and ``joints_vis``.
 
-    This is the form that the code of most papers since 2016 uses, a record for each person. A joint at (-1, -1) is not
-    labelled; one elsewhere with ``joints_vis`` 0 is hidden. Coordinates count pixels from 1. There are no head boxes
-    and no videos.
+    This is the format that the code of most papers since 2016 uses: one record for each person. A joint at (-1, -1) is
+    not labeled; a joint elsewhere with ``joints_vis`` 0 is hidden. Coordinates count pixels from 1. There are no head
+    boxes and no videos.
 
     Raises:
-        UserError: If the file is missing, cannot be parsed, or a record is not of that form.
+        UserError: If the file is missing, cannot be parsed, or has a record in another format.
     """
     try:
         records = orjson.loads(path.read_bytes())
@@ -191,7 +191,7 @@ def read_json(path: Path) -> Annotations:
             raise ValueError("an image's name is no text")
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(
-            f"{path} is not of MPII's JSON form ({type(error).__name__}: {error}): fetch it again."
+            f"{path} is not in MPII's JSON format ({type(error).__name__}: {error}): fetch it again."
         ) from None
     flags[(xy == -1).all(axis=2)] = 0
     positions[(positions == -1).any(axis=1)] = np.nan

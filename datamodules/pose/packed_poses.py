@@ -1,4 +1,4 @@
-"""The joints of a whole data set, cleaned and packed."""
+"""The people of a whole data set, cleaned and packed."""
 
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -12,20 +12,20 @@ from datamodules.joints import Skeleton, inside_image
 from datamodules.loading.packed import Content, Packed
 from lit_cv.errors import UserError
 
-BOX_MARGIN = 1.25  # from the longer side of the labelled joints' box to that of the crop, for hands, feet and hair
+BOX_MARGIN = 1.25  # side of the crop over the longer side of the labeled joints' box, for hands, feet and hair
 
 
 class People(NamedTuple):
-    """What annotation files say about N people, each a sample.
+    """N people as annotated; each one becomes a sample.
 
     Attributes:
-        names: Path of each one's image relative to the root.
-        joints: float64 (N, K, 3): x and y in pixels, (0, 0) the centre of the first one, and the flag: 0 not labelled,
-            1 labelled but hidden, 2 labelled and visible. Labelled joints may be NaN or lie outside the image.
-        centers: float64 (N, 2), centre of the crop in the same pixels. None: that of the labelled joints' box.
-        sides: float64 (N,), side of the square crop in pixels; NaN where unknown. None: ``BOX_MARGIN`` times the longer
-            side of the labelled joints' box.
-        head_sizes: float64 (N,), in pixels, NaN where unknown. None: the distance of the skeleton's ``head`` joints.
+        names: Path of each person's image relative to the root.
+        joints: float64 (N, K, 3): x and y in pixels, (0, 0) the center of the first one, and the flag: 0 not labeled,
+            1 labeled but hidden, 2 labeled and visible. Labeled joints may be NaN or lie outside the image.
+        centers: float64 (N, 2), center of the crop in the same pixels. None: the center of the labeled joints' box.
+        sides: float64 (N,), side of the square crop in pixels; NaN if unknown. None: ``BOX_MARGIN`` times the longer
+            side of the labeled joints' box.
+        head_sizes: float64 (N,), in pixels, NaN if unknown. None: the distance of the skeleton's ``head`` joints.
     """
 
     names: list[str]
@@ -39,16 +39,15 @@ class PackedPoses(Packed):
     """Packed people; a sample is one person.
 
     Attributes:
-        names: bytes (N,), path of each one's image relative to the root, UTF-8.
+        names: bytes (N,), path of each person's image relative to the root, UTF-8.
         sizes: int32 (N, 2), width and height of the image.
-        joints: float32 (N, K, 3), x and y in pixels inside the image (zeros where not labelled) and the flag 0, 1 or 2.
-        centers: float32 (N, 2), centre of the crop.
+        joints: float32 (N, K, 3), x and y in pixels inside the image (zeros if not labeled) and the flag 0, 1 or 2.
+        centers: float32 (N, 2), center of the crop.
         sides: float32 (N,), side of the square crop in pixels, > 0.
-        head_sizes: float32 (N,), in pixels, NaN where unknown.
-        torso_sizes: float32 (N,), in pixels, NaN where unknown.
-        counts: Numbers of images, people and labelled joints; of joints that were dropped (NaN or outside the image);
-            of people that were dropped (no labelled joint, no centre, or a crop without area); of people whose head
-            or torso has no size.
+        head_sizes: float32 (N,), in pixels, NaN if unknown.
+        torso_sizes: float32 (N,), in pixels, NaN if unknown.
+        counts: Numbers of images, people and labeled joints; of dropped joints (NaN or outside the image); of dropped
+            people (no labeled joint, no center, or a crop without area); of people without a size of the head or torso.
     """
 
     KIND: ClassVar[str] = "poses-1"
@@ -80,14 +79,14 @@ def pack_people(root: Path, people: People, skeleton: Skeleton, source: Path) ->
     """
     sizes = _image_sizes(root, people.names, source)
     joints, joints_dropped = _usable_joints(people.joints, sizes)
-    labelled = joints[..., 2] > 0
+    labeled = joints[..., 2] > 0
     centers, sides = _squares(joints)
     centers = centers if people.centers is None else people.centers
     sides = sides if people.sides is None else people.sides
     with np.errstate(invalid="ignore"):
-        kept = np.flatnonzero(labelled.any(axis=1) & np.isfinite(centers).all(axis=1) & (sides > 0) & (sides < 1e6))
+        kept = np.flatnonzero(labeled.any(axis=1) & np.isfinite(centers).all(axis=1) & (sides > 0) & (sides < 1e6))
     if not len(kept):
-        raise UserError(f"{source} has nobody with a labelled joint in this split: mend the file or change the split.")
+        raise UserError(f"{source} has nobody with a labeled joint in this split: fix the file or change the split.")
     heads = _distances(joints, skeleton.head) if people.head_sizes is None else people.head_sizes
     torsos = _distances(joints, skeleton.torso)
     names = np.array([people.names[index].encode() for index in kept], dtype=np.bytes_)
@@ -103,7 +102,7 @@ def pack_people(root: Path, people: People, skeleton: Skeleton, source: Path) ->
     counts = {
         "images": len(np.unique(names)),
         "people": len(kept),
-        "joints": int(labelled[kept].sum()),
+        "joints": int(labeled[kept].sum()),
         "joints_dropped": joints_dropped,
         "people_dropped": len(people.names) - len(kept),
         "people_without_head": int(np.isnan(heads[kept]).sum()),
@@ -113,7 +112,7 @@ def pack_people(root: Path, people: People, skeleton: Skeleton, source: Path) ->
 
 
 def _image_sizes(root: Path, names: list[str], source: Path) -> NDArray[np.int32]:
-    """Width and height of each name's image, int32 (N, 2); only the files' headers are read."""
+    """Return width and height of each name's image, int32 (N, 2); only the files' headers are read."""
     unique, inverse = np.unique(np.array(names), return_inverse=True)
     sizes = np.zeros((len(unique), 2), dtype=np.int32)
     for index, name in enumerate(tqdm(unique.tolist(), desc=f"Images of {source.name}", unit="image", delay=2)):
@@ -130,22 +129,22 @@ def _image_sizes(root: Path, names: list[str], source: Path) -> NDArray[np.int32
 def _usable_joints(joints: NDArray[np.float64], sizes: NDArray[np.int32]) -> tuple[NDArray[np.float64], int]:
     """Take the label off joints that are NaN or outside the image, zero all without one; and how many lost theirs."""
     inside = inside_image(joints, sizes)
-    labelled = joints[..., 2] > 0
-    usable = np.where((inside & labelled)[..., None], joints, 0.0)
-    return usable, int((labelled & ~inside).sum())
+    labeled = joints[..., 2] > 0
+    usable = np.where((inside & labeled)[..., None], joints, 0.0)
+    return usable, int((labeled & ~inside).sum())
 
 
 def _squares(joints: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Centre (N, 2) and side (N,) of the square around each one's labelled joints, with its margin."""
-    labelled = joints[..., 2:] > 0
-    lower = np.where(labelled, joints[..., :2], np.inf).min(axis=1)
-    upper = np.where(labelled, joints[..., :2], -np.inf).max(axis=1)
-    with np.errstate(invalid="ignore"):  # nobody's box is inf - inf
+    """Return center (N, 2) and side (N,) of the square around each person's labeled joints, with its margin."""
+    labeled = joints[..., 2:] > 0
+    lower = np.where(labeled, joints[..., :2], np.inf).min(axis=1)
+    upper = np.where(labeled, joints[..., :2], -np.inf).max(axis=1)
+    with np.errstate(invalid="ignore"):  # a person without labels gives inf - inf
         return (lower + upper) / 2, BOX_MARGIN * (upper - lower).max(axis=1)
 
 
 def _distances(joints: NDArray[np.float64], ends: tuple[int, int]) -> NDArray[np.float64]:
-    """Distance of two joints, (N,); NaN where one is not labelled or both are one point."""
+    """Return the distance of two joints, (N,); NaN if one is not labeled or both are the same point."""
     first, second = joints[:, ends[0]], joints[:, ends[1]]
     length = np.hypot(*(first - second)[:, :2].T)
     distances: NDArray[np.float64] = np.where((first[:, 2] > 0) & (second[:, 2] > 0) & (length > 0), length, np.nan)

@@ -7,7 +7,7 @@ _TURN = 2 * np.pi
 
 
 def _polygon(radii: tuple[float, ...], corners: int, first: float) -> NDArray[np.float64]:
-    """Corners at equal angles from `first` on, whose distances from the centre repeat `radii`."""
+    """Return corners at equal angles, starting at ``first``, whose distances from the center repeat ``radii``."""
     angles = first + _TURN / corners * np.arange(corners)
     return np.stack([np.resize(radii, corners), angles], axis=1)
 
@@ -18,7 +18,7 @@ def _polar(*points: tuple[float, float]) -> NDArray[np.float64]:
 
 
 def _moon() -> NDArray[np.float64]:
-    """The left of the unit circle without a circle that covers its right half."""
+    """Return the left half of the unit circle with an elliptic notch."""
     angles = np.linspace(0.25, 0.75, 17) * _TURN
     outer = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     inner = outer[::-1] * (0.45, 1.0)
@@ -39,5 +39,5 @@ OUTLINES: dict[str, tuple[NDArray[np.float64], ...]] = {
     "arrow": (_polar((0, -1), (0.75, -0.1), (0.25, -0.1), (0.25, 0.95), (-0.25, 0.95), (-0.25, -0.1), (-0.75, -0.1)),),
     "bar": (_polar((0.97, 0.22), (0.97, -0.22), (-0.97, -0.22), (-0.97, 0.22)),),
 }  # fmt: skip
-"""Contours of each kind of shape, float64 (P, 2): distance of a corner from the centre, in [0, 1], and its angle.
-What a second contour surrounds is a hole."""
+"""Contours of each kind of shape, float64 (P, 2): distance of a corner from the center, in [0, 1], and its angle.
+The second contour is a hole."""

@@ -1,4 +1,4 @@
-"""Generated scenes of shapes in the official layout of Pascal VOC, for tests and the quick start."""
+"""Generated scenes of shapes, for tests and the quick start."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,27 +15,27 @@ Paint = Callable[[np.random.Generator, NDArray[np.float64]], NDArray[np.float64]
 
 @dataclass
 class Scene:
-    """A drawn image and what is visible in it."""
+    """A drawn image and its visible objects."""
 
     image: NDArray[np.uint8]  # (S, S, 3) RGB
     owner: NDArray[np.uint8]  # (S, S), 0 background, k for object k
     labels: list[int]
-    boxes: NDArray[np.int64]  # (N, 4) as VOC counts: from 1, both ends included
+    boxes: NDArray[np.int64]  # (N, 4) in VOC's coordinates: from 1, both ends included
     difficult: list[bool]
 
 
 def draw_scene(
     rng: np.random.Generator, size: int, paint: Paint | None = None, kinds: Sequence[str] = CLASS_NAMES
 ) -> Scene:
-    """Draw one to three shapes, of which some cover parts of others.
+    """Draw one to three shapes, which may overlap.
 
     Args:
-        rng: What the scene depends on.
+        rng: Generator that determines the scene.
         size: Width and height in pixels.
-        paint: Chooses a shape's colour, RGB in [0, 255], by the pixels behind it, float64 (P, 3); None: any that
-            contrasts with them.
-        kinds: What is drawn: ``circle`` and those of :data:`datamodules.shapes.outlines.OUTLINES`; labels count
-            them from 1.
+        paint: Chooses a shape's color, RGB in [0, 255], from the pixels behind it, float64 (P, 3); None: a random color
+            that contrasts with them.
+        kinds: Kinds of shapes: ``circle`` and those of :data:`datamodules.shapes.outlines.OUTLINES`; labels count them
+            from 1.
     """
     paint = paint or _contrasting
     image = background(rng, size)
@@ -60,7 +60,7 @@ def draw_scene(
 
 
 def background(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
-    """A colour gradient in a random direction: float64 (size, size, 3) in [0, 255]."""
+    """Return a color gradient in a random direction: float64 (size, size, 3) in [0, 255]."""
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.mgrid[:size, :size] / size - 0.5
     ramp = (np.cos(angle) * x + np.sin(angle) * y + 0.7) / 1.4
@@ -70,26 +70,26 @@ def background(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
 
 
 def _draw_shape(rng: np.random.Generator, kind: str, size: int) -> NDArray[np.bool_]:
-    """The pixels of one shape: bool (size, size)."""
+    """Return the pixels of one shape: bool (size, size)."""
     low, high = (0.3, 0.6) if rng.random() < 0.7 else (0.18, 0.3)
     radius = rng.uniform(low, high) * size / 2
-    centre = rng.uniform(0.8 * radius, size - 0.8 * radius, 2)  # some reach over the edge
+    center = rng.uniform(0.8 * radius, size - 0.8 * radius, 2)  # some cross the edge
     canvas = np.zeros((size, size), dtype=np.uint8)
     if kind == "circle":
-        cv2.circle(canvas, np.round(centre).astype(int).tolist(), round(radius), 1, cv2.FILLED)
+        cv2.circle(canvas, np.round(center).astype(int).tolist(), round(radius), 1, cv2.FILLED)
     else:
-        cv2.fillPoly(canvas, _contours(kind, centre, radius, rng.uniform(-0.2, 0.2)), 1)
+        cv2.fillPoly(canvas, _contours(kind, center, radius, rng.uniform(-0.2, 0.2)), 1)
     return canvas.astype(bool)
 
 
-def _contours(kind: str, centre: NDArray[np.float64], radius: float, turn: float) -> list[NDArray[np.int32]]:
+def _contours(kind: str, center: NDArray[np.float64], radius: float, turn: float) -> list[NDArray[np.int32]]:
     polar = [(part[:, :1], part[:, 1] + turn) for part in OUTLINES[kind]]
-    points = [centre + radius * far * np.stack([np.cos(angles), np.sin(angles)], axis=1) for far, angles in polar]
+    points = [center + radius * far * np.stack([np.cos(angles), np.sin(angles)], axis=1) for far, angles in polar]
     return [np.round(part).astype(np.int32) for part in points]
 
 
 def _contrasting(rng: np.random.Generator, behind: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A colour far from the mean of the pixels behind: each channel moves to the farther end of the range."""
+    """Return a color far from the mean of the pixels behind: each channel is near the farther end of the range."""
     mean = behind.mean(axis=0)
-    colour: NDArray[np.float64] = np.where(mean < 128, 255, 0) + rng.uniform(0, 60, 3) * np.where(mean < 128, -1, 1)
-    return colour
+    color: NDArray[np.float64] = np.where(mean < 128, 255, 0) + rng.uniform(0, 60, 3) * np.where(mean < 128, -1, 1)
+    return color

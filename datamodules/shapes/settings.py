@@ -1,4 +1,4 @@
-"""Settings of generated data, and writing it once."""
+"""Settings of generated data, and a function that writes it once."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from lit_cv.errors import UserError
 
 @dataclass(frozen=True)
 class Shapes:
-    """What to generate.
+    """Settings of a generated data set.
 
     Attributes:
         train: Number of training images.
@@ -30,19 +30,19 @@ class Shapes:
 
 
 def write_once(folder: Path, layout: dict[str, Any], settings: Shapes, write: Callable[[Path], None]) -> Path:
-    """Let ``write`` fill a folder, under a temporary name and renamed, unless it is there already.
+    """Generate a folder under a temporary name and rename it, unless it exists already.
 
     Args:
         folder: The folder; missing, empty, or written before with the same settings.
-        layout: With the settings it says what the folder holds.
-        settings: What to generate.
-        write: Fills the folder that it is given.
+        layout: Describes the folder's content, together with the settings.
+        settings: Settings of the content.
+        write: Fills the folder that it receives.
 
     Returns:
         ``folder``.
 
     Raises:
-        UserError: If something else is there, or a setting is out of range.
+        UserError: If the folder has other content, or a setting is out of range.
     """
     described = json.dumps({**layout, **asdict(settings)}, indent=2) + "\n"
     if folder.is_dir() and any(folder.iterdir()):
@@ -55,7 +55,7 @@ def write_once(folder: Path, layout: dict[str, Any], settings: Shapes, write: Ca
     try:
         write(temporary)
         (temporary / "shapes.json").write_text(described)
-        temporary.chmod(0o755)  # mkdtemp's folders are for their owner alone
+        temporary.chmod(0o755)  # only the owner can open a folder of mkdtemp
         os.rename(temporary, folder)
     except OSError:
         if not (folder / "shapes.json").exists():

@@ -6,7 +6,7 @@ from typing import Literal
 import albumentations as A
 import numpy as np
 
-from datamodules.augmentation.presets import make_colour_augmentation
+from datamodules.augmentation.presets import make_color_augmentation
 from datamodules.base import DataModule
 from datamodules.defects import Survey
 from datamodules.loading.packed import Content, cache_folder, open_packed, source_key
@@ -59,7 +59,7 @@ class VisualGenomeDataModule(DataModule[PackedRegions]):
         min_count: A word of the vocabulary occurs so often in the training phrases, at least.
         batch_size: Images of a global batch; each of W processes takes ``batch_size / W`` of them.
         num_workers: Loading processes of each loader; 0 loads in the training process.
-        augmentation: ``none`` or a list of albumentations transforms that change colours only.
+        augmentation: ``none`` or a list of albumentations transforms that change colors only.
         shuffle_phrases: A control without any signal in the words: each training region keeps its box and gets the
             phrase of another one, of any image.
         seed: Seed of order and augmentation; null takes the run's (``seed_everything``).
@@ -86,7 +86,7 @@ class VisualGenomeDataModule(DataModule[PackedRegions]):
         self.source, self.shapes, self.shuffle_phrases = source, shapes, shuffle_phrases
         self.max_words, self.min_count = max_words, min_count
         self.sets = {"train": list(train_sets), "val": list(val_sets), "test": list(test_sets or ())}
-        self.augmentation = make_colour_augmentation(augmentation)
+        self.augmentation = make_color_augmentation(augmentation)
         self._reading: Reading | None = None
         if not self.sets["train"]:
             raise UserError("train_sets is empty: name a set, since the vocabulary is built of its phrases.")

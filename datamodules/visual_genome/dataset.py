@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from datamodules.augmentation.presets import ColourAugmentation
+from datamodules.augmentation.presets import ColorAugmentation
 from datamodules.boxes.dataset import to_tensor
 from datamodules.loading.decode import check_size, read_image
 from datamodules.loading.sampling import Key, sample_seed
@@ -22,7 +22,7 @@ class RegionDataset(Dataset[Sample]):
         root: Folder that the names in ``regions`` are relative to.
         regions: Boxes and phrases of all images.
         max_words: Columns of ``tokens``; no phrase is longer.
-        augmentation: Changes of colour; None for none.
+        augmentation: Changes of color; None for none.
         seed: With epoch and index it determines the augmentation, see :func:`sample_seed`.
         partners: int64 (M,); region r gets the phrase of region ``partners[r]``. None: its own.
     """
@@ -32,7 +32,7 @@ class RegionDataset(Dataset[Sample]):
         root: Path,
         regions: PackedRegions,
         max_words: int,
-        augmentation: ColourAugmentation | None = None,
+        augmentation: ColorAugmentation | None = None,
         seed: int = 0,
         partners: NDArray[np.int64] | None = None,
     ) -> None:
@@ -50,7 +50,7 @@ class RegionDataset(Dataset[Sample]):
 
         Returns:
             The image, uint8 (3, H, W) RGB, and its target: ``boxes`` float32 (N, 4) xyxy in pixels, ``labels`` int64
-            (N,) ones, ``tokens`` int64 (N, max_words) ids of the words, padded with 0, ``phrases`` the N normalised
+            (N,) ones, ``tokens`` int64 (N, max_words) ids of the words, padded with 0, ``phrases`` the N normalized
             texts, unknown words as they are, ``area`` float32 (N,) in square pixels, ``iscrowd`` int64 (N,) zeros,
             ``image_id`` int64 scalar, the index.
 

@@ -1,4 +1,4 @@
-"""The files of Visual Genome: region descriptions as a stream, image sizes, and the lists of the splits."""
+"""The files of Visual Genome: region descriptions, read as a stream; image sizes; and the lists of the splits."""
 
 from array import array
 from collections import defaultdict
@@ -21,16 +21,16 @@ REGIONS, IMAGES, DENSECAP = "region_descriptions.json", "image_data.json", "dens
 
 
 class Regions(NamedTuple):
-    """What ``region_descriptions.json`` says, in flat arrays.
+    """The content of ``region_descriptions.json`` in flat arrays.
 
     Attributes:
         image_ids: int64 (I,).
         offsets: int64 (I + 1,); regions ``offsets[i]:offsets[i + 1]`` belong to image i.
-        ids: int64 (M,), of the regions; -1 where there is none.
+        ids: int64 (M,), ids of the regions; -1 if missing.
         boxes: float32 (M, 4), x1, y1, x2, y2 in pixels, as annotated: they may lie outside or have no area.
-        word_offsets: int64 (M + 1,); ``words[word_offsets[r]:word_offsets[r + 1]]`` are those of region r.
-        words: int32 (W,), places in ``lexicon``.
-        lexicon: All different words, see :func:`words_of`.
+        word_offsets: int64 (M + 1,); ``words[word_offsets[r]:word_offsets[r + 1]]`` are the words of region r.
+        words: int32 (W,), indices into ``lexicon``.
+        lexicon: All distinct words, see :func:`words_of`.
     """
 
     image_ids: NDArray[np.int64]
@@ -45,12 +45,12 @@ class Regions(NamedTuple):
 def read_regions(path: Path, report: Report = stop) -> Regions:
     """Read the region descriptions of v1.0, v1.2 or v1.4, one image in memory at a time.
 
-    Coordinates count from 0. Only ``x``, ``y``, ``width``, ``height`` and ``phrase`` of a region have to be there, so
-    that missing region ids do no harm; the image's id is its ``id`` or ``image_id``, or that of its first region.
+    Coordinates count from 0. A region needs only ``x``, ``y``, ``width``, ``height`` and ``phrase``; its id may be
+    missing. The image's id is its ``id`` or ``image_id``, or that of its first region.
 
     Args:
         path: The file.
-        report: Is told of each image and region that is of another format, and of each image that was described before.
+        report: Receives an error for each image and region in another format, and for each image that occurs again.
 
     Raises:
         UserError: If the file is cut off or no list.
@@ -66,7 +66,7 @@ def read_regions(path: Path, report: Report = stop) -> Regions:
             report(_malformed(path, f"entry {number}", error))
             continue
         if image_id in known:
-            report(UserError(f"{path} describes image {image_id} twice: fetch it again or take one entry out."))
+            report(UserError(f"{path} describes image {image_id} twice: fetch it again or remove one entry."))
             continue
         known.add(image_id)
         for place, region in enumerate(regions):
@@ -83,7 +83,7 @@ def read_regions(path: Path, report: Report = stop) -> Regions:
             word_offsets.append(len(words))
         image_ids.append(image_id)
         offsets.append(len(ids))
-    corners = np.asarray(boxes).reshape(-1, 4)  # on the same memory, as all of them
+    corners = np.asarray(boxes).reshape(-1, 4)  # shares the memory, as do the arrays below
     images, starts, numbers, word_starts, places = map(np.asarray, (image_ids, offsets, ids, word_offsets, words))
     return Regions(images, starts, numbers, corners, word_starts, places, list(lexicon))
 
@@ -93,7 +93,7 @@ _MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, Overf
 
 def _malformed(path: Path, what: str, error: Exception) -> UserError:
     return UserError(
-        f"{path} is not of Visual Genome's format: {what} ({type(error).__name__}: {error}); "
+        f"{path} is not in Visual Genome's format: {what} ({type(error).__name__}: {error}); "
         "fetch the region descriptions of v1.0, v1.2 or v1.4."
     )
 
@@ -112,10 +112,10 @@ def _image_id(image: dict[str, Any]) -> int:
 
 
 def read_sizes(path: Path) -> dict[int, tuple[int, int]]:
-    """Width and height in pixels of each image by its id, from ``image_data.json``.
+    """Read width and height in pixels of each image, by its id, from ``image_data.json``.
 
     Raises:
-        UserError: If the file is missing or of another format.
+        UserError: If the file is missing or has another format.
     """
     try:
         rows = orjson.loads(path.read_bytes())
@@ -127,29 +127,30 @@ def read_sizes(path: Path) -> dict[int, tuple[int, int]]:
 
 
 def find_images(root: Path) -> dict[int, str]:
-    """The path relative to ``root`` of each image in the two folders of the official archives, by its id."""
+    """Return the path, relative to ``root``, of each image in the two folders of the official archives, by its id."""
     files = (file for folder in reversed(FOLDERS) for file in (root / folder).glob("*.jpg"))
     return {int(file.stem): f"{file.parent.name}/{file.name}" for file in files if file.stem.isdecimal()}
 
 
 def list_file(root: Path, name: str) -> Path:
-    """The file that says which images are in the set ``name``; see :func:`read_set`."""
+    """Return the file that lists the images of the set ``name``; see :func:`read_set`."""
     if name == "all":
         return root / REGIONS
     return root / DENSECAP if name.startswith("densecap_") else root / f"{name}.txt"
 
 
 def read_set(root: Path, name: str, described: Iterable[int]) -> list[int]:
-    """The ids of the images in a set.
+    """Read the ids of the images in a set.
 
     Args:
         root: Folder that holds the lists.
-        name: ``densecap_train``, ``densecap_val`` or ``densecap_test``: of DenseCap's ``densecap_splits.json``;
-            ``all``: all that are described; another name: ``<root>/<name>.txt``, an id a line.
+        name: ``densecap_train``, ``densecap_val`` or ``densecap_test``: the lists of DenseCap's
+            ``densecap_splits.json``; ``all``: all images with regions; another name: ``<root>/<name>.txt``, one id per
+            line.
         described: Ids of all images that have region descriptions.
 
     Raises:
-        UserError: If the list is missing, empty, or not of that form.
+        UserError: If the list is missing, empty, or in another format.
     """
     if name == "all":
         return list(described)
@@ -169,5 +170,5 @@ def read_set(root: Path, name: str, described: Iterable[int]) -> list[int]:
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} does not list the images of {name!r} ({error}): restore it.") from None
     if not ids:
-        raise UserError(f"The set {name!r} of {path} is empty: choose another one.")
+        raise UserError(f"The set {name!r} of {path} is empty: choose another set.")
     return ids

@@ -16,7 +16,7 @@ from datamodules.shapes.settings import Shapes, write_once
 from datamodules.visual_genome.files import DENSECAP, FOLDERS, IMAGES, REGIONS
 
 _VERSION = 2  # raise it when the same settings give other scenes or phrases
-COLOURS = {
+COLORS = {
     "red": (225, 30, 30),
     "green": (25, 165, 45),
     "blue": (35, 55, 225),
@@ -30,39 +30,39 @@ COLOURS = {
     "cyan": (40, 215, 220),
 }
 KINDS = ("circle", *OUTLINES)
-_PALETTE = np.array(list(COLOURS.values()), dtype=np.float64)
-_APART = 0.12  # of the image's side: centres farther apart have a relation that can be seen
-_JITTER = 2  # pixels: nobody draws a box twice in the same place
+_PALETTE = np.array(list(COLORS.values()), dtype=np.float64)
+_APART = 0.12  # of the image's side: pairs with centers farther apart get a relation
+_JITTER = 2  # pixels: maximum difference of two boxes of the same object
 
 
 class _Thing(NamedTuple):
     box: NDArray[np.int64]  # x, y, width, height, from 0
-    colour: str
+    color: str
     kind: str
 
     @property
     def name(self) -> str:
-        return f"{self.colour} {self.kind}"
+        return f"{self.color} {self.kind}"
 
     @property
-    def centre(self) -> NDArray[np.float64]:
-        centre: NDArray[np.float64] = self.box[:2] + self.box[2:] / 2
-        return centre
+    def center(self) -> NDArray[np.float64]:
+        center: NDArray[np.float64] = self.box[:2] + self.box[2:] / 2
+        return center
 
 
 def write_visual_genome(root: Path | str, settings: Shapes = Shapes()) -> Path:  # noqa: B008  (frozen)
     """Write images, ``image_data.json``, ``region_descriptions.json`` and splits, unless they are there already.
 
-    Each shape has two regions ("red circle", "circle, red") and each pair of shapes whose centres are apart has two
-    more, with the box around both ("red circle left of blue square", and the other way round). No word is in most
-    phrases, so METEOR gives little to a phrase that does not depend on the image. As in Visual Genome, boxes of the
-    same thing differ by some pixels and may reach over the edge, and phrases have capitals, full stops and trailing
-    blanks here and there. ``densecap_splits.json`` names the training and validation images. It is written under a
-    temporary name and renamed, so a broken run leaves no half data set.
+    Each shape has two regions ("red circle", "circle, red"). Each pair of shapes whose centers are apart has two more,
+    with the box around both ("red circle left of blue square", and the reverse). No word occurs in most phrases, so
+    METEOR gives a low score to a phrase that does not depend on the image. As in Visual Genome, boxes of the same
+    object differ by some pixels and may cross the edge, and some phrases have capitals, full stops and trailing blanks.
+    ``densecap_splits.json`` lists the training and validation images. The folder is written under a temporary name and
+    renamed, so an interrupted run leaves no incomplete data set.
 
     Args:
         root: The folder to write; missing, empty, or written before with the same settings.
-        settings: What to generate; same settings, same bytes.
+        settings: Settings of the scenes; same settings, same bytes.
 
     Returns:
         ``root``.
@@ -83,7 +83,7 @@ def _write(folder: Path, settings: Shapes) -> None:
     described: list[dict[str, Any]] = []
     for number in tqdm(numbers, desc="Drawing shapes", unit="image", delay=2):
         rng = np.random.default_rng((settings.seed, number))
-        scene = draw_scene(rng, settings.size, _named_colour, KINDS)
+        scene = draw_scene(rng, settings.size, _named_color, KINDS)
         bgr = cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR)
         cv2.imwrite(str(folder / FOLDERS[0] / f"{number}.jpg"), bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])
         regions = [_region(rng, number, k, box, text) for k, (box, text) in enumerate(_phrases(rng, scene))]
@@ -95,11 +95,11 @@ def _write(folder: Path, settings: Shapes) -> None:
     (folder / DENSECAP).write_bytes(orjson.dumps({name: list(members) for name, members in splits.items()}))
 
 
-def _named_colour(rng: np.random.Generator, behind: NDArray[np.float64]) -> NDArray[np.float64]:
-    """One of the palette, but none of the four colours that are nearest to the mean of the pixels behind."""
+def _named_color(rng: np.random.Generator, behind: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a color of the palette that is none of the four nearest to the mean of the pixels behind."""
     order = np.argsort(np.linalg.norm(_PALETTE - behind.mean(axis=0), axis=1))
-    colour: NDArray[np.float64] = _PALETTE[order[int(rng.integers(4, len(order)))]]
-    return colour
+    color: NDArray[np.float64] = _PALETTE[order[int(rng.integers(4, len(order)))]]
+    return color
 
 
 def _things(scene: Scene) -> list[_Thing]:
@@ -108,7 +108,7 @@ def _things(scene: Scene) -> list[_Thing]:
         pixels = scene.image[scene.owner == number]
         nearest = np.linalg.norm(_PALETTE - np.median(pixels, axis=0), axis=1).argmin()
         box = np.concatenate([corners[:2] - 1, corners[2:] - corners[:2] + 1])
-        things.append(_Thing(box, list(COLOURS)[nearest], KINDS[label - 1]))
+        things.append(_Thing(box, list(COLORS)[nearest], KINDS[label - 1]))
     return things
 
 
@@ -116,9 +116,9 @@ def _phrases(rng: np.random.Generator, scene: Scene) -> list[tuple[NDArray[np.in
     things = _things(scene)
     found = []
     for thing in things:
-        found += [(thing.box, thing.name), (thing.box, f"{thing.kind}, {thing.colour}")]
+        found += [(thing.box, thing.name), (thing.box, f"{thing.kind}, {thing.color}")]
     for first, second in combinations(things, 2):
-        offset = second.centre - first.centre
+        offset = second.center - first.center
         if np.abs(offset).max() < _APART * len(scene.image):
             continue
         words = ("left of", "right of") if abs(offset[0]) > abs(offset[1]) else ("above", "below")

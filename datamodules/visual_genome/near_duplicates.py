@@ -1,4 +1,4 @@
-"""Regions of Visual Genome that say the same of the same thing."""
+"""Regions of Visual Genome with nearly the same box and phrase."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,22 +6,22 @@ from numpy.typing import NDArray
 from datamodules.visual_genome.files import Regions
 from datamodules.visual_genome.packed_regions import expand
 
-SAME_BOX = 0.7  # IoU from which the evaluation of dense captions merges boxes (Johnson et al. 2016, section 4)
-SAME_WORDS = 0.75  # share of the different words of two phrases that both have
+SAME_BOX = 0.7  # minimum IoU at which the evaluation of dense captions merges boxes (Johnson et al. 2016, section 4)
+SAME_WORDS = 0.75  # share of the distinct words of two phrases that both contain
 
 Rows = NDArray[np.int64]
 
 
 def near_duplicates(regions: Regions, rows: Rows, owners: Rows) -> Rows:
-    """Which region of the same image each one nearly repeats: about the same box, and about the same words.
+    """Find regions that nearly repeat an earlier region of the same image, in box and words.
 
     Args:
         regions: All regions.
-        rows: int64 (N,), those that are compared, image by image.
-        owners: int64 (N,), the image of each.
+        rows: int64 (N,), the compared regions, image by image.
+        owners: int64 (N,), the image of each one.
 
     Returns:
-        int64 (N,), the place among the rows of the first one before that is alike, or -1.
+        int64 (N,), for each row the position of the first earlier row that it repeats, or -1.
     """
     found = np.full(len(rows), -1, dtype=np.int64)
     edges = np.flatnonzero(np.diff(owners, prepend=-1, append=-1))
@@ -45,7 +45,7 @@ def _overlaps(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _shared(regions: Regions, rows: Rows) -> NDArray[np.float64]:
-    """The share of the different words of two phrases that both have, (N, N)."""
+    """Return the share of the distinct words of two phrases that both contain, (N, N)."""
     lengths = regions.word_offsets[rows + 1] - regions.word_offsets[rows]
     _, words = np.unique(regions.words[expand(regions.word_offsets[rows], lengths)], return_inverse=True)
     has = np.zeros((len(rows), words.max(initial=0) + 1))

@@ -1,4 +1,4 @@
-"""Regions with phrases, packed: words are numbers, and a phrase is text again only for the sample that needs it."""
+"""Packed regions with phrases: words are stored as numbers and become text when a sample is read."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -12,11 +12,11 @@ from lit_cv.ops.vocabulary import PADDING, UNKNOWN, Vocabulary
 
 
 class ParsedRegions(Packed):
-    """``region_descriptions.json`` as it is, parsed once for all splits; see ``visual_genome_files.Regions``.
+    """``region_descriptions.json``, parsed once for all splits; see :class:`datamodules.visual_genome.files.Regions`.
 
     Attributes:
         names: bytes (I,), image ids.
-        lexicon: uint8, the different words, a line each.
+        lexicon: uint8, the distinct words, one per line.
     """
 
     KIND: ClassVar[str] = "visual-genome-1"
@@ -49,13 +49,13 @@ class PackedRegions(Packed):
         sizes: int32 (N, 2), width and height.
         offsets: int64 (N + 1,); regions ``offsets[i]:offsets[i + 1]`` belong to image i.
         boxes: float32 (M, 4), xyxy in pixels, inside the image, with x2 > x1 and y2 > y1.
-        word_offsets: int64 (M + 1,); ``words[word_offsets[r]:word_offsets[r + 1]]`` are those of region r.
+        word_offsets: int64 (M + 1,); ``words[word_offsets[r]:word_offsets[r + 1]]`` are the words of region r.
         words: int32 (W,), lines of ``lexicon``; at least one for each region.
-        lexicon: uint8, the different words of the whole file, a line each.
-        known: uint8, the words of the vocabulary, a line each.
-        counts: Numbers of images, of images without regions, of regions, of boxes that were clipped, of regions that
-            were dropped because they are outside the image or without area (``dropped``), have too many words
-            (``long``) or none (``wordless``), and of regions without any known word (``unknown``, kept).
+        lexicon: uint8, the distinct words of the whole file, one per line.
+        known: uint8, the words of the vocabulary, one per line.
+        counts: Numbers of images, of images without regions, of regions, of clipped boxes, of regions that were dropped
+            because they have no area in the image (``dropped``), too many words (``long``) or no word (``wordless``),
+            and of regions without any known word (``unknown``, kept).
     """
 
     KIND: ClassVar[str] = "regions-1"
@@ -86,16 +86,16 @@ class PackedRegions(Packed):
         return np.array([ids.get(word, UNKNOWN) for word in self._lexicon], dtype=np.int64)
 
     def rows(self, index: int) -> slice:
-        """The regions of image ``index``."""
+        """Return the regions of image ``index``."""
         return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
 
     def phrases(self, regions: NDArray[np.int64]) -> list[str]:
-        """The normalised text of regions, all words as they are, known or not."""
+        """Return the normalized text of regions, including words that are not in the vocabulary."""
         ends = zip(self.word_offsets[regions].tolist(), self.word_offsets[regions + 1].tolist(), strict=True)
         return [" ".join([self._lexicon[word] for word in self.words[start:end].tolist()]) for start, end in ends]
 
     def tokens(self, regions: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-        """The vocabulary's ids of the words of regions (N,), int64 (N, ``length``), padded with 0."""
+        """Return the vocabulary's ids of the words of regions (N,), int64 (N, ``length``), padded with 0."""
         starts = self.word_offsets[regions]
         lengths = self.word_offsets[regions + 1] - starts
         tokens = np.full((len(regions), length), PADDING, dtype=np.int64)
@@ -173,14 +173,14 @@ def _without_known_word(
 
 
 def expand(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The numbers of the ranges ``starts[i]`` to ``starts[i] + lengths[i]``, one range behind the other."""
+    """Return the numbers of the ranges ``starts[i]`` to ``starts[i] + lengths[i]``, concatenated."""
     shifts = starts - (np.cumsum(lengths) - lengths)
     rows: NDArray[np.int64] = np.arange(int(lengths.sum())) + np.repeat(shifts, lengths)
     return rows
 
 
 def to_lines(words: Sequence[str]) -> NDArray[np.uint8]:
-    """Words without line ends as one array of bytes."""
+    """Return words, which contain no line ends, as one array of bytes."""
     return np.frombuffer("\n".join(words).encode(), dtype=np.uint8)
 
 

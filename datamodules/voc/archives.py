@@ -34,7 +34,7 @@ def fetch_voc(root: Path, sets: Sequence[str]) -> None:
     The environment variable LITCV_MIRRORS (URLs of folders, separated by blanks) replaces the official hosts.
 
     Args:
-        root: Folder that is to hold VOCdevkit.
+        root: Destination of ``VOCdevkit``.
         sets: Image lists, ``<year>_<list>``.
 
     Raises:

@@ -43,7 +43,7 @@ def read_list(devkit: Path, name: str, task: str = "Main") -> list[tuple[str, st
 
 
 def list_file(devkit: Path, name: str, task: str) -> Path:
-    """Where an official image list is, as for :func:`read_list`.
+    """Return the path of an official image list, see :func:`read_list`.
 
     Raises:
         UserError: If the name is malformed.
@@ -55,12 +55,12 @@ def list_file(devkit: Path, name: str, task: str) -> Path:
 
 
 def read_image_record(root: Path, year: str, image: str, class_names: tuple[str, ...]) -> ImageRecord:
-    """Read the annotation of one image and check that the image is there, whole and of the annotated size.
+    """Read the annotation of one image and check that the image is complete and has the annotated size.
 
-    Args and result: see :func:`read_annotation`.
+    For arguments and result, see :func:`read_annotation`.
 
     Raises:
-        UserError: Naming the file and what is wrong with it.
+        UserError: If a file is unusable; the message names the file and the problem.
     """
     record = read_annotation(root, year, image, class_names)
     check_image(root / record.name, record.size, annotation_file(root, year, image))
@@ -68,17 +68,17 @@ def read_image_record(root: Path, year: str, image: str, class_names: tuple[str,
 
 
 def annotation_file(root: Path, year: str, image: str) -> Path:
-    """The XML of an image."""
+    """Return the path of an image's XML file."""
     return root / "VOCdevkit" / year / "Annotations" / f"{image}.xml"
 
 
 def image_file(root: Path, year: str, image: str) -> Path:
-    """The JPEG of an image."""
+    """Return the path of an image's JPEG file."""
     return root / "VOCdevkit" / year / "JPEGImages" / f"{image}.jpg"
 
 
 def read_annotation(root: Path, year: str, image: str, class_names: tuple[str, ...]) -> ImageRecord:
-    """Read the annotation of one image, whether the image is there or not.
+    """Read the annotation of one image; the image file is not needed.
 
     Args:
         root: Folder that holds VOCdevkit.
@@ -90,7 +90,7 @@ def read_annotation(root: Path, year: str, image: str, class_names: tuple[str, .
         The record, its name relative to ``root``.
 
     Raises:
-        UserError: Naming the file and what is wrong with it.
+        UserError: If a file is unusable; the message names the file and the problem.
     """
     annotation = annotation_file(root, year, image)
     tree = _parse(annotation)
@@ -104,9 +104,7 @@ def read_annotation(root: Path, year: str, image: str, class_names: tuple[str, .
         raise UserError(f"{annotation} is no VOC annotation: {error}; restore the file.") from None
     for name in names:
         if name not in class_names:
-            raise UserError(
-                f"{annotation} has the unknown class {name!r}: mend it or list it in VOCdevkit/classes.txt."
-            )
+            raise UserError(f"{annotation} has the unknown class {name!r}: fix it or list it in VOCdevkit/classes.txt.")
     labels = [class_names.index(name) + 1 for name in names]
     name = image_file(root, year, image).relative_to(root).as_posix()
     return ImageRecord(name, size, boxes, labels, difficult)

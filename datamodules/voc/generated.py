@@ -20,11 +20,11 @@ _VERSION = 1  # raise it when the same settings give other scenes
 def write_voc(root: Path | str, settings: Shapes = Shapes()) -> Path:  # noqa: B008  (frozen)
     """Write ``VOCdevkit/VOC2012`` with images, XML, lists and segmentations, unless it is there already.
 
-    It is written under a temporary name and renamed, so a broken run leaves no half data set.
+    The folder is written under a temporary name and renamed, so an interrupted run leaves no incomplete data set.
 
     Args:
-        root: Folder that is to hold VOCdevkit; created if missing.
-        settings: What to generate.
+        root: Destination of ``VOCdevkit``; created if missing.
+        settings: Settings of the scenes.
 
     Returns:
         The VOCdevkit folder.
@@ -64,7 +64,7 @@ def _write_devkit(devkit: Path, settings: Shapes) -> None:
 
 
 def _with_border(owner: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Void pixels along the outlines, as the official masks have them."""
+    """Add void pixels along the outlines, as in the official masks."""
     edge = cv2.morphologyEx(owner, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
     bordered = owner.copy()
     bordered[edge] = _VOID

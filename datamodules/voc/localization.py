@@ -36,7 +36,7 @@ class VOCLocalizationDataModule(VOCDetectionDataModule):
     ``VOCDetectionDataModule`` with exactly one box, ``(1, 4)``, and one label, ``(1,)``, an image, in training and in
     evaluation.
 
-    Where an augmentation loses the object (a crop beside it), the image stays as it is. ``ssd`` keeps the centre of the
+    Where an augmentation loses the object (a crop beside it), the image stays as it is. ``ssd`` keeps the center of the
     object in its patch and clips the box to it.
 
     Args:

@@ -14,10 +14,10 @@ from lit_cv.errors import UserError
 
 
 class MaskedImage(NamedTuple):
-    """Where an image and its mask are.
+    """The files of an image with a mask.
 
     Attributes:
-        image_id: Names the photograph, whichever release it is taken from.
+        image_id: Identifies the photograph in all releases.
         picture: The image file.
         mask: Its mask: PNG, or SBD's .mat.
     """
@@ -28,12 +28,12 @@ class MaskedImage(NamedTuple):
 
 
 def voc_image(devkit: Path, year: str, image: str) -> MaskedImage:
-    """The files of an image of a VOCdevkit.
+    """Return the files of an image of a VOCdevkit.
 
     Args:
         devkit: The VOCdevkit folder.
         year: ``VOC<year>``.
-        image: Its id there; from VOC2008 on the id begins with a year, and 2007_000032 is VOC2007's 000032.
+        image: Its id in that release; since VOC2008 ids begin with a year, and 2007_000032 is VOC2007's 000032.
     """
     folder = devkit / year
     image_id = image if "_" in image else f"{year.removeprefix('VOC')}_{image}"
@@ -41,7 +41,7 @@ def voc_image(devkit: Path, year: str, image: str) -> MaskedImage:
 
 
 def sbd_images(root: Path, name: str) -> list[MaskedImage]:
-    """The files of the images of a list of SBD, in the list's order.
+    """Return the files of the images of a list of SBD, in the list's order.
 
     Args:
         root: Folder that holds ``benchmark_RELEASE``.
@@ -62,7 +62,7 @@ def sbd_images(root: Path, name: str) -> list[MaskedImage]:
 
 
 def read_mask_record(root: Path, image: MaskedImage, num_classes: int) -> MaskRecord:
-    """Read a mask and check it, and that its image is there, whole and of its size.
+    """Read and check a mask, and check that its image is complete and has the same size.
 
     Args:
         root: Folder that the record's name is relative to.
@@ -70,7 +70,7 @@ def read_mask_record(root: Path, image: MaskedImage, num_classes: int) -> MaskRe
         num_classes: Number of classes without the background.
 
     Raises:
-        UserError: Naming the file and what is wrong with it.
+        UserError: If a file is unusable; the message names the file and the problem.
     """
     mask = read_mask(image.mask, num_classes)
     size = mask.shape[1], mask.shape[0]
@@ -84,14 +84,14 @@ def read_mask_record(root: Path, image: MaskedImage, num_classes: int) -> MaskRe
 
 
 def read_mask(path: Path, num_classes: int) -> Mask:
-    """Read a mask, uint8 (H, W), whether its image is there or not.
+    """Read a mask, uint8 (H, W); its image is not needed.
 
     Args:
         path: PNG, or SBD's .mat.
         num_classes: Number of classes without the background.
 
     Raises:
-        UserError: Naming the file and what is wrong with it.
+        UserError: If a file is unusable; the message names the file and the problem.
     """
     mask = _read_mat(path) if path.suffix == ".mat" else _read_png(path)
     counts = np.bincount(mask.reshape(-1), minlength=VOID + 1)
@@ -99,13 +99,13 @@ def read_mask(path: Path, num_classes: int) -> Mask:
     if unknown.size:
         raise UserError(
             f"{path} has the index {unknown[0]}, but classes are 0..{num_classes} and void is {VOID}: "
-            "mend the mask, or list the missing classes in VOCdevkit/classes.txt."
+            "fix the mask, or list the missing classes in VOCdevkit/classes.txt."
         )
     return mask
 
 
 def _read_png(path: Path) -> Mask:
-    """The palette indices of a PNG, uint8 (H, W); its colours are looked at by nobody."""
+    """Return the palette indices of a PNG, uint8 (H, W); its colors are ignored."""
     data = _bytes_of(path)
     try:
         with Image.open(BytesIO(data)) as image:
@@ -114,17 +114,17 @@ def _read_png(path: Path) -> Mask:
         raise UserError(f"{path} is not a readable mask ({error}): restore the file.") from None
     if mode not in ("P", "L"):
         raise UserError(
-            f"{path} has colours (mode {mode}) instead of class indices: use the original palette PNG, or convert it."
+            f"{path} has colors (mode {mode}) instead of class indices: use the original palette PNG, or convert it."
         )
     return indices
 
 
 def _read_mat(path: Path) -> Mask:
-    """``GTcls.Segmentation`` of a MATLAB file, uint8 (H, W)."""
+    """Return ``GTcls.Segmentation`` of a MATLAB file, uint8 (H, W)."""
     data = _bytes_of(path)
     try:
         mask = np.asarray(loadmat(BytesIO(data), variable_names=["GTcls"])["GTcls"][0, 0]["Segmentation"])
-    except Exception as error:  # on damaged files the reader raises nearly anything
+    except Exception as error:  # on damaged files the reader raises many kinds of errors
         raise UserError(f"{path} holds no GTcls.Segmentation that can be read ({error}): restore the file.") from None
     if mask.dtype != np.uint8 or mask.ndim != 2 or not mask.size:
         raise UserError(f"{path}: GTcls.Segmentation is {mask.dtype} {mask.shape}, not uint8 (H, W): restore the file.")
@@ -144,7 +144,7 @@ def _bytes_of(path: Path) -> bytes:
 
 
 def _picture_size(path: Path, mask: Path) -> tuple[int, int]:
-    """Width and height of an image that is not truncated, without decoding it."""
+    """Return width and height of an image without decoding it; a truncated file is refused."""
     try:
         if is_truncated(path.read_bytes()):
             raise UserError(f"{path} is truncated: its end is missing; fetch the file again.")

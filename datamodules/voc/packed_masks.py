@@ -30,7 +30,7 @@ class MaskRecord(NamedTuple):
 
 
 class PackedMasks(Packed):
-    """Packed masks: unpacking one takes a tenth of the time that decoding its PNG takes, and opens no file.
+    """Packed masks: unpacking one opens no file and takes a tenth of the time of decoding its PNG.
 
     Attributes:
         names: bytes (N,), path of each image relative to the root, UTF-8.
@@ -38,7 +38,7 @@ class PackedMasks(Packed):
         offsets: int64 (N + 1,); runs ``offsets[i]:offsets[i + 1]`` belong to image i.
         values: uint8 (R,), class of each run.
         lengths: uint32 (R,), pixels of each run.
-        counts: Number of images, and of those left out because all of their pixels are void.
+        counts: Number of images, and of images left out because all of their pixels are void.
     """
 
     KIND: ClassVar[str] = "masks-1"
@@ -49,14 +49,14 @@ class PackedMasks(Packed):
     lengths: NDArray[np.uint32]
 
     def mask(self, index: int) -> Mask:
-        """The mask of image ``index``, uint8 (H, W), a copy."""
+        """Return a copy of the mask of image ``index``, uint8 (H, W)."""
         runs = slice(int(self.offsets[index]), int(self.offsets[index + 1]))
         width, height = self.sizes[index].tolist()
         return np.repeat(self.values[runs], self.lengths[runs]).reshape(height, width)
 
 
 def runs_of(mask: Mask) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
-    """Values and lengths of the runs of equal pixels of a mask (H, W), row by row."""
+    """Return values and lengths of the runs of equal pixels of a mask (H, W), row by row."""
     pixels = mask.reshape(-1)
     starts = np.concatenate([[0], np.flatnonzero(pixels[1:] != pixels[:-1]) + 1])
     return pixels[starts], np.diff(starts, append=pixels.size).astype(np.uint32)
@@ -65,7 +65,7 @@ def runs_of(mask: Mask) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
 def open_masks(
     cache: Path, key: str, records: Callable[[], Iterable[MaskRecord]], class_names: Sequence[str]
 ) -> PackedMasks:
-    """Open the cached masks, after reading and packing them if they are not there yet; see :func:`open_packed`."""
+    """Open the cached masks; read and pack them first if they are not cached yet; see :func:`open_packed`."""
     return open_packed(PackedMasks, cache, key, lambda: _pack(records()), *class_names)
 
 

@@ -12,7 +12,7 @@ from datamodules.loading.packed import Content, open_packed
 
 
 class ImageRecord(NamedTuple):
-    """What an annotation file says about one image.
+    """The annotation of one image.
 
     Attributes:
         name: Path of the image relative to the data set's root.
@@ -42,12 +42,12 @@ class PackedAnnotations(PackedBoxes):
     difficult: NDArray[np.bool_]
 
     def trained(self, rows: slice) -> Rows:
-        """The rows of the objects that are not difficult."""
+        """Return the rows of the objects that are not difficult."""
         kept: Rows = np.flatnonzero(~self.difficult[rows]) + rows.start
         return kept
 
     def objects(self, rows: Rows) -> Objects:
-        """Boxes, labels and flags; ``area`` is that of the box."""
+        """Return boxes, labels and flags; ``area`` is that of the box."""
         boxes = self.boxes[rows]
         return {
             "boxes": boxes,
@@ -61,7 +61,7 @@ class PackedAnnotations(PackedBoxes):
 def open_annotations(
     cache: Path, key: str, records: Callable[[], Iterable[ImageRecord]], class_names: Sequence[str]
 ) -> PackedAnnotations:
-    """Open the cached boxes, after parsing and packing them if they are not there yet; see :func:`open_packed`."""
+    """Open the cached boxes; parse and pack them first if they are not cached yet; see :func:`open_packed`."""
     return open_packed(PackedAnnotations, cache, key, lambda: _pack(records()), *class_names)
 
 

@@ -38,7 +38,7 @@ class SegmentationDataset(Dataset[Sample]):
         masks: The masks of all images.
         augmentation: Applied to image and mask; None for none.
         seed: With epoch and index it determines the augmentation, see :func:`sample_seed`.
-        partners: int64 (N,); image i gets the mask of image ``partners[i]``, resized to its size (nearest neighbour).
+        partners: int64 (N,); image i gets the mask of image ``partners[i]``, resized to its size (nearest neighbor).
             None: its own.
     """
 

@@ -1,4 +1,4 @@
-"""Where a VOCdevkit comes from, and which of its images belong to which split."""
+"""The location of a VOCdevkit, and the images of each split."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ class VOCSource:
         root: Folder that holds ``VOCdevkit`` (or that folder itself).
         source: ``local``: the files are there; ``download``: fetch the official archives that are missing; ``shapes``:
             generate a small VOCdevkit of shapes (VOC2012 only) if there is none.
-        shapes: What ``source: shapes`` generates.
+        shapes: Settings of the data that ``source: shapes`` generates.
         task: Folder of the lists in ``ImageSets``.
         sets: Names of the image lists, ``<year>_<list>``, of train, val and test; None or empty for a split without.
     """
@@ -43,21 +43,21 @@ class VOCSource:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The 20 official names, or those of ``VOCdevkit/classes.txt`` where there is one."""
+        """The names in ``VOCdevkit/classes.txt`` if it exists, else the 20 official ones."""
         if self.source == "shapes":
             return scenes.CLASS_NAMES
         listed = self.devkit / "classes.txt"
         return tuple(listed.read_text().split()) if listed.exists() else CLASS_NAMES
 
     def fetch(self) -> None:
-        """Download or generate what is missing, as ``source`` says."""
+        """Download or generate missing files, as ``source`` says."""
         if self.source == "download":
             fetch_voc(self.root, [name for sets in self.sets.values() for name in sets])
         elif self.source == "shapes":
             write_voc(self.root, self.shapes)
 
     def images(self, split: str) -> list[tuple[str, str]]:
-        """(``VOC<year>``, image id) of a split, in the order of its lists; empty for a split without lists.
+        """Return (``VOC<year>``, image id) of a split, in the order of its lists; empty for a split without lists.
 
         Raises:
             UserError: If the root or a list is missing, or an image is named twice.
@@ -65,14 +65,14 @@ class VOCSource:
         if not self.sets[split]:
             return []
         if not self.devkit.is_dir():
-            raise UserError(f"{self.root} holds no VOCdevkit folder: mend root, or set source to download.")
+            raise UserError(f"{self.root} holds no VOCdevkit folder: fix root, or set source to download.")
         images = [image for name in self.sets[split] for image in read_list(self.devkit, name, self.task)]
         if len(set(images)) < len(images):
             raise UserError(f"{split}_sets={self.sets[split]} name an image twice: choose lists without overlap.")
         return images
 
     def survey(self, split: str) -> tuple[list[tuple[str, str]], list[Defect]]:
-        """The images of a split, each once, and what is wrong with its lists.
+        """Return the images of a split, each once, and the defects of its lists.
 
         Raises:
             UserError: If the name of a list is malformed.
@@ -88,7 +88,7 @@ class VOCSource:
                 continue
             for image in listed:
                 if image in images:
-                    what = f"names {image[1]} a second time in {split}_sets: take it out, or choose other lists"
+                    what = f"names {image[1]} a second time in {split}_sets: remove it, or choose other lists"
                     defects.append(Defect(file, what, "duplicate id"))
                 images[image] = None
         return list(images), defects

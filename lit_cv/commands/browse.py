@@ -71,7 +71,7 @@ def write_page(config: Path, overrides: Sequence[str], *, split: Split, epoch: i
     from lightning.pytorch import seed_everything
 
     from datamodules.base import DataModule
-    from lit_cv.ablation.report.html_page import document
+    from lit_cv.pages.document import document
     from lit_cv.training.experiment import data_module, named_class, parsed
 
     experiment = parsed(["fit", "--config", str(config), *overrides])
@@ -108,7 +108,7 @@ def _figures(
 ) -> Iterator[str]:
     from tqdm import tqdm
 
-    from lit_cv.ablation.report.html_page import figure
+    from lit_cv.pages.document import figure
 
     for key in tqdm(keys, "Drawing", unit="image", delay=2):
         image, target = dataset[key]

@@ -17,6 +17,11 @@ from lit_cv.runs.folder import is_finished, run_folder
 from lit_cv.runs.settings import merged_arguments
 
 PROGRAM = str(Path(__file__))
+METRIC_FACTS = {
+    "val/map_50": {"percent": True, "higher_is_better": True},
+    "val/map": {"percent": True, "higher_is_better": True},
+    "train/loss": {"percent": False, "higher_is_better": False},
+}
 COMMAND = ["${interpreter}", PROGRAM, "fit", "--config", "experiment.yaml", "--run.group=study", "${args}"]
 
 
@@ -44,6 +49,7 @@ def write_run(folder: Path, *, seed=1, config=None, score=0.5, command=("fit",),
         "command": list(command),
         "seed": seed,
         "metrics": {"val/map_50": score, "val/map": score / 2, "train/loss": 0.25},
+        "metric_facts": METRIC_FACTS,
         "best": {"metric": "val/map_50", "mode": "max", "value": score, "step": 200},
         "steps": 200,
         "epochs": 4,

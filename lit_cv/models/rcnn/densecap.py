@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
-from torchvision.ops import clip_boxes_to_image, nms
+from torchvision.ops import clip_boxes_to_image
 
 from lit_cv.errors import UserError
 from lit_cv.models.detection.detector import SMALLEST_SIDE, Detection, restore
@@ -15,7 +15,7 @@ from lit_cv.models.network import Target, evaluating
 from lit_cv.models.rcnn.faster_rcnn import FasterRCNN, pooled_maps
 from lit_cv.models.rcnn.language_model import LanguageModel
 from lit_cv.models.rcnn.roi_head import ROI_WEIGHTS, RegionSample, RoIHead
-from lit_cv.ops.boxes import decode_boxes, encode_boxes
+from lit_cv.ops.boxes import decode_boxes, encode_boxes, grouped_nms
 from lit_cv.ops.global_batch import shared_count
 from lit_cv.ops.roi import as_rois
 from lit_cv.ops.vocabulary import SPECIAL
@@ -74,7 +74,9 @@ class RecognitionHead(RoIHead):
             own = clip_boxes_to_image(own, size)
             large = (own[:, 2:] - own[:, :2] >= SMALLEST_SIDE).all(dim=1)
             usable = (large & (score > self.keep.score_threshold)).nonzero()[:, 0]
-            kept = nms(own[usable], score[usable], self.keep.nms_threshold)[: self.keep.detections_per_image]
+            one_group = torch.zeros_like(usable)
+            kept = grouped_nms(own[usable], score[usable], one_group, self.keep.nms_threshold)
+            kept = kept[: self.keep.detections_per_image]
             best = usable[kept]
             detections.append(_regions(own[best], score[best]))
             rows.append(best + start)

@@ -46,7 +46,7 @@ def test_boxes_stay_valid_and_rows_name_their_origin(preset: str) -> None:
         assert (left[:, :2] >= 0).all()
         assert (left[:, 2:] <= [width, height]).all()
         assert (left[:, 2:] > left[:, :2]).all()
-        assert len(rows) or not len(boxes)  # a patch always holds the centre of an object
+        assert len(rows) or not len(boxes)  # a patch always holds the center of an object
 
 
 def test_flip_mirrors_image_and_boxes() -> None:
@@ -82,8 +82,8 @@ def test_crop_follows_the_rules_of_ssd() -> None:
             assert x2 - x1 >= 0.3 * 90 - 1
             assert y2 - y1 >= 0.3 * 60 - 1
         result, left, rows = crop.apply(image, (x1, y1, x2, y2)), *_cropped(crop, relative, (x1, y1, x2, y2))
-        centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-        inside = ((centre > [x1, y1]) & (centre < [x2, y2])).all(axis=1)
+        center = (boxes[:, :2] + boxes[:, 2:]) / 2
+        inside = ((center > [x1, y1]) & (center < [x2, y2])).all(axis=1)
         assert rows.tolist() == np.flatnonzero(inside).tolist()
         expected = np.clip(boxes[inside], [x1, y1, x1, y1], [x2, y2, x2, y2]) - [x1, y1, x1, y1]
         np.testing.assert_allclose(left * np.tile(result.shape[1::-1], 2), expected, atol=1e-3)
@@ -152,8 +152,8 @@ def test_photometric_steps_match_their_definition() -> None:
     for last in (False, True):
         stronger = distort.apply(image, **{**neutral, "contrast": 1.5, "contrast_last": last})
         assert np.array_equal(stronger, np.clip(np.round(float_image * 1.5), 0, 255).astype(np.uint8))
-    grey = distort.apply(image, **{**neutral, "saturation": 0.0})
-    assert np.ptp(grey, axis=2).max() == 0
+    gray = distort.apply(image, **{**neutral, "saturation": 0.0})
+    assert np.ptp(gray, axis=2).max() == 0
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
     hsv[..., 0] = (hsv[..., 0].astype(int) + 7) % 180
     assert np.array_equal(distort.apply(image, **{**neutral, "turn": 7.0}), cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB))

@@ -198,10 +198,10 @@ def test_proposals_of_other_settings_are_refused(
     opened = stored(open_data(voc_root, proposals=SINGLE))
     names = [opened.name(index) for index in range(10)]
     shutil.copytree(opened.folder, proposal_folder(voc_root, names, "fast"))
-    with pytest.raises(UserError, match=r"'mode': 'single'.*now it is.*'mode': 'fast'.*litcv proposals CONFIG"):
+    with pytest.raises(UserError, match=r"'mode': 'single'.*not with.*'mode': 'fast'.*litcv proposals CONFIG"):
         open_data(voc_root, proposals=Proposals("fast"))
     monkeypatch.setattr("datamodules.boxes.proposals.ALGORITHM", 99)
-    with pytest.raises(UserError, match=r"now it is.*'algorithm': 99"):
+    with pytest.raises(UserError, match=r"not with.*'algorithm': 99"):
         open_data(voc_root, proposals=SINGLE)
     data = VOCDetectionDataModule(str(voc_root), proposals=SINGLE)
     assert data.prepare_proposals(replace=True)["train"].computed == 10
@@ -255,7 +255,8 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(generated: Path, open_dat
 CHILD = """
 import sys, time
 from pathlib import Path
-from datamodules import Proposals, proposal_search
+from datamodules import Proposals
+from datamodules.boxes import proposal_search
 
 search = proposal_search.selective_search
 

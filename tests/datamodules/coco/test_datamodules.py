@@ -140,8 +140,8 @@ def two(text: str) -> Callable[[dict[str, Any]], None]:
     [
         ({"image_id": 9}, r"has the annotation 7 of image 9, which it does not list: mend"),
         ({"category_id": 4}, r"has the annotation 7 of the unknown category 4: mend"),
-        ({"area": None}, r"has the annotation 7 that is not of COCO's form \('area' is missing\): mend"),
-        ({"bbox": [1, 2, 3]}, r"has the annotation 7 that is not of COCO's form"),
+        ({"area": None}, r"has the annotation 7 that is not in COCO's format \('area' is missing\): fix"),
+        ({"bbox": [1, 2, 3]}, r"has the annotation 7 that is not in COCO's format"),
         ({"bbox": [1, 2, 3, 1e12]}, r"has the annotation 7 .*not finite"),
         ({"bbox": [1, 2, 3, "x"]}, r"has the annotation 7 .*'x'"),
         ({"image_id": "one"}, r"has the annotation 7 .*'one' is not an integer"),
@@ -216,7 +216,7 @@ def test_places_of_joints_without_label_are_zero(tmp_path: Path) -> None:
 
 
 def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"instances_train2017\.json is missing: mend root, or set source to download"):
+    with pytest.raises(UserError, match=r"instances_train2017\.json is missing: fix root, or set source to download"):
         opened(COCODetectionDataModule, tmp_path)
     file = write(tmp_path, [record(1)])
     with pytest.raises(UserError, match=r"train2014\.json is missing: choose another set \(train2017, val2017\)"):

@@ -54,7 +54,7 @@ def test_every_defect_of_an_annotation_is_named(tmp_path: Path) -> None:
         record(17, num_keypoints=3),
         record(18, keypoints=[6, 7, 3, 8, 9, 1, 0, 0, 0]),
         {**record(19), "area": "large"},
-        record(20, keypoints=[6, 7, 0, 99, 99, 0, 0, 0, 0]),  # coordinates of what is not labelled mean nothing
+        record(20, keypoints=[6, 7, 0, 99, 99, 0, 0, 0, 0]),  # coordinates of what is not labeled mean nothing
     ]
     file = write(tmp_path, annotations)
     defects = found(COCOKeypointDataModule, tmp_path, masks=True)
@@ -74,7 +74,7 @@ def test_every_defect_of_an_annotation_is_named(tmp_path: Path) -> None:
         "object without mask": "annotation 13 ",
         "polygon outside the image": "annotation 14 ",
         "keypoints of another count": "annotation 15 (dog) of image 1 has 3 keypoint numbers, but its category has 3",
-        "keypoint outside the image": "annotation 16 (dog) of image 1 has labelled joints outside its image (left_eye)",
+        "keypoint outside the image": "annotation 16 (dog) of image 1 has labeled joints outside its image (left_eye)",
         "num_keypoints disagrees": "annotation 17 (dog) of image 1 says num_keypoints 3 and labels 2 joints",
         "unusable keypoint": "annotation 18 (dog) of image 1 has a joint that is not finite or whose flag is not 0, 1 "
         "or 2 (nose)",
@@ -83,8 +83,8 @@ def test_every_defect_of_an_annotation_is_named(tmp_path: Path) -> None:
         assert told(defects, start) == [kind]
     assert told(defects, "the box (5, 5, 5, 15) of annotation 5") == ["box without area"]
     assert told(defects, "the box (50, 5, 60, 15) of annotation 6") == ["box without area"]
-    assert told(defects, "has the annotation 8 that is not of COCO's form ('area' is missing)") == ["unusable record"]
-    assert told(defects, "has the annotation 19 that is not of COCO's form") == ["unusable record"]
+    assert told(defects, "has the annotation 8 that is not in COCO's format ('area' is missing)") == ["unusable record"]
+    assert told(defects, "has the annotation 19 that is not in COCO's format") == ["unusable record"]
     assert len(defects) == len(expected) + 5
     boxes = found(COCODetectionDataModule, tmp_path)  # which look at neither masks nor joints
     assert Counter(defect.kind for defect in boxes if defect.file == file) == {
@@ -125,7 +125,7 @@ def test_every_defect_of_the_images_is_named(tmp_path: Path) -> None:
         ("unusable categories", lambda w: w["categories"][0].update(name="dog"), "names two categories alike"),
         ("unusable categories", lambda w: w["categories"][0].update(keypoints=["nose"]), "with different joints"),
         ("duplicate id", lambda w: w["categories"].append({**w["categories"][0], "name": "cow"}), "with the id 7"),
-        ("unusable record", lambda w: w["categories"].append({"id": 9}), "has the category 9 that is not of COCO's"),
+        ("unusable record", lambda w: w["categories"].append({"id": 9}), "has the category 9 that is not in COCO's"),
         ("unusable annotations", lambda w: w.update(images=[]), "lacks images, annotations or categories"),
     ],
 )

@@ -47,7 +47,7 @@ def test_masks_of_the_real_subset_are_those_of_pycocotools(
     assert compared == (2098 if file == "instances" else 203)
 
 
-def test_polygons_anywhere_are_rasterised_as_pycocotools_does() -> None:
+def test_polygons_anywhere_are_rasterized_as_pycocotools_does() -> None:
     rng = np.random.default_rng(0)
     for _ in range(500):
         height, width = rng.integers(1, 60, 2).tolist()

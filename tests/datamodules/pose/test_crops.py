@@ -44,7 +44,7 @@ def test_a_square_of_the_size_of_the_crop_is_copied() -> None:
 def test_halving_keeps_the_edges_of_the_pixels_in_place() -> None:
     crop = crop_of(np.array([31.5, 31.5]), 64, 32)
     assert crop.scale == 0.5
-    # Pixels 0 and 1 become pixel 0: their common edge is its centre.
+    # Pixels 0 and 1 become pixel 0: their common edge is its center.
     assert crop.move(np.array([[0.5, 0.5], [62.5, 10.5]])) == pytest.approx(np.array([[0, 0], [31, 5]]))
 
 
@@ -75,7 +75,7 @@ def test_random_crops_stay_within_their_limits() -> None:
         CropAugmentation(rotation=0, scale_jitter=0, flip=2)
 
 
-def arm_colours(data: MPIIPoseDataModule, epoch: int) -> dict[str, list[float]]:
+def arm_colors(data: MPIIPoseDataModule, epoch: int) -> dict[str, list[float]]:
     """For both elbows: how much nearer to red than to blue the pixels under the visible ones are."""
     samples = data.dataset(data.splits["train"], training=True)
     redness: dict[str, list[float]] = {"right_elbow": [], "left_elbow": []}
@@ -91,7 +91,7 @@ def arm_colours(data: MPIIPoseDataModule, epoch: int) -> dict[str, list[float]]:
 
 @pytest.mark.parametrize(("flip", "red"), [(0.0, "right_elbow"), (1.0, "left_elbow")])
 def test_a_mirrored_right_arm_is_a_left_one(figures: Path, flip: float, red: str) -> None:
-    redness = arm_colours(opened(figures, flip=flip), epoch=1)
+    redness = arm_colors(opened(figures, flip=flip), epoch=1)
     blue = "left_elbow" if red == "right_elbow" else "right_elbow"
     assert min(len(values) for values in redness.values()) >= 10
     assert min(redness[red]) > 100

@@ -121,8 +121,8 @@ def test_bad_files_are_named_in_one_sentence(tmp_path: Path) -> None:
         opened(tmp_path)
     joints = people(4)
     joints[3, :, 2] = 0
-    with pytest.raises(UserError, match="nobody with a labelled joint"):
-        opened(write(tmp_path / "unlabelled", joints))
+    with pytest.raises(UserError, match="nobody with a labeled joint"):
+        opened(write(tmp_path / "unlabeled", joints))
 
 
 def test_the_real_subset_loads(real_data: Path) -> None:
@@ -135,6 +135,6 @@ def test_the_real_subset_loads(real_data: Path) -> None:
     for split in ("train", "val"):
         samples = data.dataset(data.splits[split], training=False)
         keypoints = np.stack([samples[(0, index)][1]["keypoints"][0].numpy() for index in range(len(samples))])
-        labelled = keypoints[..., 2] > 0
-        assert keypoints[labelled][:, :2].min() > 0
-        assert keypoints[labelled][:, :2].max() < 223  # the crop holds the whole person
+        labeled = keypoints[..., 2] > 0
+        assert keypoints[labeled][:, :2].min() > 0
+        assert keypoints[labeled][:, :2].max() < 223  # the crop holds the whole person

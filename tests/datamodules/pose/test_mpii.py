@@ -151,11 +151,11 @@ def test_the_mat_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ({"annolist": structs([image("a.jpg", 1.0)])}, "not of the layout"),
+        ({"annolist": structs([image("a.jpg", 1.0)])}, "does not have the layout"),
         ({"RELEASE": structs([{"annolist": structs([image("a.jpg", 1.0, standing())])}])}, "img_train"),
         (
             {"RELEASE": structs([{"annolist": structs([{"image": 1.0, "annorect": 1.0}]), "img_train": 1.0}])},
-            "not of the layout",
+            "does not have the layout",
         ),
         (
             {
@@ -220,7 +220,7 @@ def test_the_real_subset_loads(real_data: Path, tmp_path: Path) -> None:
     )
 
 
-def test_hidden_joints_of_the_json_form_stay_labelled(real_data: Path, tmp_path: Path) -> None:
+def test_hidden_joints_of_the_json_form_stay_labeled(real_data: Path, tmp_path: Path) -> None:
     def hide(records: Any) -> Any:
         records[0]["joints_vis"][1] = 0
         return records
@@ -232,10 +232,10 @@ def test_hidden_joints_of_the_json_form_stay_labelled(real_data: Path, tmp_path:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda records: [{**records[0], "joints": records[0]["joints"][:14]}], "not of MPII's JSON form"),
+        (lambda records: [{**records[0], "joints": records[0]["joints"][:14]}], "not in MPII's JSON format"),
         (lambda records: [{key: value for key, value in records[0].items() if key != "scale"}], "KeyError: 'scale'"),
-        (lambda records: {"annotations": records}, "not of MPII's JSON form"),
-        (lambda records: [{**record, "joints": [[-1, -1]] * 16} for record in records], "nobody with a labelled joint"),
+        (lambda records: {"annotations": records}, "not in MPII's JSON format"),
+        (lambda records: [{**record, "joints": [[-1, -1]] * 16} for record in records], "nobody with a labeled joint"),
     ],
 )
 def test_bad_json_is_refused(

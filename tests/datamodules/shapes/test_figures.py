@@ -12,7 +12,7 @@ from datamodules.pose.mpii_files import read_mat
 from lit_cv.errors import UserError
 
 SETTINGS = Shapes(train=9, val=3, size=96, seed=4)
-COLOURS = {0: (245, 165, 40), 5: (40, 205, 230), 11: (235, 60, 50), 14: (50, 80, 235)}  # ankles and elbows of MPII
+COLORS = {0: (245, 165, 40), 5: (40, 205, 230), 11: (235, 60, 50), 14: (50, 80, 235)}  # ankles and elbows of MPII
 
 
 def digests(root: Path) -> dict[str, str]:
@@ -31,22 +31,22 @@ def test_same_settings_same_bytes(tmp_path: Path) -> None:
         assert not [path for path in (tmp_path / write.__name__).iterdir() if path.name.startswith(".")]
 
 
-def test_visible_joints_have_the_colours_of_their_limbs(tmp_path: Path) -> None:
+def test_visible_joints_have_the_colors_of_their_limbs(tmp_path: Path) -> None:
     root = write_mpii(tmp_path / "mpii", SETTINGS)
     people = read_mat(root / MAT)
-    distances: dict[int, list[float]] = {joint: [] for joint in COLOURS}
+    distances: dict[int, list[float]] = {joint: [] for joint in COLORS}
     for name, joints in zip(people.names, people.joints, strict=True):
         image = read_image(root / "images" / name).astype(float)
-        for joint, colour in COLOURS.items():
+        for joint, color in COLORS.items():
             x, y, flag = joints[joint]
             if flag == 2:
-                distances[joint].append(float(np.abs(image[round(y), round(x)] - colour).mean()))
+                distances[joint].append(float(np.abs(image[round(y), round(x)] - color).mean()))
     for found in distances.values():
         assert len(found) > 6
         assert np.median(found) < 20
 
 
-def test_the_sets_have_several_people_an_image_and_hidden_and_unlabelled_joints(tmp_path: Path) -> None:
+def test_the_sets_have_several_people_an_image_and_hidden_and_unlabeled_joints(tmp_path: Path) -> None:
     data = MPIIPoseDataModule(str(tmp_path / "mpii"), "shapes", shapes=Shapes(train=40, val=10, size=96))
     data.prepare_data()
     data.setup()

@@ -199,7 +199,7 @@ def test_sets_by_name(tmp_path: Path) -> None:
         ({"train_sets": ["mine"]}, "name image 9, which has no region descriptions"),
         ({"train_sets": []}, "train_sets is empty"),
         ({"max_words": 0}, "must be at least 1"),
-        ({"augmentation": "flip"}, "choose none or a list of colour transforms"),
+        ({"augmentation": "flip"}, "choose none or a list of color transforms"),
         ({"augmentation": [A.HorizontalFlip()]}, "HorizontalFlip, which may move pixels"),
     ],
 )
@@ -254,7 +254,7 @@ def test_shuffled_phrases_leave_boxes_and_no_phrase_in_its_place(tmp_path: Path)
         assert spoken[0] == spoken[1]
 
 
-def test_colours_change_and_boxes_stay(tmp_path: Path) -> None:
+def test_colors_change_and_boxes_stay(tmp_path: Path) -> None:
     root = write(tmp_path, three())
     data = opened(root, augmentation=[A.RandomBrightnessContrast(p=1.0)], seed=1)
     dataset = data.dataset(data.splits["train"], training=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from datamodules import Shapes, VisualGenomeDataModule
-from datamodules.visual_genome.generated import COLOURS, KINDS, write_visual_genome
+from datamodules.visual_genome.generated import COLORS, KINDS, write_visual_genome
 from lit_cv.cli import main
 from lit_cv.errors import UserError
 
@@ -49,10 +49,10 @@ def test_phrases_tell_what_is_in_the_boxes(data: VisualGenomeDataModule) -> None
         for text, box in zip(texts, packed.boxes[rows].round().astype(int).tolist(), strict=True):
             words = text.split()
             if len(words) == 2:  # red circle; circle, red
-                colour, kind = words if words[0] in COLOURS else words[::-1]
+                color, kind = words if words[0] in COLORS else words[::-1]
                 assert kind in KINDS
                 patch = image[box[1] : box[3], box[0] : box[2]].reshape(-1, 3)
-                share = (np.abs(patch - COLOURS[colour]).mean(axis=1) < 40).mean()
+                share = (np.abs(patch - COLORS[color]).mean(axis=1) < 40).mean()
                 assert share > 0.01, (text, index)  # a bar may be covered but for its ends
                 singles += 1
             else:

@@ -59,7 +59,7 @@ def read_indices(file: Path) -> np.ndarray:
 
 def write_indices(file: Path, mask: np.ndarray) -> None:
     image = Image.fromarray(mask.astype(np.uint8))
-    image.putpalette(np.arange(768) % 256)  # colours mean nothing
+    image.putpalette(np.arange(768) % 256)  # colors mean nothing
     image.save(file)
 
 
@@ -120,8 +120,8 @@ def test_runs_are_every_pixel_in_order(shape: tuple[int, int]) -> None:
 def test_image_and_mask_move_together(voc_root: Path, augmentation: object) -> None:
     for name in names(voc_root):
         mask = read_indices(year(voc_root) / "SegmentationClass" / f"{name}.png")
-        grey = np.where(mask == 255, 255, 60 * mask).astype(np.uint8)
-        Image.fromarray(grey).save(year(voc_root) / "JPEGImages" / f"{name}.jpg", quality=100)
+        gray = np.where(mask == 255, 255, 60 * mask).astype(np.uint8)
+        Image.fromarray(gray).save(year(voc_root) / "JPEGImages" / f"{name}.jpg", quality=100)
     data, plain = opened(voc_root, augmentation=augmentation), samples(opened(voc_root))
     changed = 0
     for (image, target), (_, own) in zip(samples(data) + samples(data, epoch=1), plain * 2, strict=True):
@@ -182,7 +182,7 @@ def test_shuffled_masks_are_those_of_another_image_in_this_ones_size(voc_root: P
         (lambda r: os.truncate(mask_file(r), 200), r"\.png is truncated"),
         (lambda r: mask_file(r).write_bytes(b"text"), r"\.png is not a readable mask"),
         (lambda r: damage_pixels(mask_file(r)), r"\.png is not a readable mask"),
-        (lambda r: Image.new("RGB", (64, 64)).save(mask_file(r)), r"\.png has colours \(mode RGB\)"),
+        (lambda r: Image.new("RGB", (64, 64)).save(mask_file(r)), r"\.png has colors \(mode RGB\)"),
         (lambda r: write_indices(mask_file(r), np.ones((60, 64))), r"\.png is 64x60 pixels but .*\.jpg is 64x64"),
         (lambda r: change_pixel(mask_file(r), 4), r"\.png has the index 4, but classes are 0\.\.3"),
         (lambda r: change_pixel(mask_file(r), 254), r"\.png has the index 254, but"),
