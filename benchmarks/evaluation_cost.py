@@ -24,8 +24,8 @@ import torch
 import torchvision
 
 from datamodules import Shapes, VOCSegmentationDataModule
-from datamodules.loading.loader import Batch
 from lit_cv.bench.cost import device_name
+from lit_cv.contract import Batch
 from lit_cv.models import FCN
 from lit_cv.tasks import SegmentationTask
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from datamodules import LSPPoseDataModule, VOCLocalizationDataModule, VOCSegmentationDataModule
 from datamodules.base import DataModule
-from datamodules.loading.loader import Sample
+from lit_cv.contract import Sample
 from lit_cv.metrics import PCK, LocalizationAccuracy, PCKh, SegmentationMetrics
 
 RESULTS = Path(__file__).parent / "results"

@@ -14,8 +14,8 @@ from datamodules.augmentation.ssd_transforms import Boxes, Image
 from datamodules.boxes.packed_boxes import Objects, PackedBoxes, Rows
 from datamodules.boxes.proposals import StoredProposals
 from datamodules.loading.decode import check_size, read_image
-from datamodules.loading.loader import Sample, Target
 from datamodules.loading.sampling import Key, sample_seed
+from lit_cv.contract import Sample, Target
 
 
 def to_tensor(image: NDArray[np.uint8]) -> Tensor:

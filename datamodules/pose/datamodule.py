@@ -14,13 +14,13 @@ from datamodules.boxes.dataset import to_tensor
 from datamodules.defects import Defect, Listed, Survey
 from datamodules.joints import Skeleton
 from datamodules.loading.decode import check_size, read_image
-from datamodules.loading.loader import Sample
 from datamodules.loading.packed import Content, cache_folder, open_packed, source_key
 from datamodules.loading.sampling import Key, sample_seed
 from datamodules.pose.crops import CropAugmentation, crop_of
 from datamodules.pose.defects import people_defects
 from datamodules.pose.packed_poses import PackedPoses, People, pack_people
 from datamodules.shapes.settings import Shapes
+from lit_cv.contract import Sample
 from lit_cv.errors import UserError
 
 Source = Literal["local", "shapes"]

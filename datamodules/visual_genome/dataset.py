@@ -10,9 +10,9 @@ from torch.utils.data import Dataset
 from datamodules.augmentation.presets import ColorAugmentation
 from datamodules.boxes.dataset import to_tensor
 from datamodules.loading.decode import check_size, read_image
-from datamodules.loading.loader import Sample, Target
 from datamodules.loading.sampling import Key, sample_seed
 from datamodules.visual_genome.packed_regions import PackedRegions
+from lit_cv.contract import Sample, Target
 
 
 class RegionDataset(Dataset[Sample]):

@@ -17,7 +17,6 @@ from datamodules.boxes.dataset import to_tensor
 from datamodules.defects import Defect, Listed, Survey
 from datamodules.loading.decode import check_size, read_image
 from datamodules.loading.download import fetch_archive
-from datamodules.loading.loader import Sample
 from datamodules.loading.packed import cache_folder, source_key
 from datamodules.loading.sampling import Key, sample_seed
 from datamodules.shapes.settings import Shapes
@@ -25,6 +24,7 @@ from datamodules.voc.archives import SBD_ARCHIVE
 from datamodules.voc.mask_files import MaskedImage, read_mask, read_mask_record, sbd_images, voc_image
 from datamodules.voc.packed_masks import VOID, Mask, MaskRecord, PackedMasks, open_masks
 from datamodules.voc.source import Source, VOCSource
+from lit_cv.contract import Sample
 from lit_cv.errors import UserError
 
 _SBD = "sbd_"

@@ -8,6 +8,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from lit_cv.contract import HasImageFiles, data_of, require
 from lit_cv.errors import UserError
 from lit_cv.metrics.base import gather
 
@@ -39,7 +40,7 @@ class PredictionWriter(Callback):
             UserError: an image lies in `output_dir`, where its drawing could overwrite it.
         """
         self._rows = []
-        self._paths = [Path(path) for path in trainer.datamodule.paths]  # type: ignore[attr-defined]
+        self._paths = list(require(self, data_of(trainer), HasImageFiles).paths)
         self._stems = Counter(path.stem for path in self._paths)
         if any(path.parent.resolve() == self.output_dir.resolve() for path in self._paths):
             raise UserError(f"{self.output_dir} holds the images themselves; choose another output folder")

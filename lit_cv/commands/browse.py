@@ -12,9 +12,9 @@ from lit_cv.errors import UsageError, UserError
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
-    from datamodules.loading.loader import Sample
     from datamodules.loading.packed import Packed
     from datamodules.loading.sampling import Key
+    from lit_cv.contract import Sample
     from lit_cv.ops.palette import Picture
     from lit_cv.renderers import Renderer
 

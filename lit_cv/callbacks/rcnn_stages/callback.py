@@ -10,6 +10,7 @@ from torch import nn
 from lit_cv.callbacks.after_training import AfterTraining
 from lit_cv.callbacks.rcnn_stages.feature_dump import ran_full
 from lit_cv.callbacks.rcnn_stages.training import RegionTraining
+from lit_cv.contract import HasTrainingOrder, data_of, require
 from lit_cv.errors import UserError
 from lit_cv.models.rcnn.region_svm import RegionClassifiers
 
@@ -58,7 +59,7 @@ class RegionStages(AfterTraining):
             )
         if trainer.world_size > 1:
             raise UserError("RegionStages works in one process: set trainer.devices to 1.")
-        if trainer.datamodule.shuffle_targets:  # type: ignore[attr-defined]
+        if require(self, data_of(trainer), HasTrainingOrder).shuffle_targets:
             raise UserError("RegionStages takes each image's own targets: set data.shuffle_targets to false.")
 
     def after_training(self, trainer: Trainer, pl_module: LightningModule, folder: Path) -> None:
@@ -82,7 +83,7 @@ class RegionStages(AfterTraining):
     def _train(self, trainer: Trainer, pl_module: LightningModule, folder: Path) -> None:
         pl_module.to(trainer.strategy.root_device)
         with trainer.precision_plugin.forward_context():
-            data = trainer.datamodule  # type: ignore[attr-defined]
+            data = require(self, data_of(trainer), HasTrainingOrder)
             network = cast(nn.Module, pl_module.network)
             RegionTraining(network, data, folder / "stages", self.passes, self.keep_features).run()
         pl_module.cpu()

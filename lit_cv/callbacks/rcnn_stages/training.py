@@ -16,6 +16,7 @@ from lit_cv.callbacks.rcnn_stages.feature_dump import FeatureDump
 from lit_cv.callbacks.rcnn_stages.hard_negatives import HardNegativeMining
 from lit_cv.callbacks.rcnn_stages.linear_models import solve_ridge
 from lit_cv.callbacks.rcnn_stages.rows import RegionRows
+from lit_cv.contract import HasDifficult, HasTrainingOrder, provides
 from lit_cv.models.rcnn.region_svm import RegionClassifiers
 from lit_cv.runs.checkpoints import AtomicCheckpointIO
 
@@ -41,7 +42,9 @@ class RegionTraining:
         keep_features: See ``RegionStages``.
     """
 
-    def __init__(self, network: nn.Module, data: Any, folder: Path, passes: int, keep_features: bool) -> None:
+    def __init__(
+        self, network: nn.Module, data: HasTrainingOrder, folder: Path, passes: int, keep_features: bool
+    ) -> None:
         self.network, self.data, self.folder = cast(Any, network), data, folder
         self.passes, self.keep_features = passes, keep_features
         self.classifiers = cast(RegionClassifiers, network.region_classifiers)
@@ -86,9 +89,8 @@ class RegionTraining:
             dump.delete()
 
     def _collect(self) -> Result:
-        regions = RegionRows.collect(
-            self._targets(), getattr(self.data, "difficult", False), self.network.proposals_train
-        )
+        difficult = self.data.difficult if provides(self.data, HasDifficult) else False
+        regions = RegionRows.collect(self._targets(), difficult, self.network.proposals_train)
         return vars(regions)
 
     def _targets(self) -> Iterator[dict[str, Tensor]]:
