@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lit_cv.contract import FromData
 from lit_cv.errors import UserError
 from lit_cv.models.backbones.classifier_ends import POOLED, Head, backbone_head
 from lit_cv.models.backbones.families import family_of
@@ -98,7 +99,7 @@ class LocalizationNet(Network):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: FromData,
         backbone: str = "resnet50",
         weights: str | None = None,
         box_head: BoxHead = "per_class",

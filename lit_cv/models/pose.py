@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lit_cv.contract import FromData
 from lit_cv.models.backbones.trunk import Norm, build_trunk
 from lit_cv.models.images import ImageBatch, batch_images
 from lit_cv.models.layers.fully_connected import average_pool, fully_connected
@@ -77,7 +78,7 @@ class PoseNet(Network):
 
     def __init__(
         self,
-        num_joints: int,
+        num_joints: FromData,
         backbone: str = "resnet50",
         weights: str | None = None,
         loss: Loss = "l2",

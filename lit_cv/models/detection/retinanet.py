@@ -9,6 +9,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops import sigmoid_focal_loss
 
+from lit_cv.contract import FromData
 from lit_cv.errors import UserError
 from lit_cv.models.backbones.necks import dense_pyramid
 from lit_cv.models.backbones.trunk import Norm, build_trunk
@@ -55,7 +56,7 @@ class RetinaNet(Detector):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: FromData,
         backbone: str = "resnet50",
         weights: str | None = None,
         channels: int = 256,

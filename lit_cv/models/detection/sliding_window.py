@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 from torchvision.ops import roi_align
 
+from lit_cv.contract import FromData
 from lit_cv.errors import UserError
 from lit_cv.models.backbones.classifier_ends import WindowHead
 from lit_cv.models.backbones.trunk import Norm, build_trunk
@@ -67,7 +68,7 @@ class SlidingWindowDetector(Detector):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: FromData,
         backbone: str = "squeezenet1_0",
         weights: str | None = None,
         window_scales: Sequence[float] = (0.15, 0.25, 0.4, 0.63, 1.0),

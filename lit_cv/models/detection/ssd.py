@@ -9,6 +9,7 @@ from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.ssd import SSDHead
 
+from lit_cv.contract import FromData
 from lit_cv.errors import UserError
 from lit_cv.models.backbones.trunk import Norm, build_trunk
 from lit_cv.models.detection.detector import Detection, Detector, Keep, keep_best, restore
@@ -65,7 +66,7 @@ class SSD(Detector):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: FromData,
         backbone: str = "vgg16",
         weights: str | None = None,
         size: int = 300,

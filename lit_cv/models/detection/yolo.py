@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lit_cv.contract import FromData
 from lit_cv.errors import UserError
 from lit_cv.models.backbones.families import family_of
 from lit_cv.models.backbones.trunk import Norm, build_trunk
@@ -91,7 +92,7 @@ class YOLO(Detector):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: FromData,
         backbone: str = "yolo",
         weights: str | None = None,
         size: int = 448,

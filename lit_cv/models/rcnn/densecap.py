@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 from torchvision.ops import clip_boxes_to_image
 
+from lit_cv.contract import FromData
 from lit_cv.errors import UserError
 from lit_cv.models.detection.detector import SMALLEST_SIDE, Detection, restore
 from lit_cv.models.images import ImageBatch, Size
@@ -126,7 +127,7 @@ class DenseCap(FasterRCNN):
 
     def __init__(
         self,
-        vocabulary_size: int,
+        vocabulary_size: FromData,
         embedding: int = 512,
         hidden: int = 512,
         dropout: float = 0.0,

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from lit_cv.contract import FromData
 from lit_cv.models.backbones.classifier_ends import Head, backbone_head
 from lit_cv.models.backbones.necks import single_map
 from lit_cv.models.backbones.trunk import Norm, build_trunk
@@ -63,7 +64,7 @@ class FastRCNN(ProposalDetector):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: FromData,
         backbone: str = "vgg16",
         weights: str | None = None,
         roi_op: RoIOp = "pool",

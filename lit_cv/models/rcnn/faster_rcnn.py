@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
+from lit_cv.contract import FromData
 from lit_cv.errors import UserError
 from lit_cv.models.backbones.classifier_ends import Head, backbone_head
 from lit_cv.models.backbones.necks import feature_pyramid, single_map
@@ -62,7 +63,7 @@ class FasterRCNN(TwoStageDetector):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: FromData,
         backbone: str = "resnet50",
         weights: str | None = None,
         neck: Literal["fpn", "c4"] = "fpn",

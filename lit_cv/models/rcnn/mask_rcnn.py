@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal, cast
 import torch
 from torch import Tensor
 
+from lit_cv.contract import FromData
 from lit_cv.errors import UserError
 from lit_cv.models.detection.detector import Detection, restore
 from lit_cv.models.images import ImageBatch
@@ -79,7 +80,7 @@ class MaskRCNN(FasterRCNN):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: FromData,
         heads: Sequence[Branch] = ("mask",),
         mask_head: MaskHeadKind = "fcn",
         mask_loss: MaskLoss = "sigmoid",

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import clip_boxes_to_image
 
+from lit_cv.contract import FromData
 from lit_cv.errors import UserError
 from lit_cv.models.backbones.classifier_ends import WindowHead
 from lit_cv.models.backbones.trunk import Norm, build_trunk
@@ -69,7 +70,7 @@ class RCNN(ProposalDetector):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: FromData,
         backbone: str = "alexnet",
         weights: str | None = None,
         size: int = 227,

@@ -9,6 +9,7 @@ from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import ps_roi_align, ps_roi_pool
 
+from lit_cv.contract import FromData
 from lit_cv.errors import UserError
 from lit_cv.models.backbones.families import family_of
 from lit_cv.models.backbones.necks import single_map
@@ -61,7 +62,7 @@ class RFCN(TwoStageDetector):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: FromData,
         backbone: str = "resnet50",
         weights: str | None = None,
         bins: int = 7,

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models._utils import IntermediateLayerGetter
 
+from lit_cv.contract import FromData
 from lit_cv.errors import UserError
 from lit_cv.models.backbones.chain import Stage
 from lit_cv.models.backbones.classifier_ends import with_end
@@ -62,7 +63,7 @@ class FCN(Segmenter):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: FromData,
         backbone: str = "vgg16",
         weights: str | None = None,
         upsampling: Upsampling = "transposed",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from lit_cv.contract import FromData
 from lit_cv.errors import UserError
 from lit_cv.models.segmentation.segmenter import Segmenter
 
@@ -35,7 +36,7 @@ class FullResolutionFCN(Segmenter):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: FromData,
         widths: Sequence[int] = (32, 32, 32, 32),
         dilations: Sequence[int] | None = None,
         min_size: int | None = None,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lit_cv.contract import FromData
 from lit_cv.models.images import ImageBatch, batch_images, fit_size
 from lit_cv.models.network import Network, Target, evaluating
 from lit_cv.ops.global_batch import largest_size, shared_count
@@ -63,7 +64,7 @@ class Segmenter(Network, ABC):
     upsampling_stride = 1
 
     def __init__(
-        self, num_classes: int, min_size: int | None, max_size: int, divisible: int, channels_last: bool
+        self, num_classes: FromData, min_size: int | None, max_size: int, divisible: int, channels_last: bool
     ) -> None:
         super().__init__()
         self.num_classes = num_classes

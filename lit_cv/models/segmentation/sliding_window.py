@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lit_cv.contract import FromData
 from lit_cv.errors import UserError
 from lit_cv.models.images import ImageBatch
 from lit_cv.models.network import Target
@@ -60,7 +61,7 @@ class SlidingWindowSegmenter(Segmenter):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: FromData,
         widths: Sequence[int] = (16, 64, 256),
         stride: int = 4,
         patches_per_image: int = 64,
