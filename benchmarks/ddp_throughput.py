@@ -37,7 +37,7 @@ class Total(nn.Module):
         super().__init__()
         low, high = SIZES[BACKBONE]
         scales = [[32.0, 64.0, 128.0, 256.0, 512.0]] * 3
-        self.network = FasterRCNN(CLASSES, BACKBONE, anchor_scales=scales, min_size=low, max_size=high)
+        self.network = FasterRCNN(CLASSES, backbone=BACKBONE, anchor_scales=scales, min_size=low, max_size=high)
 
     def forward(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> Tensor:
         """Return the loss of this process's part of the global batch."""

@@ -37,7 +37,9 @@ def make_task(data: VOCSegmentationDataModule, upsampling: str, device: str) -> 
     """Return FCN-32s on SqueezeNet at 320 pixels with its metrics initialized by a Trainer."""
     torch.manual_seed(0)
     classes = len(data.class_names) + 1
-    network = FCN(classes, "squeezenet1_0", upsampling=upsampling, min_size=320, max_size=533, channels_last=True)
+    network = FCN(
+        classes, backbone="squeezenet1_0", upsampling=upsampling, min_size=320, max_size=533, channels_last=True
+    )
     task = SegmentationTask(network)
     trainer = L.Trainer(
         accelerator=device, devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,

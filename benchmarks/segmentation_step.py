@@ -34,8 +34,8 @@ def build(precisions: list[str]) -> dict[str, nn.Module]:
     options = {"output_stride": 8, "head": "conv", "upsampling": "bilinear", "channels_last": True}
     networks: dict[str, nn.Module] = {"torchvision": theirs}
     for name, norm in [(name, norm) for name, (norm, kind) in ARMS.items() if kind in precisions]:
-        network = FCN(CLASSES, "resnet50", norm=norm, **options)
-        network.load_state_dict(theirs.state_dict(), strict=norm == "train")  # frozen norms have no num_batches_tracked
+        network = FCN(CLASSES, backbone="resnet50", norm=norm, **options)
+        network.load_state_dict(theirs.state_dict(), strict=norm == "train")  # frozen norms count no batches
         networks[name] = network
     return networks
 

@@ -7,7 +7,7 @@ provide only the attributes of the protocols that your experiment uses.
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar
+from typing import Any, Protocol, TypeGuard, TypeVar
 
 from torch import Tensor
 
@@ -21,13 +21,6 @@ Sample = tuple[Tensor, Target]
 """An image, uint8 (3, H, W) RGB, and its target."""
 Batch = tuple[list[Tensor], list[Target]]
 """Images and targets as lists, because images differ in size."""
-
-if TYPE_CHECKING:
-    FromData = int
-else:
-    FromData = int | None
-"""The type of a network's argument that follows from the data, such as ``num_classes``: an int. An experiment may leave
-it out or set it to null: ``lit_cv.training.from_data`` takes the number from the data before it builds the network."""
 
 T = TypeVar("T")
 

@@ -1,5 +1,6 @@
 """Parse every YAML file of the project with the real parser and run one real step on generated data."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from lit_cv.runs.settings import split_arguments
 from lit_cv.training.experiment import _parser, parsed
 from lit_cv.training.lightning_cli import LitCLI
 from lit_cv.training.preflight import check_trials
+from tests.helpers.check_yaml import check
+from tests.helpers.check_yaml import main as check_files
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = sorted(ROOT.glob("experiments/*/*.yaml"))
@@ -100,9 +103,26 @@ def test_experiment_runs_one_step(path: Path, shapes: Path) -> None:
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_every_arm_of_a_sweep_parses(path: Path) -> None:
-    sweep = load_sweep(path)
-    assert sweep.metric is not None
-    check_trials([trial.args for trial in sweep.trials()], sweep.metric.name)
+    assert load_sweep(path).metric is not None
+    check(path.relative_to(ROOT))
+
+
+def test_the_hook_names_a_bad_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("experiments/quickstart", "sweeps"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    monkeypatch.chdir(tmp_path)
+    experiment, sweep = Path("experiments/quickstart/ssd.yaml"), Path("sweeps/quickstart.yaml")
+    assert check_files([str(experiment), str(sweep)]) == 0
+    experiment.write_text(experiment.read_text().replace("batch_size:", "batch_sise:"))
+    sweep.write_text(sweep.read_text().replace("anchor_scales", "anchor_scalse"))
+    assert check_files([str(experiment), str(sweep)]) == 1
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"{experiment}: ")
+    assert "batch_sise" in first
+    assert second.startswith(f"{sweep}: ")
+    assert "anchor_scalse" in second
 
 
 @pytest.mark.slow

@@ -8,9 +8,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from lit_cv.models.network import Target
-from lit_cv.ops.global_batch import largest_size
-
 Size = tuple[int, int]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -101,21 +98,7 @@ def batch_images(
     return ImageBatch(pixels, sizes, original_sizes)
 
 
-def fit_images(
-    images: list[Tensor],
-    min_size: int,
-    max_size: int,
-    device: torch.device,
-    channels_last: bool = False,
-    divisible: int = 32,
-) -> ImageBatch:
-    """Resize images by ``fit_size`` and batch them with ``batch_images``, padded to the largest batch of all ranks."""
-    sizes = [fit_size((image.shape[-2], image.shape[-1]), min_size, max_size) for image in images]
-    common = largest_size(sizes, device)
-    return batch_images(images, sizes, device, divisible=divisible, channels_last=channels_last, at_least=common)
-
-
-def batch_objects(targets: list[Target], batch: ImageBatch) -> Objects:
+def batch_objects(targets: list[dict[str, Tensor]], batch: ImageBatch) -> Objects:
     """Scale the targets of a batch like its images and pad them to common tensors."""
     device = batch.pixels.device
     boxes, labels = (

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from lit_cv.errors import UserError
+
 Target = dict[str, Tensor]
 
 
@@ -23,6 +25,10 @@ class Network(nn.Module, ABC):
         stages: Maps a submodule or method (dotted name) to the stage of ``predict`` under which ``litcv bench`` counts
             its time: ``proposals``, ``backbone``, ``heads`` or ``nms``. Missing names are ignored. Time in a part that
             runs inside a part of another stage counts for the inner one.
+
+    Args:
+        channels_last: Whether the weights and the batches have the memory format ``torch.channels_last``. It is faster
+            on CPUs and with bfloat16.
     """
 
     loss_names: ClassVar[tuple[str, ...]]
@@ -32,6 +38,15 @@ class Network(nn.Module, ABC):
         **dict.fromkeys(("pool", "head", "heads", "class_head", "box_head", "classifier", "decoder"), "heads"),
         **dict.fromkeys(("roi_heads", "roi_heads.pool", "roi_heads.box_head", "roi_heads.classify"), "heads"),
     }
+
+    def __init__(self, channels_last: bool = False) -> None:
+        super().__init__()
+        self.channels_last = channels_last
+
+    def use_memory_format(self) -> None:
+        """Convert the weights to the memory format. Subclasses call it at the end of their ``__init__``."""
+        if self.channels_last:
+            self.to(memory_format=torch.channels_last)
 
     @property
     def device(self) -> torch.device:
@@ -77,3 +92,17 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for part, training in modes:
             part.training = training
+
+
+def known_size(argument: str, size: int | None) -> int:
+    """Return the size of a network that follows from the data, such as ``num_classes``.
+
+    An experiment may leave it out or set it to null. Then ``lit_cv.training.from_data`` replaces it before it builds
+    the network.
+
+    Raises:
+        UserError: The size is None.
+    """
+    if size is None:
+        raise UserError(f"{argument} is null: give a number, or build the network with litcv, which asks the data.")
+    return size

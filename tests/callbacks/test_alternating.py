@@ -175,7 +175,7 @@ def test_losses_of_one_end_are_those_of_both_and_the_others_zero(trained: Any) -
 
 def _of_rpn(model: FasterRCNN) -> tuple[Any, Any]:
     images, targets = scene()
-    batch = model._batch(images)
+    batch = model.batch(images)
     return model.rpn(batch, list(model.backbone(batch.pixels).values())), batch_objects(targets, batch)
 
 
@@ -287,7 +287,7 @@ def test_unusable_settings_are_refused(shapes: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="takes 7 steps, but the training ends after 6"):
         trainer(AlternatingTraining(STEPS), max_steps=6).fit(task(), data(shapes))
     with pytest.raises(UserError, match="trains a FasterRCNN or an RFCN, not SSD"):
-        trainer(AlternatingTraining(STEPS)).fit(DetectionTask(SSD(4, "tiny", size=64)), data(shapes))
+        trainer(AlternatingTraining(STEPS)).fit(DetectionTask(SSD(4, backbone="tiny", size=64)), data(shapes))
     joint = trainer(LastCheckpoint(tmp_path, 1), max_steps=1)
     joint.fit(task(), data(shapes))
     with pytest.raises(UserError, match="written without AlternatingTraining"):

@@ -1,7 +1,7 @@
-"""A fake project for tests: `python fake_project.py fit --config C ...` writes a run folder like a training run.
+"""A fake project for tests: ``python fake_project.py fit --config C ...`` writes a run folder like a training run.
 
-Optional keys of the config: `sleep` (seconds; default: FAKE_SLEEP), `fail` (bool), `child` (start a child process that
-lives for a minute) and `rank` (sleep in a second process whose failure fails the run).
+Optional keys of the config: ``sleep`` (seconds; default: FAKE_SLEEP), ``fail`` (bool), ``child`` (start a child process
+that lives for a minute) and ``rank`` (sleep in a second process whose failure fails the run).
 """
 
 import os
@@ -26,7 +26,7 @@ COMMAND = ["${interpreter}", PROGRAM, "fit", "--config", "experiment.yaml", "--r
 
 
 def runner_command(**options):
-    """Return a command that runs `sweep.yaml` of the working folder."""
+    """Return a command that runs ``sweep.yaml`` of the working folder."""
     words = "".join(f", {name}={value!r}" for name, value in options.items())
     run = f"run_sweep(Path('sweep.yaml'), preflight=lambda *_: None{words})"
     return [
@@ -37,7 +37,7 @@ def runner_command(**options):
 
 
 def write_run(folder: Path, *, seed=1, config=None, score=0.5, command=("fit",), **changes):
-    """Write a finished run; `changes` replace fields of its result."""
+    """Write a finished run; ``changes`` replace fields of its result."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump({"seed_everything": seed, **(config or {})}))
     curve = [f"{step},{step // 50},val/map_50,{score * step / 200}" for step in (50, 100, 150, 200)]

@@ -17,9 +17,10 @@ class Small(Segmenter):
     """Two convolutions and a transposed one, which counts its passes."""
 
     upsampling_stride = 2
+    divisible = 2
 
     def __init__(self, num_classes: int = 4) -> None:
-        super().__init__(num_classes, min_size=None, max_size=1000, divisible=2, channels_last=False)
+        super().__init__(num_classes, max_size=1000)
         self.layers = nn.Sequential(
             nn.Conv2d(3, 16, 5, padding=2),
             nn.ReLU(),

@@ -1,6 +1,8 @@
 """Sizes of networks that are null in an experiment come from its data."""
 
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,6 +15,8 @@ from lit_cv.cli import main
 from lit_cv.commands.evaluate import evaluate, predict
 from lit_cv.commands.fit import fit
 from lit_cv.errors import UserError
+from lit_cv.models import FCN, DenseCap, FasterRCNN, LocalizationNet, PoseNet
+from lit_cv.models.network import Network
 from lit_cv.runs.files import lock
 from lit_cv.training.experiment import built, parsed
 from lit_cv.training.from_data import fill_size, missing_size
@@ -26,6 +30,13 @@ SIZES = {
     "pose": ("num_joints", 14),
     "ssd": ("num_classes", 4),
 }
+NETWORKS = [
+    (FCN, "num_classes"),
+    (FasterRCNN, "num_classes"),
+    (LocalizationNet, "num_classes"),
+    (PoseNet, "num_joints"),
+    (partial(DenseCap, backbone="tiny"), "vocabulary_size"),
+]
 FEW = ("--data.shapes.train=4", "--data.shapes.val=2", "--data.batch_size=2")
 
 
@@ -45,6 +56,12 @@ def test_null_becomes_the_number_of_the_data(name: str, tmp_path: Path) -> None:
 def test_a_given_number_stays_and_needs_no_data() -> None:
     setting = parsed(options("ssd", "--model.network.num_classes=21", "--data.source=local", "--data.root=missing"))
     assert built(setting).fit.model.network.num_classes == 21
+
+
+@pytest.mark.parametrize(("network", "argument"), NETWORKS)
+def test_a_network_without_its_size_is_refused(network: Callable[[None], Network], argument: str) -> None:
+    with pytest.raises(UserError, match=f"{argument} is null: give a number"):
+        network(None)
 
 
 def test_an_experiment_is_printed_without_its_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

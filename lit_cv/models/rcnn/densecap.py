@@ -8,11 +8,10 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 from torchvision.ops import clip_boxes_to_image
 
-from lit_cv.contract import FromData
 from lit_cv.errors import UserError
 from lit_cv.models.detection.detector import SMALLEST_SIDE, Detection, restore
 from lit_cv.models.images import ImageBatch, Size
-from lit_cv.models.network import Target, evaluating
+from lit_cv.models.network import Target, evaluating, known_size
 from lit_cv.models.rcnn.faster_rcnn import FasterRCNN, pooled_maps
 from lit_cv.models.rcnn.language_model import LanguageModel
 from lit_cv.models.rcnn.roi_head import ROI_WEIGHTS, RegionSample, RoIHead
@@ -108,7 +107,8 @@ class DenseCap(FasterRCNN):
     * No gradient flows to the boxes of the proposals. In the paper it does, through ``roi_op: bilinear``.
 
     Args:
-        vocabulary_size: Number of words, including the special ones: the length of the data's ``vocabulary``.
+        vocabulary_size: Number of words, including the special ones: the length of the data's ``vocabulary``;
+            null in an experiment takes it from the data.
         embedding: Length of a word vector.
         hidden: Number of LSTM units.
         dropout: Dropout probability of the LSTM's output. The released code has no dropout there; it has 0.5 after fc6
@@ -127,7 +127,8 @@ class DenseCap(FasterRCNN):
 
     def __init__(
         self,
-        vocabulary_size: FromData,
+        vocabulary_size: int | None,
+        *,
         embedding: int = 512,
         hidden: int = 512,
         dropout: float = 0.0,
@@ -135,7 +136,8 @@ class DenseCap(FasterRCNN):
         beam: int = 1,
         **options: Any,
     ) -> None:
-        super().__init__(REGION + 1, **options)
+        super().__init__(num_classes=REGION + 1, **options)
+        vocabulary_size = known_size("vocabulary_size", vocabulary_size)
         if vocabulary_size <= len(SPECIAL) or beam < 1 or longest_phrase < 1:
             raise UserError(
                 f"vocabulary_size={vocabulary_size}, beam={beam}, longest_phrase={longest_phrase}: give at least one "
@@ -160,7 +162,7 @@ class DenseCap(FasterRCNN):
             For each image its boxes, in the given order, with objectness scores and phrases.
         """
         with torch.no_grad(), evaluating(self):
-            batch = self._batch(images)
+            batch = self.batch(images)
             given = [part.to(self.device) for part in boxes]
             rois = as_rois([part * scale for part, scale in zip(given, batch.scales(), strict=True)])
             codes = self._codes(batch, list(self.backbone(batch.pixels).values()), rois)
@@ -180,7 +182,7 @@ class DenseCap(FasterRCNN):
         return {"objectness": objectness, "box": box, "caption": self.language_model.loss(codes[positive], own)}
 
     def _predict(self, images: list[Tensor]) -> list[Detection]:
-        batch = self._batch(images)
+        batch = self.batch(images)
         maps = list(self.backbone(batch.pixels).values())
         proposals = self.rpn.propose(self.rpn(batch, maps), batch.sizes, self.keep_test)
         codes = self._codes(batch, maps, as_rois(proposals))

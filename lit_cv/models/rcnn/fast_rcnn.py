@@ -1,20 +1,17 @@
 """Fast R-CNN (Girshick 2015): classifies and refines given regions on one feature map of the whole image."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from lit_cv.contract import FromData
-from lit_cv.models.backbones.classifier_ends import Head, backbone_head
 from lit_cv.models.backbones.necks import single_map
-from lit_cv.models.backbones.trunk import Norm, build_trunk
-from lit_cv.models.detection.detector import Detection, Keep, restore
-from lit_cv.models.images import ImageBatch, batch_objects, fit_images
+from lit_cv.models.detection.detector import Detection, restore
+from lit_cv.models.images import ImageBatch, batch_objects
 from lit_cv.models.network import Target, evaluating
 from lit_cv.models.rcnn.proposals import ProposalDetector
-from lit_cv.models.rcnn.region_heads import mlp_head
 from lit_cv.models.rcnn.region_svm import RegionClassifiers
+from lit_cv.models.rcnn.roi_detector import RoIHeadDetector
 from lit_cv.models.rcnn.roi_head import RoIHead
 from lit_cv.models.rcnn.truncated_svd import check_ranks, truncate_head
 from lit_cv.ops.roi import RoIOp, as_rois
@@ -22,7 +19,7 @@ from lit_cv.ops.roi import RoIOp, as_rois
 BoxRegression = Literal["joint", "separate", "train", "none"]
 
 
-class FastRCNN(ProposalDetector):
+class FastRCNN(RoIHeadDetector, ProposalDetector):
     """Fast R-CNN on any backbone, with the feature map at stride 16.
 
     In training, the objects themselves are added to the proposals. At most ``roi_batch`` regions are sampled from each
@@ -30,25 +27,8 @@ class FastRCNN(ProposalDetector):
     ``lowest_negative`` to 0.5 (section 2.3). In an image without objects, all regions are background.
 
     Args:
-        num_classes: Number of classes with the background.
-        backbone: A name of ``lit_cv.models.backbones.families.NAMES`` or ``timm/<name>``.
-        weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
-        roi_op: ``pool`` as in the paper, or ``align``.
-        min_size: Pixels of the shorter side of the resized image.
-        max_size: Limit of its longer side.
-        trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
-        norm: ``frozen`` or ``train``, see ``build_trunk``.
-        channels_last: Memory format of the network; faster on CPU and with bfloat16.
-        score_threshold: Detections with a lower probability go.
-        nms_threshold: IoU above which the less likely detection of the same class goes; the paper's code has 0.3.
-        detections_per_image: The best so many are kept.
-        proposals_train: Maximum number of proposals per image that ``losses`` samples from, best first.
-        proposals_test: Maximum number of proposals per image that ``predict`` classifies, best first.
         roi_batch: Maximum number of regions sampled per image for the loss.
         lowest_negative: Minimum IoU of a background region with an object. It mines hard negatives; see above.
-        head: Layers applied to each region. ``mlp``: two new layers. ``backbone``: the last layers of the
-            classification network with their weights (fc6 and fc7 of VGG, as in the paper), see ``backbone_head``.
-        head_features: Width of the two layers of ``mlp``.
         box_regression: The columns of Table 6. ``joint``: the box loss trains the whole network, and detections are
             refined proposals. ``separate``: the box loss trains only the box layer, on features trained by the class
             loss, as in stage-wise training. ``train``: as ``joint``, but detections are unrefined proposals. ``none``:
@@ -57,6 +37,7 @@ class FastRCNN(ProposalDetector):
             them after the network (section 5.4); before that, the softmax is used.
         svd: Number of singular values that ``predict`` keeps of each fully connected layer of the head, first to last
             (section 3.1; the paper keeps 1024 of fc6 and 256 of fc7). None keeps the layers as they are.
+        options: Arguments of ``RoIHeadDetector`` and ``ProposalDetector``.
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("roi_class", "roi_box")
@@ -64,63 +45,49 @@ class FastRCNN(ProposalDetector):
 
     def __init__(
         self,
-        num_classes: FromData,
+        *args: Any,
         backbone: str = "vgg16",
-        weights: str | None = None,
         roi_op: RoIOp = "pool",
-        min_size: int = 600,
+        min_size: int | None = 600,
         max_size: int = 1000,
-        trainable_layers: int | None = None,
-        norm: Norm = "frozen",
-        channels_last: bool = False,
-        score_threshold: float = 0.05,
         nms_threshold: float = 0.3,
-        detections_per_image: int = 100,
-        proposals_train: int = 2000,
-        proposals_test: int = 2000,
         roi_batch: int = 64,
         lowest_negative: float = 0.1,
-        head: Head = "mlp",
-        head_features: int = 1024,
         box_regression: BoxRegression = "joint",
         classifier: Literal["softmax", "svm"] = "softmax",
         svd: list[int] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__()
-        self.num_classes = num_classes
-        self.min_size, self.max_size = min_size, max_size
-        self.channels_last = channels_last
-        self.proposals_train, self.proposals_test = proposals_train, proposals_test
-        self.box_regression = box_regression
-        trunk = build_trunk(backbone, weights, norm).up_to(16)
-        self.backbone, channels, _ = single_map(trunk, trainable_layers)
-        self.strides = [trunk.stages[-1].stride]
-        box_head, features = (
-            backbone_head(backbone, weights, norm) if head == "backbone" else mlp_head(channels, head_features)
+        super().__init__(
+            *args,
+            backbone=backbone,
+            roi_op=roi_op,
+            min_size=min_size,
+            max_size=max_size,
+            nms_threshold=nms_threshold,
+            **options,
         )
+        self.box_regression = box_regression
+        trunk = self.build_trunk().up_to(16)
+        self.backbone, channels, _ = single_map(trunk, self.trainable_layers)
+        self.strides = [trunk.stages[-1].stride]
+        box_head, features = self.build_box_head(channels)
         if svd is not None:
             check_ranks(box_head, svd)
         self.svd = svd
         self._truncated: tuple[object, nn.Module] | None = None
+        beta = 1.0  # eq. 3
         self.roi_heads = RoIHead(
-            box_head,
-            features,
-            num_classes,
-            roi_op,
-            roi_batch,
-            Keep(score_threshold, nms_threshold, detections_per_image),
-            lowest_negative,
-            beta=1.0,  # eq. 3
+            box_head, features, self.num_classes, roi_op, roi_batch, self.keep, lowest_negative, beta
         )
         self.classifier = classifier
-        self.region_classifiers = RegionClassifiers(num_classes - 1, features)
-        if channels_last:
-            self.to(memory_format=torch.channels_last)
+        self.region_classifiers = RegionClassifiers(self.num_classes - 1, features)
+        self.use_memory_format()
 
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """See ``Network.losses``. The targets need ``proposals``, see ``ProposalDetector``."""
         given = self.given(targets)
-        batch = self._batch(images)
+        batch = self.batch(images)
         proposals = _resized([boxes[: self.proposals_train] for boxes in given], batch)
         sample = self.roi_heads.sample(proposals, batch_objects(targets, batch))
         features = self.roi_heads.box_head(self._pool(batch, sample.rois))
@@ -143,11 +110,11 @@ class FastRCNN(ProposalDetector):
             float32 (K, D), for the regions of all images, image by image.
         """
         with torch.no_grad(), evaluating(self):
-            batch = self._batch(images)
+            batch = self.batch(images)
             return self._features(self._pool(batch, as_rois(_resized(regions, batch)))).float()
 
     def _detect(self, images: list[Tensor], proposals: list[Tensor]) -> list[Detection]:
-        batch = self._batch(images)
+        batch = self.batch(images)
         resized = _resized([boxes[: self.proposals_test] for boxes in proposals], batch)
         features = self._features(self._pool(batch, as_rois(resized)))
         logits, deltas = self.roi_heads.classify(features)
@@ -161,9 +128,6 @@ class FastRCNN(ProposalDetector):
 
     def _pool(self, batch: ImageBatch, rois: Tensor) -> Tensor:
         return self.roi_heads.pool(list(self.backbone(batch.pixels).values()), self.strides, rois)
-
-    def _batch(self, images: list[Tensor]) -> ImageBatch:
-        return fit_images(images, self.min_size, self.max_size, self.device, self.channels_last)
 
     def _features(self, pooled: Tensor) -> Tensor:
         """Apply the head of ``predict``; with ``svd``, its truncated copy, made once for the current weights."""

@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Literal, cast
 import torch
 from torch import Tensor
 
-from lit_cv.contract import FromData
 from lit_cv.errors import UserError
 from lit_cv.models.detection.detector import Detection, restore
 from lit_cv.models.images import ImageBatch
@@ -60,7 +59,6 @@ class MaskRCNN(FasterRCNN):
     resizes the masks of the targets with the image, and it finds joints in maps enlarged to the size of each region.
 
     Args:
-        num_classes: Number of classes with the background.
         heads: The branches in addition to the box branch: ``mask``, ``keypoint``, both or none.
         mask_head: ``fcn`` or ``mlp``, see ``mask_layers``.
         mask_loss: ``sigmoid`` or ``softmax``, see ``lit_cv.models.rcnn.mask_head.mask_loss``.
@@ -80,14 +78,14 @@ class MaskRCNN(FasterRCNN):
 
     def __init__(
         self,
-        num_classes: FromData,
+        *args: Any,
         heads: Sequence[Branch] = ("mask",),
         mask_head: MaskHeadKind = "fcn",
         mask_loss: MaskLoss = "sigmoid",
         num_keypoints: int = 17,
         **options: Any,
     ) -> None:
-        super().__init__(num_classes, **options)
+        super().__init__(*args, **options)
         if len(set(heads)) < len(heads) or not set(heads) <= {"mask", "keypoint"}:
             raise UserError(f"heads={list(heads)}: name each of mask and keypoint at most once.")
         self.heads, self.mask_loss, self.num_keypoints = tuple(heads), mask_loss, num_keypoints
@@ -97,11 +95,10 @@ class MaskRCNN(FasterRCNN):
         if on_stage := shared_stage(layers.box_head) is not None:
             channels, size = cast(int, layers.box_predictor.cls_score.in_features), FINE_POOLED // 2
         if "mask" in heads:
-            layers.mask_head, layers.mask_predictor = mask_layers(mask_head, channels, size, num_classes, on_stage)
+            layers.mask_head, layers.mask_predictor = mask_layers(mask_head, channels, size, self.num_classes, on_stage)
         if "keypoint" in heads:
             layers.keypoint_head, layers.keypoint_predictor = keypoint_layers(channels, num_keypoints)
-        if self.channels_last:
-            self.to(memory_format=torch.channels_last)
+        self.use_memory_format()
 
     def _region_losses(
         self, batch: ImageBatch, maps: list[Tensor], sample: RegionSample, targets: list[Target]
@@ -128,7 +125,7 @@ class MaskRCNN(FasterRCNN):
         return losses
 
     def _predict(self, images: list[Tensor]) -> list[Detection]:
-        batch = self._batch(images)
+        batch = self.batch(images)
         maps = list(self.backbone(batch.pixels).values())
         detections = self._detect(batch, maps)
         rois = as_rois([found["boxes"] for found in detections])

@@ -1,33 +1,40 @@
 """Base class of two-stage detectors: a region proposal network and a head that classifies and refines regions."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
+from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from lit_cv.models.detection.detector import Detection, Detector, restore
-from lit_cv.models.images import ImageBatch, batch_objects, fit_images
+from lit_cv.models.images import ImageBatch, batch_objects
 from lit_cv.models.network import Target
 from lit_cv.models.rcnn.roi_head import RegionHead, RegionSample
 from lit_cv.models.rcnn.rpn import ProposalCount, RegionProposalNetwork
+from lit_cv.models.resizing import FittedImages
 from lit_cv.ops.roi import as_rois
 
 
-class TwoStageDetector(Detector, ABC):
+class TwoStageDetector(FittedImages, Detector, ABC):
     """A region proposal network and a region head on one backbone, trained together (approximate joint training).
 
     A subclass builds ``backbone``, which maps pixels (B, 3, H, W) to a dictionary of feature maps, ``rpn`` and
     ``roi_heads``, and implements the classification of regions.
 
     Args:
-        num_classes: Number of classes with the background.
-        min_size: Pixels of the shorter side of the resized image.
-        max_size: Limit of its longer side.
-        channels_last: Memory format of the batch.
-        keep_train: How many proposals there are in ``losses``.
-        keep_test: The same in ``predict``.
+        anchor_ratios: Height divided by width of the anchors, the same on every level. Default: 0.5, 1, 2.
+        rpn_pre_nms_train: Maximum number of proposals of each level before NMS, in ``losses``.
+        rpn_pre_nms_test: Maximum number of proposals of each level before NMS, in ``predict``.
+        rpn_post_nms_train: Maximum number of proposals of each image after NMS, in ``losses``.
+        rpn_post_nms_test: Maximum number of proposals of each image after NMS, in ``predict``.
+        rpn_nms_threshold: If two proposals have an IoU above this, the less likely one is removed.
+        rpn_batch: Maximum number of anchors sampled per image for the loss.
+        roi_batch: Maximum number of regions sampled per image for the loss.
+        options: Arguments of ``FittedImages`` and ``Detector``.
 
     Attributes:
+        keep_train: Maximum number of proposals in ``losses``.
+        keep_test: Maximum number of proposals in ``predict``.
         trained: Losses that are computed: those of the ``proposals``, those of the ``regions`` or ``both``. The others
             are 0. ``lit_cv.callbacks.AlternatingTraining`` sets it.
         proposer: Backbone for only the proposals of ``losses``, in a tuple, so that it is not a submodule; None uses
@@ -41,23 +48,32 @@ class TwoStageDetector(Detector, ABC):
 
     def __init__(
         self,
-        num_classes: int,
-        min_size: int,
-        max_size: int,
-        channels_last: bool,
-        keep_train: ProposalCount,
-        keep_test: ProposalCount,
+        *args: Any,
+        anchor_ratios: list[float] | None = None,
+        rpn_pre_nms_train: int = 2000,
+        rpn_pre_nms_test: int = 1000,
+        rpn_post_nms_train: int = 2000,
+        rpn_post_nms_test: int = 1000,
+        rpn_nms_threshold: float = 0.7,
+        rpn_batch: int = 256,
+        roi_batch: int = 512,
+        **options: Any,
     ) -> None:
-        super().__init__()
-        self.num_classes = num_classes
-        self.min_size, self.max_size, self.channels_last = min_size, max_size, channels_last
-        self.keep_train, self.keep_test = keep_train, keep_test
+        super().__init__(*args, **options)
+        self.anchor_ratios = [0.5, 1.0, 2.0] if anchor_ratios is None else anchor_ratios
+        self.keep_train = ProposalCount(rpn_pre_nms_train, rpn_post_nms_train)
+        self.keep_test = ProposalCount(rpn_pre_nms_test, rpn_post_nms_test)
+        self.rpn_nms_threshold, self.rpn_batch, self.roi_batch = rpn_nms_threshold, rpn_batch, roi_batch
         self.trained: Literal["both", "proposals", "regions"] = "both"
         self.proposer: tuple[nn.Module] | None = None
 
+    def build_rpn(self, channels: int, anchors: AnchorGenerator, score_threshold: float = 0.0) -> RegionProposalNetwork:
+        """Build the region proposal network, see there for the arguments."""
+        return RegionProposalNetwork(channels, anchors, self.rpn_batch, self.rpn_nms_threshold, score_threshold)
+
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """See ``Network.losses``; Ren et al. 2015, eq. 1, and Girshick 2015, eq. 1."""
-        batch = self._batch(images)
+        batch = self.batch(images)
         objects = batch_objects(targets, batch)
         maps = list(self.backbone(batch.pixels).values())
         seen = maps if self.proposer is None else list(self.proposer[0](batch.pixels).values())
@@ -78,7 +94,7 @@ class TwoStageDetector(Detector, ABC):
         return {"roi_class": class_loss, "roi_box": box_loss}
 
     def _predict(self, images: list[Tensor]) -> list[Detection]:
-        batch = self._batch(images)
+        batch = self.batch(images)
         return restore(self._detect(batch, list(self.backbone(batch.pixels).values())), batch)
 
     def _detect(self, batch: ImageBatch, maps: list[Tensor]) -> list[Detection]:
@@ -94,6 +110,3 @@ class TwoStageDetector(Detector, ABC):
     @abstractmethod
     def _classify(self, batch: ImageBatch, maps: list[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (K, classes) and deltas (K, classes, 4), float32, of regions (K, 5), see ``pool_rois``."""
-
-    def _batch(self, images: list[Tensor]) -> ImageBatch:
-        return fit_images(images, self.min_size, self.max_size, self.device, self.channels_last)

@@ -1,16 +1,16 @@
 """Base class of all networks for semantic segmentation."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple, TypedDict
+from typing import Any, ClassVar, NamedTuple, TypedDict
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lit_cv.contract import FromData
-from lit_cv.models.images import ImageBatch, batch_images, fit_size
-from lit_cv.models.network import Network, Target, evaluating
-from lit_cv.ops.global_batch import largest_size, shared_count
+from lit_cv.models.images import ImageBatch
+from lit_cv.models.network import Target, evaluating, known_size
+from lit_cv.models.resizing import FittedImages
+from lit_cv.ops.global_batch import shared_count
 
 VOID = 255
 
@@ -39,7 +39,7 @@ class SegmenterOutput(NamedTuple):
     scores: Tensor
 
 
-class Segmenter(Network, ABC):
+class Segmenter(FittedImages, ABC):
     """A network that classifies pixels. ``predict`` returns a ``Segmentation`` for each image.
 
     A target has ``mask`` uint8 (H, W) of the size of its image: 0 background, 1..C, 255 void. Void pixels are excluded
@@ -53,23 +53,16 @@ class Segmenter(Network, ABC):
             the pattern that ``val/checkerboard`` measures.
 
     Args:
-        num_classes: See above.
-        min_size: Pixels of the shorter side of the resized image; None keeps each image as it is.
-        max_size: Largest longer side of the resized image.
-        divisible: Height and width of the padded batch are multiples of this.
-        channels_last: Memory format of the network; faster on CPU and with bfloat16.
+        num_classes: Number of classes with the background; null in an experiment takes it from the data.
+        options: Arguments of ``FittedImages``.
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("cross_entropy",)
     upsampling_stride = 1
 
-    def __init__(
-        self, num_classes: FromData, min_size: int | None, max_size: int, divisible: int, channels_last: bool
-    ) -> None:
-        super().__init__()
-        self.num_classes = num_classes
-        self.min_size, self.max_size = min_size, max_size
-        self.divisible, self.channels_last = divisible, channels_last
+    def __init__(self, num_classes: int | None, *, min_size: int | None = None, **options: Any) -> None:
+        super().__init__(min_size=min_size, **options)
+        self.num_classes = known_size("num_classes", num_classes)
 
     @abstractmethod
     def scores(self, pixels: Tensor) -> Tensor:
@@ -86,17 +79,6 @@ class Segmenter(Network, ABC):
             batch = self.batch(images)
             scores = self.scores(batch.pixels).float()
             return SegmenterOutput(self.losses_of(scores, batch, targets), self._masks(scores, batch), scores)
-
-    def batch(self, images: list[Tensor]) -> ImageBatch:
-        """Resize and normalize the images of a batch and pad them to the largest one of all ranks."""
-        sizes = [(image.shape[-2], image.shape[-1]) for image in images]
-        if self.min_size is not None:
-            sizes = [fit_size(size, self.min_size, self.max_size) for size in sizes]
-        device = next(self.parameters()).device
-        common = largest_size(sizes, device)
-        return batch_images(
-            images, sizes, device, divisible=self.divisible, channels_last=self.channels_last, at_least=common
-        )
 
     def losses_of(self, scores: Tensor, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
         """Return the losses of the logits of a batch."""

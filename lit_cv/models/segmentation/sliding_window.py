@@ -1,13 +1,12 @@
 """Semantic segmentation by sliding window: classify the patch around each pixel (Farabet et al. 2013)."""
 
 from collections.abc import Sequence
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lit_cv.contract import FromData
 from lit_cv.errors import UserError
 from lit_cv.models.images import ImageBatch
 from lit_cv.models.network import Target
@@ -42,16 +41,13 @@ class SlidingWindowSegmenter(Segmenter):
         patch: Height and width of the window in pixels.
 
     Args:
-        num_classes: Number of classes with the background.
         widths: Channels of each convolution.
         stride: Pixels between two windows.
         patches_per_image: Number of sampled patches for each image in the loss.
         patch_batch: Number of patches in one forward pass with ``shared: false``; limits memory.
         shared: False classifies each window separately, as in the lecture's figure. True applies the same weights as a
             fully convolutional network to the image: overlapping windows share features, and the scores are the same.
-        min_size: Pixels of the shorter side of the resized image; None keeps each image as it is.
-        max_size: Largest longer side of the resized image.
-        channels_last: Memory format of the network.
+        options: Arguments of ``Segmenter``.
 
     Raises:
         UserError: ``widths`` is empty, or a number is not positive.
@@ -61,35 +57,32 @@ class SlidingWindowSegmenter(Segmenter):
 
     def __init__(
         self,
-        num_classes: FromData,
+        *args: Any,
         widths: Sequence[int] = (16, 64, 256),
         stride: int = 4,
         patches_per_image: int = 64,
         patch_batch: int = 1024,
         shared: bool = True,
-        min_size: int | None = None,
-        max_size: int = 1333,
-        channels_last: bool = False,
+        **options: Any,
     ) -> None:
-        super().__init__(num_classes, min_size, max_size, divisible=stride, channels_last=channels_last)
+        super().__init__(*args, **options)
         if not widths or min(*widths, stride, patches_per_image, patch_batch) < 1:
             raise UserError(
                 f"widths={list(widths)}, stride={stride}, patches_per_image={patches_per_image}, "
                 f"patch_batch={patch_batch}: give at least one width, and nothing below 1."
             )
-        self.stride, self.shared = stride, shared
+        self.stride, self.divisible, self.shared = stride, stride, shared
         self.patches_per_image, self.patch_batch = patches_per_image, patch_batch
         layers = [nn.Conv2d(before, after, KERNEL) for before, after in zip((3, *widths), widths, strict=False)]
         for layer in layers:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(cast(Tensor, layer.bias))
         self.convolutions = nn.ModuleList(layers)
-        self.classifier = nn.Conv2d(widths[-1], num_classes, 1)
+        self.classifier = nn.Conv2d(widths[-1], self.num_classes, 1)
         self.patch = KERNEL
         for _ in widths[1:]:
             self.patch = self.patch * POOL + KERNEL - 1
-        if channels_last:
-            self.to(memory_format=torch.channels_last)
+        self.use_memory_format()
 
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """See ``Network.losses``. The mean over the sampled patches, or 0 if no image has a labeled pixel."""

@@ -16,7 +16,7 @@ ODD = {"val/thing": {"percent": True, "higher_is_better": False}}
 
 @pytest.fixture
 def make_group(tmp_path):
-    """Return a function that writes a group of two runs, one per arm, with the metric `val/thing`."""
+    """Return a function that writes a group of two runs, one per arm, with the metric ``val/thing``."""
 
     def make(metric_facts=ODD, goal=None, best=("val/map_50", "max")):
         group, arms = tmp_path / "group", []
@@ -37,7 +37,7 @@ def facts_of(group):
 
 
 def forget_facts(folder):
-    """Turn a run into one that was recorded without `metric_facts`."""
+    """Turn a run into one that was recorded without ``metric_facts``."""
     result = json.loads((folder / "result.json").read_text())
     del result["metric_facts"]
     write_json(folder / "result.json", result)

@@ -48,14 +48,14 @@ def test_conv4_3_has_length_20_in_every_cell() -> None:
     network = SSD(CLASSES)
     assert torch.equal(network.backbone.scale_weight, torch.full((512,), 20.0))
     images, _ = scene([0], [(96, 128)])
-    first = next(iter(network.backbone(network._batch(images).pixels).values()))
+    first = next(iter(network.backbone(network.batch(images).pixels).values()))
     torch.testing.assert_close(first.norm(dim=1), torch.full((1, 38, 38), 20.0))
 
 
 @pytest.mark.parametrize("atrous", [True, False])
 def test_ssd512_has_the_maps_and_default_boxes_of_lius_code(atrous: bool) -> None:
     network = SSD(CLASSES, size=512, atrous=atrous).eval()
-    batch = network._batch([torch.zeros(3, 20, 30, dtype=torch.uint8)])
+    batch = network.batch([torch.zeros(3, 20, 30, dtype=torch.uint8)])
     with torch.no_grad():
         maps = list(network.backbone(batch.pixels).values())
         logits, deltas, anchors = network._forward(batch)

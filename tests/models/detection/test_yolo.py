@@ -187,7 +187,7 @@ def test_the_default_network_is_that_of_figure_3() -> None:
 
 
 def test_fast_yolo_has_nine_convolutions() -> None:
-    network = YOLO(21, "fast_yolo_bn", hidden=8, batch_norm=True, norm="train")
+    network = YOLO(21, backbone="fast_yolo_bn", hidden=8, batch_norm=True, norm="train")
     assert [width for _, width, _ in convolutions(network)] == [16, 32, 64, 128, 256, 512, 1024, 1024, 1024]
     assert sum(isinstance(part, nn.BatchNorm2d) for part in network.modules()) == 9
     assert build_trunk("fast_yolo", None, "train").stages[-1].stride == 64
@@ -197,13 +197,13 @@ def test_fast_yolo_has_nine_convolutions() -> None:
 def test_cells_are_ordered_by_rows(head: str) -> None:
     network = small(head=head).eval()
     images, _ = scene([0], [(70, 90)])
-    found = network._forward(network._batch(images))
+    found = network._forward(network.batch(images))
     assert found.boxes.shape == (1, 9, 2, 4)
     assert found.classes.shape == (1, 9, 3)
     if head == "convolutional":
         seen = []
         hook = network.head.layers[0].register_forward_hook(lambda layer, inputs, output: seen.append(output))
-        found = network._forward(network._batch(images))
+        found = network._forward(network.batch(images))
         hook.remove()
         assert torch.equal(found.classes[0, 3 * 1 + 2], seen[0][0, 10:, 1, 2])  # row 1, column 2
     # At first all boxes have about a quarter of the image's sides and lie in the middle of their cell.

@@ -115,7 +115,9 @@ def resnets() -> tuple[FCN, torch.nn.Module]:
     """Return our FCN-ResNet-50 and torchvision's with one state dict, loaded strictly."""
     theirs = fcn_resnet50(weights=None, weights_backbone=None, num_classes=CLASSES, aux_loss=False)
     randomize(theirs)
-    ours = FCN(CLASSES, "resnet50", output_stride=8, head="conv", upsampling="bilinear", norm="train", dropout=0.0)
+    ours = FCN(
+        CLASSES, backbone="resnet50", output_stride=8, head="conv", upsampling="bilinear", norm="train", dropout=0.0
+    )
     ours.load_state_dict(theirs.state_dict(), strict=True)
     theirs.classifier[3].p = 0.0
     return ours, theirs
@@ -174,7 +176,7 @@ def test_skips_have_no_effect_at_first() -> None:
 
 def test_skips_of_vgg_are_pool3_and_pool4() -> None:
     with torch.device("meta"):
-        network = FCN(21, "vgg16", skips=8, head="backbone")
+        network = FCN(21, backbone="vgg16", skips=8, head="backbone")
         maps = network.backbone(torch.zeros(1, 3, 64, 96))
     assert {name: tuple(value.shape[1:]) for name, value in maps.items()} == {
         "16": (256, 8, 12),
@@ -190,13 +192,13 @@ def test_skips_of_vgg_are_pool3_and_pool4() -> None:
 @pytest.mark.parametrize("backbone", ["vgg16", "alexnet", "googlenet"])
 def test_only_new_layers_train_with_zero_trainable_layers(backbone: str) -> None:
     with torch.device("meta"):
-        network = FCN(21, backbone, head="backbone", trainable_layers=0)
+        network = FCN(21, backbone=backbone, head="backbone", trainable_layers=0)
     trained = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
     assert trained == ["classifier.0.weight", "classifier.0.bias"]
     assert network.divisible == 32
     if backbone != "googlenet":
         with torch.device("meta"):
-            network = FCN(21, backbone, head="backbone", trainable_layers=1)
+            network = FCN(21, backbone=backbone, head="backbone", trainable_layers=1)
         trained = {name.split(".")[1] for name, value in network.backbone.named_parameters() if value.requires_grad}
         assert len([value for value in network.backbone.parameters() if value.requires_grad]) == 4  # fc6 and fc7
 
