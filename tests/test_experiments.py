@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import yaml
 
-from datamodules import Shapes, VisualGenomeDataModule
 from lit_cv.ablation.sweep.sweep_file import load_sweep
 from lit_cv.errors import UserError
 from lit_cv.runs.settings import split_arguments
@@ -32,27 +31,28 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("shapes")
 
 
-CLASSES = {  # num_classes of the network on generated data
+SIZES = {  # size of the network that follows from the generated data
     ("DetectionTask", "VOCDetectionDataModule"): 4,
     ("SegmentationTask", "VOCSegmentationDataModule"): 4,
     ("LocalizationTask", "VOCLocalizationDataModule"): 3,
     ("InstanceTask", "COCOInstanceDataModule"): 5,
     ("InstanceTask", "COCOKeypointDataModule"): 2,
+    ("PoseTask", "LSPPoseDataModule"): 14,
+    ("PoseTask", "MPIIPoseDataModule"): 16,
 }
 
 
 def small_network(config: dict[str, Any]) -> list[str]:
-    """Return options for the classes of the shapes, random weights, small images and few regions, if they apply.
+    """Return options for random weights, small images and few regions, if they apply.
 
     METEOR's program is tested with the metric. Here it would take longer than everything else.
     """
-    kinds = tuple(config[part]["class_path"].rpartition(".")[2] for part in ("model", "data"))
     network = config["model"]["init_args"]["network"]["init_args"]
     options = {"weights": "null", "min_size": 128, "max_size": 128, "roi_batch": 16, "windows": 16}
     options |= {"rpn_post_nms_train": 50, "rpn_post_nms_test": 20}
     given = [f"--model.network.{name}={value}" for name, value in options.items() if name in network]
-    given += [f"--model.network.num_classes={CLASSES[kinds]}"] if kinds in CLASSES else []
-    return [*given, *(["--model.meteor=exact_match_meteor"] if kinds[0] == "CaptioningTask" else [])]
+    captions = config["model"]["class_path"].endswith("CaptioningTask")
+    return [*given, *(["--model.meteor=exact_match_meteor"] if captions else [])]
 
 
 def small_data(config: dict[str, Any], folder: Path) -> list[str]:
@@ -63,9 +63,7 @@ def small_data(config: dict[str, Any], folder: Path) -> list[str]:
     few = [*sets, f"--data.root={root}", "--data.source=shapes", "--data.shapes.train=4", "--data.shapes.val=2"]
     if kind != "VisualGenomeDataModule":
         return few
-    words = VisualGenomeDataModule(str(root), "shapes", min_count=1, max_words=12, shapes=Shapes(4, 2)).vocabulary
-    few += ["--data.min_count=1", "--data.max_words=12", "--data.test_sets=null"]
-    return [*few, f"--model.network.vocabulary_size={len(words)}"]
+    return [*few, "--data.min_count=1", "--data.max_words=12", "--data.test_sets=null"]
 
 
 def one_step(args: list[str], shapes: Path) -> LitCLI:
@@ -98,6 +96,9 @@ def test_experiment_runs_one_step(path: Path, shapes: Path) -> None:
     assert cli.trainer.global_step == 1
     assert set(cli.model.mean_losses) <= {name.removeprefix("val/") for name in cli.trainer.callback_metrics}
     assert cli.trainer.callback_metrics["val/loss"].isfinite()
+    kinds = type(cli.model).__name__, type(cli.datamodule).__name__
+    expected = SIZES[kinds] if kinds in SIZES else len(cli.datamodule.vocabulary)
+    assert getattr(cli.model.network, cli.model.SIZE) == expected
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)

@@ -72,10 +72,11 @@ def write_page(config: Path, overrides: Sequence[str], *, split: Split, epoch: i
 
     from datamodules.base import DataModule
     from lit_cv.pages.document import document
-    from lit_cv.training.experiment import data_module, named_class, parsed
+    from lit_cv.training.experiment import parsed
+    from lit_cv.training.from_data import data_module, named_class
 
     experiment = parsed(["fit", "--config", str(config), *overrides])
-    data = data_module(experiment)
+    data = data_module(experiment.fit)
     if not isinstance(data, DataModule):
         raise UserError(f"{config}: {type(data).__name__} is no subclass of datamodules.base.DataModule; use one.")
     seed = experiment.fit.seed_everything

@@ -13,7 +13,7 @@ from lit_cv.models.backbones.classifier_ends import POOLED, Head, backbone_head
 from lit_cv.models.backbones.families import family_of
 from lit_cv.models.images import ImageBatch
 from lit_cv.models.layers.fully_connected import average_pool, fully_connected
-from lit_cv.models.network import Target, evaluating
+from lit_cv.models.network import Target, evaluating, known_size
 from lit_cv.models.resizing import SquareImages
 from lit_cv.ops.boxes import take
 
@@ -71,7 +71,7 @@ class LocalizationNet(SquareImages, BackboneNetwork):
     All operations are deterministic, on GPUs too.
 
     Args:
-        num_classes: Number of classes C. There is no background class.
+        num_classes: Number of classes C, without a background; null in an experiment takes it from the data.
         box_head: ``agnostic``: one box for all classes (single-class regression, SCR, in the paper). ``per_class``: one
             box for each class (PCR).
         box_loss: ``l2``: squared Euclidean distance, as in the paper. ``l1``: sum of absolute differences.
@@ -94,7 +94,7 @@ class LocalizationNet(SquareImages, BackboneNetwork):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: int | None,
         *,
         box_head: BoxHead = "per_class",
         box_loss: BoxLoss = "l2",
@@ -105,14 +105,14 @@ class LocalizationNet(SquareImages, BackboneNetwork):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.num_classes = num_classes
+        self.num_classes = known_size("num_classes", num_classes)
         self.box_loss: BoxLoss = box_loss
         trunk = self.build_trunk()
         if head == "backbone":
             trunk = trunk.up_to(16)
         trunk = trunk.freeze(self.trainable_layers)
         self.backbone, last = trunk.layers, trunk.stages[-1]
-        outputs = {"class": num_classes, "box": 4 * (num_classes if box_head == "per_class" else 1)}
+        outputs = {"class": self.num_classes, "box": 4 * (self.num_classes if box_head == "per_class" else 1)}
         self.pool: nn.Module
         if head == "mlp":
             self.pool = average_pool(self.size, last.stride, pool)

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from lit_cv.errors import UserError
+
 Target = dict[str, Tensor]
 
 
@@ -90,3 +92,17 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for part, training in modes:
             part.training = training
+
+
+def known_size(argument: str, size: int | None) -> int:
+    """Return the size of a network that follows from the data, such as ``num_classes``.
+
+    An experiment may leave it out or set it to null. Then ``lit_cv.training.from_data`` replaces it before it builds
+    the network.
+
+    Raises:
+        UserError: The size is None.
+    """
+    if size is None:
+        raise UserError(f"{argument} is null: give a number, or build the network with litcv, which asks the data.")
+    return size

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from lit_cv.models.backbone_network import BackboneNetwork
 from lit_cv.models.images import ImageBatch
 from lit_cv.models.layers.fully_connected import average_pool, fully_connected
-from lit_cv.models.network import Target, evaluating
+from lit_cv.models.network import Target, evaluating, known_size
 from lit_cv.models.resizing import SquareImages
 from lit_cv.ops.global_batch import shared_count
 
@@ -57,7 +57,7 @@ class PoseNet(SquareImages, BackboneNetwork):
     All operations are deterministic, on GPUs too: the cells of the pooled map average disjoint blocks.
 
     Args:
-        num_joints: Number of joints K.
+        num_joints: Number of joints K; null in an experiment takes it from the data.
         loss: ``l2``, ``l1`` or ``smooth_l1``, see above.
         beta: Parameter of ``smooth_l1``, in sides of the crop. The default is 4.5 pixels of 224.
         pool: Height and width of the average-pooled last map. ``size`` must be a multiple of the map's stride times
@@ -74,7 +74,7 @@ class PoseNet(SquareImages, BackboneNetwork):
 
     def __init__(
         self,
-        num_joints: int,
+        num_joints: int | None,
         *,
         loss: Loss = "l2",
         beta: float = 0.02,
@@ -84,13 +84,13 @@ class PoseNet(SquareImages, BackboneNetwork):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.num_joints, self.loss, self.beta = num_joints, loss, beta
+        self.num_joints, self.loss, self.beta = known_size("num_joints", num_joints), loss, beta
         trunk = self.build_trunk().freeze(self.trainable_layers)
         stride, channels = trunk.stages[-1].stride, trunk.stages[-1].channels
         self.backbone = trunk.layers
         self.pool = average_pool(self.size, stride, pool)
         hidden = [head_features] if isinstance(head_features, int) else head_features
-        self.head = fully_connected(channels, pool, hidden, dropout, 2 * num_joints)
+        self.head = fully_connected(channels, pool, hidden, dropout, 2 * self.num_joints)
         # At first all joints are predicted close to the center of the crop.
         weight, bias = list(self.head.parameters())[-2:]
         nn.init.normal_(weight, std=0.01 * weight.shape[1] ** -0.5)

@@ -36,16 +36,14 @@ def warmup(optimizer: torch.optim.Optimizer) -> WarmupMultiStepLR:
 
 
 class Size(NamedTuple):
-    """An argument of the network that has to fit the data.
+    """The number of outputs that a network needs for the data.
 
     Attributes:
-        argument: Name of the argument, and of the network's attribute.
-        value: Its value for the data.
+        value: The number.
         reason: Content of the data that decides it, for messages, such as "3 classes".
-        note: Explanation of the value, for messages.
+        note: Explanation of the number, for messages.
     """
 
-    argument: str
     value: int
     reason: str
     note: str = ""
@@ -67,6 +65,7 @@ class Task(L.LightningModule, ABC):
     """
 
     METRICS: ClassVar[tuple[str, ...]] = ()  # what the evaluation logs, as `val/<name>` and `test/<name>`
+    SIZE: ClassVar[str] = "num_classes"  # argument and attribute of the network that follows from the data
     MONITOR: ClassVar[str] = "val/loss"  # the metric (higher is better, unless it is a loss) that picks `best.ckpt`
 
     def __init__(
@@ -108,9 +107,9 @@ class Task(L.LightningModule, ABC):
 
     @classmethod
     def size(cls, data: object) -> Size:
-        """Return the argument of the network that follows from a DataModule: the number of its outputs."""
+        """Return the number of outputs, ``SIZE`` of the network, that a DataModule needs."""
         classes = len(require(cls, data, HasClasses).class_names)
-        return Size("num_classes", classes + 1, f"{classes} classes", " (with background)")
+        return Size(classes + 1, f"{classes} classes", " (with background)")
 
     def check_size(self, data: object) -> None:
         """Check that the network has the number of outputs that the data needs.
@@ -118,11 +117,11 @@ class Task(L.LightningModule, ABC):
         Raises:
             UserError: It has another number.
         """
-        argument, value, reason, note = self.size(data)
-        own = getattr(self.network, argument)
+        value, reason, note = self.size(data)
+        own = getattr(self.network, self.SIZE)
         if own != value:
             raise UserError(
-                f"the data has {reason}, so the network needs {argument}: {value}{note} instead of {own}; null takes "
+                f"the data has {reason}, so the network needs {self.SIZE}: {value}{note} instead of {own}; null takes "
                 "the number from the data."
             )
 

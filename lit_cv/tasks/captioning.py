@@ -37,6 +37,7 @@ class CaptioningTask(Task):
     METRICS: ClassVar[tuple[str, ...]] = (
         *("densecap_map", "exact_match_densecap_map", "box_map", "meteor", "exact_match_meteor"),
     )
+    SIZE: ClassVar[str] = "vocabulary_size"
     MONITOR: ClassVar[str] = "val/densecap_map"
 
     def __init__(
@@ -66,7 +67,7 @@ class CaptioningTask(Task):
     def size(cls, data: object) -> Size:
         """Return the number of words that the network needs for a DataModule."""
         words = len(require(cls, data, HasVocabulary).vocabulary)
-        return Size("vocabulary_size", words, f"a vocabulary of {words} words")
+        return Size(words, f"a vocabulary of {words} words")
 
     @classmethod
     def target_renderer(cls, data: object) -> PhraseRenderer:

@@ -39,7 +39,7 @@ class LocalizationTask(Task):
     def size(cls, data: object) -> Size:
         """Return the number of classes that the network needs for a DataModule."""
         classes = len(require(cls, data, HasClasses).class_names)
-        return Size("num_classes", classes, f"{classes} classes", " (there is no background)")
+        return Size(classes, f"{classes} classes", " (there is no background)")
 
     @classmethod
     def target_renderer(cls, data: object) -> TopBoxRenderer:

@@ -28,6 +28,7 @@ class PoseTask(Task):
 
     network: PoseNet
     METRICS: ClassVar[tuple[str, ...]] = ("pckh", "pckh_50", "pckh_20", "pckh_10", "pck_20")
+    SIZE: ClassVar[str] = "num_joints"
     MONITOR: ClassVar[str] = "val/pckh"
     limbs: Sequence[Sequence[int]] = ()
     pairs: Sequence[Sequence[int]] = ()
@@ -47,7 +48,7 @@ class PoseTask(Task):
     def size(cls, data: object) -> Size:
         """Return the number of joints that the network needs for a DataModule."""
         joints = len(require(cls, data, HasSkeleton).class_names)
-        return Size("num_joints", joints, f"{joints} joints")
+        return Size(joints, f"{joints} joints")
 
     @classmethod
     def target_renderer(cls, data: object) -> PoseRenderer:

@@ -5,7 +5,8 @@ import pytest
 
 from datamodules import VOCDetectionDataModule
 from lit_cv.cli import main
-from lit_cv.training.experiment import data_module, parsed
+from lit_cv.training.experiment import parsed
+from lit_cv.training.from_data import data_module
 
 ROOT = Path(__file__).parents[2]
 FAST_RCNN = "experiments/quickstart/fast_rcnn.yaml"
@@ -37,7 +38,7 @@ def test_proposals_are_computed_once_and_their_folder_is_printed(
     assert main(args) == 0
     assert "train: 4 images, 0 computed now" in capsys.readouterr().out
 
-    data = data_module(parsed(["fit", "--config", FAST_RCNN, *small(tmp_path)]))
+    data = data_module(parsed(["fit", "--config", FAST_RCNN, *small(tmp_path)]).fit)
     assert isinstance(data, VOCDetectionDataModule)
     assert [found.computed for found in data.prepare_proposals().values()] == [0, 0]
 
@@ -84,7 +85,7 @@ def test_user_errors_are_one_sentence(
 def test_settings_reach_an_experiment_without_proposals() -> None:
     args = ["fit", "--config", SSD]
     assert parsed(args).fit.data.init_args.proposals is None
-    data = data_module(parsed([*args, "--data.proposals.mode=quality", "--data.proposals.limit=7"]))
+    data = data_module(parsed([*args, "--data.proposals.mode=quality", "--data.proposals.limit=7"]).fit)
     assert isinstance(data, VOCDetectionDataModule)
     assert data.proposals is not None
     assert (data.proposals.mode, data.proposals.limit) == ("quality", 7)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lit_cv.models.backbone_network import BackboneNetwork
 from lit_cv.models.images import ImageBatch
+from lit_cv.models.network import known_size
 from lit_cv.ops.boxes import grouped_nms
 
 SMALLEST_SIDE = 1e-2  # pixels; clipping reduces boxes outside the image to smaller ones
@@ -45,7 +46,7 @@ class Detector(BackboneNetwork, ABC):
         keep: Thresholds and maximum number of detections.
 
     Args:
-        num_classes: Number of classes with the background.
+        num_classes: Number of classes with the background; null in an experiment takes it from the data.
         score_threshold: Detections whose score is not above this are removed.
         nms_threshold: If two detections of one class have an IoU above this, the one with the lower score is removed.
         detections_per_image: Maximum number of detections per image.
@@ -54,7 +55,7 @@ class Detector(BackboneNetwork, ABC):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: int | None,
         *,
         score_threshold: float = 0.05,
         nms_threshold: float = 0.5,
@@ -62,7 +63,7 @@ class Detector(BackboneNetwork, ABC):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.num_classes = num_classes
+        self.num_classes = known_size("num_classes", num_classes)
         self.keep = Keep(score_threshold, nms_threshold, detections_per_image)
 
 

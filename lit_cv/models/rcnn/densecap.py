@@ -11,7 +11,7 @@ from torchvision.ops import clip_boxes_to_image
 from lit_cv.errors import UserError
 from lit_cv.models.detection.detector import SMALLEST_SIDE, Detection, restore
 from lit_cv.models.images import ImageBatch, Size
-from lit_cv.models.network import Target, evaluating
+from lit_cv.models.network import Target, evaluating, known_size
 from lit_cv.models.rcnn.faster_rcnn import FasterRCNN, pooled_maps
 from lit_cv.models.rcnn.language_model import LanguageModel
 from lit_cv.models.rcnn.roi_head import ROI_WEIGHTS, RegionSample, RoIHead
@@ -107,7 +107,8 @@ class DenseCap(FasterRCNN):
     * No gradient flows to the boxes of the proposals. In the paper it does, through ``roi_op: bilinear``.
 
     Args:
-        vocabulary_size: Number of words, including the special ones: the length of the data's ``vocabulary``.
+        vocabulary_size: Number of words, including the special ones: the length of the data's ``vocabulary``;
+            null in an experiment takes it from the data.
         embedding: Length of a word vector.
         hidden: Number of LSTM units.
         dropout: Dropout probability of the LSTM's output. The released code has no dropout there; it has 0.5 after fc6
@@ -126,7 +127,7 @@ class DenseCap(FasterRCNN):
 
     def __init__(
         self,
-        vocabulary_size: int,
+        vocabulary_size: int | None,
         *,
         embedding: int = 512,
         hidden: int = 512,
@@ -136,6 +137,7 @@ class DenseCap(FasterRCNN):
         **options: Any,
     ) -> None:
         super().__init__(num_classes=REGION + 1, **options)
+        vocabulary_size = known_size("vocabulary_size", vocabulary_size)
         if vocabulary_size <= len(SPECIAL) or beam < 1 or longest_phrase < 1:
             raise UserError(
                 f"vocabulary_size={vocabulary_size}, beam={beam}, longest_phrase={longest_phrase}: give at least one "

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lit_cv.models.images import ImageBatch
-from lit_cv.models.network import Target, evaluating
+from lit_cv.models.network import Target, evaluating, known_size
 from lit_cv.models.resizing import FittedImages
 from lit_cv.ops.global_batch import shared_count
 
@@ -53,16 +53,16 @@ class Segmenter(FittedImages, ABC):
             the pattern that ``val/checkerboard`` measures.
 
     Args:
-        num_classes: Number of classes with the background.
+        num_classes: Number of classes with the background; null in an experiment takes it from the data.
         options: Arguments of ``FittedImages``.
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("cross_entropy",)
     upsampling_stride = 1
 
-    def __init__(self, num_classes: int, *, min_size: int | None = None, **options: Any) -> None:
+    def __init__(self, num_classes: int | None, *, min_size: int | None = None, **options: Any) -> None:
         super().__init__(min_size=min_size, **options)
-        self.num_classes = num_classes
+        self.num_classes = known_size("num_classes", num_classes)
 
     @abstractmethod
     def scores(self, pixels: Tensor) -> Tensor:
