@@ -32,6 +32,39 @@ CATEGORIES = {
 Categories = list[dict[str, Any]]
 
 
+class COCOSet(NamedTuple):
+    """The files of a set: its annotations, and the folder of its images."""
+
+    file: Path
+    images: Path
+
+
+class Facts(NamedTuple):
+    """The facts that all sets of a data set share.
+
+    Attributes:
+        classes: Names of labels 1..C.
+        joints: The K names of the joints; empty without joints.
+        limbs: Pairs of joints that a line connects in pictures, from 0.
+    """
+
+    classes: tuple[str, ...]
+    joints: tuple[str, ...]
+    limbs: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, categories: Categories, keypoints: bool) -> "Facts":
+        """Return the facts of categories that :func:`datamodules.coco.checks.category_errors` accepts.
+
+        Args:
+            categories: In ascending order of their ids.
+            keypoints: Whether objects have joints.
+        """
+        first = categories[0] if keypoints else {}
+        limbs = tuple((start - 1, end - 1) for start, end in first.get("skeleton") or ())
+        return cls(tuple(kind["name"] for kind in categories), tuple(first.get("keypoints") or ()), limbs)
+
+
 class Images(NamedTuple):
     """The images of a file.
 

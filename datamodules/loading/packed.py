@@ -72,6 +72,16 @@ class Packed:
         return bytes(self.names[index]).decode()
 
 
+class PackedImages(Packed):
+    """Packed annotations of images of known size.
+
+    Attributes:
+        sizes: int32 (N, 2), width and height of each image in pixels.
+    """
+
+    sizes: NDArray[np.int32]
+
+
 P = TypeVar("P", bound=Packed)
 
 

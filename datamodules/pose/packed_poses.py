@@ -9,7 +9,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from datamodules.joints import Skeleton, inside_image
-from datamodules.loading.packed import Content, Packed
+from datamodules.loading.packed import Content, PackedImages
 from lit_cv.errors import UserError
 
 BOX_MARGIN = 1.25  # side of the crop over the longer side of the labeled joints' box, for hands, feet and hair
@@ -35,12 +35,10 @@ class People(NamedTuple):
     head_sizes: NDArray[np.float64] | None = None
 
 
-class PackedPoses(Packed):
+class PackedPoses(PackedImages):
     """Packed people; a sample is one person.
 
     Attributes:
-        names: bytes (N,), path of each person's image relative to the root, UTF-8.
-        sizes: int32 (N, 2), width and height of the image.
         joints: float32 (N, K, 3), x and y in pixels inside the image (zeros if not labeled) and the flag 0, 1 or 2.
         centers: float32 (N, 2), center of the crop.
         sides: float32 (N,), side of the square crop in pixels, > 0.
@@ -54,7 +52,6 @@ class PackedPoses(Packed):
     ARRAYS: ClassVar[tuple[str, ...]] = (
         "names", "sizes", "joints", "centers", "sides", "head_sizes", "torso_sizes"
     )  # fmt: skip
-    sizes: NDArray[np.int32]
     joints: NDArray[np.float32]
     centers: NDArray[np.float32]
     sides: NDArray[np.float32]

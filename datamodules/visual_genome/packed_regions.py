@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.loading.packed import Content, Packed
+from datamodules.loading.packed import Content, Packed, PackedImages
 from lit_cv.ops.vocabulary import PADDING, UNKNOWN, Vocabulary
 
 
@@ -41,12 +41,10 @@ class ParsedRegions(Packed):
         return np.array([places[number] for number in ids], dtype=np.int64)
 
 
-class PackedRegions(Packed):
+class PackedRegions(PackedImages):
     """The images of a split and their regions.
 
     Attributes:
-        names: bytes (N,), path of each image relative to the root, UTF-8.
-        sizes: int32 (N, 2), width and height.
         offsets: int64 (N + 1,); regions ``offsets[i]:offsets[i + 1]`` belong to image i.
         boxes: float32 (M, 4), xyxy in pixels, inside the image, with x2 > x1 and y2 > y1.
         word_offsets: int64 (M + 1,); ``words[word_offsets[r]:word_offsets[r + 1]]`` are the words of region r.
@@ -62,7 +60,6 @@ class PackedRegions(Packed):
     ARRAYS: ClassVar[tuple[str, ...]] = (
         *("names", "sizes", "offsets", "boxes", "word_offsets", "words", "lexicon", "known"),
     )
-    sizes: NDArray[np.int32]
     offsets: NDArray[np.int64]
     boxes: NDArray[np.float32]
     word_offsets: NDArray[np.int64]

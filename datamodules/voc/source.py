@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from datamodules.base import SPLITS, Source
 from datamodules.defects import Defect
 from datamodules.shapes import scenes
 from datamodules.shapes.settings import Shapes
@@ -12,19 +13,17 @@ from datamodules.voc.files import CLASS_NAMES, list_file, read_list
 from datamodules.voc.generated import write_voc
 from lit_cv.errors import UserError
 
-Source = Literal["local", "download", "shapes"]
-
 
 class VOCSource:
     """A VOCdevkit and the image lists of the splits.
 
     Args:
-        root: Folder that holds ``VOCdevkit`` (or that folder itself).
-        source: ``local``: the files are there; ``download``: fetch the official archives that are missing; ``shapes``:
-            generate a small VOCdevkit of shapes (VOC2012 only) if there is none.
-        shapes: Settings of the data that ``source: shapes`` generates.
+        root: The folder ``VOCdevkit`` or the one that holds it.
+        source: Origin of the files: local, download or shapes.
+        shapes: Settings of the generated VOCdevkit.
         task: Folder of the lists in ``ImageSets``.
-        sets: Names of the image lists, ``<year>_<list>``, of train, val and test; None or empty for a split without.
+        sets: Names of the image lists, ``<year>_<list>``, of train, val and test; None or empty for a split without
+            lists.
     """
 
     def __init__(
@@ -34,7 +33,18 @@ class VOCSource:
         folder = Path(root)
         self.root = folder.parent if folder.name == "VOCdevkit" else folder
         self.source, self.shapes, self.task = source, shapes, task
-        self.sets = {split: list(names or ()) for split, names in zip(("train", "val", "test"), sets, strict=True)}
+        self.sets = {split: list(names or ()) for split, names in zip(SPLITS, sets, strict=True)}
+
+    def take(self, prefix: str) -> dict[str, list[str]]:
+        """Remove the sets whose names start with a prefix, and return their names without it, by split."""
+        taken = {
+            split: [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+            for split, names in self.sets.items()
+        }
+        self.sets = {
+            split: [name for name in names if not name.startswith(prefix)] for split, names in self.sets.items()
+        }
+        return taken
 
     @property
     def devkit(self) -> Path:
