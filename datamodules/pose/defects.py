@@ -34,14 +34,14 @@ def people_defects(root: Path, people: People, skeleton: Skeleton, source: Path)
             text = f"{of_joint}person {person + 1} of the split, in {people.names[person]}, {what}"
             defects.append(Defect(source, text, kind))
 
-    report(np.argwhere(labeled & ~finite), "joint not finite", "is labeled but not finite, and dropped: mend it")
-    report(np.argwhere(outside), "joint outside the image", "lies outside the image and is dropped: mend it")
+    report(np.argwhere(labeled & ~finite), "joint not finite", "is labeled but not finite, and dropped: fix it")
+    report(np.argwhere(outside), "joint outside the image", "lies outside the image and is dropped: fix it")
     lost = np.argwhere(~labeled.any(axis=1))
     report(lost, "person without joint", "has no labeled joint and is dropped: remove it")
     for name, column in (("center", people.centers), ("scale", people.sides)):
         if column is not None:
             unknown = ~np.isfinite(column).reshape(len(column), -1).all(axis=1)
-            report(np.argwhere(unknown), f"person without {name}", f"has no {name} and is dropped: mend or remove it")
+            report(np.argwhere(unknown), f"person without {name}", f"has no {name} and is dropped: fix or remove it")
     return defects
 
 

@@ -150,7 +150,7 @@ class VisualGenomeDataModule(DataModule[PackedRegions]):
         try:
             members = parsed.members(ids, what)
         except ValueError as error:
-            raise UserError(f"{error} in {self.root / REGIONS}: mend the list or choose other sets.") from None
+            raise UserError(f"{error} in {self.root / REGIONS}: fix the list or choose other sets.") from None
         for number in ids:
             if number not in sizes:
                 raise UserError(f"{what} name image {number}, whose size {self.root / IMAGES} lacks: fetch it again.")

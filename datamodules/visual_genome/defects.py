@@ -131,7 +131,7 @@ def _lacks(reading: Reading, sets: Sequence[str], images: Sequence[int]) -> Iter
     for known, file, what in sources:
         for number in images:
             if known is not None and number not in known:
-                text = f"lacks the {what} of image {number}, which {paths} names: fetch it again, or mend the list"
+                text = f"lacks the {what} of image {number}, which {paths} names: fetch it again, or fix the list"
                 yield Defect(reading.root / file, text, f"image without {what}")
 
 
@@ -159,14 +159,14 @@ def _region_defects(
     twins = near_duplicates(regions, rows, owners)
     findings: tuple[tuple[NDArray[np.bool_], str, Callable[[int], str]], ...] = (
         (regions.ids[rows] < 0, "missing region id", lambda _: "has no id: add it"),
-        (again, "duplicate id", lambda _: "has an id that another one has, too: mend it"),
-        (lengths == 0, "empty phrase", lambda _: "has a phrase without a word and is dropped: mend or remove it"),
+        (again, "duplicate id", lambda _: "has an id that another one has, too: fix it"),
+        (lengths == 0, "empty phrase", lambda _: "has a phrase without a word and is dropped: fix or remove it"),
         (
             lengths > max_words,
             "long phrase",
             lambda place: f"has {lengths[place]} words, more than max_words={max_words}, and is dropped: shorten it",
         ),
-        (unknown, "phrase without a known word", lambda _: "has no word of the vocabulary: mend it or lower min_count"),
+        (unknown, "phrase without a known word", lambda _: "has no word of the vocabulary: fix it or lower min_count"),
         (
             twins >= 0,
             "near-duplicate",
