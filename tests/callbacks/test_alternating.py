@@ -282,7 +282,7 @@ def test_the_rate_drops_and_starts_again() -> None:
 
 def test_unusable_settings_are_refused(shapes: Path, tmp_path: Path) -> None:
     for steps in ([1, 2, 3], [1, 0, 1, 1]):
-        with pytest.raises(UserError, match="takes four numbers of steps, each at least 1"):
+        with pytest.raises(UserError, match="needs four numbers of steps, each at least 1"):
             AlternatingTraining(steps)
     with pytest.raises(UserError, match="takes 7 steps, but the training ends after 6"):
         trainer(AlternatingTraining(STEPS), max_steps=6).fit(task(), data(shapes))
