@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from datamodules.boxes.packed_boxes import clip_boxes
 from lit_cv.errors import UserError
 
 ROUNDING = 0.05  # pixels: corners that are sums of rounded numbers may lie outside by this much
@@ -20,25 +21,49 @@ class Defect(NamedTuple):
         file: The defective file.
         what: The problem and its fix, without the name of the file.
         kind: Short name, by which defects are counted: `missing file`, `box without area`, `leak`, ...
-        inner: Whether ``what`` begins with the name of a part of the file, such as an annotation.
+        sentence: The whole as a sentence, if it is not just file and problem.
     """
 
     file: Path
     what: str
     kind: str
-    inner: bool = False
+    sentence: str = ""
 
     @classmethod
     def of(cls, error: UserError, file: Path, kind: str) -> "Defect":
         """Return the defect that corresponds to a reader's error about a file."""
-        text = str(error).removesuffix(".")
+        text = str(error)
         named = text.startswith((f"{file} ", f"{file}:"))
-        return cls(file, text.removeprefix(str(file)).lstrip(" :") if named else text, kind)
+        return cls(file, text.removeprefix(str(file)).lstrip(" :") if named else text, kind, text)
+
+    @classmethod
+    def inside(cls, file: Path, part: str, what: str, kind: str) -> "Defect":
+        """Return the defect of a part of a file, such as an annotation."""
+        return cls(file, f"{part} {what}", kind, f"{file}: {part} {what}.")
 
     @property
     def error(self) -> UserError:
         """The error of a reader that refuses the file because of this defect."""
-        return UserError(f"{self.file}{':' * self.inner} {self.what}.")
+        return UserError(self.sentence or f"{self.file} {self.what}.")
+
+
+Report = Callable[[Defect], None]
+"""Receives the defects of a file, which the reader then leaves out."""
+
+
+def stop(defect: Defect) -> None:
+    """Raise the defect as an error: the ``Report`` of a reader that stops at the first one."""
+    raise defect.error
+
+
+def stop_at(defects: Iterable[Defect]) -> None:
+    """Raise the first defect as an error.
+
+    Raises:
+        UserError: If there is a defect.
+    """
+    for defect in defects:
+        raise defect.error
 
 
 class Finding(NamedTuple):
@@ -65,17 +90,7 @@ def found_defects(file: Path, name: Callable[[int], str], findings: Iterable[Fin
     """
     for rows, kind, what in findings:
         for row in np.flatnonzero(rows).tolist():
-            yield Defect(file, f"{name(row)} {what(row)}", kind, inner=True)
-
-
-def stop_at(defects: Iterable[Defect]) -> None:
-    """Raise the first defect as an error.
-
-    Raises:
-        UserError: If there is a defect.
-    """
-    for defect in defects:
-        raise defect.error
+            yield Defect.inside(file, name(row), what(row), kind)
 
 
 class Listed(NamedTuple):
@@ -127,29 +142,20 @@ def box_defects(file: Path, name: Callable[[int], str], boxes: ArrayLike, sizes:
         sizes: Width and height in pixels: (2,) of one image for all boxes, or (N, 2) for each box.
     """
     corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-    limits = np.broadcast_to(np.tile(np.asarray(sizes), 2), corners.shape)
-    clipped = np.clip(corners, 0, limits)
+    limits = np.broadcast_to(np.asarray(sizes), (len(corners), 2))
     finite = finite_boxes(corners)
-    empty = np.any(clipped[:, 2:] <= clipped[:, :2], axis=1)
+    clipped, solid = clip_boxes(corners, limits)
     outside = np.any(np.abs(clipped - corners) > ROUNDING, axis=1)
     defects = []
-    for index in np.flatnonzero(~finite | empty | outside).tolist():
+    for index in np.flatnonzero(~finite | ~solid | outside).tolist():
         box = "({:g}, {:g}, {:g}, {:g})".format(*corners[index].tolist())
         if not finite[index]:
             kind, what = "box not finite", "is not finite: fix or remove it"
-        elif empty[index]:
+        elif not solid[index]:
             kind, what = "box without area", "has no area within it and is dropped: fix or remove it"
         else:
             kind, what = "box outside the image", "reaches outside and is clipped: fix it"
-        width, height = limits[index, :2].tolist()
+        width, height = limits[index].tolist()
         subject = f"the box {box} of {name(index)} in {width:g}x{height:g} pixels"
-        defects.append(Defect(file, f"{subject} {what}", kind, inner=True))
+        defects.append(Defect.inside(file, subject, what, kind))
     return defects
-
-
-Report = Callable[[UserError], None]
-
-
-def stop(error: UserError) -> None:
-    """Raise the error: the `Report` of a reader that stops at the first defect."""
-    raise error

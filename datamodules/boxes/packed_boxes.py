@@ -13,6 +13,20 @@ Objects = dict[str, Any]
 """The N objects of an image: an array (N, ...) for each key of the targets."""
 
 
+def clip_boxes(boxes: NDArray[np.floating], sizes: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Clip boxes to their images.
+
+    Args:
+        boxes: (M, 4), xyxy in pixels.
+        sizes: (M, 2), width and height of the image of each box.
+
+    Returns:
+        The clipped boxes, float32 (M, 4), and whether each one has an area, bool (M,).
+    """
+    clipped = np.clip(boxes, 0, np.tile(sizes, 2)).astype(np.float32)
+    return clipped, np.all(clipped[:, 2:] > clipped[:, :2], axis=1)
+
+
 class PackedBoxes(PackedImages):
     """Packed images with boxes; base of the box data sets.
 

@@ -23,11 +23,7 @@ def survey_set(source: COCOSet, first: COCOSet, masks: bool, keypoints: bool) ->
         UserError: If the annotation file cannot be read at all.
     """
     defects: list[Defect] = []
-
-    def report(error: UserError) -> None:
-        defects.append(Defect.of(error, source.file, "unusable record"))
-
-    file = read_file(source.file, masks, keypoints, report)
+    file = read_file(source.file, masks, keypoints, defects.append)
     defects += errors(source.file, file, keypoints)
     defects += _disagreement(source.file, file.categories, first.file, keypoints)
     defects += repairs(source, file)

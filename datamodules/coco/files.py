@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.defects import Report, stop
+from datamodules.defects import Defect, Report, stop
 from datamodules.loading.json_stream import read_records
 from lit_cv.errors import UserError
 from lit_cv.ops.rle import decompress_runs
@@ -152,7 +152,7 @@ def read_file(path: Path, masks: bool, keypoints: bool, report: Report = stop) -
         path: The file.
         masks: Whether to read the segmentations.
         keypoints: Whether to read the joints; an annotation without ``keypoints`` has none.
-        report: Receives an error for each record that is not in COCO's format.
+        report: Receives a defect for each record that is not in COCO's format.
 
     Raises:
         UserError: If the file cannot be read, is cut off, or has no images, annotations or categories.
@@ -213,13 +213,14 @@ def _columns(path: Path, kind: str, read: Callable[[list[Any]], R], records: lis
 _UNREADABLE = (KeyError, ValueError, TypeError, OverflowError, AttributeError)
 
 
-def _fault(path: Path, kind: str, read: Callable[[list[Any]], object], record: Any) -> UserError | None:
+def _fault(path: Path, kind: str, read: Callable[[list[Any]], object], record: Any) -> Defect | None:
     try:
         read([record])
     except _UNREADABLE as error:
         name = record.get("id", "without id") if isinstance(record, dict) else "that is no object"
         reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-        return UserError(f"{path} has the {kind} {name} that is not in COCO's format ({reason}): fix it.")
+        what = f"has the {kind} {name} that is not in COCO's format ({reason}): fix it"
+        return Defect(path, what, "unusable record")
     return None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.boxes.packed_boxes import Rows
+from datamodules.boxes.packed_boxes import Rows, clip_boxes
 from datamodules.coco.checks import corners_of, disagreement, errors, places_of
 from datamodules.coco.files import Annotations, COCOSet, Facts, File, Segmentations, read_file
 from datamodules.defects import stop_at
@@ -53,10 +53,8 @@ def _pack(root: Path, source: COCOSet, file: File, joint_count: int | None) -> C
     """Return the arrays of one set without errors, except those of the categories."""
     images, annotations, masks = file.images, file.annotations, file.segmentations
     owners = places_of(images.ids, annotations.images)
-    limits = np.tile(images.sizes[owners], 2).astype(np.float64)
     corners = corners_of(annotations.boxes)
-    clipped = np.clip(corners, 0, limits).astype(np.float32)
-    solid: NDArray[np.bool_] = np.all(clipped[:, 2:] > clipped[:, :2], axis=1)
+    clipped, solid = clip_boxes(corners, images.sizes[owners])
     usable = solid.copy()
     if masks is not None:
         usable &= (masks.polygons > 0) | (masks.lengths > 0)

@@ -12,11 +12,13 @@ from datamodules.base import DataModule
 from datamodules.defects import Defect, Listed, Survey
 from datamodules.joints import Skeleton
 from datamodules.loading.dataset import PackedDataset, to_tensor
+from datamodules.loading.decode import image_size
 from datamodules.loading.packed import Content, cache_folder, open_packed, source_key
 from datamodules.loading.sampling import Key
+from datamodules.pose.checks import people_defects
 from datamodules.pose.crops import CropAugmentation, crop_of
-from datamodules.pose.defects import people_defects
-from datamodules.pose.packed_poses import PackedPoses, People, pack_people
+from datamodules.pose.packed_poses import PackedPoses, pack_people
+from datamodules.pose.people import People
 from lit_cv.contract import Sample
 from lit_cv.errors import UserError
 
@@ -167,7 +169,9 @@ class PoseDataModule(DataModule[PackedPoses]):
         except UserError as error:
             return Survey([], [Defect.of(error, self.root, "unusable annotations")])
         images = [Listed(self.root / name, None, source) for name in dict.fromkeys(people.names)]
-        return Survey(images, people_defects(self.root, people, self.skeleton, source))
+        sizes = {image.path: _size(image.path, source) for image in images}
+        limits = np.array([sizes[self.root / name] for name in people.names], dtype=np.float64).reshape(-1, 2)
+        return Survey(images, list(people_defects(people, limits, self.skeleton, source)))
 
     def dataset(self, packed: PackedPoses, training: bool) -> PoseDataset:
         """Return the samples of a split."""
@@ -194,3 +198,11 @@ class PoseDataModule(DataModule[PackedPoses]):
             )
         chosen: NDArray[np.bool_] = (groups >= unique[-val]) == (split == "val")
         return chosen
+
+
+def _size(path: Path, source: Path) -> tuple[float, float]:
+    """Return width and height; infinite if the image is unusable, which is a defect of its own."""
+    try:
+        return image_size(path, source)
+    except UserError:
+        return np.inf, np.inf

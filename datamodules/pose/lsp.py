@@ -9,7 +9,7 @@ import scipy.io
 from datamodules.joints import HIDDEN, VISIBLE, Skeleton
 from datamodules.pose.datamodule import PoseDataModule
 from datamodules.pose.generated import write_lsp
-from datamodules.pose.packed_poses import People
+from datamodules.pose.people import People
 from lit_cv.errors import UserError
 
 SKELETON = Skeleton(

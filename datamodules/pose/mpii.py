@@ -11,7 +11,7 @@ from datamodules.loading.packed import Content, Packed, cache_folder, open_packe
 from datamodules.pose.datamodule import PoseDataModule
 from datamodules.pose.generated import write_mpii
 from datamodules.pose.mpii_files import Annotations, find_mat, read_json, read_mat
-from datamodules.pose.packed_poses import People
+from datamodules.pose.people import People
 from lit_cv.errors import UserError
 
 HEIGHT = 200  # pixels of a person of scale 1

@@ -8,21 +8,13 @@ import numpy as np
 
 from datamodules.augmentation.presets import make_color_augmentation
 from datamodules.base import DataModule
-from datamodules.defects import Survey
+from datamodules.defects import Survey, stop_at
 from datamodules.loading.packed import Content, cache_folder, open_packed, source_key
 from datamodules.loading.sampling import derangement
+from datamodules.visual_genome.checks import image_errors, list_images
 from datamodules.visual_genome.dataset import RegionDataset
-from datamodules.visual_genome.defects import Reading, known_words, list_images, read_all, survey_regions
-from datamodules.visual_genome.files import (
-    FOLDERS,
-    IMAGES,
-    REGIONS,
-    find_images,
-    list_file,
-    read_regions,
-    read_set,
-    read_sizes,
-)
+from datamodules.visual_genome.defects import Reading, read_all, survey_regions
+from datamodules.visual_genome.files import FOLDERS, IMAGES, REGIONS, find_images, list_file, read_regions, read_sizes
 from datamodules.visual_genome.generated import write_visual_genome
 from datamodules.visual_genome.packed_regions import PackedRegions, ParsedRegions, pack_regions, to_lines
 from lit_cv.errors import UserError
@@ -128,11 +120,7 @@ class VisualGenomeDataModule(DataModule[PackedRegions]):
             return Survey([], [])
         if self._reading is None:
             self._reading = read_all(self.root)
-        training, _ = list_images(self._reading, self.sets["train"])
-        known = known_words(self._reading, training, self.max_words, self.min_count)
-        images, defects = list_images(self._reading, sets)
-        survey = survey_regions(self._reading, sets, images, self.max_words, known)
-        return Survey(survey.images, self._reading.defects + defects + survey.defects)
+        return survey_regions(self._reading, sets, self.sets["train"], self.max_words, self.min_count)
 
     def dataset(self, packed: PackedRegions, training: bool) -> RegionDataset:
         """Return the samples of a split."""
@@ -142,25 +130,13 @@ class VisualGenomeDataModule(DataModule[PackedRegions]):
         return RegionDataset(self.root, packed, self.augmentation, self.seed, partners, max_words=self.max_words)
 
     def _pack(self, split: str) -> Content:
-        parsed = self._parse()
-        described = parsed.names.astype(np.int64).tolist()
-        ids = [number for name in self.sets[split] for number in read_set(self.root, name, described)]
-        what = f"{split}_sets={self.sets[split]}"
+        parsed, sets = self._parse(), self.sets[split]
+        ids = list_images(self.root, sets, parsed.places)
         sizes, files = read_sizes(self.root / IMAGES), find_images(self.root)
-        try:
-            members = parsed.members(ids, what)
-        except ValueError as error:
-            raise UserError(f"{error} in {self.root / REGIONS}: fix the list or choose other sets.") from None
-        for number in ids:
-            if number not in sizes:
-                raise UserError(f"{what} name image {number}, whose size {self.root / IMAGES} lacks: fetch it again.")
-            if number not in files:
-                raise UserError(
-                    f"{what} name image {number}, but {self.root} has no {' or '.join(FOLDERS)}/{number}.jpg: "
-                    "restore the image or take it out of the list."
-                )
+        stop_at(image_errors(self.root, sets, ids, parsed.places, sizes, files))
         known: Vocabulary | int = self.min_count if split == "train" else self.vocabulary
         table = np.array([sizes[number] for number in ids], dtype=np.int32)
+        members = np.array([parsed.places[number] for number in ids], dtype=np.int64)
         return pack_regions(parsed, members, [files[number] for number in ids], table, self.max_words, known)
 
     def _parse(self) -> ParsedRegions:

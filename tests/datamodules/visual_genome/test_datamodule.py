@@ -81,7 +81,7 @@ def test_real_regions_equal_their_json(real_data: Path) -> None:
     assert 200 < len(data.vocabulary) < 300
 
 
-def test_defects_are_mended_dropped_and_counted(tmp_path: Path) -> None:
+def test_defects_are_clipped_dropped_and_counted(tmp_path: Path) -> None:
     regions = [
         region("A Dog. ", x=-5, y=-3, width=10, height=10),  # partly outside
         region("a dog", x=50, y=30, width=100, height=100),
@@ -195,8 +195,8 @@ def test_sets_by_name(tmp_path: Path) -> None:
         ({"train_sets": ["densecap_train"]}, r"densecap_splits.json is missing.*\(mine, none\)"),
         ({"train_sets": ["other"]}, r"other.txt is missing"),
         ({"train_sets": ["none"]}, "'none' .* is empty"),
-        ({"val_sets": ["mine", "all"]}, r"val_sets=\['mine', 'all'\] name an image twice"),
-        ({"train_sets": ["mine"]}, "name image 9, which has no region descriptions"),
+        ({"val_sets": ["mine", "all"]}, "names image 1 a second time: remove it, or choose other sets"),
+        ({"train_sets": ["mine"]}, r"descriptions\.json lacks the regions of image 9, which .*mine\.txt names: fetch"),
         ({"train_sets": []}, "train_sets is empty"),
         ({"max_words": 0}, "must be at least 1"),
         ({"augmentation": "flip"}, "choose none or a list of color transforms"),
@@ -214,13 +214,13 @@ def test_what_is_asked_for_in_vain_is_one_sentence(tmp_path: Path, options: dict
 def test_missing_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     root = write(tmp_path / "a", three(), images=[1, 2])
-    with pytest.raises(UserError, match=r"name image 3, but .* has no VG_100K or VG_100K_2/3.jpg"):
+    with pytest.raises(UserError, match=r"a lacks the file of image 3, which .* names: fetch it again"):
         opened(root)
     with pytest.raises(UserError, match="holds neither VG_100K nor VG_100K_2"):
         opened(write(tmp_path / "b", three(), images=[]))
     root = write(tmp_path / "c", three())
     (root / files.IMAGES).write_text("[]")
-    with pytest.raises(UserError, match=r"image 1, whose size .*image_data.json lacks"):
+    with pytest.raises(UserError, match=r"image_data.json lacks the size of image 1, which .* names: fetch it again"):
         opened(root)
     (root / files.IMAGES).unlink()
     with pytest.raises(UserError, match=r"image_data.json cannot be read"):
