@@ -1,6 +1,6 @@
 """SSD (Liu et al. 2016): one-stage detection with default boxes on several feature maps."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,8 @@ from torchvision.models.detection.ssd import SSDHead
 from lit_cv.errors import UserError
 from lit_cv.models.detection.detector import Detection, Detector, Keep, keep_best, restore
 from lit_cv.models.detection.ssd_features import VGG16_STEPS, ExtendedFeatures, vgg16_features
-from lit_cv.models.images import ImageBatch, Objects, batch_objects
-from lit_cv.models.network import Target
+from lit_cv.models.images import ImageBatch, Objects, batch_objects, size_of
+from lit_cv.models.network import OnePassNetwork, Target
 from lit_cv.models.resizing import SquareImages
 from lit_cv.ops.boxes import clip_boxes, decode_boxes, encode_boxes, match_best, take
 from lit_cv.ops.global_batch import shared_count
@@ -29,7 +29,21 @@ VGG16_MEAN = (0.48235, 0.45882, 0.40784)
 VGG16_STD = (1 / 255, 1 / 255, 1 / 255)
 
 
-class SSD(SquareImages, Detector):
+class SSDOutputs(NamedTuple):
+    """Raw outputs for A default boxes, finest map first, float32.
+
+    Attributes:
+        logits: (B, A, num_classes).
+        deltas: (B, A, 4), relative to the default boxes and multiplied by ``WEIGHTS``.
+        anchors: (A, 4), the default boxes, ``x1, y1, x2, y2`` in pixels of the resized images.
+    """
+
+    logits: Tensor
+    deltas: Tensor
+    anchors: Tensor
+
+
+class SSD(SquareImages, OnePassNetwork, Detector):
     """SSD on any backbone.
 
     With ``vgg16`` it is the paper's SSD300 or SSD512. With ``atrous``, SSD300 has the parameters, losses and detections
@@ -99,11 +113,18 @@ class SSD(SquareImages, Detector):
         self.head = SSDHead(channels, self.anchor_generator.num_anchors_per_location(), self.num_classes)
         self.use_memory_format()
 
-    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses``; Liu et al. 2016, eq. 1-3, with hard negative mining (section 2.2)."""
-        batch = self.batch(images)
+    def forward(self, pixels: Tensor) -> SSDOutputs:
+        """Compute the outputs for all default boxes for normalized pixels (B, 3, ``size``, ``size``)."""
+        maps = list(self.backbone(pixels).values())
+        output = self.head(maps)
+        like = [level.float() for level in maps]  # the generator uses the dtype of the maps
+        anchors = self.anchor_generator(ImageList(pixels, [size_of(pixels)]), like)[0]
+        return SSDOutputs(output["cls_logits"].float(), output["bbox_regression"].float(), anchors)
+
+    def losses_of(self, outputs: SSDOutputs, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+        """Compute the losses of raw outputs; Liu et al. 2016, eq. 1-3, with hard negative mining (section 2.2)."""
+        logits, deltas, anchors = outputs
         objects = batch_objects(targets, batch)
-        logits, deltas, anchors = self._forward(batch)
         index, positive = self._match(objects, anchors)
         classes = torch.where(positive, objects.labels.gather(1, index), 0)
         count = shared_count(positive)
@@ -117,23 +138,15 @@ class SSD(SquareImages, Detector):
         mined = negatives * (torch.arange(negatives.shape[1], device=negatives.device) < allowed)
         return {"class": ((entropy * positive).sum() + mined.sum()) / count, "box": box.sum() / count}
 
-    def _forward(self, batch: ImageBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Return logits (B, A, classes), deltas (B, A, 4) and default boxes (A, 4), in float32."""
-        maps = list(self.backbone(batch.pixels).values())
-        output = self.head(maps)
-        like = [level.float() for level in maps]  # the generator uses the dtype of the maps
-        anchors = self.anchor_generator(ImageList(batch.pixels, batch.sizes[:1]), like)[0]
-        return output["cls_logits"].float(), output["bbox_regression"].float(), anchors
-
     def _match(self, objects: Objects, anchors: Tensor) -> tuple[Tensor, Tensor]:
         """Return the object of each default box, int64 (B, A), and whether it has an object, bool (B, A)."""
         matches = [match_best(objects.boxes_of(image), anchors, MATCH_IOU) for image in range(len(objects.counts))]
         index, positive = zip(*matches, strict=True)
         return torch.stack(index), torch.stack(positive)
 
-    def _predict(self, images: list[Tensor]) -> list[Detection]:
-        batch = self.batch(images)
-        logits, deltas, anchors = self._forward(batch)
+    def found_in(self, outputs: SSDOutputs, batch: ImageBatch) -> list[Detection]:
+        """Decode the default boxes and apply NMS to the best ones of each class."""
+        logits, deltas, anchors = outputs
         boxes = clip_boxes(decode_boxes(deltas, anchors, WEIGHTS), batch.sizes)
         scores = logits.softmax(dim=-1)[..., 1:].transpose(1, 2)
         best = scores.topk(min(CANDIDATES, scores.shape[2]), dim=2)

@@ -12,7 +12,7 @@ from lit_cv.errors import UserError
 from lit_cv.models.backbones.families import family_of
 from lit_cv.models.backbones.necks import single_map
 from lit_cv.models.detection.detector import Keep
-from lit_cv.models.images import ImageBatch
+from lit_cv.models.images import Size
 from lit_cv.models.rcnn.roi_head import RegionHead
 from lit_cv.models.rcnn.two_stage import TwoStageDetector
 from lit_cv.ops.roi_cpu import SAMPLES
@@ -33,6 +33,7 @@ class RFCN(TwoStageDetector):
     Args:
         bins: Number of bins k along each side of a region. Each of the k x k bins has its own score maps.
         roi_op: ``pool`` averages the cells of a bin, as in the paper; ``align`` averages 2 x 2 interpolated points.
+            ONNX has no operator for either.
         features: Channels of the 1x1 convolution before the position-sensitive maps.
         anchor_scales: Square roots of the anchors' areas, in pixels of the resized image. Default: 128, 256, 512.
         options: Arguments of ``TwoStageDetector``.
@@ -94,7 +95,7 @@ class RFCN(TwoStageDetector):
     def _proposal_maps(self, maps: list[Tensor]) -> list[Tensor]:
         return maps[:1]
 
-    def _classify(self, batch: ImageBatch, maps: list[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
+    def _classify(self, size: Size, maps: list[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
         outputs: tuple[Tensor, Tensor] = self.roi_heads(maps[-1], rois)
         return outputs
 

@@ -95,14 +95,14 @@ class FCN(BackboneNetwork, Segmenter):
         self.upsampling_stride = self.decoder.last_factor
         self.use_memory_format()
 
-    def scores(self, pixels: Tensor) -> Tensor:
-        """See ``Segmenter.scores``."""
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Compute the logits, see ``Segmenter``."""
         maps = list(self.backbone(pixels).values())
         if isinstance(self.decoder, ScoreDecoder):
             logits: Tensor = self.decoder(self.classifier(maps[-1]), maps[:-1])
         else:
             logits = self.classifier(self.decoder(maps))
-        return logits
+        return logits.float()
 
 
 def _taps(trunk: Trunk, decoder: Decoder, skips: int) -> list[Stage]:
