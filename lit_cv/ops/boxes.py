@@ -141,8 +141,8 @@ def sample_balanced(
         keys: (B, A) in [0, 1); boxes with the largest keys are sampled. None means random keys.
 
     Returns:
-        int64 (B, K) indices into the A boxes, and bool (B, K), true for a sampled index and false for filler where there
-        are fewer than ``count`` candidates. K is ``min(count, A)``.
+        int64 (B, K) indices into the A boxes, and bool (B, K), true for a sampled index and false for filler when
+        there are fewer than ``count`` candidates. K is ``min(count, A)``.
     """
     keys = random_keys(states) if keys is None else keys
     positives = min(int(count * positive_fraction), states.shape[1])
