@@ -11,7 +11,8 @@ class MaskRuns(NamedTuple):
     """N masks of one image as runs of equal pixels in column-major order, as in COCO.
 
     Attributes:
-        runs: int64 (R,), lengths in pixels. Runs of zeros and ones alternate in each mask; the first, of zeros, may be 0.
+        runs: int64 (R,), run lengths in pixels. In each mask, runs of zeros and ones alternate, starting with zeros
+            (its length may be 0).
         lengths: int64 (N,), number of runs of each mask; the sum is R.
         size: Height and width in pixels.
     """
