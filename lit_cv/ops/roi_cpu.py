@@ -26,7 +26,7 @@ class Cells(NamedTuple):
     Attributes:
         table: (N, C) float32 or float64; ordered by map, image, row, column.
         boxes: (K, 4), ``x1, y1, x2, y2`` in cell units of the region's map.
-        origin: int64 (K,), index of the first row of ``table`` of the region's map.
+        origin: int64 (K,), index of the first row of the region's map in ``table``.
         height: int64 (K,), height of the region's map in cells.
         width: int64 (K,), width of the region's map in cells.
     """
@@ -68,7 +68,7 @@ def align(cells: Cells, size: int) -> Tensor:
 def _neighbors(low: Tensor, high: Tensor, cells: Tensor, bins: int) -> tuple[Tensor, Tensor]:
     """Find the cells around the sampled points of each bin along one axis, and their weights, (K, bins, 2 * SAMPLES).
 
-    Points more than one cell outside the map count as zero, as in torchvision; points closer to it are clamped to its edge.
+    As in torchvision, points more than one cell outside the map count as zero; nearer points are clamped to its edge.
     """
     cells = cells[:, None]
     length = (high - low).clamp(min=1)
@@ -168,8 +168,8 @@ class _MaxPool(torch.autograd.Function):
 def _maxima(table: Array, boxes: tuple[Array, Array, Array, Array], pooled: Array, where: Array) -> None:
     """Fill ``pooled`` and ``where`` (K, C, bins * bins): maxima and their table rows, -1 in empty bins.
 
-    ``boxes`` holds the bin bounds of rows and columns (K, bins, 2), and ``origin`` and ``width`` of ``Cells``. Each region
-    is computed in the CPU cache with contiguous channels, then written with contiguous bins.
+    ``boxes`` holds the bin bounds of rows and columns (K, bins, 2), and ``origin`` and ``width`` of ``Cells``. Each
+    region is computed in the CPU cache with contiguous channels, then written with contiguous bins.
     """
     rows, columns, origin, width = boxes
     bins, channels = rows.shape[1], table.shape[1]
