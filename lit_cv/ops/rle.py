@@ -38,14 +38,14 @@ def decompress_runs(text: bytes) -> NDArray[np.int64]:
     more digits follow. From the fourth number, the difference to the number two places earlier is stored.
 
     Raises:
-        ValueError: If the text ends within a number, has an invalid character or a number of more than 32 bits.
+        ValueError: If the text ends within a number, has an invalid character or a number of more than seven digits.
     """
     digits = np.frombuffer(text, dtype=np.uint8).astype(np.int64) - ord("0")
     if not digits.size:
         return digits
     last = (digits & 32) == 0
     if not last[-1] or digits.min() < 0 or digits.max() > 63:
-        raise ValueError("its RLE is not valid compressed text")
+        raise ValueError("its RLE is no compressed text")
     ends = np.flatnonzero(last)
     starts = np.append(0, ends[:-1] + 1)
     places = 5 * (np.arange(len(digits)) - np.repeat(starts, ends - starts + 1))
