@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from lit_cv.ops.compiled import compiled
 
-# Chosen on VOC2012 val among 12, 16, 20, 25 and 0.8, 0.85, 0.9, 0.95, by recall at the number of boxes that OpenCV finds.
+# Chosen on VOC2012 val among 12, 16, 20, 25 and 0.8, 0.85, 0.9, 0.95, by recall at OpenCV's number of boxes.
 SMALL = 16  # pixels; the authors' program drops boxes with a side below 20
 SAME = 0.85  # boxes with a higher IoU are near duplicates
 
