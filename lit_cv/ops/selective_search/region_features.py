@@ -33,8 +33,8 @@ class Regions(NamedTuple):
 def texture_bins(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Compute the histogram bins of Gaussian derivatives (sigma 1) in eight orientations of each channel.
 
-    Opposite orientations differ only in sign, and negative responses count as zero, as in SIFT. At each pixel one of the
-    two is therefore in the lowest bin; the bin of the other is returned.
+    Opposite orientations differ only in sign, and negative responses count as zero, as in SIFT. At each pixel one of
+    the two is therefore in the lowest bin; the bin of the other is returned.
 
     Args:
         image: uint8 (H, W, C).
