@@ -39,7 +39,9 @@ def test_bed_of_nails_is_the_transpose_of_taking_every_nth_value(
 
 @pytest.mark.parametrize("memory_format", FORMATS)
 @pytest.mark.parametrize("factor", [2, 3])
-def test_max_unpooling_equals_torch_exactly_and_is_deterministic(factor: int, memory_format: torch.memory_format) -> None:
+def test_max_unpooling_equals_torch_exactly_and_is_deterministic(
+    factor: int, memory_format: torch.memory_format
+) -> None:
     encoded = random(2, 8, 4 * factor, 3 * factor).relu().round(decimals=1)  # many equal values, whole windows of zeros
     _, indices = F.max_pool2d(encoded.contiguous(memory_format=memory_format), factor, return_indices=True)
     x, weights = random(2, 8, 4, 3), random(*encoded.shape)

@@ -74,9 +74,7 @@ def selective_search(image: NDArray[np.uint8], mode: Mode = "fast", threads: int
         ValueError: If the image is not uint8 (H, W, 3) with at least one pixel.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise ValueError(
-            f"Selective Search takes uint8 (H, W, 3) with H, W > 0, not {image.dtype} {image.shape}."
-        )
+        raise ValueError(f"Selective Search takes uint8 (H, W, 3) with H, W > 0, not {image.dtype} {image.shape}.")
     colors, similarities, scales = STRATEGIES[mode]
     workers = len(os.sched_getaffinity(0)) if threads is None else threads
     prepared = _map(partial(_prepare, np.ascontiguousarray(image)), colors, workers)
