@@ -111,7 +111,7 @@ class ImageMetric(Metric):
         self.add_state("images", default=[])
 
     def __hash__(self) -> int:
-        # torchmetrics hashes the items of the state, but arrays are not hashable, and Lightning's cleanup needs the hash.
+        # torchmetrics hashes the items of the state, but arrays are not hashable. Lightning's cleanup needs a hash.
         return id(self)
 
     def update(self, preds: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
