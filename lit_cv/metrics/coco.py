@@ -32,9 +32,9 @@ class COCOAveragePrecision(ImageMetric):
 
     ``compute`` returns floats in [0, 1] under ``map``, ``map_50``, ``map_75``, ``map_small``, ``map_medium``,
     ``map_large``, ``mar_1``, ``mar_10``, ``mar_100`` (keypoints: no ``map_small``, and only ``mar_20``). If
-    ``class_names`` is given, it also returns float64 tensors (C,) ``map_per_class`` and ``map_50_per_class`` over the labels 1..C. **-1 means that there was
-    nothing to evaluate** (no target of that class or size), as in the official evaluation. Exclude it from any mean.
-    It is not NaN, because NaN is not valid in JSON and in some loggers.
+    ``class_names`` is given, it also returns float64 tensors (C,) ``map_per_class`` and ``map_50_per_class`` over
+    the labels 1..C. **-1 means that there was nothing to evaluate** (no target of that class or size), as in the
+    official evaluation. Exclude it from any mean. It is not NaN, so that JSON and every logger can store it.
 
     Args:
         iou_type: Compared shapes: boxes ("bbox"), masks ("segm") or "keypoints".
@@ -66,7 +66,7 @@ class COCOAveragePrecision(ImageMetric):
         if self.shapes:
             for target in targets:
                 if "area" not in target:
-                    raise ValueError(f"image {int(target['image_id'])}: the target lacks `area`, needed for size classes")
+                    raise ValueError(f"image {int(target['image_id'])}: the target has no area; add its size in pixels")
         super().update(preds, targets)
         if self.iou_type == "segm":
             for record in self.images[len(self.images) - len(targets) :]:
