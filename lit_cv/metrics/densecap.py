@@ -84,8 +84,8 @@ class DenseCaptionAP(ImageMetric):
 
         Args:
             preds: Per image ``boxes`` (M, 4) xyxy in pixels, ``scores`` (M,), ``phrases`` a list of M strings.
-            targets: Per image ``boxes`` (N, 4) xyxy in pixels, ``phrases`` a list of N strings, ``image_id`` int64 scalar,
-                unique in the data set.
+            targets: Per image ``boxes`` (N, 4) xyxy in pixels, ``phrases`` a list of N strings, ``image_id`` int64
+                scalar, unique in the data set.
 
         Raises:
             ValueError: If the batches or the columns of one image differ in length, or a number is not finite.
