@@ -19,9 +19,9 @@ def mask_columns(image_id: int, objects: Mapping[str, Any]) -> dict[str, Array]:
 
     Args:
         image_id: Reported in error messages.
-        objects: Holds ``mask_runs``, ``mask_lengths`` and ``mask_size`` (see ``ops.mask_runs``), or ``masks``: dense (N, H, W),
-            bool or uint8, or a list of COCO's RLE dicts with compressed (str, bytes) or uncompressed (list of int)
-            ``counts``.
+        objects: Holds ``mask_runs``, ``mask_lengths`` and ``mask_size`` (see ``ops.mask_runs``), or ``masks``:
+            dense (N, H, W), bool or uint8, or a list of COCO's RLE dicts with compressed (str, bytes) or uncompressed
+            (list of int) ``counts``.
 
     Returns:
         ``masks`` (N,), each the bytes of COCO's compressed ``counts``; ``mask_size`` int64 (N, 2), height and width.
