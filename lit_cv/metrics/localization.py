@@ -12,7 +12,9 @@ _PARTS = 2**32
 
 
 class LocalizationAccuracy(Metric):
-    """Accuracy of class and box for one object per image (Russakovsky et al. 2015, section 4.2; Simonyan & Zisserman 2014, A).
+    """Accuracy of class and box for one object per image.
+
+    Sources: Russakovsky et al. 2015, section 4.2; Simonyan & Zisserman 2014, appendix A.
 
     ``compute`` returns floats in [0, 1], NaN before the first image:
 
@@ -22,8 +24,8 @@ class LocalizationAccuracy(Metric):
     * ``gt_class_error``: 1 - the share of images whose box for the true class, at any rank, has an IoU of at least
       ``iou_threshold`` (appendix A.2 of the second paper);
     * ``class_accuracy``: the share of images whose most probable class is right;
-    * ``mean_iou``: the mean IoU of the most probable class's box with the target, for right and wrong classes, precise to
-      about 10 digits.
+    * ``mean_iou``: the mean IoU of the most probable class's box with the target, for right and wrong classes,
+      to 10 digits.
 
     The states are sums of integers over images, so the result is bit-identical for any number of processes, provided
     that each image is seen once.
@@ -40,7 +42,7 @@ class LocalizationAccuracy(Metric):
     def __init__(self, iou_threshold: float = 0.5) -> None:
         super().__init__()
         self.iou_threshold = iou_threshold
-        # Number of images; of those right in: top class and box, one of five, box of the true class, top class; sum of IoU.
+        # Images; right in top class and box, one of five, box of the true class, top class; sum of IoU.
         self.add_state("sums", torch.zeros(6, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, preds: Sequence[Mapping[str, Tensor]], targets: Sequence[Mapping[str, Tensor]]) -> None:
@@ -52,8 +54,8 @@ class LocalizationAccuracy(Metric):
             targets: Per image ``boxes`` (1, 4) xyxy in pixels and ``labels`` (1,).
 
         Raises:
-            ValueError: If the batches differ in length, a target does not have exactly one object, the class of a target
-                is not among the predicted labels exactly once, or a box is not finite.
+            ValueError: If the batches differ in length, a target does not have exactly one object, the class of a
+                target is not among the predicted labels exactly once, or a box is not finite.
         """
         if len(preds) != len(targets):
             raise ValueError(f"{len(preds)} predictions for {len(targets)} targets: one of each per image is needed")
