@@ -98,7 +98,7 @@ def _program() -> Iterator[Callable[[list[str], int], list[str]]]:
                 sender.flush()
 
         def ask(lines: list[str], answers: int) -> list[str]:
-            # Write in a thread while reading: pipe buffers are small, and the program blocks while its output is not read.
+            # Write in a thread while reading: pipe buffers are small, and the program blocks if its output is not read.
             writer = Thread(target=send, args=(lines,), daemon=True)
             writer.start()
             received = [receiver.readline().strip() for _ in range(answers)]
