@@ -21,8 +21,8 @@ class SegmentationMetrics(Metric):
     * ``fw_iou`` = Σ_i t_i iou_i / Σ_i t_i
 
     A class that occurs neither in a target nor in a prediction has no IoU (NaN) and is excluded from ``miou``. A class
-    that occurs in no target has no accuracy and is excluded from ``mean_accuracy``, as in the authors' evaluation. A mean
-    over no class is NaN. Void pixels are not counted, regardless of their prediction.
+    that occurs in no target has no accuracy and is excluded from ``mean_accuracy``, as in the authors' evaluation. A
+    mean over no class is NaN. Void pixels are not counted, regardless of their prediction.
 
     Counts are integers. The sum over ranks is therefore exact, and the result does not depend on the batches or on the
     distribution of the images over ranks.
@@ -47,11 +47,12 @@ class SegmentationMetrics(Metric):
 
         Args:
             preds: Per image ``mask`` uint8 (H, W), 0..num_classes - 1.
-            targets: Per image ``mask`` uint8 (H, W), 0..num_classes - 1 or ``ignore_index``, and ``image_id`` int64 scalar.
+            targets: Per image ``mask`` uint8 (H, W), 0..num_classes - 1 or ``ignore_index``, and ``image_id`` int64
+                scalar.
 
         Raises:
-            ValueError: If the batches differ in length, a prediction differs in size from its target, or a label is out of
-                range.
+            ValueError: If the batches differ in length, a prediction differs in size from its target, or a label is out
+                of range.
         """
         if len(preds) != len(targets):
             raise ValueError(f"{len(preds)} predictions for {len(targets)} targets: one of each per image is needed")
@@ -110,4 +111,4 @@ def _check_layout(pred: Tensor, target: Tensor, image_id: Tensor) -> None:
     if pred.shape != target.shape or pred.dim() != 2:
         raise ValueError(f"image {int(image_id)}: a mask of {tuple(pred.shape)} for a target of {tuple(target.shape)}")
     if pred.dtype != torch.uint8 or target.dtype != torch.uint8:
-        raise ValueError(f"image {int(image_id)}: masks must be uint8, not {pred.dtype} and {target.dtype}")
+        raise ValueError(f"image {int(image_id)}: masks are uint8, not {pred.dtype} and {target.dtype}")
