@@ -19,8 +19,8 @@ class VOCAveragePrecision(ImageMetric):
     Per class, the detections of all images are processed in descending order of scores (ties: by ``image_id``, then in
     the order of the prediction). Each detection is compared only with the target of its class and image that has the
     highest IoU. Below the threshold, it is a false positive. At or above the threshold, the first detection of a target
-    is a true positive and later ones are false positives. A ``difficult`` target is not a positive, and detections on it
-    are ignored.
+    is a true positive and later ones are false positives. A ``difficult`` target is not a positive, and detections on
+    it are ignored.
 
     The devkit measures widths as xmax - xmin + 1 in 1-based inclusive pixels. Boxes here are (xmin - 1, ymin - 1,
     xmax, ymax), so x2 - x1 equals that width.
