@@ -33,7 +33,7 @@ class BoxRenderer(Renderer):
         return {"boxes": found["boxes"].tolist(), "scores": found["scores"].tolist(), "labels": self.names(found)}
 
     def media(self, image: Tensor, target: Objects, found: Objects) -> dict[str, Any]:
-        """The boxes of target and prediction."""
+        """Return the boxes of target and prediction."""
         layers = {"ground_truth": target, "predictions": self.confident(found)}
         return {"boxes": {name: self.wandb_boxes(objects) for name, objects in layers.items()}}
 
@@ -87,7 +87,7 @@ class TopBoxRenderer(BoxRenderer):
         return super().describe(_first(found, 5))
 
     def media(self, image: Tensor, target: Objects, found: Objects) -> dict[str, Any]:
-        """The boxes of target and prediction."""
+        """Return the boxes of target and prediction."""
         return super().media(image, target, _first(found, 1))
 
 
