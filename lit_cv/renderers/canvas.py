@@ -120,7 +120,7 @@ def write_png(path: Path, picture: Picture) -> None:
     """Write an RGB picture; a missing folder is created.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: If the file cannot be written.
     """
     _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     _write(path, data.tobytes())
@@ -130,7 +130,7 @@ def write_mask(path: Path, mask: Tensor) -> None:
     """Write a mask, uint8 (H, W), as a PNG of class indices with VOC's palette; a missing folder is created.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: If the file cannot be written.
     """
     image, data = Image.fromarray(mask.cpu().numpy()), BytesIO()
     image.putpalette(voc_colors().tobytes())
