@@ -52,7 +52,7 @@ def measure(network: nn.Module, images: Sequence[Tensor], repeats: int = 10) -> 
         repeats: Number of timed calls.
 
     Raises:
-        ValueError: no image, or no repeat.
+        ValueError: If there is no image or no repeat.
     """
     _check(images, repeats)
     parameters = list(network.parameters())
@@ -87,7 +87,7 @@ def stage_seconds(network: nn.Module, images: Sequence[Tensor], repeats: int = 5
         Seconds per image for each stage, in the order of ``STAGES``; their sum is the total.
 
     Raises:
-        ValueError: no image, or no repeat.
+        ValueError: If there is no image or no repeat.
     """
     _check(images, repeats)
     clock = StageClock(next(network.parameters()).device)
