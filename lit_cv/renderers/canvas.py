@@ -80,8 +80,8 @@ def tint(picture: Picture, inside: NDArray[np.bool_], color: Color) -> None:
 def draw_mask(image: Tensor, mask: Tensor, class_names: Sequence[str]) -> Picture:
     """Return the image with classes outlined and in VOC's colors, void hatched, and a legend below.
 
-    The background is unchanged. A small image is enlarged as in ``draw_boxes``. The legend names the classes that occur,
-    the largest first. Its size depends only on ``class_names`` and the size of the image, so that pictures of different
+    The background is unchanged. A small image is enlarged as in ``draw_boxes``. The legend names the classes that
+    occur, the largest first. Its size depends only on ``class_names`` and the size of the image, so that pictures of different
     masks have the same size.
 
     Args:

@@ -51,7 +51,9 @@ class InstanceRenderer(BoxRenderer):
         if self.poses and "keypoints" in objects:
             # The third number of a prediction is a score, not a flag: all joints are drawn.
             keypoints = objects["keypoints"]
-            keypoints = keypoints - keypoints.new_tensor([_HALF, _HALF, 0])  # poses use the first pixel's center as origin
+            keypoints = keypoints - keypoints.new_tensor(
+                [_HALF, _HALF, 0]
+            )  # poses use the first pixel's center as origin
             self.poses.draw_people(picture, keypoints[..., :2] if "scores" in objects else keypoints, zoom)
         return picture
 
