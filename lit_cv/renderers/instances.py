@@ -53,12 +53,12 @@ class InstanceRenderer(BoxRenderer):
             keypoints = objects["keypoints"]
             keypoints = keypoints - keypoints.new_tensor(
                 [_HALF, _HALF, 0]
-            )  # poses use the first pixel's center as origin
+            )  # origin of poses: center of the first pixel
             self.poses.draw_people(picture, keypoints[..., :2] if "scores" in objects else keypoints, zoom)
         return picture
 
     def describe(self, found: Objects) -> dict[str, Any]:
-        """Return ``BoxRenderer.describe`` plus ``masks`` (COCO's compressed RLE) and ``keypoints`` ([x, y, score] each)."""
+        """Return ``BoxRenderer.describe`` plus ``masks`` (COCO's compressed RLE) and ``keypoints`` ([x, y, score])."""
         found = self.confident(found)
         row = super().describe(found)
         if "mask_runs" in found:
