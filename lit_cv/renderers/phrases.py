@@ -25,7 +25,7 @@ class PhraseRenderer(BoxRenderer):
         self.most = most
 
     def draw(self, image: Tensor, objects: Objects) -> Picture:
-        """Outline the boxes and write their phrases on them, the highest score on top; a small image is enlarged first."""
+        """Outline the boxes and label them with their phrases, the best on top; a small image is enlarged first."""
         objects = self._few(objects)
         zoom = legible_zoom(image)
         picture = enlarged(image.permute(1, 2, 0), zoom)
