@@ -20,8 +20,8 @@ _SHIFT = 4  # number of fractional bits in OpenCV's fixed-point coordinates
 class PoseRenderer(Renderer):
     """Draw ``keypoints`` as a skeleton: the person's right side in orange, the left side in blue, the rest in green.
 
-    A joint that is labeled but hidden is drawn as a ring. An unlabeled joint is omitted together with its limbs. W&B has
-    no layer for joints, so the picture itself is logged.
+    A joint that is labeled but hidden is drawn as a ring. An unlabeled joint is omitted together with its limbs. W&B
+    has no layer for joints, so the picture itself is logged.
 
     Args:
         joint_names: Names of the K joints.
@@ -62,7 +62,7 @@ class PoseRenderer(Renderer):
     def _draw_person(self, picture: Picture, points: list[list[int]], flags: list[float], thickness: int) -> None:
         for start, end in self.limbs:
             if flags[start] and flags[end]:
-                # A limb belongs to the side of its joints, unless they are on different sides (hips, shoulders).
+                # A limb belongs to the side of its non-middle joints; between different sides (hips, shoulders) it is middle.
                 sides = {self.colors[start], self.colors[end]} - {MIDDLE}
                 color = sides.pop() if len(sides) == 1 else MIDDLE
                 cv2.line(picture, points[start], points[end], color, thickness, cv2.LINE_AA, _SHIFT)
