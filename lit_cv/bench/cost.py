@@ -136,7 +136,7 @@ def device_name(device: torch.device) -> str:
 
 def _check(images: Sequence[Tensor], repeats: int) -> None:
     if not images or repeats < 1:
-        raise ValueError(f"at least one image and one repeat are needed, not {len(images)} and {repeats}")
+        raise ValueError(f"measuring needs an image and a repeat, not {len(images)} and {repeats}")
 
 
 def _seconds(predict: Callable[[list[Tensor]], Any], batch: list[Tensor], device: torch.device) -> float:
