@@ -15,7 +15,7 @@ from lit_cv.renderers.canvas import side_by_side
 NAMES = ("cat", "dog", "horse")
 HEIGHT, WIDTH = 120, 160
 DOG = (slice(20, 80), slice(30, 90))
-GREY = 100
+GRAY = 100
 
 
 def scene() -> tuple[torch.Tensor, torch.Tensor]:
@@ -23,7 +23,7 @@ def scene() -> tuple[torch.Tensor, torch.Tensor]:
     mask = torch.zeros(HEIGHT, WIDTH, dtype=torch.uint8)
     mask[10:20, 30:90] = 255
     mask[DOG] = 2
-    return torch.full((3, HEIGHT, WIDTH), GREY, dtype=torch.uint8), mask
+    return torch.full((3, HEIGHT, WIDTH), GRAY, dtype=torch.uint8), mask
 
 
 def test_the_colours_are_those_of_the_development_kit(real_data: Path) -> None:
@@ -47,10 +47,10 @@ def test_masks_are_tinted_outlined_and_named() -> None:
     def at(y: float, x: float) -> list[int]:
         return picture[int(y * zoom), int(x * zoom)].tolist()
 
-    assert at(100, 120) == [GREY] * 3  # background
-    assert at(50, 60) == pytest.approx(0.45 * GREY + 0.55 * dog, abs=1)
+    assert at(100, 120) == [GRAY] * 3  # background
+    assert at(50, 60) == pytest.approx(0.45 * GRAY + 0.55 * dog, abs=1)
     assert at(79.9, 60) == at(50, 30) == dog.tolist()  # the contour lies inside
-    assert at(80, 60) == at(50, 29.9) == [GREY] * 3
+    assert at(80, 60) == at(50, 29.9) == [GRAY] * 3
     stripes = picture[10 * zoom : 20 * zoom, 40 * zoom : 80 * zoom]
     assert np.unique(stripes).tolist() == [110, 225]
     legend = picture[HEIGHT * zoom :]
