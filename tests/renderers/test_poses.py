@@ -20,7 +20,7 @@ def color(picture: np.ndarray, x: float, y: float) -> tuple[int, ...]:
     return tuple(picture[int((y + 0.5) * zoom), int((x + 0.5) * zoom)].tolist())
 
 
-def test_joints_and_limbs_have_the_colour_of_their_side() -> None:
+def test_joints_and_limbs_have_the_color_of_their_side() -> None:
     picture = RENDERER.draw(IMAGE, target(2, 2, 2, 2))
     assert picture.shape == (400, 480, 3)
     assert [color(picture, *point) for point in POINTS] == [RIGHT, MIDDLE, LEFT, MIDDLE]
@@ -29,7 +29,7 @@ def test_joints_and_limbs_have_the_colour_of_their_side() -> None:
     assert not IMAGE.any()
 
 
-def test_hidden_joints_are_rings_and_unlabelled_ones_left_out() -> None:
+def test_hidden_joints_are_rings_and_unlabeled_ones_are_omitted() -> None:
     alone = PoseRenderer(NAMES, [], [(0, 2)])
     picture = alone.draw(IMAGE, target(1, 0, 2, 0))
     assert not any(color(picture, *POINTS[0]))
@@ -37,7 +37,7 @@ def test_hidden_joints_are_rings_and_unlabelled_ones_left_out() -> None:
     x, y = (int((side + 0.5) * zoom) for side in POINTS[0])
     assert RIGHT in {tuple(pixel) for pixel in picture[y, x - 8 : x + 8].tolist()}
     assert color(picture, *POINTS[2]) == LEFT
-    around = picture[100:140, 180:220]  # of the neck
+    around = picture[100:140, 180:220]  # around the neck
     assert not around.any()
     assert not any(color(RENDERER.draw(IMAGE, target(2, 2, 1, 2)), *POINTS[2]))  # not filled by its limbs
     with_limbs = RENDERER.draw(IMAGE, target(2, 0, 2, 2))
