@@ -66,7 +66,9 @@ class COCOAveragePrecision(ImageMetric):
         if self.shapes:
             for target in targets:
                 if "area" not in target:
-                    raise ValueError(f"image {int(target['image_id'])}: the target has no area: add it in square pixels")
+                    raise ValueError(
+                        f"image {int(target['image_id'])}: the target has no area: add it in square pixels"
+                    )
         super().update(preds, targets)
         if self.iou_type == "segm":
             for record in self.images[len(self.images) - len(targets) :]:

@@ -81,8 +81,8 @@ def draw_mask(image: Tensor, mask: Tensor, class_names: Sequence[str]) -> Pictur
     """Return the image with classes outlined and in VOC's colors, void hatched, and a legend below.
 
     The background is unchanged. A small image is enlarged as in ``draw_boxes``. The legend names the classes that
-    occur, the largest first. Its size depends only on ``class_names`` and the size of the image, so that pictures of different
-    masks have the same size.
+    occur, the largest first. Its size depends only on ``class_names`` and the size of the image, so that pictures of
+    different masks have the same size.
 
     Args:
         image: uint8 (3, H, W) RGB.
