@@ -62,7 +62,7 @@ class PoseRenderer(Renderer):
     def _draw_person(self, picture: Picture, points: list[list[int]], flags: list[float], thickness: int) -> None:
         for start, end in self.limbs:
             if flags[start] and flags[end]:
-                # A limb belongs to the side of its non-middle joints; between different sides (hips, shoulders) it is middle.
+                # A limb takes the side of either joint; if both sides occur (hips, shoulders), it is middle.
                 sides = {self.colors[start], self.colors[end]} - {MIDDLE}
                 color = sides.pop() if len(sides) == 1 else MIDDLE
                 cv2.line(picture, points[start], points[end], color, thickness, cv2.LINE_AA, _SHIFT)
