@@ -89,7 +89,7 @@ class Spend(nn.Module):
 
 
 class Stages(Network):
-    """Spend 20 ms in a backbone, 30 in heads and 40 in a backbone inside them, 25 in a method, 15 in ``predict`` itself."""
+    """Spend 20 ms in a backbone, 30 in heads and 40 in a backbone inside them, 25 in a method, 15 outside them."""
 
     loss_names = ()
     stages: ClassVar[dict[str, str]] = {
