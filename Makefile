@@ -2,22 +2,27 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint docs install clean
+TESTS := -m pytest -q -n 3 --dist loadfile -m "not long"
 
-demo: install  ## an ablation from nothing to a table: two arms, two seeds, and a shuffled control
+.PHONY: demo test test-minimum lint docs install clean
+
+demo: install  ## run a small ablation and report it: two arms, two seeds, and a shuffled control
 	$(BIN)/litcv sweep sweeps/quickstart.yaml --workers 2
 	$(BIN)/litcv sweep sweeps/quickstart_control.yaml --workers 2
 	$(BIN)/litcv report runs/quickstart runs/quickstart_control
 
-test: lint  ## all tests but the long ones; those on real data need LITCV_TEST_DATA
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 3 --dist loadfile -m "not long"
+test: lint  ## run all tests except the long ones; tests on real data need LITCV_TEST_DATA
+	OMP_NUM_THREADS=1 $(BIN)/python $(TESTS)
+
+test-minimum: .venv-minimum/installed  ## run the same tests with the oldest versions that pyproject.toml allows
+	OMP_NUM_THREADS=1 .venv-minimum/bin/python $(TESTS)
 
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: .venv/docs-installed  ## the pages of docs/ with the API reference, in build/docs; needs nothing but MkDocs
+docs: .venv/docs-installed  ## build the pages of docs/ with the API reference into build/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 .venv/docs-installed: pyproject.toml
@@ -28,11 +33,14 @@ docs: .venv/docs-installed  ## the pages of docs/ with the API reference, in bui
 
 install: .venv/installed
 
-.venv/installed: pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --editable ".[captions]" --group dev
+.venv/installed .venv-minimum/installed: %/installed: pyproject.toml
+	$(PYTHON) -m venv $*
+	$*/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
+	$*/bin/uv pip install --quiet --python $*/bin/python --compile-bytecode $(RESOLUTION) \
+		--editable ".[captions,timm]" --group dev
 	touch $@
 
+.venv-minimum/installed: RESOLUTION := --resolution lowest-direct
+
 clean:
-	rm -rf .venv runs data
+	rm -rf .venv .venv-minimum runs data

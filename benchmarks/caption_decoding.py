@@ -1,10 +1,14 @@
 """Time the decoding of captions on CPU: all regions at once against one region after the other.
 
-The same language model describes the same regions, greedily and by beam search: our way; in a batch through
-``nn.LSTM``, step by step (greedy alone); and one region at a time through ``nn.LSTM``, where the beam is a Python list
-that is sorted in each step. ``<END>`` is made improbable, so that every caption has all words. In turns, with each
-number of threads; the slow ways describe one region in ``--every`` only, for their time grows in proportion. Captions
-are compared first. Prints and writes words a second, medians, and how many times as fast ours is.
+The same language model describes the same regions, greedily and by beam search, in three ways:
+
+* ours: all regions at once;
+* all regions in a batch through ``nn.LSTM``, step by step (greedy only);
+* one region at a time through ``nn.LSTM``, with the beam as a Python list that is sorted in each step.
+
+``<END>`` is made improbable, so every caption has the maximum number of words. The ways take turns, with each number
+of threads. The slow ways describe only one region in ``--every``, because their time is proportional to the number of
+regions. The captions are compared first. Prints and writes the median words per second and the speedup of ours.
 
     python benchmarks/caption_decoding.py
 """
@@ -25,16 +29,16 @@ Hypothesis = tuple[float, list[int], tuple[Tensor, Tensor]]
 
 
 def language_model() -> LanguageModel:
-    """Return a network of the paper's size with random weights under which no caption ends early."""
+    """Return a network of the paper's size with random weights; no caption ends early."""
     torch.manual_seed(0)
     network = LanguageModel(FEATURES, VOCABULARY, HIDDEN, HIDDEN, dropout=0.0).eval()
-    network.output.weight.data *= 20  # far from uniform, as after training: captions differ, and hardly any two tie
+    network.output.weight.data *= 20  # far from uniform, as after training: captions differ, and ties are rare
     network.output.bias.data[0] = -1e4
     return network
 
 
 def after_code(network: LanguageModel, codes: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the LSTM's state behind the codes (N, D)."""
+    """Return the state of the LSTM after it has read the codes (N, D)."""
     state: tuple[Tensor, Tensor] = network.lstm(network.encoder(codes)[:, None])[1]
     return state
 
@@ -42,7 +46,7 @@ def after_code(network: LanguageModel, codes: Tensor) -> tuple[Tensor, Tensor]:
 def next_word(
     network: LanguageModel, words: Tensor, state: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """Return the logits (N, V) behind words int64 (N,) through ``nn.LSTM``, and its state."""
+    """Return the logits (N, V) after the words, int64 (N,), and the new state of ``nn.LSTM``."""
     answers, state = network.lstm(network.words(words)[:, None], state)
     return network.output(answers[:, 0]), state
 
@@ -73,7 +77,7 @@ def one_by_one(network: LanguageModel, codes: Tensor) -> Tensor:
 
 
 def beam_of_lists(network: LanguageModel, codes: Tensor) -> Tensor:
-    """Describe regions one after the other, with the ``BEAM`` best hypotheses of each in a list."""
+    """Describe regions one after the other, with a list of the ``BEAM`` best hypotheses of each."""
     captions = []
     for code in codes:
         beam: list[Hypothesis] = [(0.0, [START], after_code(network, code[None]))]
@@ -93,7 +97,7 @@ def beam_of_lists(network: LanguageModel, codes: Tensor) -> Tensor:
 
 
 def measure(threads: int, repeats: int, every: int) -> dict[str, object]:
-    """Compare the captions and time all ways with a number of threads."""
+    """Compare the captions and time all ways with the given number of threads."""
     torch.set_num_threads(threads)
     network, codes = language_model(), torch.randn(REGIONS, FEATURES, generator=torch.Generator().manual_seed(1)).relu()
     few = codes[::every]
@@ -124,7 +128,7 @@ def main() -> None:
     """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--every", type=int, default=15, help="the slow ways describe one region in so many (15)")
+    parser.add_argument("--every", type=int, default=15, help="the slow ways describe one region in EVERY (default 15)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     arguments = parser.parse_args()
     with torch.no_grad():

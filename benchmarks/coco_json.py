@@ -1,13 +1,16 @@
-"""Reading a file of the size of COCO's instances_train2017.json: 118,287 images, 860,001 objects.
+"""Time the reading of a file as large as COCO's instances_train2017.json: 118,287 images, 860,001 objects.
 
     python benchmarks/coco_json.py [--objects 860001] [--rounds 2]
 
-For boxes and for boxes with masks, each in a process of its own: the first start (parsing, cleaning, packing) and a
-later one from the cache; by the clock, and in seconds of one core, which other programs disturb less; and the most
-memory that the process ever had, in which importing the packages takes its share (`imports_gib`). Masks stay polygons
-in the cache; what rasterising those of an image takes is `milliseconds_an_image`. Writes
-benchmarks/results/coco_json-cpu.json; exits 1 when a first start takes more than 30 s of a core or 3 GiB, or a later
-one more than 1 s.
+Measures the first start (parsing, cleaning, packing) and a later start from the cache, for boxes and for boxes with
+masks, each in a new process:
+
+* wall time, and CPU time, which other programs affect less;
+* peak memory of the process (``gib``) and the part that is due to imports (``imports_gib``);
+* with masks, the time to rasterize the masks of an image (``milliseconds_an_image``): the cache stores polygons.
+
+Writes benchmarks/results/coco_json-cpu.json. Exits with 1 when a first start takes more than 30 s of CPU time or 3 GiB,
+or a later start more than 1 s of CPU time.
 """
 
 import argparse
@@ -59,7 +62,7 @@ def generate(root: Path, objects: int) -> int:
             b'{"info": {"year": 2017}, "licenses": [], "images": ' + orjson.dumps(listed) + b', "annotations": ['
         )
         records = annotations(rng, min(CHUNK, objects))
-        for first in range(0, objects, CHUNK):  # the same shapes again, in other images
+        for first in range(0, objects, CHUNK):  # the same shapes are repeated in other images
             count = min(CHUNK, objects - first)
             owners = rng.integers(1, images + 1, count).tolist()
             for number, owner in enumerate(owners):
@@ -70,7 +73,10 @@ def generate(root: Path, objects: int) -> int:
 
 
 def annotations(rng: np.random.Generator, count: int) -> list[dict[str, Any]]:
-    """Blobs, and some crowds as runs; 22 corners on average make a file of the official one's size."""
+    """Return blobs as polygons, and some crowds as runs.
+
+    Polygons have 22 corners on average, which gives a file as large as the official one.
+    """
     centers = rng.uniform((20, 20), (WIDTH - 20, HEIGHT - 20), (count, 2))
     radii = np.minimum(rng.lognormal(3.5, 0.9, count), 200)
     kinds = rng.choice(list(CATEGORIES), count).tolist()
@@ -94,7 +100,7 @@ def annotations(rng: np.random.Generator, count: int) -> list[dict[str, Any]]:
 
 
 def blob(rng: np.random.Generator, center: np.ndarray, radius: float, corners: int) -> np.ndarray:
-    """A star-shaped polygon, (corners, 2), in pixels with two decimals."""
+    """Return a star-shaped polygon (corners, 2) in pixels, rounded to two decimals."""
     angles = np.linspace(0, 2 * np.pi, corners, endpoint=False)
     reach = radius * rng.uniform(0.7, 1.0, corners)
     points = center + np.stack([np.cos(angles), np.sin(angles)], axis=1) * reach[:, None]
@@ -102,7 +108,7 @@ def blob(rng: np.random.Generator, center: np.ndarray, radius: float, corners: i
 
 
 def start(root: Path, masks: bool) -> dict[str, float]:
-    """Open the data set in this process."""
+    """Open the data set in this process and return the measurements."""
     from datamodules import COCODetectionDataModule, COCOInstanceDataModule
 
     imports = peak_gib()
@@ -112,7 +118,7 @@ def start(root: Path, masks: bool) -> dict[str, float]:
     data.prepare_data()
     data.setup()
     spent = {"seconds": time.perf_counter() - begin, "core_seconds": time.process_time() - used}
-    spent["load"] = os.getloadavg()[0]  # processes that want a core, this one among them
+    spent["load"] = os.getloadavg()[0]  # number of runnable processes, including this one
     result = {**spent, "gib": peak_gib(), "imports_gib": imports, **data.counts}
     if masks:
         packed = data.splits["train"]
@@ -126,18 +132,18 @@ def start(root: Path, masks: bool) -> dict[str, float]:
 
 
 def peak_gib() -> float:
-    """The most memory that this process ever had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts in KiB
+    """Return the peak resident memory of this process in GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux reports KiB
 
 
 def in_process(root: Path, masks: bool) -> dict[str, float]:
-    """What :func:`start` finds in a new process."""
+    """Return the result of :func:`start` in a new process."""
     command = [sys.executable, __file__, "--open", str(root), *(["--masks"] if masks else [])]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
 
 
 def main() -> int:
-    """Generate, open, and write the result; return 1 where a target is missed."""
+    """Generate the data, open them, and write the result; return 1 if a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--objects", type=int, default=OBJECTS)
     parser.add_argument("--rounds", type=int, default=2)

@@ -1,12 +1,13 @@
-"""COCO mask AP of 1,000 images: ours against torchmetrics' MeanAveragePrecision, both from tensors to digits.
+"""Time COCO mask AP on 1,000 images against torchmetrics' MeanAveragePrecision.
 
     python benchmarks/coco_mask_ap.py [--images 1000] [--peer-images 200] [--detections 100] [--rounds 3]
 
-Both times are update + compute. Ours takes masks as runs, the form in which the project's networks hand them out; what
-compressing the same masks from dense ones takes instead is timed as well. torchmetrics takes dense masks, which are
-made batch by batch while its clock stands still (most of the benchmark's time): the ratio is that of the first
-`--peer-images` images, and ours is timed on all of them as well. Writes benchmarks/results/coco_mask_ap.json; exits 1
-when the digits differ or the ratio misses its target.
+Both times run from tensors to metric values (update and compute). Ours takes masks as runs, the output format of the
+project's networks. The time to compress the same masks from dense ones is measured separately. torchmetrics takes dense
+masks. They are made batch by batch outside its measured time, which takes most of the benchmark. The ratio is therefore
+computed on the first ``--peer-images`` images. Ours is also timed on all images.
+
+Writes benchmarks/results/coco_mask_ap.json. Exits with 1 when the values differ or the ratio misses its target.
 """
 
 import argparse
@@ -36,13 +37,13 @@ NAMES = ("map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar
 Batch = tuple[list[dict[str, Tensor]], list[dict[str, Tensor]]]
 
 
-def blob(rng: np.random.Generator, centre: np.ndarray, radius: float) -> np.ndarray:
-    """The runs of a mask whose outline is as wavy as a segmented object's."""
+def blob(rng: np.random.Generator, center: np.ndarray, radius: float) -> np.ndarray:
+    """Return the runs of a mask with an outline as irregular as that of a segmented object."""
     angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
     waves = sum(rng.normal(0, 0.12 / k) * np.sin(k * angles + rng.uniform(0, 6)) for k in range(1, 12))
     reach = radius * (1 + waves)
-    points = centre + np.stack([np.cos(angles), np.sin(angles)], axis=1) * reach[:, None]
-    columns = np.zeros((WIDTH, HEIGHT), np.uint8)  # transposed, as COCO counts
+    points = center + np.stack([np.cos(angles), np.sin(angles)], axis=1) * reach[:, None]
+    columns = np.zeros((WIDTH, HEIGHT), np.uint8)  # transposed: COCO's runs are column-major
     cv2.fillPoly(columns, [np.round(points[:, ::-1]).astype(np.int32)], 1)
     pixels = columns.reshape(-1)
     changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
@@ -50,10 +51,10 @@ def blob(rng: np.random.Generator, centre: np.ndarray, radius: float) -> np.ndar
     return np.diff(np.array([*start, *changes.tolist(), pixels.size]))
 
 
-def masks_of(rng: np.random.Generator, centres: np.ndarray, radii: np.ndarray) -> dict[str, Tensor]:
-    """Return predictions or targets with blobs as masks."""
-    blobs = [blob(rng, centre, radius) for centre, radius in zip(centres, radii, strict=True)]
-    boxes = np.concatenate([centres - radii[:, None], centres + radii[:, None]], axis=1)
+def masks_of(rng: np.random.Generator, centers: np.ndarray, radii: np.ndarray) -> dict[str, Tensor]:
+    """Return predictions or targets of an image with blobs as masks."""
+    blobs = [blob(rng, center, radius) for center, radius in zip(centers, radii, strict=True)]
+    boxes = np.concatenate([centers - radii[:, None], centers + radii[:, None]], axis=1)
     return {
         "mask_runs": torch.from_numpy(np.concatenate(blobs)),
         "mask_lengths": torch.tensor([len(runs) for runs in blobs]),
@@ -64,17 +65,20 @@ def masks_of(rng: np.random.Generator, centres: np.ndarray, radii: np.ndarray) -
 
 
 def generate(images: int, detections: int) -> Batch:
-    """Half of the detections lie around a target, mostly with its class; the others anywhere."""
+    """Generate predictions and targets.
+
+    Half of the detections lie near a target and have its class. The others have random places and classes.
+    """
     rng = np.random.default_rng(0)
     predictions, targets = [], []
     for image_id in range(images):
-        centres, radii = rng.uniform((0, 0), (WIDTH, HEIGHT), (OBJECTS, 2)), rng.lognormal(3.7, 0.7, OBJECTS)
+        centers, radii = rng.uniform((0, 0), (WIDTH, HEIGHT), (OBJECTS, 2)), rng.lognormal(3.7, 0.7, OBJECTS)
         labels = rng.integers(1, CLASSES + 1, OBJECTS)
         pick = rng.integers(0, OBJECTS, detections // 2)
         other = detections - len(pick)
-        places = np.concatenate([centres[pick] + rng.normal(0, 3, (len(pick), 2)), rng.uniform(0, 480, (other, 2))])
+        places = np.concatenate([centers[pick] + rng.normal(0, 3, (len(pick), 2)), rng.uniform(0, 480, (other, 2))])
         sizes = np.concatenate([radii[pick] * rng.lognormal(0, 0.1, len(pick)), rng.lognormal(3.7, 0.7, other)])
-        target = masks_of(rng, centres, radii)
+        target = masks_of(rng, centers, radii)
         target |= {"image_id": torch.tensor(image_id), "labels": torch.from_numpy(labels)}
         target |= {"iscrowd": torch.from_numpy((rng.random(OBJECTS) < 0.02).astype(np.int64))}
         targets.append(target)
@@ -97,7 +101,7 @@ def with_dense(row: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def batches(rows: Batch) -> Iterator[Batch]:
-    """Return predictions and targets a batch at a time."""
+    """Yield predictions and targets batch by batch."""
     for first in range(0, len(rows[0]), BATCH):
         yield rows[0][first : first + BATCH], rows[1][first : first + BATCH]
 
@@ -113,9 +117,10 @@ def ours(rows: Batch) -> tuple[float, dict[str, Any]]:
 
 
 def theirs(rows: Batch) -> tuple[float, float, dict[str, Any]]:
-    """Seconds of update and compute, seconds that compressing the dense masks takes us, and the digits.
+    """Return torchmetrics' seconds, our seconds for compressing the dense masks, and torchmetrics' values.
 
-    Its own thresholds are those of the official evaluation rounded to float32, which moves its digits by 1e-4.
+    Its default thresholds are the official ones rounded to float32, which changes its values by 1e-4. The exact
+    thresholds are passed instead.
     """
     grid = {"iou_thresholds": np.linspace(0.5, 0.95, 10).tolist(), "rec_thresholds": np.linspace(0, 1, 101).tolist()}
     metric, seconds, compression = MeanAveragePrecision(iou_type="segm", **grid), 0.0, 0.0
@@ -144,7 +149,7 @@ def main() -> int:
     options = parser.parse_args()
     rows = generate(options.images, options.detections)
     few = rows[0][: options.peer_images], rows[1][: options.peer_images]
-    ours((rows[0][:1], rows[1][:1]))  # compiles
+    ours((rows[0][:1], rows[1][:1]))  # compile before timing
     names = ("ours", "torchmetrics", "our_compression_of_dense_masks", "ours_all_images")
     seconds: dict[str, list[float]] = {name: [] for name in names}
     difference = 0.0
@@ -175,7 +180,7 @@ def main() -> int:
     }
     write("coco_mask_ap", record)
     print(f"ratio {ratio:.4f} (target {TARGET_RATIO}), largest difference {difference:.1e}")
-    # torchmetrics hands its digits out as float32
+    # torchmetrics returns its values as float32
     return 0 if ratio <= TARGET_RATIO and difference <= 1e-6 else 1
 
 

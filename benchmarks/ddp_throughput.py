@@ -1,7 +1,7 @@
 """Time training steps of Faster R-CNN on two processes (gloo, one thread each) against one process, in turns.
 
-Both see the same global batch. Prints and writes medians, and the efficiency: images a second and process on two
-processes over those on one; 1 is perfect. It needs two idle cores.
+Both use the same global batch. Prints and writes medians and the efficiency: images per second and process on two
+processes, divided by images per second on one process. An efficiency of 1 is ideal. Requires two idle cores.
 
     python benchmarks/ddp_throughput.py --batch 4 --steps 20
 """
@@ -31,29 +31,29 @@ BACKBONE = "mobilenet_v3_large"
 
 
 class Total(nn.Module):
-    """The sum of the losses, as the training step computes them."""
+    """Sum of the losses, as computed by the training step."""
 
     def __init__(self) -> None:
         super().__init__()
         low, high = SIZES[BACKBONE]
         scales = [[32.0, 64.0, 128.0, 256.0, 512.0]] * 3
-        self.network = FasterRCNN(CLASSES, BACKBONE, anchor_scales=scales, min_size=low, max_size=high)
+        self.network = FasterRCNN(CLASSES, backbone=BACKBONE, anchor_scales=scales, min_size=low, max_size=high)
 
     def forward(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> Tensor:
-        """Return the loss of this process's slice of the global batch."""
+        """Return the loss of this process's part of the global batch."""
         with global_batch():
             return torch.stack(list(self.network.losses(images, targets).values())).sum()
 
 
 def step(module: nn.Module, optimizer: torch.optim.Optimizer, images: list[Tensor], targets: list) -> None:
-    """Take one training step."""
+    """Run one training step."""
     optimizer.zero_grad()
     module(images, targets).backward()
     optimizer.step()
 
 
 def alone(count: int, warmup: int, batch: int, folder: str) -> None:
-    """Take the turns of the single process: it is told when, and says when it is done, by files."""
+    """Run the steps of the single process, synchronized with the two processes by files."""
     torch.set_num_threads(1)
     images, targets = make_batch(batch)
     module = Total()
@@ -70,7 +70,7 @@ def alone(count: int, warmup: int, batch: int, folder: str) -> None:
 
 
 def together(rank: int, count: int, warmup: int, batch: int, folder: str) -> None:
-    """Take the turns of the two processes, each after one of the single process."""
+    """Run the steps of one of the two processes, each after a step of the single process."""
     torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=PROCESSES)
@@ -95,7 +95,7 @@ def together(rank: int, count: int, warmup: int, batch: int, folder: str) -> Non
 def main() -> None:
     """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=int, default=4, help="images of the global batch")
+    parser.add_argument("--batch", type=int, default=4, help="images in the global batch (default %(default)s)")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--warmup", type=int, default=2)
     arguments = parser.parse_args()
@@ -116,7 +116,7 @@ def main() -> None:
         "efficiency": seconds["one"] / (PROCESSES * seconds["two"]),
     }
     print(
-        f"{seconds['one']:.3f} s on one process, {seconds['two']:.3f} s on two: {result['efficiency']:.3f} of perfect"
+        f"{seconds['one']:.3f} s on one process, {seconds['two']:.3f} s on two: efficiency {result['efficiency']:.3f}"
     )
     write("ddp_throughput-cpu", result)
 

@@ -1,11 +1,12 @@
-"""DenseCap's metric of 5,000 images with 20 target regions and 100 predictions each, from tensors to digits.
+"""Time DenseCap's metric on 5,000 images with 20 target regions and 100 predictions each.
 
     python benchmarks/densecap_metric.py [--images 5000] [--predictions 100]
 
-With METEOR 1.5 (Java and the extra `captions`) and with exact matches only; `language` adds the comparison of each
-prediction with all phrases of its image, on a tenth of the images. Phrases are random words, so that nearly all pairs
-of a phrase and references differ. Seconds are by the clock, and of one core, which other programs disturb less. Writes
-benchmarks/results/densecap_metric.json; exits 1 when METEOR takes more than five minutes without `language`.
+The time runs from tensors to metric values. Three settings are measured: METEOR 1.5 (requires Java and the extra
+``captions``), exact matches only, and METEOR with ``language``, which also compares each prediction with all phrases of
+its image, on a tenth of the images. Phrases are random words, so nearly all pairs of a phrase and its references are
+distinct. Reports wall time and CPU time, which other programs affect less. Writes
+benchmarks/results/densecap_metric.json. Exits with 1 when METEOR without ``language`` takes more than five minutes.
 """
 
 import argparse
@@ -40,12 +41,15 @@ Regions = list[dict[str, Any]]
 def phrases(rng: np.random.Generator, count: int) -> list[str]:
     """Return phrases of two to eight frequent words."""
     lengths = rng.integers(2, 9, count)
-    drawn = rng.choice(WORDS, int(lengths.sum()))
-    return [" ".join(part) for part in np.split(drawn, np.cumsum(lengths)[:-1])]
+    words = rng.choice(WORDS, int(lengths.sum()))
+    return [" ".join(part) for part in np.split(words, np.cumsum(lengths)[:-1])]
 
 
 def generate(images: int, predictions: int) -> tuple[Regions, Regions]:
-    """Half of the predictions lie around a target and say what it says but for a word; the others are anything."""
+    """Generate predictions and targets.
+
+    Half of the predictions lie near a target and have its phrase with one word replaced. The others are random.
+    """
     rng = np.random.default_rng(0)
     found, wanted = [], []
     for image_id in range(images):
@@ -68,20 +72,20 @@ def generate(images: int, predictions: int) -> tuple[Regions, Regions]:
 
 
 def core_seconds() -> float:
-    """Seconds of the processor that this process and its finished children have used."""
+    """Return the CPU time of this process and its finished children in seconds."""
     both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in both)
 
 
 def evaluate(found: Regions, wanted: Regions, **options: Any) -> dict[str, Any]:
-    """Return the seconds, the core seconds and the values of an evaluation."""
+    """Return the wall time, the CPU time and the values of an evaluation."""
     metric = DenseCaptionAP(**options)
     start, used = time.perf_counter(), core_seconds()
     for first in range(0, len(wanted), BATCH):
         metric.update(found[first : first + BATCH], wanted[first : first + BATCH])
     result = metric.compute()
     seconds, cores = time.perf_counter() - start, core_seconds() - used
-    print(f"{options}: {seconds:.1f} s, {cores:.1f} s of a core", flush=True)
+    print(f"{options}: {seconds:.1f} s, {cores:.1f} s of CPU time", flush=True)
     return {
         "seconds": seconds,
         "core_seconds": cores,

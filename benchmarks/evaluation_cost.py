@@ -1,9 +1,10 @@
-"""What the evaluation adds to a validation epoch of a segmentation network.
+"""Time the share of metrics in a validation epoch of a segmentation network.
 
-Without: loading, forward pass, losses and predicted masks. With: also the confusion matrix, the checkerboard measure
-and what is computed at the end. Every batch is loaded once and goes through both, in alternating order; an epoch is the
-sum over its batches. Medians over epochs, of the ratio too; the goal is a ratio of at most 1.05. On CPU it is CPU time,
-not the wall's: other processes may share the cores (and with OMP_NUM_THREADS=1 no thread waits for another).
+Without evaluation: loading, forward pass, losses and predicted masks. With evaluation: also the confusion matrix, the
+checkerboard measure and the final computation. Each batch is loaded once and processed in both ways, in alternating
+order. The time of an epoch is the sum over its batches. Reports medians over epochs, also of the ratio with / without.
+The target is a ratio of at most 1.05. On CPU, CPU time is measured, because other processes may share the cores. With
+OMP_NUM_THREADS=1, no thread waits for another.
 
 Example: python benchmarks/evaluation_cost.py --root data --output benchmarks/results/evaluation_cost.json
 """
@@ -23,8 +24,8 @@ import torch
 import torchvision
 
 from datamodules import Shapes, VOCSegmentationDataModule
-from datamodules.loading.loader import Batch
 from lit_cv.bench.cost import device_name
+from lit_cv.contract import Batch
 from lit_cv.models import FCN
 from lit_cv.tasks import SegmentationTask
 
@@ -33,10 +34,12 @@ PARTS = ("loading", "without", "with", "computing")
 
 
 def make_task(data: VOCSegmentationDataModule, upsampling: str, device: str) -> SegmentationTask:
-    """FCN-32s on SqueezeNet at 320 pixels, its metrics built as a Trainer builds them."""
+    """Return FCN-32s on SqueezeNet at 320 pixels with its metrics initialized by a Trainer."""
     torch.manual_seed(0)
     classes = len(data.class_names) + 1
-    network = FCN(classes, "squeezenet1_0", upsampling=upsampling, min_size=320, max_size=533, channels_last=True)
+    network = FCN(
+        classes, backbone="squeezenet1_0", upsampling=upsampling, min_size=320, max_size=533, channels_last=True
+    )
     task = SegmentationTask(network)
     trainer = L.Trainer(
         accelerator=device, devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
@@ -47,7 +50,7 @@ def make_task(data: VOCSegmentationDataModule, upsampling: str, device: str) -> 
 
 
 def epoch(task: SegmentationTask, data: VOCSegmentationDataModule, batches: int, number: int) -> dict[str, float]:
-    """Seconds of each part of an epoch of some batches."""
+    """Return the seconds of each part of an epoch of at most ``batches`` batches."""
 
     def without(batch: Batch) -> object:
         return task.network.evaluate(*batch)
@@ -71,23 +74,23 @@ def epoch(task: SegmentationTask, data: VOCSegmentationDataModule, batches: int,
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Return the seconds that a call takes, and its result."""
+    """Call a function and return its time in seconds and its result."""
     start = now()
     result = work()
     return now() - start, result
 
 
 def now() -> float:
-    """Return a time in seconds: of the processor, or by the clock once a GPU has done its work."""
+    """Return the CPU time in seconds, or with a GPU the wall time after its work is done."""
     if not torch.cuda.is_available():
         return time.process_time()
     torch.cuda.synchronize()
     return time.perf_counter()
 
 
-@torch.inference_mode()  # as the Trainer
+@torch.inference_mode()  # as in the Trainer
 def measure(task: SegmentationTask, data: VOCSegmentationDataModule, batches: int, rounds: int) -> dict[str, Any]:
-    """Return the medians over the epochs, and the ratio of an epoch with to one without evaluation."""
+    """Return the medians over the epochs and the ratio of an epoch with evaluation to one without."""
     epochs = [epoch(task, data, batches, number) for number in range(rounds + 1)][1:]  # the first warms up
     ratios = [
         (parts["loading"] + parts["with"] + parts["computing"]) / (parts["loading"] + parts["without"])
@@ -105,12 +108,12 @@ def measure(task: SegmentationTask, data: VOCSegmentationDataModule, batches: in
 def main() -> None:
     """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", help="folder that holds VOCdevkit/VOC2012; generated images if left out")
+    parser.add_argument("--root", help="folder with VOCdevkit/VOC2012 (default: generated images)")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
     parser.add_argument("--upsampling", nargs="+", default=["bilinear", "transposed"])
-    parser.add_argument("--batches", type=int, default=6, help="batches of 8 images an epoch (default %(default)s)")
+    parser.add_argument("--batches", type=int, default=6, help="batches of 8 images per epoch (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="measured epochs (default %(default)s)")
-    parser.add_argument("--output", type=Path, help="JSON file to write, besides printing it")
+    parser.add_argument("--output", type=Path, help="also write the result to this JSON file")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         shapes = Shapes(train=BATCH, val=64, size=430)  # as many pixels as 500x375
@@ -122,7 +125,7 @@ def main() -> None:
         results = {
             name: measure(make_task(data, name, args.device), data, args.batches, args.rounds)
             for name in args.upsampling
-        }  # by the network's upsampling
+        }
         result = {
             "benchmark": "evaluation_cost",
             "hardware": device_name(torch.device("cuda" if args.device == "gpu" else "cpu")),

@@ -1,8 +1,9 @@
-"""How soon the front door answers: `litcv --help` and a sweep's dry run, beside a bare Python and `import lightning`.
+"""Time the start of the command line: ``litcv --help`` and a sweep's dry run.
 
     python benchmarks/front_door.py
 
-Interleaved, medians of several rounds; writes benchmarks/results/front_door.json.
+For comparison, an empty Python program and ``import lightning`` are timed too. The commands take turns over several
+rounds. Prints medians and writes them to benchmarks/results/front_door.json.
 """
 
 import argparse
@@ -27,7 +28,7 @@ COMMANDS = {
 
 
 def seconds(arguments: list[str]) -> float:
-    """Return the seconds that a new Python process takes."""
+    """Return the wall time of a new Python process in seconds."""
     start = time.perf_counter()
     subprocess.run([sys.executable, *arguments], capture_output=True, check=False)
     return time.perf_counter() - start

@@ -1,14 +1,15 @@
-"""Input pipeline: JPEG to augmented batch with boxes, against torchvision v2; and the memory of loading workers.
+"""Time the input pipeline, from JPEG to augmented batch with boxes, and measure the memory of its workers.
 
-Speed: one core, the same files and the same augmentation (brightness, contrast, saturation and hue each in every second
-image, IoU-constrained crop, mirror), interleaved rounds, medians, CPU time. The peer decodes with PIL and runs v2
-transforms on PIL images or on tensors, the colours after the crop (as ours) or before it (as torchvision's reference
-does); all four are measured, the ratio is to the fastest.
+Speed: compared with torchvision v2 on one core, with the same files and the same augmentation (IoU-constrained crop,
+mirroring, and changes of brightness, contrast, saturation and hue, each with probability 0.5). The pipelines take
+turns. Medians of CPU time are reported. torchvision decodes with PIL and runs v2 transforms on PIL images or on
+tensors, with color changes after the crop (as ours) or before it (as torchvision's reference). All four variants are
+measured. The ratio refers to the fastest.
 
 Transfer: batches of 16 from one worker to the training process, ours and a list of dicts of tensors.
 
-Memory: one epoch over 100,000 annotated images with 1 and 4 workers, ours and a Python list of dicts; private dirty
-memory is what a worker shares with nobody.
+Memory: one epoch over 100,000 annotated images with 1 and 4 workers, ours and a Python list of dicts. Private dirty
+memory is the memory that a worker shares with no other process.
 
 Example: python benchmarks/input_pipeline.py --root data --output benchmarks/results/input_pipeline.json
 """
@@ -46,9 +47,9 @@ BATCH = 16
 
 
 class Peer(Dataset):
-    """PIL decoding and torchvision v2 transforms, ``on`` PIL images or tensors, colours before or after the crop."""
+    """PIL decoding and torchvision v2 transforms on PIL images or tensors, color changes before or after the crop."""
 
-    def __init__(self, ours: DetectionDataset, on: str, colours: str) -> None:
+    def __init__(self, ours: DetectionDataset, on: str, colors: str) -> None:
         table = ours.packed
         self.paths = [ours.root / table.name(index) for index in range(len(table))]
         self.boxes = [torch.from_numpy(table.boxes[table.rows(index)].copy()) for index in range(len(table))]
@@ -56,7 +57,7 @@ class Peer(Dataset):
         jitter = ({"brightness": 32 / 255}, {"contrast": 0.5}, {"saturation": 0.5}, {"hue": 18 / 360})
         distortion = [v2.RandomApply([v2.ColorJitter(**amount)], p=0.5) for amount in jitter]
         crop = [v2.RandomIoUCrop(), v2.SanitizeBoundingBoxes()]
-        steps = [*(crop + distortion if colours == "last" else distortion + crop), v2.RandomHorizontalFlip(0.5)]
+        steps = [*(crop + distortion if colors == "last" else distortion + crop), v2.RandomHorizontalFlip(0.5)]
         self.transform = v2.Compose([v2.ToImage(), *steps] if on == "tensors" else [*steps, v2.ToImage()])
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -67,20 +68,20 @@ class Peer(Dataset):
 
 
 def rate(dataset: Dataset, keys: list[tuple[int, int]]) -> float:
-    """Images per second of batches made in this process."""
-    start = time.process_time()  # not the wall's: other processes may share the core
+    """Return the images per second of CPU time for batches made in this process."""
+    start = time.process_time()  # not wall time: other processes may share the core
     for first in range(0, len(keys), BATCH):
         collate([dataset[key] for key in keys[first : first + BATCH]])
     return len(keys) / (time.process_time() - start)
 
 
 def speed(data: VOCDetectionDataModule, rounds: int) -> dict[str, Any]:
-    """Return the images per second of each data set, timed in turns."""
+    """Return the median images per second of each pipeline, timed in turns."""
     ours = data.train_dataloader().dataset
     peers = {
-        f"v2 on {on}, colours {colours}": Peer(ours, on, colours)
+        f"v2 on {on}, colors {colors}": Peer(ours, on, colors)
         for on in ("PIL", "tensors")
-        for colours in ("last", "first")
+        for colors in ("last", "first")
     }
     datasets = {"ours": ours, **peers}
     count = min(len(ours), 2 * BATCH)
@@ -105,7 +106,7 @@ def speed(data: VOCDetectionDataModule, rounds: int) -> dict[str, Any]:
 
 
 class Ready(Dataset):
-    """Samples that cost nothing, to time their way from a worker to the training process."""
+    """Precomputed samples, to time only the transfer from a worker to the training process."""
 
     def __init__(self, ours: DetectionDataset) -> None:
         self.samples = [ours[0, index] for index in range(BATCH)]
@@ -115,7 +116,7 @@ class Ready(Dataset):
 
 
 def transfer(data: VOCDetectionDataModule, rounds: int = 5) -> dict[str, Any]:
-    """Milliseconds in which a batch comes from one worker: all of it, and CPU of the training process alone."""
+    """Return the milliseconds per batch from one worker: wall time, and CPU time of the training process."""
     ready = Ready(data.train_dataloader().dataset)
     batches = TrainBatches(40 * BATCH, BATCH, seed=0)
     loaders = {
@@ -142,7 +143,7 @@ def transfer(data: VOCDetectionDataModule, rounds: int = 5) -> dict[str, Any]:
 
 
 class ListDataset(Dataset):
-    """The usual way: a Python list of dicts."""
+    """Data set that keeps its annotations in the usual way, as a Python list of dicts."""
 
     def __init__(self, ours: DetectionDataset) -> None:
         table = ours.packed
@@ -159,7 +160,7 @@ class ListDataset(Dataset):
 
 
 def records(names: list[str], size: int, images: int) -> Iterator[ImageRecord]:
-    """Generate the annotations of many images that share eight files."""
+    """Yield the annotations of many images that share eight files."""
     for index in range(images):
         boxes = [(i, i, i + 10.0, i + 10.0) for i in range(1 + index % 13)]
         yield ImageRecord(
@@ -168,7 +169,7 @@ def records(names: list[str], size: int, images: int) -> Iterator[ImageRecord]:
 
 
 def resident(pids: list[int]) -> dict[str, float]:
-    """Mean private dirty and summed proportional memory of processes, MiB."""
+    """Return the mean private dirty memory and the total proportional memory of processes, in MiB."""
     totals = {"Private_Dirty": 0, "Pss": 0}
     for pid in pids:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
@@ -182,7 +183,7 @@ def resident(pids: list[int]) -> dict[str, float]:
 
 
 def one_epoch(make: Callable[[], Dataset], images: int, workers: int) -> dict[str, Any]:
-    """Return the memory of the workers after their first batches and at the end."""
+    """Return the memory of the workers after their first batches and at the end of an epoch."""
     loader: DataLoader = Loader(make(), TrainBatches(images, 50, seed=0), workers, pin_memory=False)
     for number, _ in enumerate(loader):
         if number == 4 * workers:
@@ -192,7 +193,7 @@ def one_epoch(make: Callable[[], Dataset], images: int, workers: int) -> dict[st
 
 
 def memory(images: int) -> dict[str, Any]:
-    """MiB of the workers at the beginning and the end of an epoch, by data set, number of images and workers."""
+    """Return the memory of the workers (:func:`one_epoch`) by data set, number of images and number of workers."""
     results: dict[str, Any] = {"images": images, "unit": "MiB"}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -202,7 +203,7 @@ def memory(images: int) -> dict[str, Any]:
             packing = multiprocessing.Process(
                 target=lambda: open_annotations(root, f"{count}", lambda: records(names, 32, count), CLASS_NAMES)  # noqa: B023
             )
-            packing.start()  # on its own: what packing leaves on the heap is not the workers'
+            packing.start()  # in its own process, so that workers do not inherit the heap of the packing
             packing.join()
             data = DetectionDataset(root, open_annotations(root, f"{count}", list, CLASS_NAMES))
             for workers in (1, 4):
@@ -214,11 +215,11 @@ def memory(images: int) -> dict[str, Any]:
 def main() -> None:
     """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", help="folder that holds VOCdevkit/VOC2012; generated images if left out")
+    parser.add_argument("--root", help="folder with VOCdevkit/VOC2012 (default: generated images)")
     parser.add_argument("--rounds", type=int, default=25, help="measured rounds (default %(default)s)")
-    parser.add_argument("--images", type=int, default=100_000, help="images of the memory test (default %(default)s)")
+    parser.add_argument("--images", type=int, default=100_000, help="images in the memory test (default %(default)s)")
     parser.add_argument("--skip-memory", action="store_true", help="measure speed and transfer only")
-    parser.add_argument("--output", type=Path, help="JSON file to write, besides printing it")
+    parser.add_argument("--output", type=Path, help="also write the result to this JSON file")
     args = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

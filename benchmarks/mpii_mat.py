@@ -1,10 +1,11 @@
-"""Parsing a .mat of the size of MPII's: 25,000 images with 1.6 people each, 18,000 labelled with 16 points a person.
+"""Time the parsing of a .mat file as large as MPII's: 25,000 images with 1.6 people each, 18,000 images labeled.
 
     python benchmarks/mpii_mat.py [--images 25000] [--rounds 3]
 
-Timed are the parsing of the .mat alone, the first start of a DataModule (parsing, reading the headers of all images,
-packing), and a later one from the cache; by the clock, and in seconds of one core, which other programs disturb less.
-Writes benchmarks/results/mpii_mat.json; exits 1 when the first start takes more than 20 s or a later one more than 1 s.
+People have 16 joints. Three times are measured: parsing the .mat file, the first start of a DataModule (parsing,
+reading the headers of all images, packing), and a later start from the cache. Reports wall time, and CPU time, which
+other programs affect less. Writes benchmarks/results/mpii_mat.json. Exits with 1 when the first start takes more than
+20 s or a later start more than 1 s.
 """
 
 import argparse
@@ -29,20 +30,20 @@ from datamodules.pose.generated import MAT, write_mpii_mat
 from datamodules.pose.mpii_files import read_mat
 from datamodules.shapes.figures import Person
 
-PEOPLE, LABELLED, IMAGES_OF_A_VIDEO = 1.6, 0.72, 6
+PEOPLE, LABELED, IMAGES_OF_A_VIDEO = 1.6, 0.72, 6
 WIDTH, HEIGHT = 1280, 720
 TARGET_FIRST, TARGET_LATER = 20.0, 1.0
 
 
-def random_person(rng: np.random.Generator, labelled: bool) -> Person:
-    """Return a person anywhere in the image."""
+def random_person(rng: np.random.Generator, labeled: bool) -> Person:
+    """Return a person with random joints; joint flags are 0 if the person is not labeled."""
     joints = rng.uniform((40, 40), (WIDTH - 40, HEIGHT - 40), (16, 2)).round()
-    flags = rng.choice([1, 2], 16, p=[0.2, 0.8]) * labelled
+    flags = rng.choice([1, 2], 16, p=[0.2, 0.8]) * labeled
     return Person(joints, flags, (*(joints[9] - 30), *(joints[9] + 30)))
 
 
 def generate(root: Path, images: int) -> None:
-    """Write the .mat, and one image under all names."""
+    """Write the .mat file, and one image that is linked under all names."""
     rng = np.random.default_rng(0)
     (root / MAT.parent).mkdir(parents=True)
     (root / "images").mkdir()
@@ -51,13 +52,13 @@ def generate(root: Path, images: int) -> None:
     for name in names:
         os.link(root / "one.jpg", root / "images" / name)
     counts = 1 + rng.poisson(PEOPLE - 1, images)
-    labelled = rng.random(images) < LABELLED
-    people = [[random_person(rng, flag) for _ in range(n)] for n, flag in zip(counts, labelled, strict=True)]
+    labeled = rng.random(images) < LABELED
+    people = [[random_person(rng, flag) for _ in range(n)] for n, flag in zip(counts, labeled, strict=True)]
     write_mpii_mat(root / MAT, names, people, [number // IMAGES_OF_A_VIDEO + 1 for number in range(images)])
 
 
 def start(root: Path) -> MPIIPoseDataModule:
-    """Return a DataModule that is ready."""
+    """Return a prepared DataModule."""
     data = MPIIPoseDataModule(str(root))
     data.prepare_data()
     data.setup()
@@ -65,7 +66,7 @@ def start(root: Path) -> MPIIPoseDataModule:
 
 
 def timed(function: Callable[..., Any], *args: Any) -> tuple[float, float, Any]:
-    """Seconds by the clock, seconds of the processor, and the result."""
+    """Call a function and return wall time and CPU time in seconds, and its result."""
     begin, used = time.perf_counter(), time.process_time()
     result = function(*args)
     return time.perf_counter() - begin, time.process_time() - used, result

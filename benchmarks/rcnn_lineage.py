@@ -1,8 +1,8 @@
-"""Seconds per image at test of sliding window, R-CNN, Fast R-CNN and Faster R-CNN, on one backbone and the same photos.
+"""Time sliding window, R-CNN, Fast R-CNN and Faster R-CNN at test time, on one backbone and the same photos.
 
-All run in turns. R-CNN and Fast R-CNN classify the same proposals, the best of Selective Search's (fast mode); Faster
-R-CNN finds its own. Weights are random unless given: a detector's time hardly depends on them. Beside them stand the
-papers' numbers (VGG-16, one GPU of 2015): what can be compared is the order and the ratios.
+The detectors take turns. R-CNN and Fast R-CNN classify the same proposals, the best of Selective Search (fast mode).
+Faster R-CNN computes its own proposals. Weights are random by default: they hardly affect the time of a detector. The
+table also lists the published times (VGG-16, one GPU of 2015). Only their order and ratios are comparable.
 
     python benchmarks/rcnn_lineage.py --root data --images 3 --repeats 3
     python benchmarks/rcnn_lineage.py --root data --min-size 320 --max-size 533 --proposals 300 \
@@ -45,7 +45,7 @@ def photos(root: Path, count: int) -> list[Tensor]:
 
 
 def build(arguments: argparse.Namespace) -> dict[str, nn.Module]:
-    """Return the four detectors on one backbone, with images of one size and windows of one size."""
+    """Return the four detectors with the same backbone, image size and window size."""
     common = {
         "num_classes": CLASSES,
         "backbone": arguments.backbone,
@@ -65,7 +65,7 @@ def build(arguments: argparse.Namespace) -> dict[str, nn.Module]:
 
 
 def calls(networks: dict[str, nn.Module], image: Tensor, proposals: Tensor) -> dict[str, Callable[[], object]]:
-    """Return what is timed on one image: each detector, where it takes proposals with them given, and finding them."""
+    """Return the timed calls on one image: Selective Search, and each detector with proposals if it takes them."""
     timed: dict[str, Callable[[], object]] = {"Selective Search": partial(propose, image)}
     for name, network in networks.items():
         given = ([image], [proposals]) if isinstance(network, ProposalDetector) else ([image],)
@@ -74,11 +74,11 @@ def calls(networks: dict[str, nn.Module], image: Tensor, proposals: Tensor) -> d
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, object]:
-    """Time everything on each image in turns; the seconds are means over the images of medians over the turns."""
+    """Time all calls on each image in turns; return means over the images of medians over the turns."""
     images = [image.to(arguments.device) for image in photos(arguments.root, arguments.images)]
     networks = build(arguments)
     for call in calls(networks, images[0][:, :96, :96], images[0].new_tensor([[0, 0, 96, 96]]).float()).values():
-        call()  # compiles and warms up; a whole turn would take minutes
+        call()  # compile and warm up on a small image; a full one would take minutes
     found = [propose(image)[: arguments.proposals] for image in images]
     medians = [
         median_seconds(calls(networks, image, boxes), arguments.repeats, warmup=0, device=arguments.device)
@@ -99,7 +99,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
 
 
 def table(result: dict[str, dict[str, float]]) -> list[str]:
-    """Return the rows from the slowest to the fastest: seconds, ratio, and the papers' seconds and ratio."""
+    """Return a Markdown table, slowest first: seconds and ratio, measured and published."""
     lines = [
         "|                           | s/image | ratio to Faster R-CNN | published s | published ratio |",
         "| ------------------------- | ------- | --------------------- | ----------- | --------------- |",
@@ -116,17 +116,17 @@ def table(result: dict[str, dict[str, float]]) -> list[str]:
 def main() -> None:
     """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, required=True, help="folder that holds VOCdevkit/VOC2012")
+    parser.add_argument("--root", type=Path, required=True, help="folder with VOCdevkit/VOC2012")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", choices=("float32", "bf16"), default="float32")
-    parser.add_argument("--backbone", default=BACKBONE, help="(default %(default)s)")
-    parser.add_argument("--weights", help="imagenet, or the path of the backbone's state dict")
-    parser.add_argument("--images", type=int, default=3, help="(default %(default)s)")
-    parser.add_argument("--repeats", type=int, default=3, help="turns that count (default %(default)s)")
-    parser.add_argument("--proposals", type=int, default=2000, help="at most, an image (default %(default)s)")
+    parser.add_argument("--backbone", default=BACKBONE, help="name of the backbone (default %(default)s)")
+    parser.add_argument("--weights", help="imagenet or path of a state dict (default: random weights)")
+    parser.add_argument("--images", type=int, default=3, help="number of photos (default %(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="measured turns (default %(default)s)")
+    parser.add_argument("--proposals", type=int, default=2000, help="maximum per image (default %(default)s)")
     parser.add_argument("--window", type=int, default=224, help="side of a warped region (default %(default)s)")
-    parser.add_argument("--min-size", type=int, default=600, help="shorter side of the image (default %(default)s)")
-    parser.add_argument("--max-size", type=int, default=1000, help="limit of its longer side (default %(default)s)")
+    parser.add_argument("--min-size", type=int, default=600, help="shorter side of an image (default %(default)s)")
+    parser.add_argument("--max-size", type=int, default=1000, help="maximum longer side (default %(default)s)")
     arguments = parser.parse_args()
     with torch.autocast(arguments.device, torch.bfloat16, enabled=arguments.precision == "bf16"):
         result = measure(arguments)

@@ -1,11 +1,11 @@
-"""A region_descriptions.json of the size of Visual Genome's: 108,077 images with 50 regions each, 5.4 million.
+"""Time the reading of a region_descriptions.json as large as Visual Genome's: 108,077 images with 50 regions each.
 
     python benchmarks/region_descriptions.py [--images 108077]
 
-Measured, each in a process of its own: the first start of a DataModule on DenseCap's splits (parsing, vocabulary,
-packing) and a later one from the cache; seconds by the clock and of the processor, and peak memory above that of the
-imports. Writes benchmarks/results/region_descriptions.json; exits 1 when a start takes more than 2 GiB, or a later one
-more than 1 s.
+Measures the first start of a DataModule on DenseCap's splits (parsing, vocabulary, packing) and a later start from the
+cache, each in a new process: wall time, CPU time, peak memory, and the part of the memory that is due to imports.
+Writes benchmarks/results/region_descriptions.json. Exits with 1 when the first start takes more than 2 GiB or a later
+start more than 1 s.
 """
 
 import argparse
@@ -32,21 +32,21 @@ TARGET_GIB, TARGET_LATER = 2.0, 1.0
 
 
 def write_regions(path: Path, images: int) -> int:
-    """Write phrases of 1 to 12 words, drawn as rarely as words are (Zipf); return their number."""
+    """Write phrases of 1 to 12 words with frequencies by Zipf's law; return the number of phrases."""
     rng = np.random.default_rng(0)
     words = np.array([np.base_repr(31 * k + 7, 36).lower() for k in range(WORDS)])
     with path.open("wb") as file:
         for image in range(1, images + 1):
             lengths = rng.integers(1, 13, REGIONS_OF_AN_IMAGE)
-            drawn = words[rng.zipf(1.3, lengths.sum()) % WORDS]
-            phrases = [" ".join(part) for part in np.split(drawn, np.cumsum(lengths)[:-1])]
+            sampled = words[rng.zipf(1.3, lengths.sum()) % WORDS]
+            phrases = [" ".join(part) for part in np.split(sampled, np.cumsum(lengths)[:-1])]
             corners = rng.integers(-3, 500, (REGIONS_OF_AN_IMAGE, 2)).tolist()
             sides = rng.integers(0, 300, (REGIONS_OF_AN_IMAGE, 2)).tolist()
             regions = [
                 {"region_id": image * 100 + k, "width": w, "height": h, "image_id": image, "phrase": p, "y": y, "x": x}
                 for k, (p, (x, y), (w, h)) in enumerate(zip(phrases, corners, sides, strict=True))
             ]
-            # Visual Genome's files have a blank behind each colon and comma.
+            # json.dumps, because Visual Genome's files have a space after each colon and comma.
             text = json.dumps({"regions": regions, "id": image})
             file.write((b"[" if image == 1 else b", ") + text.encode())
         file.write(b"]")
@@ -54,7 +54,7 @@ def write_regions(path: Path, images: int) -> int:
 
 
 def generate(root: Path, images: int) -> int:
-    """Write the data set with empty image files: packing looks at their names only."""
+    """Write the data set with empty image files, since packing reads only their names; return the number of regions."""
     (root / FOLDERS[0]).mkdir()
     numbers = list(range(1, images + 1))
     for number in numbers:
@@ -68,12 +68,12 @@ def generate(root: Path, images: int) -> int:
 
 
 def peak_gib() -> float:
-    """Return the largest resident memory of this process so far, in GiB."""
+    """Return the peak resident memory of this process in GiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def start(root: str, answers: "multiprocessing.Queue[dict[str, Any]]") -> None:
-    """Open the data in a process of its own and report what it took."""
+    """Open the data set in this process and put the measurements into a queue."""
     before, begin, used = peak_gib(), time.perf_counter(), time.process_time()
     data = VisualGenomeDataModule(root, test_sets=["densecap_test"])
     data.prepare_data()
@@ -92,7 +92,7 @@ def start(root: str, answers: "multiprocessing.Queue[dict[str, Any]]") -> None:
 
 
 def measured(root: Path) -> dict[str, Any]:
-    """Return what a fresh process reports."""
+    """Return the measurements of :func:`start` in a new process."""
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
     process = context.Process(target=start, args=(str(root), answers))

@@ -1,9 +1,9 @@
-"""How long `litcv report` takes on a thousand runs: 200 arms of five seeds, and a random search of 1,000 arms.
+"""Time ``litcv report`` on a thousand runs: 200 arms with five seeds, and a random search with 1,000 arms.
 
     python benchmarks/report_scale.py
 
-Writes run folders as the tests' made-up project does, each with the resolved config of a real experiment and a curve of
-400 lines, reports them with a fresh Python each time, and writes benchmarks/results/report_scale.json.
+Writes run folders with the test helpers, each with the resolved config of a real experiment and a curve of 400 lines.
+Each report runs in a new Python process. Writes benchmarks/results/report_scale.json.
 """
 
 import argparse
@@ -30,11 +30,11 @@ from tests.helpers.fake_project import write_run  # noqa: E402
 
 EXPERIMENT = "experiments/voc/faster_rcnn_squeezenet.yaml"
 RATE, BACKBONE = "model.optimizer.lr", "model.network.backbone"
-LINES = 400  # of metrics.csv
+LINES = 400  # in metrics.csv
 
 
 def resolved_config() -> dict[str, Any]:
-    """Return the config of a real experiment with every default, as a run writes it."""
+    """Return the config of a real experiment with all defaults, as in a run folder."""
     command = [sys.executable, "-m", "lit_cv", "fit", "--config", EXPERIMENT, "--print_config"]
     printed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     content: dict[str, Any] = yaml.safe_load(printed)
@@ -43,17 +43,17 @@ def resolved_config() -> dict[str, Any]:
 
 def write_group(group: Path, arms: int, seeds: int, config: dict[str, Any]) -> None:
     """Write the run folders of a sweep over two factors, and its sweep.json."""
-    draw = random.Random(0)
+    rng = random.Random(0)
     planned = []
     for arm in range(arms):
-        values = {RATE: 10 ** draw.uniform(-5, -1), BACKBONE: ("squeezenet1_0", "resnet50", "vgg16")[arm % 3]}
+        values = {RATE: 10 ** rng.uniform(-5, -1), BACKBONE: ("squeezenet1_0", "resnet50", "vgg16")[arm % 3]}
         own = copy.deepcopy(config)
         own["model"]["init_args"]["optimizer"]["init_args"]["lr"] = values[RATE]
         own["model"]["init_args"]["network"]["init_args"]["backbone"] = values[BACKBONE]
         runs = [{"seed": seed, "id": f"{arm:05x}{seed:05x}"} for seed in range(seeds)]
         for run in runs:
             folder = group / run["id"]
-            write_run(folder, seed=run["seed"], config=own, score=draw.random(), seconds_per_image=draw.random())
+            write_run(folder, seed=run["seed"], config=own, score=rng.random(), seconds_per_image=rng.random())
             with (folder / "metrics.csv").open("a") as lines:
                 lines.writelines(f"{step},0,train/loss,{1 / step}\n" for step in range(1, LINES))
         planned.append({"values": values, "runs": runs})
@@ -62,7 +62,7 @@ def write_group(group: Path, arms: int, seeds: int, config: dict[str, Any]) -> N
 
 
 def report(group: Path) -> tuple[float, float]:
-    """Return the seconds that a report takes, by the clock and of processors (the same on a busy machine)."""
+    """Return wall time and CPU time of a report in seconds; load on the machine hardly affects the latter."""
     start, before = time.perf_counter(), os.times()
     subprocess.run([sys.executable, "-m", "lit_cv", "report", group], check=True, capture_output=True)
     after = os.times()

@@ -1,8 +1,8 @@
 """Time RoI max pooling and RoI align on CPU, forward and backward, against torchvision's kernels.
 
-All see the same map and 512 random regions, 7 x 7 bins, in turns, with each number of threads. A forward pass ends in
-the rows (512, C * 49) that a fully connected layer reads, and a backward pass starts from their gradient. Results are
-compared with torchvision's. Prints and writes medians in milliseconds, and how many times as fast ours is.
+All use the same map and 512 random regions with 7 x 7 bins, in turns, with each number of threads. A forward pass ends
+with the rows (512, C * 49) that a fully connected layer reads. A backward pass starts from their gradient. Results are
+compared with torchvision's. Prints and writes medians in milliseconds and the speedup of ours.
 
     python benchmarks/roi_ops.py
 """
@@ -26,7 +26,7 @@ Pooling = Callable[[Tensor], Tensor]
 
 
 def poolings(op: RoIOp, rois: Tensor) -> dict[str, Pooling]:
-    """Return both ways to pool the regions of a map (B, C, H, W) to rows."""
+    """Return our function and torchvision's to pool the regions of a map (B, C, H, W) to rows."""
 
     def ours(features: Tensor) -> Tensor:
         return pool_rois([features], [STRIDE], rois, BINS, op).flatten(1)
@@ -40,7 +40,7 @@ def poolings(op: RoIOp, rois: Tensor) -> dict[str, Pooling]:
 
 
 def calls_of(op: RoIOp) -> dict[str, Callable[[], object]]:
-    """Return what to time, after comparing the results."""
+    """Compare the results and return the calls to time."""
     torch.manual_seed(0)
     corners = torch.rand(REGIONS, 2, 2).sort(dim=1).values * torch.tensor([WIDTH * STRIDE, HEIGHT * STRIDE])
     rois = torch.cat((torch.zeros(REGIONS, 1), corners.flatten(1)), dim=1)
@@ -62,7 +62,7 @@ def calls_of(op: RoIOp) -> dict[str, Callable[[], object]]:
 
 
 def measure(threads: int, repeats: int) -> dict[str, object]:
-    """Time both operators with a number of threads."""
+    """Time both operators with the given number of threads."""
     torch.set_num_threads(threads)
     calls = {name: call for op in OPS for name, call in calls_of(op).items()}
     taken = {name: 1e3 * seconds for name, seconds in median_seconds(calls, repeats, warmup=2).items()}

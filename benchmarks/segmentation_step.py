@@ -1,10 +1,10 @@
-"""Time one training step (forward, backward, optimiser) of FCN-ResNet-50 against torchvision's own model.
+"""Time one training step (forward, backward, optimizer) of FCN-ResNet-50 against torchvision's model.
 
-All have the same architecture and weights and see the same batch, in turns. torchvision's fcn_resnet50 trains in a
-plain loop as in its reference scripts: float images, plain memory format, float32, batch norm that is trained. Ours
-takes uint8 images and has channels_last memory; with frozen (folded) or trained batch norm and in float32 or bfloat16,
-so that the gain of each can be told. Recommended on CPU: frozen, and bfloat16 where the CPU has instructions for it.
-Prints and writes medians and ratios (ours / torchvision's; below 1 is faster).
+All networks have the same architecture and weights and use the same batch, in turns. torchvision's fcn_resnet50 trains
+in a plain loop as in its reference scripts: float images, contiguous memory format, float32, trained batch norm. Ours
+takes uint8 images and uses channels_last memory, with frozen (folded) or trained batch norm and in float32 or bfloat16,
+to separate the effect of each. Recommended on CPU: frozen batch norm, and bfloat16 if the CPU has instructions for it.
+Prints and writes medians and ratios (ours / torchvision's; below 1 means ours is faster).
 
     python benchmarks/segmentation_step.py --device cpu --batch 2 --size 320 --profile
 """
@@ -29,19 +29,19 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def build(precisions: list[str]) -> dict[str, nn.Module]:
-    """Return torchvision's network and ours with one state dict."""
+    """Return torchvision's network and ours with the same weights."""
     theirs = fcn_resnet50(weights=None, weights_backbone=None, num_classes=CLASSES, aux_loss=False)
     options = {"output_stride": 8, "head": "conv", "upsampling": "bilinear", "channels_last": True}
     networks: dict[str, nn.Module] = {"torchvision": theirs}
     for name, norm in [(name, norm) for name, (norm, kind) in ARMS.items() if kind in precisions]:
-        network = FCN(CLASSES, "resnet50", norm=norm, **options)
+        network = FCN(CLASSES, backbone="resnet50", norm=norm, **options)
         network.load_state_dict(theirs.state_dict(), strict=norm == "train")  # frozen norms count no batches
         networks[name] = network
     return networks
 
 
 def make_batch(batch: int, size: int) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-    """Return images and masks with some void, in squares as crops of training are."""
+    """Return square images, like training crops, and masks with some void pixels."""
     images = [torch.randint(0, 256, (3, size, size), dtype=torch.uint8) for _ in range(batch)]
     masks = [torch.randint(0, CLASSES, (size, size), dtype=torch.uint8) for _ in range(batch)]
     for mask in masks:
@@ -55,8 +55,8 @@ def measure(arguments: argparse.Namespace, batch: int) -> dict[str, object]:
     torch.manual_seed(0)
     networks = {name: network.to(device).train() for name, network in build(arguments.precision).items()}
     images, targets = make_batch(batch, arguments.size)
-    normalise = torchvision.transforms.Normalize(MEAN, STD)
-    floats = torch.stack([normalise(image / 255) for image in images])
+    normalize = torchvision.transforms.Normalize(MEAN, STD)
+    floats = torch.stack([normalize(image / 255) for image in images])
     labels = torch.stack([target["mask"] for target in targets]).long()
 
     def their_losses() -> Iterable[Tensor]:
@@ -85,11 +85,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--batch", type=int, nargs="+", default=[2])
-    parser.add_argument("--size", type=int, default=320, help="sides of the images, a multiple of 8")
+    parser.add_argument("--size", type=int, default=320, help="side of the images, a multiple of 8")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--warmup", type=int, default=1)
     parser.add_argument("--precision", choices=("float32", "bf16"), nargs="+", default=["float32"])
-    parser.add_argument("--profile", action="store_true", help="print where a step of ours spends its time")
+    parser.add_argument("--profile", action="store_true", help="print a profile of one step of ours")
     arguments = parser.parse_args()
     result = {
         "setting": {**vars(arguments), "threads": torch.get_num_threads()},

@@ -1,14 +1,14 @@
-"""Time Selective Search against OpenCV contrib's and compare how many of the real VOC objects both find.
+"""Time Selective Search against that of OpenCV contrib and compare their recall of real VOC objects.
 
-Both search each image of a VOC list in turns, on one thread each, from the decoded image to the boxes. OpenCV's comes
-from another environment, for its contrib package cannot be installed beside the plain one:
+Both search each image of a VOC list in turns, on one thread, from the decoded image to the boxes. OpenCV contrib runs
+in another environment, because its package cannot be installed beside plain OpenCV:
 
     python -m venv contrib && contrib/bin/pip install opencv-contrib-python-headless
     python benchmarks/selective_search.py --root DATA --opencv-python contrib/bin/python
 
-Prints and writes medians of the seconds on photos of 500 x 375 (wall clock, and CPU time, which others on the machine
-disturb less), the median of the ratios image by image, and the recall of the annotated boxes at an equal number of
-proposals and at the limit.
+Prints and writes for photos of 500 x 375 pixels the median wall time, the median CPU time (which other programs affect
+less) and the median of the ratios per image; also the recall of the annotated boxes at an equal number of proposals and
+at the limit.
 """
 
 import argparse
@@ -54,7 +54,7 @@ THRESHOLDS = (0.5, 0.7)
 
 
 class Search(NamedTuple):
-    """Proposals (N, 4) of an image and the seconds that they took."""
+    """Proposals (N, 4) of an image with wall time and CPU time in seconds."""
 
     boxes: Tensor
     wall: float
@@ -62,7 +62,7 @@ class Search(NamedTuple):
 
 
 class OpenCV:
-    """OpenCV contrib's *fast* mode with its default parameters, in another interpreter."""
+    """Selective Search of OpenCV contrib, *fast* mode with default parameters, in another interpreter."""
 
     def __init__(self, python: str) -> None:
         self.process = subprocess.Popen(
@@ -86,7 +86,7 @@ class OpenCV:
 
 
 def ours(mode: Mode) -> Callable[[Path], Search]:
-    """Return a search of a file by our own code."""
+    """Return a function that searches an image file with our code."""
 
     def search(file: Path) -> Search:
         image: NDArray[np.uint8] = np.asarray(cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB), np.uint8)
@@ -98,7 +98,7 @@ def ours(mode: Mode) -> Callable[[Path], Search]:
 
 
 def recalls(objects: list[Tensor], keep: list[Tensor], boxes: list[Tensor]) -> dict[str, float]:
-    """Return the share of objects (N, 4) to keep that a box overlaps by each threshold."""
+    """Return the share of the kept objects (N, 4) with a box at an IoU of at least each threshold."""
     overlaps = [pairwise_iou(o, b).amax(dim=1)[k] for o, k, b in zip(objects, keep, boxes, strict=True)]
     return {
         f"recall_{threshold}": (torch.cat(overlaps) >= threshold).double().mean().item() for threshold in THRESHOLDS
@@ -106,7 +106,7 @@ def recalls(objects: list[Tensor], keep: list[Tensor], boxes: list[Tensor]) -> d
 
 
 def compare(objects: list[Tensor], difficult: list[Tensor], found: dict[str, list[Tensor]]) -> dict[str, object]:
-    """Return the recall of each, with and without objects flagged as difficult, and the proposals an image."""
+    """Return each search's recall, with and without difficult objects, and its mean number of proposals per image."""
     everything = [torch.ones_like(flags) for flags in difficult]
     easy = [~flags for flags in difficult]
     return {
@@ -120,7 +120,7 @@ def compare(objects: list[Tensor], difficult: list[Tensor], found: dict[str, lis
 
 
 def speed(searches: dict[str, list[Search]], typical: list[int]) -> dict[str, object]:
-    """Return medians over typical photos and the median ratio of ours to OpenCV's."""
+    """Return medians over the photos of typical size and the median ratio of ours to OpenCV's."""
     chosen = {name: [some[index] for index in typical] for name, some in searches.items()}
     ratios = {
         clock: statistics.median(
@@ -136,11 +136,11 @@ def speed(searches: dict[str, list[Search]], typical: list[int]) -> dict[str, ob
 
 
 def search_all(calls: dict[str, Callable[[Path], Search]], files: list[Path]) -> dict[str, list[Search]]:
-    """Search each file by all in turns, each time in another order."""
+    """Search each file with all searches in turns, each time in another order."""
     searches: dict[str, list[Search]] = {name: [] for name in calls}
     order = list(calls)
     for call in calls.values():
-        call(files[0])  # compiles
+        call(files[0])  # compile before timing
     for turn, file in enumerate(tqdm(files, unit="image")):
         random.Random(turn).shuffle(order)
         for name in order:
@@ -151,11 +151,11 @@ def search_all(calls: dict[str, Callable[[Path], Search]], files: list[Path]) ->
 def main() -> None:
     """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", required=True, help="folder that holds VOCdevkit")
-    parser.add_argument("--set", default="2012_val", help="image list, <year>_<list>")
+    parser.add_argument("--root", required=True, help="folder with VOCdevkit")
+    parser.add_argument("--set", default="2012_val", help="image list, <year>_<list> (default %(default)s)")
     parser.add_argument("--opencv-python", required=True, help="interpreter with opencv-contrib-python-headless")
-    parser.add_argument("--limit", type=int, default=2000, help="most proposals an image")
-    parser.add_argument("--images", type=int, help="only the first so many")
+    parser.add_argument("--limit", type=int, default=2000, help="maximum number of proposals per image")
+    parser.add_argument("--images", type=int, help="maximum number of images (default: all)")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     data = VOCDetectionDataModule(arguments.root, val_sets=[arguments.set])

@@ -1,7 +1,7 @@
-"""Segment images with SlidingWindowSegmenter, window by window against shared computation, at the same window strides.
+"""Time SlidingWindowSegmenter window by window against shared computation, at the same window strides.
 
-Both have the same weights and see the same image, in turns; their scores are compared. Prints and writes medians of the
-seconds per image, their ratio (shared / separate; below 1 is faster), and the arithmetic of both.
+Both have the same weights and segment the same image, in turns. Their scores are compared. Prints and writes the median
+seconds per image, their ratio (shared / separate; below 1 means shared is faster), and the operations of both.
 
     python benchmarks/sliding_window.py --size 256 256 --strides 1 2 4 8 16
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timing import synchronise
+from timing import synchronize
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -26,7 +26,7 @@ CLASSES = 21
 
 
 def build(arguments: argparse.Namespace, stride: int) -> dict[str, SlidingWindowSegmenter]:
-    """Return both forms of one network, with the same weights."""
+    """Return both forms of the network with the same weights."""
     networks = {}
     for name, shared in (("separate", False), ("shared", True)):
         torch.manual_seed(0)
@@ -38,7 +38,7 @@ def build(arguments: argparse.Namespace, stride: int) -> dict[str, SlidingWindow
 
 
 def gflops(network: SlidingWindowSegmenter, image: Tensor) -> float:
-    """Return 1e9 floating-point operations of a prediction, a multiply-add counted as two."""
+    """Return the floating-point operations of a prediction in units of 1e9; a multiply-add counts as two."""
     with FlopCounterMode(display=False) as counter:
         network.predict([image])
     return counter.get_total_flops() / 1e9
@@ -46,17 +46,17 @@ def gflops(network: SlidingWindowSegmenter, image: Tensor) -> float:
 
 def seconds(network: SlidingWindowSegmenter, image: Tensor) -> float:
     """Return the seconds of one prediction."""
-    synchronise(image.device.type)
+    synchronize(image.device.type)
     start = time.perf_counter()
     network.predict([image])
-    synchronise(image.device.type)
+    synchronize(image.device.type)
     return time.perf_counter() - start
 
 
 def difference(networks: dict[str, SlidingWindowSegmenter], image: Tensor) -> float:
-    """Return the largest absolute difference between the scores of both."""
+    """Return the maximum absolute difference between the scores of both forms."""
     with torch.no_grad():
-        scores = [network.scores(network.batch([image]).pixels) for network in networks.values()]
+        scores = [network(network.batch([image]).pixels) for network in networks.values()]
     return (scores[0] - scores[1]).abs().max().item()
 
 
@@ -65,7 +65,7 @@ def measure(arguments: argparse.Namespace, stride: int) -> dict[str, Any]:
     networks = build(arguments, stride)
     torch.manual_seed(1)
     image = torch.randint(0, 256, (3, *arguments.size), dtype=torch.uint8, device=arguments.device)
-    work = {name: gflops(network, image) for name, network in networks.items()}  # warms up, too
+    work = {name: gflops(network, image) for name, network in networks.items()}  # also warms up
     taken: dict[str, list[float]] = {name: [] for name in networks}
     for _ in range(arguments.rounds):
         for name, network in networks.items():
@@ -87,7 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--size", type=int, nargs=2, default=[256, 256], help="height and width (default %(default)s)")
-    parser.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64], help="(default %(default)s)")
+    parser.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64], help="channels (default %(default)s)")
     parser.add_argument("--strides", type=int, nargs="+", default=[1, 2, 4, 8, 16], help="(default %(default)s)")
     parser.add_argument("--patch-batch", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=5)

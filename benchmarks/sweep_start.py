@@ -1,10 +1,10 @@
-"""What it costs to start a run in a local sweep: forked from a warmed process, against a new process each.
+"""Time the start of a run in a local sweep: forked from the fork server against a new process for each run.
 
     python benchmarks/sweep_start.py
 
-Runs of about two seconds in turns, forked and new. A run's start is the time from its place in the queue to its first
-training batch, which a callback notes. Then the executor's own time a run, with runs that do nothing. Medians; writes
-benchmarks/results/sweep_start-cpu.json.
+Runs of about two seconds alternate between forked and new. The start time of a run is the time from leaving the queue
+to its first training batch, which a callback records. The overhead of the executor per run is measured with runs that
+do nothing. Prints medians and writes them to benchmarks/results/sweep_start-cpu.json.
 """
 
 import argparse
@@ -30,22 +30,22 @@ SHORT = ("--trainer.max_steps=30", "--trainer.val_check_interval=30", "--trainer
 DATA = ("--data.root=shapes", "--data.shapes.train=64", "--data.shapes.val=8", "--data.shapes.size=96")
 PROGRAMS = {
     "forked": [sys.executable, "-m", "lit_cv"],
-    "new": [sys.executable, "-u", "-m", "lit_cv"],  # the same program in words that are not forked
+    "new": [sys.executable, "-u", "-m", "lit_cv"],  # the option -u prevents forking
 }
 
 
 class FirstBatch(Callback):
-    """Writes the time of the first training batch into the run's folder."""
+    """Write the time of the first training batch to the run's folder."""
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
-        """Write it once."""
+        """Write the time at the first batch only."""
         file = Path(trainer.default_root_dir) / "first_batch.txt"
         if not file.exists():
             file.write_text(repr(time.time()))
 
 
 class Turns(FixedQueue):
-    """Jobs in turns; notes when each is handed out and when it has ended."""
+    """Queue that records the start time and the end time of each job."""
 
     def __init__(self, jobs: list[Job]) -> None:
         super().__init__(jobs)
@@ -53,25 +53,25 @@ class Turns(FixedQueue):
         self.done: dict[Path, float] = {}
 
     def take(self) -> Job | None:
-        """The next job."""
+        """Return the next job and record its start time."""
         if job := super().take():
             self.taken[job.folder] = time.time()
         return job
 
     def ended(self, job: Job) -> None:
-        """Note the time."""
+        """Record the end time."""
         self.done[job.folder] = time.time()
 
 
 def training(program: str, seed: int) -> Job:
-    """A short run."""
+    """Return the job of a short training run."""
     args = ["fit", "--config", str(CONFIG), "--run.wandb=disabled", f"--run.group={program}", *DATA, *SHORT]
     args.append(f"--seed_everything={seed}")
     return Job(Trial(PROGRAMS[program], args, {}), run_folder(args), f"{program} {seed}")
 
 
 def starts(runs: int) -> dict[str, float]:
-    """Median seconds to the first batch and altogether, forked and new; the first pair, which warms up, is left out."""
+    """Return median seconds to the first batch and in total, forked and new, without the first pair (warmup)."""
     jobs = [training(program, seed) for seed in range(runs + 1) for program in PROGRAMS]
     queue = Turns(jobs)
     if LocalExecutor(workers=1).execute(queue):
@@ -86,7 +86,7 @@ def starts(runs: int) -> dict[str, float]:
 
 
 def overhead(runs: int) -> float:
-    """Seconds that the executor adds to each run: a queue of runs that do nothing, less the same commands alone."""
+    """Return the seconds per run that the executor adds to commands that do nothing."""
     command, jobs = ["/bin/true"], []
     for number in range(runs):
         folder = Path("nothing") / str(number)

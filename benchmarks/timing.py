@@ -1,4 +1,4 @@
-"""What the benchmarks share: steps timed in turns, so that a slow minute of the machine meets all of them."""
+"""Shared code of the benchmarks. Calls are timed in turns, so that a slow phase of the machine affects all of them."""
 
 import json
 import random
@@ -16,7 +16,7 @@ RESULTS = Path(__file__).parent / "results"
 def training_step(
     network: nn.Module, losses: Callable[[], Iterable[Tensor]], device: str, bf16: bool
 ) -> Callable[[], None]:
-    """Return a function that trains one step: forward, backward and optimiser."""
+    """Return a function that runs one training step: forward, backward and optimizer."""
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(parameters, lr=1e-6, momentum=0.9)
 
@@ -33,29 +33,29 @@ def training_step(
 def median_seconds(
     calls: dict[str, Callable[[], object]], repeats: int, warmup: int, device: str = "cpu"
 ) -> dict[str, float]:
-    """Time each call in turns, each turn in another order; the first ``warmup`` turns do not count."""
+    """Return the median seconds of each call, timed in turns in random order, without the first ``warmup`` turns."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     order = list(calls)
     for turn in range(warmup + repeats):
-        random.Random(turn).shuffle(order)  # what a call leaves in caches and free memory meets each of the others
+        random.Random(turn).shuffle(order)  # the state of caches and memory after a call then affects all others
         for name in order:
-            synchronise(device)
+            synchronize(device)
             start = time.perf_counter()
             calls[name]()
-            synchronise(device)
+            synchronize(device)
             if turn >= warmup:
                 seconds[name].append(time.perf_counter() - start)
     return {name: statistics.median(taken) for name, taken in seconds.items()}
 
 
-def synchronise(device: str) -> None:
-    """Wait until a GPU has done its work."""
+def synchronize(device: str) -> None:
+    """Wait until the GPU has finished; do nothing on CPU."""
     if device == "cuda":
         torch.cuda.synchronize()
 
 
 def write(name: str, result: dict[str, object]) -> None:
-    """Write a result beside the benchmarks and print where."""
+    """Write a result to the folder results/ and print the path."""
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / f"{name}.json"
     file.write_text(json.dumps(result, indent=2) + "\n")

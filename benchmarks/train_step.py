@@ -1,8 +1,8 @@
-"""Time one training step (forward, backward, optimiser) of FasterRCNN or MaskRCNN against torchvision's own model.
+"""Time one training step (forward, backward, optimizer) of FasterRCNN or MaskRCNN against torchvision's model.
 
-Both have the same weights and see the same batch, in turns; the peer gets float images and dense masks, as its
-reference scripts give them, ours uint8 and runs. Prints and writes medians and their ratio (ours / torchvision's; below
-1 is faster).
+Both have the same weights and use the same batch, in turns. torchvision's model gets float images and dense masks, as
+in its reference scripts. Ours gets uint8 images and runs. Prints and writes medians and their ratio (ours /
+torchvision's; below 1 means ours is faster).
 
     python benchmarks/train_step.py --device cpu --backbone mobilenet_v3_large --batch 2 --channels-last
     python benchmarks/train_step.py --masks --backbone mobilenet_v3_large --channels-last --precision bf16
@@ -28,7 +28,7 @@ SIZES = {"mobilenet_v3_large": (320, 640), "resnet50": (800, 1333)}
 
 
 def build(backbone: str, channels_last: bool, masks: bool) -> tuple[FasterRCNN, peer.FasterRCNN]:
-    """Return our network and torchvision's, with frozen batch norm and one state dict."""
+    """Return our network and torchvision's with frozen batch norm and the same weights."""
     make, make_theirs = (MaskRCNN, PeerMaskRCNN) if masks else (FasterRCNN, peer.FasterRCNN)
     frozen = {"weights": None, "norm_layer": torchvision.ops.FrozenBatchNorm2d}
     low, high = SIZES[backbone]
@@ -45,14 +45,14 @@ def build(backbone: str, channels_last: bool, masks: bool) -> tuple[FasterRCNN, 
             body, CLASSES, min_size=low, max_size=high, rpn_anchor_generator=anchors, rpn_score_thresh=0.05
         )
         if masks:
-            theirs.roi_heads.mask_roi_pool = MultiScaleRoIAlign(["0", "1"], 14, 2)  # its own default names four maps
+            theirs.roi_heads.mask_roi_pool = MultiScaleRoIAlign(["0", "1"], 14, 2)  # its default expects four maps
         network = make(CLASSES, backbone=backbone, anchor_scales=scales, rpn_score_threshold=0.05, **ours)
     network.load_state_dict(theirs.state_dict())
     return network, theirs
 
 
 def make_batch(size: int) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-    """Return images of COCO's usual shapes with seven objects each, COCO's average, with elliptic masks."""
+    """Return images of shapes typical of COCO with seven objects each (COCO's mean) and elliptic masks."""
     images, targets = [], []
     for index in range(size):
         height, width = [(480, 640), (640, 480), (427, 640)][index % 3]
@@ -102,9 +102,9 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", choices=("float32", "bf16"), default="float32")
     parser.add_argument("--backbone", choices=tuple(SIZES), default="mobilenet_v3_large")
-    parser.add_argument("--masks", action="store_true", help="Mask R-CNN instead of Faster R-CNN")
+    parser.add_argument("--masks", action="store_true", help="time Mask R-CNN instead of Faster R-CNN")
     parser.add_argument("--batch", type=int, nargs="+", default=[2])
-    parser.add_argument("--channels-last", action="store_true", help="of our network alone; recommended")
+    parser.add_argument("--channels-last", action="store_true", help="memory format of our network (recommended)")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--warmup", type=int, default=2)
     arguments = parser.parse_args()

@@ -1,8 +1,11 @@
-"""What predictors that never look at the image reach on the validation images: the marks that a network has to pass.
+"""Evaluate predictors that ignore the image, as lower bounds for trained networks, on the validation images.
 
-Background everywhere (VOC segmentation), each class in the order of its frequency with its mean box relative to the
-image (VOC localization: the most frequent class counts), and the mean pose relative to the crop (LSP). Counts and means
-are over the training images without augmentation; data and figures go through the project's DataModules and metrics.
+* VOC segmentation: background everywhere.
+* VOC localization: all classes in the order of their frequency, each with its mean box relative to the image. The top-1
+  metrics use the most frequent class.
+* LSP: the mean pose relative to the crop.
+
+Counts and means are computed on the training images without augmentation, with the project's DataModules and metrics.
 
     python benchmarks/trivial_predictors.py --root data
 """
@@ -18,7 +21,7 @@ from torch import Tensor
 
 from datamodules import LSPPoseDataModule, VOCLocalizationDataModule, VOCSegmentationDataModule
 from datamodules.base import DataModule
-from datamodules.loading.loader import Sample
+from lit_cv.contract import Sample
 from lit_cv.metrics import PCK, LocalizationAccuracy, PCKh, SegmentationMetrics
 
 RESULTS = Path(__file__).parent / "results"
@@ -30,26 +33,26 @@ METRICS = {
 
 
 def samples(data: DataModule[Any], split: str) -> Iterator[Sample]:
-    """Give the images and targets of a split, without augmentation."""
+    """Return an iterator over the images and targets of a split, without augmentation."""
     packed = data.splits[split]
     dataset = data.dataset(packed, training=False)
     return (dataset[0, index] for index in range(len(packed)))
 
 
 def relative_boxes(data: DataModule[Any]) -> tuple[Tensor, Tensor]:
-    """Return boxes float32 (N, 4) in widths and heights of their images, and labels int64 (N,), of the training set."""
+    """Return boxes of the training set, float32 (N, 4), relative to the image size, and labels, int64 (N,)."""
     found = [(target["boxes"][0] / extent(image), target["labels"][0]) for image, target in samples(data, "train")]
     boxes, labels = zip(*found, strict=True)
     return torch.stack(boxes), torch.stack(labels)
 
 
 def extent(image: Tensor) -> Tensor:
-    """Return width, height, width, height of an image (3, H, W), float32 (4,)."""
+    """Return (W, H, W, H) of an image (3, H, W), float32 (4,)."""
     return torch.tensor([image.shape[2], image.shape[1]] * 2, dtype=torch.float32)
 
 
 def background(data: VOCSegmentationDataModule) -> dict[str, float]:
-    """Measure the mask that is background everywhere."""
+    """Evaluate a mask that is background everywhere."""
     metric = SegmentationMetrics(len(data.class_names) + 1)
     for _, target in samples(data, "val"):
         metric.update([{"mask": torch.zeros_like(target["mask"])}], [target])
@@ -57,12 +60,12 @@ def background(data: VOCSegmentationDataModule) -> dict[str, float]:
 
 
 def majority_class(data: VOCLocalizationDataModule) -> dict[str, float]:
-    """Measure the most frequent class with its mean box."""
+    """Evaluate the most frequent class with its mean box."""
     boxes, labels = relative_boxes(data)
     classes = len(data.class_names)
     counts = torch.bincount(labels, minlength=classes + 1)[1:]
     sums = torch.zeros(classes, 4).index_add_(0, labels - 1, boxes)
-    # A class without a training image gets the mean box of all.
+    # A class without training images gets the mean box of all classes.
     means = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], boxes.mean(dim=0))
     order = counts.argsort(descending=True, stable=True)
     metric = LocalizationAccuracy()
@@ -72,10 +75,10 @@ def majority_class(data: VOCLocalizationDataModule) -> dict[str, float]:
 
 
 def mean_pose(data: LSPPoseDataModule) -> dict[str, float]:
-    """Measure the mean pose."""
+    """Evaluate the mean pose."""
     joints = torch.cat([target["keypoints"] for _, target in samples(data, "train")]).double()
-    labelled = (joints[..., 2:] > 0).double()
-    points = (joints[..., :2] * labelled).sum(dim=0) / labelled.sum(dim=0)  # every crop has the same size
+    labeled = (joints[..., 2:] > 0).double()
+    points = (joints[..., :2] * labeled).sum(dim=0) / labeled.sum(dim=0)  # every crop has the same size
     pck, pckh = PCK(), PCKh()
     for _, target in samples(data, "val"):
         wanted = target["keypoints"]
@@ -86,7 +89,7 @@ def mean_pose(data: LSPPoseDataModule) -> dict[str, float]:
 
 
 def evaluate(root: str, val_fraction: float) -> dict[str, dict[str, Any]]:
-    """Measure all three on the data sets below a folder."""
+    """Evaluate all three predictors on the data sets in a folder."""
     segmentation, localization = VOCSegmentationDataModule(root), VOCLocalizationDataModule(root)
     pose = LSPPoseDataModule(str(Path(root) / "lspet"), val_fraction=val_fraction)
     for data in (segmentation, localization, pose):
@@ -111,8 +114,8 @@ def evaluate(root: str, val_fraction: float) -> dict[str, dict[str, Any]]:
 def main() -> None:
     """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", required=True, help="folder that holds VOCdevkit and lspet")
-    parser.add_argument("--val-fraction", type=float, default=0.2, help="of the poses (default %(default)s)")
+    parser.add_argument("--root", required=True, help="folder with VOCdevkit and lspet")
+    parser.add_argument("--val-fraction", type=float, default=0.2, help="share of the poses (default %(default)s)")
     arguments = parser.parse_args()
     results = evaluate(arguments.root, arguments.val_fraction)
     for task, row in results.items():

@@ -1,7 +1,7 @@
-"""Time bed of nails and max unpooling (forward, and with backward) against other ways to write them.
+"""Time bed of nails and max unpooling (forward, and forward with backward) against other implementations.
 
-All see the same maps, 8 x 64 x 56 x 56 enlarged twice, in turns; each result is compared with the first one's. Prints
-and writes medians in milliseconds and the ratio of ours to the fastest other way (below 1 is faster).
+All enlarge the same maps, 8 x 64 x 56 x 56, by a factor of two, in turns. Each result is compared with ours. Prints and
+writes medians in milliseconds and the ratio of ours to the fastest other implementation (below 1 means ours is faster).
 
     python benchmarks/upsampling.py
 """
@@ -23,27 +23,27 @@ Operator = Callable[[Tensor], Tensor]
 
 
 def pad_axis(x: Tensor) -> Tensor:
-    """Pad an extra axis behind each spatial one."""
+    """Insert an axis after each spatial axis and pad it."""
     batch, channels, height, width = x.shape
     return F.pad(x[:, :, :, None, :, None], (0, 1, 0, 0, 0, 1)).reshape(batch, channels, 2 * height, 2 * width)
 
 
 def one_hot_convolution(x: Tensor) -> Tensor:
-    """Transpose a convolution with a single one in each kernel."""
+    """Apply a transposed convolution with a single 1 in each kernel."""
     weight = x.new_zeros(x.shape[1], 1, 2, 2)
     weight[..., 0, 0] = 1
     return F.conv_transpose2d(x, weight, stride=2, groups=x.shape[1])
 
 
 def write_into_zeros(x: Tensor) -> Tensor:
-    """Assign to every second cell of zeros."""
+    """Assign the values to every second cell of a tensor of zeros."""
     larger = x.new_zeros(*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3])
     larger[..., ::2, ::2] = x
     return larger
 
 
 def operators(indices: Tensor) -> dict[str, dict[str, Operator]]:
-    """Return by operator the ways to write it, ours first."""
+    """Return the implementations of each operator, ours first."""
     return {
         "bed_of_nails": {
             "ours": lambda x: bed_of_nails(x, 2),

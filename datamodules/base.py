@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from datamodules.defects import Defect, Listed, Survey
-from datamodules.loading.loader import Loader, Sample
+from datamodules.loading.loader import Loader
 from datamodules.loading.packed import P
 from datamodules.loading.sampling import EvalBatches, TrainBatches, derangement
 from datamodules.shapes.settings import Shapes
+from lit_cv.contract import Sample
 from lit_cv.errors import UserError
 
 SPLITS = ("train", "val", "test")

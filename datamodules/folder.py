@@ -8,7 +8,8 @@ from torch.utils.data import Dataset
 
 from datamodules.loading.dataset import to_tensor
 from datamodules.loading.decode import read_image
-from datamodules.loading.loader import PlainLoader, Sample, collate
+from datamodules.loading.loader import PlainLoader, collate
+from lit_cv.contract import Sample
 from lit_cv.errors import UserError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")

@@ -14,6 +14,7 @@ LOADED = re.compile(
     r"""|<link\b[^>]*\brel=["']?(?:stylesheet|preconnect|preload|icon)\b[^>]*(?:https?:)?//[^>]*"""
     r"""|(?:url\(|@import\s)["']?(?:https?:)?//[^\s)]*"""
 )
+ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):(?=<code>)")  # of Sphinx, in some docstrings
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -31,6 +32,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, init in _packages():
         files.append(File.generated(config, f"reference/{name}.md", content=_page(name, init)))
     return files
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """Leave out the roles of Sphinx in front of names."""
+    return ROLE.sub("", html)
 
 
 def on_post_build(config: MkDocsConfig) -> None:

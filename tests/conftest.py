@@ -13,13 +13,13 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep packed annotations out of the user's cache."""
+    """Use a temporary cache for packed annotations instead of the user's cache."""
     os.environ["LITCV_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(autouse=True)
 def end_of_wandb_run() -> Iterator[None]:
-    """End the run of W&B that a test has left open: the next one's logger would take it for its own."""
+    """End the W&B run that a test has left open; the logger of the next test would continue it."""
     yield
     if "wandb" in sys.modules and sys.modules["wandb"].run:
         sys.modules["wandb"].finish()
@@ -27,8 +27,8 @@ def end_of_wandb_run() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """Folder with real subsets (VOCdevkit/, coco/, weights/), named by LITCV_TEST_DATA."""
+    """Return the folder with real subsets (VOCdevkit/, coco/, weights/), given by LITCV_TEST_DATA."""
     folder = os.environ.get("LITCV_TEST_DATA")
     if not folder:
-        pytest.skip("LITCV_TEST_DATA names no folder of real data")
+        pytest.skip("LITCV_TEST_DATA is not set to a folder with real data")
     return Path(folder)

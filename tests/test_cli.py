@@ -19,7 +19,7 @@ def in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def answer(args: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    """Exit code and standard error; argparse leaves by SystemExit."""
+    """Return exit code and standard error; argparse exits with SystemExit."""
     try:
         code = main(args)
     except SystemExit as exit_:
@@ -43,7 +43,7 @@ def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFi
     [["--help"], ["sweep", "sweeps/faster_rcnn_anchors.yaml", "--dry-run"], ["fit", "--config", "missing.yaml"]],
     ids=" ".join,
 )
-def test_the_front_door_is_light(args: list[str]) -> None:
+def test_light_commands_import_no_heavy_packages(args: list[str]) -> None:
     code = "import sys; from lit_cv.cli import main\ntry: main(sys.argv[1:])\nexcept SystemExit: pass\n"
     heavy = "print([name for name in ('torch', 'lightning', 'numpy', 'albumentations') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code + heavy, *args], capture_output=True, text=True, check=True)
@@ -72,9 +72,7 @@ def test_bad_usage_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     ],
     ids=lambda value: value[0] if isinstance(value, list) else None,
 )
-def test_what_a_user_can_mend_is_one_sentence(
-    args: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_user_errors_are_one_sentence(args: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, text = answer(args, capsys)
     assert code == 1
     assert sentence in text
@@ -92,7 +90,7 @@ def test_missing_data_is_one_sentence_and_leaves_no_run(tmp_path: Path, capsys: 
 
 @pytest.mark.slow
 def test_fit_validate_predict(tmp_path: Path) -> None:
-    """A run from its first step to pictures of what it found."""
+    """Train, validate and predict with pictures of the predictions."""
 
     def litcv(*args: str) -> str:
         command = [sys.executable, "-m", "lit_cv", *args]
@@ -116,7 +114,7 @@ def test_fit_validate_predict(tmp_path: Path) -> None:
     assert (tmp_path / "found" / "predictions.json").is_file()
 
 
-def test_a_reader_that_has_seen_enough_is_no_error():
+def test_closed_standard_output_is_no_error():
     program = [sys.executable, "-m", "lit_cv", "sweep", "sweeps/faster_rcnn_anchors.yaml", "--dry-run"]
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()

@@ -1,18 +1,20 @@
-"""Every YAML of the project parses with the real parser, and takes a real step on generated data."""
+"""Parse every YAML file of the project with the real parser and run one real step on generated data."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from datamodules import Shapes, VisualGenomeDataModule
 from lit_cv.ablation.sweep.sweep_file import load_sweep
 from lit_cv.errors import UserError
 from lit_cv.runs.settings import split_arguments
 from lit_cv.training.experiment import _parser, parsed
 from lit_cv.training.lightning_cli import LitCLI
 from lit_cv.training.preflight import check_trials
+from tests.helpers.check_yaml import check
+from tests.helpers.check_yaml import main as check_files
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = sorted(ROOT.glob("experiments/*/*.yaml"))
@@ -29,40 +31,39 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("shapes")
 
 
-CLASSES = {  # of the generated data, as the network counts them
+SIZES = {  # size of the network that follows from the generated data
     ("DetectionTask", "VOCDetectionDataModule"): 4,
     ("SegmentationTask", "VOCSegmentationDataModule"): 4,
     ("LocalizationTask", "VOCLocalizationDataModule"): 3,
     ("InstanceTask", "COCOInstanceDataModule"): 5,
     ("InstanceTask", "COCOKeypointDataModule"): 2,
+    ("PoseTask", "LSPPoseDataModule"): 14,
+    ("PoseTask", "MPIIPoseDataModule"): 16,
 }
 
 
 def small_network(config: dict[str, Any]) -> list[str]:
-    """Return options for the classes of the shapes, random weights, small images and few regions, where it has them.
+    """Return options for random weights, small images and few regions, if they apply.
 
-    METEOR's program is tested with the metric: here it would take longer than all the rest.
+    METEOR's program is tested with the metric. Here it would take longer than everything else.
     """
-    kinds = tuple(config[part]["class_path"].rpartition(".")[2] for part in ("model", "data"))
     network = config["model"]["init_args"]["network"]["init_args"]
     options = {"weights": "null", "min_size": 128, "max_size": 128, "roi_batch": 16, "windows": 16}
     options |= {"rpn_post_nms_train": 50, "rpn_post_nms_test": 20}
     given = [f"--model.network.{name}={value}" for name, value in options.items() if name in network]
-    given += [f"--model.network.num_classes={CLASSES[kinds]}"] if kinds in CLASSES else []
-    return [*given, *(["--model.meteor=exact_match_meteor"] if kinds[0] == "CaptioningTask" else [])]
+    captions = config["model"]["class_path"].endswith("CaptioningTask")
+    return [*given, *(["--model.meteor=exact_match_meteor"] if captions else [])]
 
 
 def small_data(config: dict[str, Any], folder: Path) -> list[str]:
-    """Return options for a few generated images in the layout of the experiment's data set."""
+    """Return options for a few generated images in the format of the experiment's data set."""
     kind = config["data"]["class_path"].rpartition(".")[2]
     sets = ["--data.train_sets=[2012_train]", "--data.val_sets=[2012_val]"] if kind.startswith("VOC") else []
     root = folder / ("voc" if sets else kind)
     few = [*sets, f"--data.root={root}", "--data.source=shapes", "--data.shapes.train=4", "--data.shapes.val=2"]
     if kind != "VisualGenomeDataModule":
         return few
-    words = VisualGenomeDataModule(str(root), "shapes", min_count=1, max_words=12, shapes=Shapes(4, 2)).vocabulary
-    few += ["--data.min_count=1", "--data.max_words=12", "--data.test_sets=null"]
-    return [*few, f"--model.network.vocabulary_size={len(words)}"]
+    return [*few, "--data.min_count=1", "--data.max_words=12", "--data.test_sets=null"]
 
 
 def one_step(args: list[str], shapes: Path) -> LitCLI:
@@ -90,28 +91,48 @@ def one_step(args: list[str], shapes: Path) -> LitCLI:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_an_experiment_takes_a_step(path: Path, shapes: Path) -> None:
+def test_experiment_runs_one_step(path: Path, shapes: Path) -> None:
     cli = one_step(["fit", "--config", str(path)], shapes)
     assert cli.trainer.global_step == 1
     assert set(cli.model.mean_losses) <= {name.removeprefix("val/") for name in cli.trainer.callback_metrics}
     assert cli.trainer.callback_metrics["val/loss"].isfinite()
+    kinds = type(cli.model).__name__, type(cli.datamodule).__name__
+    expected = SIZES[kinds] if kinds in SIZES else len(cli.datamodule.vocabulary)
+    assert getattr(cli.model.network, cli.model.SIZE) == expected
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_every_arm_of_a_sweep_parses(path: Path) -> None:
-    sweep = load_sweep(path)
-    assert sweep.metric is not None
-    check_trials([trial.args for trial in sweep.trials()], sweep.metric.name)
+    assert load_sweep(path).metric is not None
+    check(path.relative_to(ROOT))
+
+
+def test_the_hook_names_a_bad_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("experiments/quickstart", "sweeps"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    monkeypatch.chdir(tmp_path)
+    experiment, sweep = Path("experiments/quickstart/ssd.yaml"), Path("sweeps/quickstart.yaml")
+    assert check_files([str(experiment), str(sweep)]) == 0
+    experiment.write_text(experiment.read_text().replace("batch_size:", "batch_sise:"))
+    sweep.write_text(sweep.read_text().replace("anchor_scales", "anchor_scalse"))
+    assert check_files([str(experiment), str(sweep)]) == 1
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"{experiment}: ")
+    assert "batch_sise" in first
+    assert second.startswith(f"{sweep}: ")
+    assert "anchor_scalse" in second
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_the_last_arm_of_a_sweep_takes_a_step(path: Path, shapes: Path) -> None:
+def test_last_arm_of_a_sweep_runs_one_step(path: Path, shapes: Path) -> None:
     trial = list(load_sweep(path).trials())[-1]
     assert one_step(trial.args, shapes).trainer.global_step == 1
 
 
-def test_default_optimiser_and_schedule_can_be_written_down(tmp_path: Path) -> None:
+def test_default_optimizer_and_schedule_can_be_serialized(tmp_path: Path) -> None:
     config = yaml.safe_load((ROOT / "experiments/quickstart/fcn.yaml").read_text())
     del config["model"]["init_args"]["optimizer"], config["model"]["init_args"]["scheduler"]
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
@@ -129,14 +150,14 @@ def test_null_reaches_a_nested_class(null: str) -> None:
     assert network.trainable_layers is None
 
 
-def test_a_parameter_that_the_experiment_does_not_have_is_refused() -> None:
+def test_parameter_missing_from_the_experiment_is_refused() -> None:
     args = ["fit", "--config", "experiments/quickstart/ssd.yaml", "--model.network.anchor_size=[32]"]
     with pytest.raises(UserError, match=r"anchor_size") as error:
         check_trials([args], "val/map")
     assert "\n" not in str(error.value)
 
 
-def test_trials_of_one_arm_are_parsed_once_but_every_seed_is_a_number() -> None:
+def test_trials_of_one_arm_are_parsed_once_but_every_seed_is_checked() -> None:
     args = ["fit", "--config", "experiments/quickstart/ssd.yaml"]
     with pytest.raises(UserError, match=r"seed_everything"):
         check_trials([[*args, "--seed_everything=1"], [*args, "--seed_everything=two"]], "val/map")

@@ -1,4 +1,4 @@
-"""Real runs, forked from a process that has imported everything."""
+"""Real runs that are forked from the fork server, a process that has imported everything."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ def job(program, group, *args):
     return Job(Trial(program, words, {}), run_folder(words), group)
 
 
-def test_only_this_interpreter_s_lit_cv_is_forked(monkeypatch, tmp_path):
+def test_only_lit_cv_of_this_interpreter_is_forked(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     assert is_litcv(FORKED)
     assert is_litcv(["python", "-m", "lit_cv"])
@@ -48,13 +48,13 @@ def test_only_this_interpreter_s_lit_cv_is_forked(monkeypatch, tmp_path):
 
 
 @pytest.mark.long
-def test_a_forked_run_equals_a_new_process_and_outlives_the_death_of_its_server(here, capfd):
+def test_forked_run_equals_a_new_process_and_survives_the_death_of_its_server(here, capfd):
     forked, new = job(FORKED, "forked"), job(NEW, "new")
 
     def kill():
         wait_until(lambda: (forked.folder / "run.json").exists())
         server = parent_of(parent_of(holder_of(forked.folder / ".lock")))
-        # Without a fork server the run's grandparent is this very process.
+        # Without a fork server, the run's grandparent is this process.
         assert "lit_cv.fork_server" in Path(f"/proc/{server}/cmdline").read_text()
         os.kill(server, signal.SIGKILL)
 
@@ -64,7 +64,7 @@ def test_a_forked_run_equals_a_new_process_and_outlives_the_death_of_its_server(
         killed.result()
     output = capfd.readouterr().out
     assert "forked: the process that it was forked from has ended; the run is started again" in output
-    assert len((forked.folder / "log.txt").read_text().split("Trainable params")) == 3  # it had two starts
+    assert len((forked.folder / "log.txt").read_text().split("Trainable params")) == 3  # it was started twice
     weights = [torch.load(it.folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for it in (forked, new)]
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
@@ -72,20 +72,22 @@ def test_a_forked_run_equals_a_new_process_and_outlives_the_death_of_its_server(
 
 
 @pytest.mark.slow
-def test_a_forked_run_leaves_the_temporary_folders_of_the_next_alone(here):
-    runs = [job(FORKED, group, "--run.wandb=offline") for group in ("first", "second")]  # W&B keeps media in one
+def test_forked_run_keeps_the_temporary_folders_of_the_next_run(here):
+    runs = [
+        job(FORKED, group, "--run.wandb=offline") for group in ("first", "second")
+    ]  # W&B keeps media in a temporary folder
     assert LocalExecutor(workers=1).execute(FixedQueue(runs)) == []
     assert all(list(run.folder.glob("wandb/offline-run-*/files/media/images/**/*.png")) for run in runs)
 
 
 def numbers(folder):
-    """Return what a run has logged; of two rows with the same step and name, the later one counts."""
+    """Return the logged values of a run by step and name; later rows replace earlier ones."""
     rows = [line.split(",") for line in (folder / "metrics.csv").read_text().splitlines()]
     return {(step, name): value for step, _, name, value in rows}
 
 
 @pytest.mark.long
-def test_kill_minus_9_of_one_of_two_ranks_ends_the_other(here, capfd):
+def test_sigkill_of_one_of_two_ranks_ends_the_other(here, capfd):
     jobs = [job(FORKED, "first", *TWO_RANKS), job(FORKED, "second", *TWO_RANKS)]
     seconds = []
 
@@ -106,11 +108,11 @@ def test_kill_minus_9_of_one_of_two_ranks_ends_the_other(here, capfd):
     assert max(seconds) < 60
     output = capfd.readouterr().out
     assert output.count("FAILED, killed by SIGKILL") == 2
-    assert "terminated with code -9" in output  # what Lightning says of the second rank
+    assert "terminated with code -9" in output  # Lightning's message about the second rank
 
 
 def ranks(group):
-    """The process ids of the further ranks of a run."""
+    """Return the process ids of all ranks of a run except the first."""
     found = subprocess.run(
         ["pgrep", "-f", f"lit_cv.__main__ fit .*--run.group={group} "], capture_output=True, text=True
     )
@@ -122,7 +124,7 @@ def parent_of(pid):
 
 
 def holder_of(lock):
-    """The process that holds a lock, as the kernel's list says."""
+    """Return the id of the process that holds a lock, from the kernel's list."""
     inode = f":{lock.stat().st_ino}"
     lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
     return next(int(line[4]) for line in lines if line[5].endswith(inode))
@@ -131,5 +133,5 @@ def holder_of(lock):
 def wait_until(condition, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.02)

@@ -10,8 +10,8 @@ from datamodules.augmentation.ssd_transforms import Boxes, Image
 from datamodules.boxes.packed_boxes import Objects, PackedBoxes, Rows
 from datamodules.boxes.proposals import StoredProposals
 from datamodules.loading.dataset import PackedDataset, to_tensor
-from datamodules.loading.loader import Sample, Target
 from datamodules.loading.sampling import Key
+from lit_cv.contract import Sample, Target
 
 
 class DetectionDataset(PackedDataset[PackedBoxes, Augmentation]):

@@ -13,7 +13,7 @@ from datamodules.boxes.packed_boxes import Objects
 from datamodules.coco.augmentation import augment_instances
 from datamodules.coco.packed_coco import PackedCOCO
 from datamodules.joints import left_right_pairs, mirrored_order
-from datamodules.loading.loader import Target
+from lit_cv.contract import Target
 from lit_cv.ops.mask_runs import MaskRuns, decode_masks, encode_masks
 
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from datamodules.loading.decode import check_size, read_image
-from datamodules.loading.loader import Sample
 from datamodules.loading.packed import PackedImages
 from datamodules.loading.sampling import Key, sample_seed
+from lit_cv.contract import Sample
 
 T = TypeVar("T", bound=PackedImages)
 A = TypeVar("A")

@@ -12,11 +12,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from datamodules.loading.sampling import EvalBatches, TrainBatches
+from lit_cv.contract import Batch, Sample
 from lit_cv.errors import UserError
-
-Target = dict[str, Any]  # tensors, and the phrases of regions as a list
-Sample = tuple[Tensor, Target]
-Batch = tuple[list[Tensor], list[Target]]
 
 
 def collate(samples: list[Sample]) -> Batch:
@@ -111,7 +108,7 @@ class Loader(PlainLoader):
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         # The body of a generator runs at the first `next`: Lightning calls `iter` before it sets the epoch.
         batches: Any = self.batch_sampler
-        epoch = getattr(batches, "epoch", 0)
+        epoch = batches.epoch if isinstance(batches, TrainBatches) else 0
         resume, self._resume = self._resume, None
         batches.start = resume["batch"] if resume and resume["epoch"] == epoch else 0
         self._position = {"epoch": epoch, "batch": batches.start}

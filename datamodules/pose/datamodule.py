@@ -13,13 +13,13 @@ from datamodules.defects import Defect, Listed, Survey
 from datamodules.joints import Skeleton
 from datamodules.loading.dataset import PackedDataset, to_tensor
 from datamodules.loading.decode import image_size
-from datamodules.loading.loader import Sample
 from datamodules.loading.packed import Content, cache_folder, open_packed, source_key
 from datamodules.loading.sampling import Key
 from datamodules.pose.checks import people_defects
 from datamodules.pose.crops import CropAugmentation, crop_of
 from datamodules.pose.packed_poses import PackedPoses, pack_people
 from datamodules.pose.people import People
+from lit_cv.contract import Sample
 from lit_cv.errors import UserError
 
 

@@ -7,9 +7,9 @@ import torch
 
 from datamodules.augmentation.presets import ColorAugmentation
 from datamodules.loading.dataset import PackedDataset, to_tensor
-from datamodules.loading.loader import Sample, Target
 from datamodules.loading.sampling import Key
 from datamodules.visual_genome.packed_regions import PackedRegions
+from lit_cv.contract import Sample, Target
 
 
 class RegionDataset(PackedDataset[PackedRegions, ColorAugmentation]):

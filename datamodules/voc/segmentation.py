@@ -13,13 +13,13 @@ from datamodules.augmentation.presets import MaskAugmentation, MaskPreset, make_
 from datamodules.defects import Defect, Listed, Report, Survey, stop
 from datamodules.loading.dataset import PackedDataset, to_tensor
 from datamodules.loading.download import fetch_archive
-from datamodules.loading.loader import Sample
 from datamodules.loading.packed import cache_folder, source_key
 from datamodules.loading.sampling import Key
 from datamodules.voc.archives import SBD_ARCHIVE
 from datamodules.voc.datamodule import VOCDataModule
 from datamodules.voc.mask_files import MaskedImage, read_mask, read_mask_record, sbd_images, voc_image
 from datamodules.voc.packed_masks import VOID, Mask, MaskRecord, PackedMasks, open_masks
+from lit_cv.contract import Sample
 from lit_cv.errors import UserError
 
 _SBD = "sbd_"

@@ -1,4 +1,4 @@
-"""`litcv sweep FILE --status`: the state of every run, from its folder and from the queues of the executors."""
+"""``litcv sweep FILE --status``: the state of every run, from its folder and from the queues of the executors."""
 
 import csv
 import fcntl
@@ -72,7 +72,7 @@ def _locked(path: Path) -> bool:
 
 
 def _step(folder: Path) -> str:
-    """Return the last logged step, such as `step 120`."""
+    """Return the last logged step, such as ``step 120``."""
     row = next(csv.reader([_last_line(folder / "metrics.csv")]), [])
     return f"step {row[0]}" if row and row[0].isdigit() else ""
 

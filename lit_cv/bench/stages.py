@@ -1,7 +1,5 @@
-"""Seconds by stage: a clock that stands at one stage at a time, and the calls that move it."""
+"""Seconds by stage: a clock that counts for one stage at a time, and the calls that switch it."""
 
-import functools
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,43 +7,33 @@ from typing import Any
 
 import torch
 from torch import nn
-from torchvision.ops import batched_nms, nms
 
 from lit_cv.models.network import Network
-from lit_cv.ops.boxes import grouped_nms
-from lit_cv.ops.selective_search.search import selective_search
+from lit_cv.ops.stages import observed_by, stage
 
 REST = "rest"
 STAGES = ("proposals", "backbone", "heads", "nms", REST)
-FUNCTIONS: dict[Callable[..., Any], str] = {
-    selective_search: "proposals",
-    grouped_nms: "nms",
-    batched_nms: "nms",
-    nms: "nms",
-}
 
 
 class StageClock:
-    """Charges every moment to the innermost stage that has begun, and to ``rest`` where none has.
+    """Counts every moment for the innermost open stage, or for ``rest`` if no stage is open.
 
-    So each stage counts without the stages inside it, and all of them sum to the whole time. The clock waits for the
-    device's queue whenever the stage changes.
+    So the time of a stage excludes the stages inside it, and all stages sum to the total time. The clock waits for the
+    device's queue at every change of stage.
 
     Args:
-        device: Where the work is done.
+        device: Device of the work.
 
     Attributes:
-        seconds: Stage -> seconds so far, in the order of ``STAGES``.
+        seconds: Seconds of each stage so far, in the order of ``STAGES``.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.seconds = dict.fromkeys(STAGES, 0.0)
-        self._open = [REST]
-        self._last = 0.0
+        self.start()
 
     def start(self) -> None:
-        """Begin anew, in ``rest``."""
+        """Set all stages to zero and count for ``rest``."""
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self._open = [REST]
         wait(self.device)
@@ -53,89 +41,88 @@ class StageClock:
 
     def stop(self) -> dict[str, float]:
         """Return the seconds of each stage since ``start``."""
-        self._charge()
+        self._count()
         return self.seconds
+
+    def enter(self, name: str) -> None:
+        """Open a stage."""
+        if name != self._open[-1]:
+            self._count()
+        self._open.append(name)
+
+    def leave(self) -> None:
+        """Close the innermost stage."""
+        if self._open[-1] != self._open[-2]:
+            self._count()
+        self._open.pop()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Stand at a stage for the length of a ``with`` block; inside the same stage there is nothing to do."""
-        if self._open[-1] == name:
-            yield
-            return
-        self._charge()
-        self._open.append(name)
+        """Open a stage for the length of a ``with`` block."""
+        self.enter(name)
         try:
             yield
         finally:
-            self._charge()
-            self._open.pop()
+            self.leave()
 
-    def _charge(self) -> None:
+    def _count(self) -> None:
         wait(self.device)
         now = time.perf_counter()
         self.seconds[self._open[-1]] += now - self._last
         self._last = now
 
-    def around(self, call: Callable[..., Any], name: str) -> Callable[..., Any]:
-        """Return a function that does the same as ``call`` at a stage."""
-
-        @functools.wraps(call)
-        def timed(*args: Any, **kwargs: Any) -> Any:
-            with self.stage(name):
-                return call(*args, **kwargs)
-
-        return timed
-
 
 def wait(device: torch.device) -> None:
-    """Wait until the device has done all that it was given."""
+    """Wait until the device has finished its queue."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 @contextmanager
 def staged(network: nn.Module, clock: StageClock) -> Iterator[None]:
-    """Let the calls of a network's parts move a clock for the length of a ``with`` block.
+    """Switch a clock by the calls of a network's parts, for the length of a ``with`` block.
 
-    The parts are those of ``Network.stages``, and wherever a module has imported them, the functions that suppress
-    overlapping boxes and Selective Search.
+    The parts are those of ``Network.stages``: modules through forward hooks, methods through wrappers on their object.
+    Functions decorated with ``lit_cv.ops.stages.stage``, such as NMS and Selective Search, count as well.
     """
-    with ExitStack() as undo:
-        for path, stage in getattr(network, "stages", Network.stages).items():
-            for owner, name in _calls(network, path):
-                _replace(undo, owner, name, clock.around(getattr(owner, name), stage))
-        timed = {id(function): clock.around(function, stage) for function, stage in FUNCTIONS.items()}
-        for module in list(sys.modules.values()):
-            for name, value in list(getattr(module, "__dict__", {}).items()):
-                if id(value) in timed and module is not sys.modules[__name__]:
-                    _replace(undo, module, name, timed[id(value)])
+    with ExitStack() as undo, observed_by(clock.stage):
+        for path, name in getattr(network, "stages", Network.stages).items():
+            owner, _, attribute = path.rpartition(".")
+            part = _find(network, path)
+            if isinstance(part, nn.Module):
+                for module in _called_modules(part):
+                    _add_hooks(undo, module, clock, name)
+            elif callable(part):
+                _wrap_method(undo, _find(network, owner), attribute, stage(name)(part))
         yield
 
 
-def _calls(network: nn.Module, path: str) -> Iterator[tuple[Any, str]]:
-    """Find what to replace for one part: the owner and the name of a method, or of a module's ``forward``."""
-    *parents, name = path.split(".")
-    owner: Any = network
-    for parent in parents:
-        owner = getattr(owner, parent, None)
-    part = getattr(owner, name, None)
-    if isinstance(part, nn.Module):
-        yield from ((module, "forward") for module in _callable_modules(part))
-    elif callable(part):
-        yield owner, name
+def _find(network: nn.Module, path: str) -> Any:
+    """Return the part of a dotted name; None if it is missing."""
+    found: Any = network
+    for name in filter(None, path.split(".")):
+        found = getattr(found, name, None)
+    return found
 
 
-def _callable_modules(part: nn.Module) -> Iterator[nn.Module]:
-    """A list or dictionary of modules is never called itself: its members are."""
+def _called_modules(part: nn.Module) -> Iterator[nn.Module]:
+    """Yield the modules that are called: a list or dictionary of modules is not, but its members are."""
     if type(part).forward is nn.Module.forward:
         for child in part.children():
-            yield from _callable_modules(child)
+            yield from _called_modules(child)
     else:
         yield part
 
 
-def _replace(undo: ExitStack, owner: Any, name: str, value: Any) -> None:
-    """Set an attribute until ``undo`` is left; one that only the owner's class has is deleted then."""
+def _add_hooks(undo: ExitStack, module: nn.Module, clock: StageClock, name: str) -> None:
+    enter = module.register_forward_pre_hook(lambda *_: clock.enter(name), prepend=True)
+    leave = module.register_forward_hook(lambda *_: clock.leave(), always_call=True)
+    undo.callback(enter.remove)
+    undo.callback(leave.remove)
+
+
+def _wrap_method(undo: ExitStack, owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
+    """Set an attribute of an object until ``undo`` ends; an attribute of its class is visible again then."""
     own = vars(owner)
     undo.callback(setattr, owner, name, own[name]) if name in own else undo.callback(delattr, owner, name)
-    setattr(owner, name, value)
+    setattr(owner, name, wrapper)

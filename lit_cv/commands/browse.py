@@ -12,9 +12,9 @@ from lit_cv.errors import UsageError, UserError
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
-    from datamodules.loading.loader import Sample
     from datamodules.loading.packed import Packed
     from datamodules.loading.sampling import Key
+    from lit_cv.contract import Sample
     from lit_cv.ops.palette import Picture
     from lit_cv.renderers import Renderer
 
@@ -71,11 +71,12 @@ def write_page(config: Path, overrides: Sequence[str], *, split: Split, epoch: i
     from lightning.pytorch import seed_everything
 
     from datamodules.base import DataModule
-    from lit_cv.ablation.report.html_page import document
-    from lit_cv.training.experiment import data_module, named_class, parsed
+    from lit_cv.pages.document import document
+    from lit_cv.training.experiment import parsed
+    from lit_cv.training.from_data import data_module, named_class
 
     experiment = parsed(["fit", "--config", str(config), *overrides])
-    data = data_module(experiment)
+    data = data_module(experiment.fit)
     if not isinstance(data, DataModule):
         raise UserError(f"{config}: {type(data).__name__} is no subclass of datamodules.base.DataModule; use one.")
     seed = experiment.fit.seed_everything
@@ -108,7 +109,7 @@ def _figures(
 ) -> Iterator[str]:
     from tqdm import tqdm
 
-    from lit_cv.ablation.report.html_page import figure
+    from lit_cv.pages.document import figure
 
     for key in tqdm(keys, "Drawing", unit="image", delay=2):
         image, target = dataset[key]

@@ -36,9 +36,10 @@ def run_doctor(config: Path, overrides: Sequence[str]) -> int:
     """
     from datamodules.base import DataModule
     from datamodules.doctor import examine
-    from lit_cv.training.experiment import data_module, parsed
+    from lit_cv.training.experiment import parsed
+    from lit_cv.training.from_data import data_module
 
-    data = data_module(parsed(["fit", "--config", str(config), *overrides]))
+    data = data_module(parsed(["fit", "--config", str(config), *overrides]).fit)
     if not isinstance(data, DataModule):
         raise UserError(f"{config}: {type(data).__name__} is no subclass of datamodules.base.DataModule; use one.")
     data.fetch()

@@ -33,9 +33,10 @@ def compute_proposals(config: Path, overrides: Sequence[str]) -> None:
         UserError: Bad options, an experiment without proposals, or unusable data.
     """
     from datamodules.boxes.datamodule import BoxDataModule
-    from lit_cv.training.experiment import data_module, parsed
+    from lit_cv.training.experiment import parsed
+    from lit_cv.training.from_data import data_module
 
-    data = data_module(parsed(["fit", "--config", str(config), *overrides]))
+    data = data_module(parsed(["fit", "--config", str(config), *overrides]).fit)
     if not isinstance(data, BoxDataModule) or data.proposals is None:
         raise UserError(f"{config} attaches no proposals: set data.proposals, for instance --data.proposals.mode=fast.")
     data.fetch()

@@ -1,4 +1,4 @@
-"""`litcv report RUNS...`: check that the runs are comparable, then write the table and the pictures."""
+"""``litcv report RUNS...``: check that the runs are comparable, then write the table and the pictures."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""`litcv sweep FILE`: run every trial of a W&B sweep file that has no result yet."""
+"""``litcv sweep FILE``: run every trial of a W&B sweep file that has no result yet."""
 
 import argparse
 from collections.abc import Sequence

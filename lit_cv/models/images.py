@@ -8,9 +8,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from lit_cv.models.network import Target
-from lit_cv.ops.global_batch import largest_size
-
 Size = tuple[int, int]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -55,6 +52,11 @@ class Objects(NamedTuple):
         return self.boxes[image, : self.counts[image]]
 
 
+def size_of(pixels: Tensor) -> Size:
+    """Return height and width of an image, a batch or a map (..., H, W), as constants when the call is traced."""
+    return int(pixels.shape[-2]), int(pixels.shape[-1])
+
+
 def fit_size(size: Size, min_size: int, max_size: int) -> Size:
     """Scale a size so that its shorter side is ``min_size``, or less if its longer side would exceed ``max_size``."""
     scale = min(min_size / min(size), max_size / max(size))
@@ -83,7 +85,7 @@ def batch_images(
         channels_last: Whether the batch has the memory format ``torch.channels_last``.
         at_least: Minimum height and width of the batch.
     """
-    original_sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+    original_sizes = [size_of(image) for image in images]
     height, width = (-(-max(side) // divisible) * divisible for side in zip(*sizes, at_least, strict=True))
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     pixels = torch.empty((len(images), 3, height, width), device=device, memory_format=memory_format).zero_()
@@ -101,21 +103,7 @@ def batch_images(
     return ImageBatch(pixels, sizes, original_sizes)
 
 
-def fit_images(
-    images: list[Tensor],
-    min_size: int,
-    max_size: int,
-    device: torch.device,
-    channels_last: bool = False,
-    divisible: int = 32,
-) -> ImageBatch:
-    """Resize images by ``fit_size`` and batch them with ``batch_images``, padded to the largest batch of all ranks."""
-    sizes = [fit_size((image.shape[-2], image.shape[-1]), min_size, max_size) for image in images]
-    common = largest_size(sizes, device)
-    return batch_images(images, sizes, device, divisible=divisible, channels_last=channels_last, at_least=common)
-
-
-def batch_objects(targets: list[Target], batch: ImageBatch) -> Objects:
+def batch_objects(targets: list[dict[str, Tensor]], batch: ImageBatch) -> Objects:
     """Scale the targets of a batch like its images and pad them to common tensors."""
     device = batch.pixels.device
     boxes, labels = (

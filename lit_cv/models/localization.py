@@ -1,19 +1,20 @@
 """Classification and localization of the one object of an image: its class and its box (Simonyan & Zisserman 2014)."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, NamedTuple, TypedDict
+from typing import Any, ClassVar, Literal, NamedTuple, TypedDict
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lit_cv.errors import UserError
+from lit_cv.models.backbone_network import BackboneNetwork
 from lit_cv.models.backbones.classifier_ends import POOLED, Head, backbone_head
 from lit_cv.models.backbones.families import family_of
-from lit_cv.models.backbones.trunk import Norm, build_trunk
-from lit_cv.models.images import ImageBatch, batch_images
+from lit_cv.models.images import ImageBatch
 from lit_cv.models.layers.fully_connected import average_pool, fully_connected
-from lit_cv.models.network import Network, Target, evaluating
+from lit_cv.models.network import OnePassNetwork, Target, known_size
+from lit_cv.models.resizing import SquareImages
 from lit_cv.ops.boxes import take
 
 BoxHead = Literal["agnostic", "per_class"]
@@ -44,19 +45,19 @@ class Localization(TypedDict):
     labels: Tensor
 
 
-class LocalizationOutput(NamedTuple):
-    """Losses and predictions of one forward pass.
+class LocalizationOutputs(NamedTuple):
+    """Raw outputs, float32.
 
     Attributes:
-        losses: See ``Network.losses``.
-        found: One prediction for each image.
+        logits: (B, C), of the classes.
+        codes: (B, C, 4), coded boxes, see ``encode``; with one box for all classes they are the same for each class.
     """
 
-    losses: dict[str, Tensor]
-    found: list[Localization]
+    logits: Tensor
+    codes: Tensor
 
 
-class LocalizationNet(Network):
+class LocalizationNet(SquareImages, OnePassNetwork, BackboneNetwork):
     """A classification head and a box regression head on one backbone (Simonyan & Zisserman 2014, appendix A).
 
     A target has ``boxes`` float32 (1, 4) ``x1, y1, x2, y2`` in pixels and ``labels`` int64 (1,) in 1..C.
@@ -70,9 +71,7 @@ class LocalizationNet(Network):
     All operations are deterministic, on GPUs too.
 
     Args:
-        num_classes: Number of classes C. There is no background class.
-        backbone: A name of ``lit_cv.models.backbones.families.NAMES`` or ``timm/<name>``.
-        weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
+        num_classes: Number of classes C, without a background; null in an experiment takes it from the data.
         box_head: ``agnostic``: one box for all classes (single-class regression, SCR, in the paper). ``per_class``: one
             box for each class (PCR).
         box_loss: ``l2``: squared Euclidean distance, as in the paper. ``l1``: sum of absolute differences.
@@ -81,14 +80,11 @@ class LocalizationNet(Network):
             random weights on the average-pooled last map. ``backbone``: the last layers of the classification network
             with their weights. These are pool5, fc6 and fc7 of a VGG, as in the paper, and the last stage and the
             average pooling of a ResNet. Each of the two heads has its own copy; they share only the backbone.
-        size: Height and width of the resized image in pixels: a multiple of the last map's stride times ``pool``, and
-            224 for the fully connected layers of VGG.
-        pool: Height and width of the pooled map, for ``head: mlp``.
+        pool: Height and width of the pooled map, for ``head: mlp``. ``size`` must be a multiple of the last map's
+            stride times ``pool``; for the fully connected layers of VGG it must be 224.
         head_features: Width of each hidden layer, for ``head: mlp``.
         dropout: Dropout probability of the hidden layers, in [0, 1).
-        trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
-        norm: ``frozen`` or ``train``, see ``build_trunk``.
-        channels_last: Memory format of the network; faster on CPU and with bfloat16.
+        options: Arguments of ``SquareImages`` and ``BackboneNetwork``.
 
     Raises:
         UserError: The backbone does not have this head, or ``size`` does not fit.
@@ -98,69 +94,58 @@ class LocalizationNet(Network):
 
     def __init__(
         self,
-        num_classes: int,
-        backbone: str = "resnet50",
-        weights: str | None = None,
+        num_classes: int | None,
+        *,
         box_head: BoxHead = "per_class",
         box_loss: BoxLoss = "l2",
         head: Head = "mlp",
-        size: int = 224,
         pool: int = 7,
         head_features: Sequence[int] = (512,),
         dropout: float = 0.5,
-        trainable_layers: int | None = None,
-        norm: Norm = "frozen",
-        channels_last: bool = False,
+        **options: Any,
     ) -> None:
-        super().__init__()
-        self.num_classes, self.size, self.channels_last = num_classes, size, channels_last
+        super().__init__(**options)
+        self.num_classes = known_size("num_classes", num_classes)
         self.box_loss: BoxLoss = box_loss
-        trunk = build_trunk(backbone, weights, norm)
+        trunk = self.build_trunk()
         if head == "backbone":
             trunk = trunk.up_to(16)
-        trunk = trunk.freeze(trainable_layers)
+        trunk = trunk.freeze(self.trainable_layers)
         self.backbone, last = trunk.layers, trunk.stages[-1]
-        outputs = {"class": num_classes, "box": 4 * (num_classes if box_head == "per_class" else 1)}
+        outputs = {"class": self.num_classes, "box": 4 * (self.num_classes if box_head == "per_class" else 1)}
         self.pool: nn.Module
         if head == "mlp":
-            self.pool = average_pool(size, last.stride, pool)
+            self.pool = average_pool(self.size, last.stride, pool)
             heads = [fully_connected(last.channels, pool, head_features, dropout, width) for width in outputs.values()]
         else:
-            family = family_of(backbone)
+            family = family_of(self.backbone_name)
             flat = family.fully_connected is not None and "regions" in family.ends
-            self.pool = _pool5(size) if flat else nn.Identity()
-            heads = [_pretrained(backbone, weights, norm, dropout, width) for width in outputs.values()]
+            self.pool = _pool5(self.size) if flat else nn.Identity()
+            heads = [self._pretrained(dropout, width) for width in outputs.values()]
         self.class_head, self.box_head = heads
         for layers, deviation, start in zip(heads, DEVIATIONS, STARTS, strict=True):
             weight, bias = list(layers.parameters())[-2:]
             nn.init.normal_(weight, std=deviation)
             nn.init.constant_(bias, start)
-        if channels_last:
-            self.to(memory_format=torch.channels_last)
+        self.use_memory_format()
 
-    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses``."""
-        batch = self._batch(images)
-        return self._losses(*self._forward(batch), batch, targets)
+    def _pretrained(self, dropout: float, outputs: int) -> nn.Sequential:
+        """Build the last layers of the classification network with their weights, and a random linear output layer."""
+        layers, features = backbone_head(self.backbone_name, self.weights, self.norm)
+        for layer in layers.modules():
+            if isinstance(layer, nn.Dropout):
+                layer.p = dropout
+        return nn.Sequential(layers, nn.Linear(features, outputs))
 
-    def evaluate(self, images: list[Tensor], targets: list[Target]) -> LocalizationOutput:
-        """Return losses and predictions of one forward pass, without gradients and in eval mode."""
-        with torch.no_grad(), evaluating(self):
-            batch = self._batch(images)
-            logits, codes = self._forward(batch)
-            return LocalizationOutput(self._losses(logits, codes, batch, targets), _ranked(logits, codes, batch))
-
-    def _predict(self, images: list[Tensor]) -> list[Localization]:
-        batch = self._batch(images)
-        return _ranked(*self._forward(batch), batch)
-
-    def _forward(self, batch: ImageBatch) -> tuple[Tensor, Tensor]:
-        """Return logits (B, C) and coded boxes (B, C, 4), float32; with ``agnostic`` all classes have the same box."""
-        features = self.pool(self.backbone(batch.pixels))
+    def forward(self, pixels: Tensor) -> LocalizationOutputs:
+        """Classify images and regress boxes: normalized pixels (B, 3, ``size``, ``size``) to raw outputs."""
+        features = self.pool(self.backbone(pixels))
         codes = self.box_head(features).float().view(len(features), -1, 4)
-        return self.class_head(features).float(), codes.expand(-1, self.num_classes, -1)
+        return LocalizationOutputs(self.class_head(features).float(), codes.expand(-1, self.num_classes, -1))
 
-    def _losses(self, logits: Tensor, codes: Tensor, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+    def losses_of(self, outputs: LocalizationOutputs, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+        """Compute the losses of raw outputs, see the class."""
+        logits, codes = outputs
         boxes, labels = (
             torch.cat([target[key] for target in targets]).to(logits.device, non_blocking=True)
             for key in ("boxes", "labels")
@@ -169,6 +154,13 @@ class LocalizationNet(Network):
         found = take(codes, labels[:, None] - 1)[:, 0]
         return {"class": F.cross_entropy(logits, labels - 1), "box": self._distance(found, wanted) / len(boxes)}
 
+    def found_in(self, outputs: LocalizationOutputs, batch: ImageBatch) -> list[Localization]:
+        """Rank the classes of each image with their boxes."""
+        scores, order = outputs.logits.softmax(dim=1).sort(dim=1, descending=True, stable=True)
+        boxes = take(decode(outputs.codes, _widths_and_heights(batch)), order)
+        found = zip(boxes, scores, order + 1, strict=True)
+        return [Localization(boxes=box, scores=score, labels=label) for box, score, label in found]
+
     def _distance(self, found: Tensor, wanted: Tensor) -> Tensor:
         """Return the summed loss of coded boxes (B, 4)."""
         if self.box_loss == "l2":
@@ -176,11 +168,6 @@ class LocalizationNet(Network):
         if self.box_loss == "l1":
             return F.l1_loss(found, wanted, reduction="sum")
         return F.smooth_l1_loss(found, wanted, reduction="sum", beta=BETA)
-
-    def _batch(self, images: list[Tensor]) -> ImageBatch:
-        sizes = [(self.size, self.size)] * len(images)
-        device = next(self.parameters()).device
-        return batch_images(images, sizes, device, divisible=1, channels_last=self.channels_last)
 
 
 def encode(boxes: Tensor, sizes: Tensor) -> Tensor:
@@ -214,13 +201,6 @@ def decode(codes: Tensor, sizes: Tensor) -> Tensor:
     return torch.cat((low, high), dim=-1)
 
 
-def _ranked(logits: Tensor, codes: Tensor, batch: ImageBatch) -> list[Localization]:
-    scores, order = logits.softmax(dim=1).sort(dim=1, descending=True, stable=True)
-    boxes = take(decode(codes, _widths_and_heights(batch)), order)
-    found = zip(boxes, scores, order + 1, strict=True)
-    return [Localization(boxes=box, scores=score, labels=label) for box, score, label in found]
-
-
 def _widths_and_heights(batch: ImageBatch) -> Tensor:
     """Return the sizes of the input images, float32 (B, 2)."""
     sizes = torch.tensor([(width, height) for height, width in batch.original_sizes], dtype=torch.float32)
@@ -234,12 +214,3 @@ def _pool5(size: int) -> nn.Module:
             f"size={size}: head: backbone on a VGG needs size {32 * POOLED}, the size that its fc6 was trained for."
         )
     return nn.MaxPool2d(2)
-
-
-def _pretrained(backbone: str, weights: str | None, norm: Norm, dropout: float, outputs: int) -> nn.Sequential:
-    """Build the last layers of the classification network with their weights, and a random linear output layer."""
-    layers, features = backbone_head(backbone, weights, norm)
-    for layer in layers.modules():
-        if isinstance(layer, nn.Dropout):
-            layer.p = dropout
-    return nn.Sequential(layers, nn.Linear(features, outputs))

@@ -1,15 +1,16 @@
 """Human pose estimation by regression of joint coordinates (Toshev & Szegedy 2014)."""
 
-from typing import ClassVar, Literal, NamedTuple, TypedDict
+from typing import Any, ClassVar, Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lit_cv.models.backbones.trunk import Norm, build_trunk
-from lit_cv.models.images import ImageBatch, batch_images
+from lit_cv.models.backbone_network import BackboneNetwork
+from lit_cv.models.images import ImageBatch
 from lit_cv.models.layers.fully_connected import average_pool, fully_connected
-from lit_cv.models.network import Network, Target, evaluating
+from lit_cv.models.network import OnePassNetwork, Target, known_size
+from lit_cv.models.resizing import SquareImages
 from lit_cv.ops.global_batch import shared_count
 
 Loss = Literal["l2", "l1", "smooth_l1"]
@@ -26,19 +27,7 @@ class Pose(TypedDict):
     keypoints: Tensor
 
 
-class PoseOutput(NamedTuple):
-    """Losses and predictions of one forward pass.
-
-    Attributes:
-        losses: See ``Network.losses``.
-        found: One prediction for each image.
-    """
-
-    losses: dict[str, Tensor]
-    found: list[Pose]
-
-
-class PoseNet(Network):
+class PoseNet(SquareImages, OnePassNetwork, BackboneNetwork):
     """Regression of K joints from the crop of one person. ``predict`` returns a ``Pose`` for each image.
 
     A target has ``keypoints`` float32 (1, K, 3): x and y in pixels of its image and a flag, 0 for unlabeled joints.
@@ -56,18 +45,14 @@ class PoseNet(Network):
     All operations are deterministic, on GPUs too: the cells of the pooled map average disjoint blocks.
 
     Args:
-        num_joints: Number of joints K.
-        backbone: A name of ``lit_cv.models.backbones.families.NAMES`` or ``timm/<name>``.
-        weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
+        num_joints: Number of joints K; null in an experiment takes it from the data.
         loss: ``l2``, ``l1`` or ``smooth_l1``, see above.
         beta: Parameter of ``smooth_l1``, in sides of the crop. The default is 4.5 pixels of 224.
-        size: Height and width of the resized image in pixels: a multiple of the last map's stride times ``pool``.
-        pool: Height and width of the average-pooled last map.
+        pool: Height and width of the average-pooled last map. ``size`` must be a multiple of the map's stride times
+            ``pool``.
         head_features: Widths of the hidden layers; one number is one layer. The paper has ``[4096, 4096]``.
         dropout: Dropout probability of the hidden layers, in [0, 1). The paper has 0.6.
-        trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
-        norm: ``frozen`` or ``train``, see ``build_trunk``.
-        channels_last: Memory format of the network; faster on CPU and with bfloat16.
+        options: Arguments of ``SquareImages`` and ``BackboneNetwork``.
 
     Raises:
         UserError: ``size`` or ``pool`` does not fit the backbone.
@@ -77,62 +62,37 @@ class PoseNet(Network):
 
     def __init__(
         self,
-        num_joints: int,
-        backbone: str = "resnet50",
-        weights: str | None = None,
+        num_joints: int | None,
+        *,
         loss: Loss = "l2",
         beta: float = 0.02,
-        size: int = 224,
         pool: int = 7,
         head_features: int | list[int] = 1024,
         dropout: float = 0.0,
-        trainable_layers: int | None = None,
-        norm: Norm = "frozen",
-        channels_last: bool = False,
+        **options: Any,
     ) -> None:
-        super().__init__()
-        self.num_joints, self.size, self.channels_last = num_joints, size, channels_last
-        self.loss, self.beta = loss, beta
-        trunk = build_trunk(backbone, weights, norm).freeze(trainable_layers)
+        super().__init__(**options)
+        self.num_joints, self.loss, self.beta = known_size("num_joints", num_joints), loss, beta
+        trunk = self.build_trunk().freeze(self.trainable_layers)
         stride, channels = trunk.stages[-1].stride, trunk.stages[-1].channels
         self.backbone = trunk.layers
-        self.pool = average_pool(size, stride, pool)
+        self.pool = average_pool(self.size, stride, pool)
         hidden = [head_features] if isinstance(head_features, int) else head_features
-        self.head = fully_connected(channels, pool, hidden, dropout, 2 * num_joints)
+        self.head = fully_connected(channels, pool, hidden, dropout, 2 * self.num_joints)
         # At first all joints are predicted close to the center of the crop.
         weight, bias = list(self.head.parameters())[-2:]
         nn.init.normal_(weight, std=0.01 * weight.shape[1] ** -0.5)
         nn.init.zeros_(bias)
-        if channels_last:
-            self.to(memory_format=torch.channels_last)
+        self.use_memory_format()
 
-    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses``."""
-        batch = self._batch(images)
-        return self._losses(self._forward(batch), batch, targets)
-
-    def evaluate(self, images: list[Tensor], targets: list[Target]) -> PoseOutput:
-        """Return losses and predictions of one forward pass, without gradients and in eval mode."""
-        with torch.no_grad(), evaluating(self):
-            batch = self._batch(images)
-            points = self._forward(batch)
-            return PoseOutput(self._losses(points, batch, targets), _poses(points, batch))
-
-    def _predict(self, images: list[Tensor]) -> list[Pose]:
-        batch = self._batch(images)
-        return _poses(self._forward(batch), batch)
-
-    def _batch(self, images: list[Tensor]) -> ImageBatch:
-        sizes = [(self.size, self.size)] * len(images)
-        device = next(self.head.parameters()).device
-        return batch_images(images, sizes, device, divisible=1, channels_last=self.channels_last)
-
-    def _forward(self, batch: ImageBatch) -> Tensor:
-        """Return the joints in coordinates of the crop, float32 (B, K, 2)."""
-        points: Tensor = self.head(self.pool(self.backbone(batch.pixels))).float()
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Regress joints: normalized pixels (B, 3, ``size``, ``size``) to float32 (B, K, 2), see the class."""
+        points: Tensor = self.head(self.pool(self.backbone(pixels))).float()
         return points.view(-1, self.num_joints, 2)
 
-    def _losses(self, points: Tensor, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+    def losses_of(self, outputs: Tensor, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+        """Compute the loss of joints, see the class."""
+        points = outputs
         keypoints = torch.cat([target["keypoints"] for target in targets]).to(points.device, non_blocking=True)
         labeled = keypoints[..., 2] > 0
         wanted = (keypoints[..., :2] + 0.5) / _original_sizes(batch) - 0.5
@@ -146,13 +106,13 @@ class PoseNet(Network):
             distances = F.smooth_l1_loss(points, wanted, reduction="none", beta=self.beta)
         return {"joints": distances.sum() / shared_count(labeled)}
 
+    def found_in(self, outputs: Tensor, batch: ImageBatch) -> list[Pose]:
+        """Convert joints to pixels of the input images."""
+        pixels = (outputs + 0.5) * _original_sizes(batch) - 0.5
+        return [Pose(keypoints=person[None]) for person in pixels]
+
 
 def _original_sizes(batch: ImageBatch) -> Tensor:
     """Return width and height of the input images, float32 (B, 1, 2)."""
     sizes = torch.tensor(batch.original_sizes, dtype=torch.float32).flip(1)[:, None]
     return sizes.to(batch.pixels.device, non_blocking=True)
-
-
-def _poses(points: Tensor, batch: ImageBatch) -> list[Pose]:
-    pixels = (points + 0.5) * _original_sizes(batch) - 0.5
-    return [Pose(keypoints=person[None]) for person in pixels]

@@ -8,6 +8,7 @@ from torchvision.ops import batched_nms, nms
 
 from lit_cv.ops.global_batch import rank
 from lit_cv.ops.global_random import uniform
+from lit_cv.ops.stages import stage
 
 Weights = tuple[float, float, float, float]
 
@@ -151,6 +152,7 @@ def sample_balanced(
     return drawn.indices, drawn.values >= 0
 
 
+@stage("nms")
 def grouped_nms(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float) -> Tensor:
     """Suppress overlapping boxes of the same group; same result as ``torchvision.ops.batched_nms``.
 

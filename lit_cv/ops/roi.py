@@ -32,7 +32,8 @@ def pool_rois(maps: list[Tensor], strides: list[int], rois: Tensor, size: int, o
         (K, C, size, size), in the order of ``rois``.
     """
     levels = pyramid_levels(rois[:, 1:], strides)
-    if op != "bilinear" and rois.device.type == "cpu":
+    exported = torch.compiler.is_compiling()  # exporters cannot see into the compiled loops of ``roi_cpu.max_pool``
+    if rois.device.type == "cpu" and (op == "align" or (op == "pool" and not exported)):
         cells = roi_cpu.find_cells(maps, strides, rois, levels)
         on_cpu = roi_cpu.align(cells, size) if op == "align" else roi_cpu.max_pool(cells, size)
         return on_cpu.to(maps[0].dtype)

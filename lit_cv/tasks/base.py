@@ -3,13 +3,14 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import lightning as L
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
+from lit_cv.contract import Batch, HasClasses, data_of, require
 from lit_cv.errors import UserError
 from lit_cv.metrics.mean import ExactMean
 from lit_cv.models.network import Network
@@ -19,7 +20,6 @@ from lit_cv.tasks.schedules import WarmupMultiStepLR
 from lit_cv.tasks.sharding import FullySharded, shard
 
 Targets = Sequence[Mapping[str, Tensor]]
-Batch = tuple[list[Tensor], list[dict[str, Tensor]]]
 Predictions = Sequence[Any]
 """One prediction of the network an image."""
 
@@ -33,6 +33,20 @@ def sgd(params: Any) -> torch.optim.SGD:
 def warmup(optimizer: torch.optim.Optimizer) -> WarmupMultiStepLR:
     """Build a warm-up over 500 steps without a later drop."""
     return WarmupMultiStepLR(optimizer, warmup_steps=500)
+
+
+class Size(NamedTuple):
+    """The number of outputs that a network needs for the data.
+
+    Attributes:
+        value: The number.
+        reason: Content of the data that decides it, for messages, such as "3 classes".
+        note: Explanation of the number, for messages.
+    """
+
+    value: int
+    reason: str
+    note: str = ""
 
 
 class Task(L.LightningModule, ABC):
@@ -51,6 +65,7 @@ class Task(L.LightningModule, ABC):
     """
 
     METRICS: ClassVar[tuple[str, ...]] = ()  # what the evaluation logs, as `val/<name>` and `test/<name>`
+    SIZE: ClassVar[str] = "num_classes"  # argument and attribute of the network that follows from the data
     MONITOR: ClassVar[str] = "val/loss"  # the metric (higher is better, unless it is a loss) that picks `best.ckpt`
 
     def __init__(
@@ -79,32 +94,40 @@ class Task(L.LightningModule, ABC):
 
     def setup(self, stage: str) -> None:
         """Take the names of the classes from the DataModule and check that the network fits them."""
-        datamodule = getattr(self.trainer, "datamodule", None)
-        if stage == "predict" or datamodule is None:
+        data = data_of(self.trainer)
+        if stage == "predict" or data is None:
             return
-        self.class_names = list(datamodule.class_names)
-        self.check_outputs()
+        self.class_names = list(require(self, data, HasClasses).class_names)
+        self.check_size(data)
 
     def configure_model(self) -> None:
         """Divide the network between the processes where the strategy is `fsdp2`."""
         if self._trainer is not None and isinstance(self.trainer.strategy, FullySharded):
             shard(self.network, self.trainer.strategy.device_mesh["data_parallel"])
 
-    def check_outputs(self) -> None:
-        """Check that the network has as many outputs as the data has classes, and one for the background.
+    @classmethod
+    def size(cls, data: object) -> Size:
+        """Return the number of outputs, ``SIZE`` of the network, that a DataModule needs."""
+        classes = len(require(cls, data, HasClasses).class_names)
+        return Size(classes + 1, f"{classes} classes", " (with background)")
+
+    def check_size(self, data: object) -> None:
+        """Check that the network has the number of outputs that the data needs.
 
         Raises:
-            UserError: it has not.
+            UserError: It has another number.
         """
-        if self.network.num_classes != len(self.class_names) + 1:
+        value, reason, note = self.size(data)
+        own = getattr(self.network, self.SIZE)
+        if own != value:
             raise UserError(
-                f"the data has {len(self.class_names)} classes, so the network needs num_classes: "
-                f"{len(self.class_names) + 1} (with background) instead of {self.network.num_classes}."
+                f"the data has {reason}, so the network needs {self.SIZE}: {value}{note} instead of {own}; null takes "
+                "the number from the data."
             )
 
     @classmethod
     @abstractmethod
-    def target_renderer(cls, data: Any) -> Renderer:
+    def target_renderer(cls, data: object) -> Renderer:
         """Return what draws the targets of a DataModule; needs no network."""
 
     @abstractmethod

@@ -6,12 +6,12 @@ from typing import Any, ClassVar, Literal
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
-from lit_cv.errors import UserError
+from lit_cv.contract import Batch, HasVocabulary, data_of, require
 from lit_cv.metrics import DenseCaptionAP
 from lit_cv.models.rcnn.densecap import DenseCap
 from lit_cv.ops.vocabulary import SPECIAL, Vocabulary
 from lit_cv.renderers import PhraseRenderer
-from lit_cv.tasks.base import Batch, Predictions, Targets, Task, sgd, warmup
+from lit_cv.tasks.base import Predictions, Size, Targets, Task, sgd, warmup
 
 
 class CaptioningTask(Task):
@@ -37,6 +37,7 @@ class CaptioningTask(Task):
     METRICS: ClassVar[tuple[str, ...]] = (
         *("densecap_map", "exact_match_densecap_map", "box_map", "meteor", "exact_match_meteor"),
     )
+    SIZE: ClassVar[str] = "vocabulary_size"
     MONITOR: ClassVar[str] = "val/densecap_map"
 
     def __init__(
@@ -56,26 +57,20 @@ class CaptioningTask(Task):
 
     def setup(self, stage: str) -> None:
         """Take the vocabulary of the data and build the metric."""
-        datamodule = getattr(self.trainer, "datamodule", None)
-        if stage != "predict" and datamodule is not None:
-            self.vocabulary = datamodule.vocabulary
+        data = data_of(self.trainer)
+        if stage != "predict" and data is not None:
+            self.vocabulary = require(self, data, HasVocabulary).vocabulary
             self.average_precision = DenseCaptionAP(self.meteor)
         super().setup(stage)
 
-    def check_outputs(self) -> None:
-        """Check that the network knows as many words as the data.
-
-        Raises:
-            UserError: it does not.
-        """
-        if self.network.vocabulary_size != len(self.vocabulary):
-            raise UserError(
-                f"the data has a vocabulary of {len(self.vocabulary)} words, so the network needs vocabulary_size: "
-                f"{len(self.vocabulary)} instead of {self.network.vocabulary_size}."
-            )
+    @classmethod
+    def size(cls, data: object) -> Size:
+        """Return the number of words that the network needs for a DataModule."""
+        words = len(require(cls, data, HasVocabulary).vocabulary)
+        return Size(words, f"a vocabulary of {words} words")
 
     @classmethod
-    def target_renderer(cls, data: Any) -> PhraseRenderer:
+    def target_renderer(cls, data: object) -> PhraseRenderer:
         """Return what draws the targets of the data."""
         return PhraseRenderer(score_threshold=0.0)
 

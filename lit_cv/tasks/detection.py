@@ -5,12 +5,13 @@ from typing import Any, ClassVar, cast
 
 from torch import Tensor
 
+from lit_cv.contract import Batch, HasClasses, require
 from lit_cv.metrics import COCOAveragePrecision, VOCAveragePrecision
 from lit_cv.models.detection.detector import Detector
 from lit_cv.models.rcnn.proposals import ProposalDetector
 from lit_cv.ops.objects import without_crowds
 from lit_cv.renderers import BoxRenderer
-from lit_cv.tasks.base import Batch, Predictions, Targets, Task
+from lit_cv.tasks.base import Predictions, Targets, Task
 
 
 class DetectionTask(Task):
@@ -40,9 +41,9 @@ class DetectionTask(Task):
             self.voc_11point = VOCAveragePrecision(self.class_names, interpolation="11point")
 
     @classmethod
-    def target_renderer(cls, data: Any) -> BoxRenderer:
+    def target_renderer(cls, data: object) -> BoxRenderer:
         """Return what draws the targets of the data."""
-        return BoxRenderer(data.class_names, score_threshold=0.0)
+        return BoxRenderer(require(cls, data, HasClasses).class_names, score_threshold=0.0)
 
     def renderer(self, score_threshold: float) -> BoxRenderer:
         """Return what draws the boxes."""

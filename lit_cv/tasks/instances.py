@@ -6,13 +6,14 @@ from typing import Any, ClassVar, cast
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
+from lit_cv.contract import Batch, HasClasses, HasJoints, data_of, provides, require
 from lit_cv.errors import UserError
 from lit_cv.metrics import COCOAveragePrecision
 from lit_cv.metrics.coco_tables import COCO_SIGMAS
 from lit_cv.models.rcnn.mask_rcnn import MaskRCNN
 from lit_cv.ops.objects import without_crowds
 from lit_cv.renderers import InstanceRenderer, PoseRenderer
-from lit_cv.tasks.base import Batch, Predictions, Targets, Task, sgd, warmup
+from lit_cv.tasks.base import Predictions, Targets, Task, sgd, warmup
 
 BOX_METRICS = ("map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar_1", "mar_10", "mar_100")
 KEYPOINT_METRICS = ("map", "map_50", "map_75", "map_medium", "map_large", "mar_20")
@@ -62,31 +63,31 @@ class InstanceTask(Task):
     def setup(self, stage: str) -> None:
         """Take the skeleton from the DataModule and build the metrics of the network's heads."""
         super().setup(stage)
-        datamodule = getattr(self.trainer, "datamodule", None)
-        if stage == "predict" or datamodule is None:
+        data = data_of(self.trainer)
+        if stage == "predict" or data is None:
             return
         kinds = ["bbox"] + ["segm"] * ("mask" in self.network.heads)
         if "keypoint" in self.network.heads:
             kinds.append("keypoints")
-            self._take_skeleton(datamodule)
+            self._take_skeleton(require(self, data, HasJoints))
         self.metrics = nn.ModuleDict(
             {kind: COCOAveragePrecision(kind, self.class_names, self.sigmas) for kind in kinds}  # type: ignore[arg-type]
         )
 
-    def _take_skeleton(self, datamodule: Any) -> None:
-        names = getattr(datamodule, "joint_names", ())
-        if len({len(names), len(self.sigmas), self.network.num_keypoints}) > 1:
+    def _take_skeleton(self, data: HasJoints) -> None:
+        joints = len(data.joint_names)
+        if len({joints, len(self.sigmas), self.network.num_keypoints}) > 1:
             raise UserError(
-                f"the data has {len(names)} joints, the network num_keypoints: {self.network.num_keypoints}, the task "
-                f"{len(self.sigmas)} sigmas: these have to agree (COCOKeypointDataModule has joints)."
+                f"the data has {joints} joints, the network num_keypoints: {self.network.num_keypoints}, the task "
+                f"{len(self.sigmas)} sigmas: make these numbers equal."
             )
-        self.skeleton = _skeleton(datamodule)
+        self.skeleton = _skeleton(data)
 
     @classmethod
-    def target_renderer(cls, data: Any) -> InstanceRenderer:
+    def target_renderer(cls, data: object) -> InstanceRenderer:
         """Return what draws the targets of the data."""
-        poses = PoseRenderer(**_skeleton(data)) if getattr(data, "keypoints", False) else None
-        return InstanceRenderer(data.class_names, score_threshold=0.0, poses=poses)
+        poses = PoseRenderer(**_skeleton(data)) if provides(data, HasJoints) else None
+        return InstanceRenderer(require(cls, data, HasClasses).class_names, score_threshold=0.0, poses=poses)
 
     def renderer(self, score_threshold: float) -> InstanceRenderer:
         """Return what draws masks, boxes and skeletons."""
@@ -126,5 +127,5 @@ class InstanceTask(Task):
         self.skeleton = checkpoint["skeleton"]
 
 
-def _skeleton(data: Any) -> dict[str, Any]:
+def _skeleton(data: HasJoints) -> dict[str, Any]:
     return {"joint_names": list(data.joint_names), "limbs": data.limbs, "pairs": data.joint_pairs}

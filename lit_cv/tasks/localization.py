@@ -5,11 +5,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from lit_cv.errors import UserError
+from lit_cv.contract import Batch, HasClasses, require
 from lit_cv.metrics import LocalizationAccuracy
 from lit_cv.models.localization import LocalizationNet
 from lit_cv.renderers import TopBoxRenderer
-from lit_cv.tasks.base import Batch, Predictions, Targets, Task
+from lit_cv.tasks.base import Predictions, Size, Targets, Task
 
 
 class LocalizationTask(Task):
@@ -35,22 +35,16 @@ class LocalizationTask(Task):
         if stage != "predict":
             self.accuracy = LocalizationAccuracy()
 
-    def check_outputs(self) -> None:
-        """Check that the network has as many classes as the data; there is no background.
-
-        Raises:
-            UserError: it has not.
-        """
-        if self.network.num_classes != len(self.class_names):
-            raise UserError(
-                f"the data has {len(self.class_names)} classes, so the network needs num_classes: "
-                f"{len(self.class_names)} (there is no background) instead of {self.network.num_classes}."
-            )
+    @classmethod
+    def size(cls, data: object) -> Size:
+        """Return the number of classes that the network needs for a DataModule."""
+        classes = len(require(cls, data, HasClasses).class_names)
+        return Size(classes, f"{classes} classes", " (there is no background)")
 
     @classmethod
-    def target_renderer(cls, data: Any) -> TopBoxRenderer:
+    def target_renderer(cls, data: object) -> TopBoxRenderer:
         """Return what draws the targets of the data."""
-        return TopBoxRenderer(data.class_names)
+        return TopBoxRenderer(require(cls, data, HasClasses).class_names)
 
     def renderer(self, score_threshold: float) -> TopBoxRenderer:
         """Return what draws the box of the most probable class, whatever its score, and lists the five best."""
@@ -58,7 +52,8 @@ class LocalizationTask(Task):
 
     def evaluate(self, batch: Batch) -> tuple[Mapping[str, Tensor], Predictions]:
         """Return losses and predictions of one forward pass."""
-        return self.network.evaluate(*batch)
+        output = self.network.evaluate(*batch)
+        return output.losses, output.found
 
     def update_metrics(self, found: Predictions, targets: Targets) -> None:
         """Add the predictions of a batch."""

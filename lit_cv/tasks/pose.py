@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from lit_cv.errors import UserError
+from lit_cv.contract import Batch, HasSkeleton, data_of, require
 from lit_cv.metrics import PCK, PCKh
 from lit_cv.models.pose import PoseNet
 from lit_cv.renderers import PoseRenderer
-from lit_cv.tasks.base import Batch, Predictions, Targets, Task
+from lit_cv.tasks.base import Predictions, Size, Targets, Task
 
 
 class PoseTask(Task):
@@ -28,6 +28,7 @@ class PoseTask(Task):
 
     network: PoseNet
     METRICS: ClassVar[tuple[str, ...]] = ("pckh", "pckh_50", "pckh_20", "pckh_10", "pck_20")
+    SIZE: ClassVar[str] = "num_joints"
     MONITOR: ClassVar[str] = "val/pckh"
     limbs: Sequence[Sequence[int]] = ()
     pairs: Sequence[Sequence[int]] = ()
@@ -35,30 +36,25 @@ class PoseTask(Task):
     def setup(self, stage: str) -> None:
         """Take the skeleton of the data and build the metrics for it."""
         super().setup(stage)
-        datamodule = getattr(self.trainer, "datamodule", None)
-        if stage == "predict" or datamodule is None:
+        data = data_of(self.trainer)
+        if stage == "predict" or data is None:
             return
-        skeleton = datamodule.skeleton
+        skeleton = require(self, data, HasSkeleton).skeleton
         self.limbs = [list(limb) for limb in skeleton.limbs]
         self.pairs = [list(pair) for pair in skeleton.pairs]
         self.pckh, self.pck = PCKh(left_out=skeleton.left_out), PCK()
 
-    def check_outputs(self) -> None:
-        """Check that the network has as many outputs as the data has joints.
-
-        Raises:
-            UserError: it has not.
-        """
-        if self.network.num_joints != len(self.class_names):
-            raise UserError(
-                f"the data has {len(self.class_names)} joints, so the network needs num_joints: "
-                f"{len(self.class_names)} instead of {self.network.num_joints}."
-            )
+    @classmethod
+    def size(cls, data: object) -> Size:
+        """Return the number of joints that the network needs for a DataModule."""
+        joints = len(require(cls, data, HasSkeleton).class_names)
+        return Size(joints, f"{joints} joints")
 
     @classmethod
-    def target_renderer(cls, data: Any) -> PoseRenderer:
+    def target_renderer(cls, data: object) -> PoseRenderer:
         """Return what draws the targets of the data."""
-        return PoseRenderer(data.class_names, data.skeleton.limbs, data.skeleton.pairs)
+        people = require(cls, data, HasSkeleton)
+        return PoseRenderer(people.class_names, people.skeleton.limbs, people.skeleton.pairs)
 
     def renderer(self, score_threshold: float) -> PoseRenderer:
         """Return what draws the skeletons; poses have no scores."""

@@ -5,12 +5,13 @@ from typing import Any, ClassVar, cast
 
 from torch import Tensor
 
+from lit_cv.contract import Batch, HasClasses, require
 from lit_cv.metrics import SegmentationMetrics
 from lit_cv.metrics.mean import ExactMean
 from lit_cv.models.segmentation.segmenter import Segmenter
 from lit_cv.ops.upsampling import checkerboard
 from lit_cv.renderers import MaskRenderer
-from lit_cv.tasks.base import Batch, Predictions, Targets, Task
+from lit_cv.tasks.base import Predictions, Targets, Task
 
 
 class SegmentationTask(Task):
@@ -37,9 +38,9 @@ class SegmentationTask(Task):
             self.checkerboard = ExactMean()
 
     @classmethod
-    def target_renderer(cls, data: Any) -> MaskRenderer:
+    def target_renderer(cls, data: object) -> MaskRenderer:
         """Return what draws the targets of the data."""
-        return MaskRenderer(data.class_names)
+        return MaskRenderer(require(cls, data, HasClasses).class_names)
 
     def renderer(self, score_threshold: float) -> MaskRenderer:
         """Return what draws the masks, which have no scores."""

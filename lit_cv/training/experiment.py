@@ -2,23 +2,13 @@
 
 from collections.abc import Sequence
 from functools import cache
-from importlib import import_module
 from typing import Any
 
-from jsonargparse import Namespace
-from lightning.pytorch import LightningDataModule
 from lightning.pytorch.cli import LightningArgumentParser
 
+from lit_cv.training.from_data import fill_size
 from lit_cv.training.lightning_cli import ParserOnly
 from lit_cv.training.parsing import parse
-
-
-def data_module(experiment: Any) -> LightningDataModule:
-    """Build the DataModule of a `parsed` experiment, and nothing else of it."""
-    parser = LightningArgumentParser()
-    parser.add_lightning_class_args(LightningDataModule, "data", subclass_mode=True)
-    data: LightningDataModule = parser.instantiate_classes(Namespace(data=experiment.fit.data)).data  # type: ignore[no-untyped-call]
-    return data
 
 
 def parsed(args: Sequence[str]) -> Any:
@@ -27,16 +17,15 @@ def parsed(args: Sequence[str]) -> Any:
 
 
 def built(config: Any) -> Any:
-    """Build the `model` and the `data` of a parsed experiment, in its `fit`, but no Trainer."""
+    """Build the `model` and the `data` of a parsed experiment, in its `fit`, but no Trainer.
+
+    Raises:
+        UserError: A size of the network is null, and the data that has it is missing.
+    """
+    fill_size(config.fit)
     return _parser().instantiate_classes(config)
 
 
 @cache
 def _parser() -> LightningArgumentParser:
     return ParserOnly([]).parser
-
-
-def named_class(path: str) -> Any:
-    """Return the class of a `class_path`."""
-    module, _, name = path.rpartition(".")
-    return getattr(import_module(module), name)

@@ -26,6 +26,7 @@ from lit_cv.tracking.run import (
 )
 from lit_cv.training import slurm_task
 from lit_cv.training.checkpoints import BestCheckpoint, LastCheckpoint
+from lit_cv.training.from_data import fill_size
 from lit_cv.training.metrics_csv import MetricsCSV
 from lit_cv.training.parsing import parse
 from lit_cv.training.preemption import Preemption
@@ -93,6 +94,11 @@ class LitCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse, turning the parser's report into one sentence."""
         self.config = parse(parser, args)
+
+    def instantiate_classes(self) -> None:
+        """Take the size of the network from the data where it is null, then build everything."""
+        fill_size(self.config[self.subcommand])
+        super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """Give the trainer the run's folder, loggers and checkpoints."""

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from lit_cv.errors import UsageError, UserError
 from lit_cv.tasks.base import Task
-from lit_cv.training.experiment import named_class, parsed
+from lit_cv.training.experiment import parsed
+from lit_cv.training.from_data import named_class
 
 
 def check_trials(trials: Sequence[Sequence[str]], metric: str | None) -> None:

@@ -18,6 +18,7 @@ from torch import nn
 
 from lit_cv import __version__
 from lit_cv.bench.cost import device_name, measure, peak_memory_gb
+from lit_cv.contract import Recordable, data_of, require
 from lit_cv.runs.files import write_json
 from lit_cv.training.stop_request import StopRequest
 
@@ -106,7 +107,7 @@ class Provenance(Callback):
         return self.seconds + max(0.0, time.monotonic() - self._clock)
 
     def _identity(self, trainer: L.Trainer) -> dict[str, Any]:
-        data = trainer.datamodule  # type: ignore[attr-defined]
+        data = require(self, data_of(trainer), Recordable)
         return {
             "id": self.folder.name,
             "group": self.folder.parent.name,
@@ -147,7 +148,7 @@ def git_state() -> dict[str, Any]:
 
 
 def _images(trainer: L.Trainer) -> list[torch.Tensor]:
-    batch = next(iter(trainer.datamodule.val_dataloader()))  # type: ignore[attr-defined]
+    batch = next(iter(require(Provenance, data_of(trainer), Recordable).val_dataloader()))
     return [image.to(trainer.strategy.root_device) for image in batch[0][:BENCH_IMAGES]]
 
 

@@ -14,7 +14,7 @@ from tests.helpers.fake_project import PROGRAM
 
 @pytest.fixture
 def jobs(tmp_path, monkeypatch):
-    """Return a function that makes the jobs of a sweep; each run has `steps` steps of 0.5 s."""
+    """Return a function that makes the jobs of a sweep; each run has ``steps`` steps of 0.5 s."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
 

@@ -7,13 +7,13 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from lit_cv.bench import stages as bench_stages
 from lit_cv.bench.cost import measure, peak_memory_gb, reset_peak_memory, stage_seconds
 from lit_cv.bench.stages import STAGES, StageClock, staged
 from lit_cv.models import FasterRCNN
 from lit_cv.models.network import Network
 from lit_cv.models.rcnn import proposals
 from lit_cv.ops import boxes
+from lit_cv.ops.stages import stage
 
 
 class Convolution(nn.Module):
@@ -180,12 +180,12 @@ def test_everything_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_selective_search_is_the_stage_of_proposals(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    @stage("proposals")
     def search(image: np.ndarray) -> np.ndarray:
         WATCH.spend(0.05)
         return np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
 
     monkeypatch.setattr(proposals, "selective_search", search)
-    monkeypatch.setitem(bench_stages.FUNCTIONS, search, "proposals")
 
     class Proposes(Stages):
         def _predict(self, images: list[Tensor]) -> list[Tensor]:

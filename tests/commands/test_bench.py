@@ -23,13 +23,13 @@ def in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Options for a few generated images."""
+    """Return options for a few generated images."""
     root = tmp_path_factory.mktemp("bench") / "shapes"
     return [f"--data.root={root}", "--data.shapes.train=2", "--data.shapes.val=3", "--data.batch_size=2"]
 
 
 def rows(text: str) -> dict[str, float]:
-    """Milliseconds an image of each stage, from the printed table."""
+    """Return the milliseconds per image of each stage from the printed table."""
     return {name: float(number) for name, number in re.findall(rf"\| (\w+) +\| +{NUMBER} \|", text)}
 
 
@@ -122,7 +122,7 @@ def test_a_run_is_measured_with_its_trained_weights(
     ],
     ids=["file", "folder", "images", "option", "accelerator", "precision", "data"],
 )
-def test_what_a_user_can_mend_is_one_sentence(
+def test_user_errors_are_one_sentence(
     args: list[str], code: int, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["bench", *args]) == code
@@ -131,7 +131,7 @@ def test_what_a_user_can_mend_is_one_sentence(
     assert len(text.splitlines()) == 1
 
 
-def test_other_verbs_still_refuse_what_they_do_not_know(capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_verbs_refuse_unknown_options(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(["report", "runs/none", "--data.root=x"])
     assert left.value.code == 2

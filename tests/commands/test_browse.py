@@ -20,7 +20,7 @@ def in_the_project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def browse(config: str, output: Path, *args: str) -> tuple[str, list[Pixels], list[str]]:
-    """The page, its pictures and their captions."""
+    """Run browse and return the page, its pictures and their captions."""
     assert main(["browse", f"experiments/{config}.yaml", "--output", str(output), *args]) == 0
     page = output.read_text()
     data = [base64.b64decode(text) for text in re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)]
@@ -33,7 +33,7 @@ def scenes(folder: Path) -> list[str]:
 
 
 def raw(folder: Path, caption: str, picture: Pixels) -> Pixels:
-    """The image that a caption names, as large as its picture."""
+    """Return the image that a caption names, enlarged to the size of its picture."""
     image = cv2.imread(str(folder / caption.split(",")[0]))
     zoom = picture.shape[1] // image.shape[1]
     return image.repeat(zoom, axis=0).repeat(zoom, axis=1)
@@ -44,15 +44,15 @@ def test_the_page_shows_each_sample_with_its_target(name: str, tmp_path: Path) -
     page, pictures, captions = browse(
         f"quickstart/{name}", tmp_path / "new" / "page.html", *scenes(tmp_path), "--split", "val", "--samples", "9"
     )
-    assert len(pictures) == len(captions) == 3  # there are no more
+    assert len(pictures) == len(captions) == 3  # all samples of the split
     assert "3 of 3 samples of VOC" in page
     assert "not augmented" in page
-    assert "http" not in page  # nothing is fetched
+    assert "http" not in page  # the page loads nothing from the network
     for picture, caption in zip(pictures, captions, strict=True):
         image = raw(tmp_path, caption, picture)
         difference = np.abs(picture[: len(image), : image.shape[1]].astype(int) - image).max(axis=2)
         share = (difference > 60).mean()
-        assert 0.005 < share < 0.6, caption  # something is drawn, and most of it is the image
+        assert 0.005 < share < 0.6, caption  # the target is drawn, and most of the picture is still the image
         if name == "ssd":
             boxes = (tmp_path / caption.split(",")[0].replace("JPEGImages", "Annotations")).with_suffix(".xml")
             text = boxes.read_text()
@@ -85,11 +85,11 @@ def test_poses_are_drawn(tmp_path: Path) -> None:
         assert len(pictures) == 2
         for picture in pictures:
             blue, green, red = (picture[..., channel].astype(int) for channel in range(3))
-            assert ((blue > 180) & (red < 90) & (green > 120)).sum() > 50  # the left side of the skeleton
-            assert ((red > 180) & (blue < 90) & (green < 170)).sum() > 50  # and the right one
+            assert ((blue > 180) & (red < 90) & (green > 120)).sum() > 50  # left side of the skeleton
+            assert ((red > 180) & (blue < 90) & (green < 170)).sum() > 50  # right side of the skeleton
 
 
-def test_samples_with_proposals_are_shown_once_these_are_computed(
+def test_samples_with_proposals_are_shown_after_the_proposals_are_computed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     args = ["experiments/quickstart/fast_rcnn.yaml", *scenes(tmp_path), "--data.proposals.mode=single"]
@@ -112,7 +112,7 @@ def test_samples_with_proposals_are_shown_once_these_are_computed(
         (["browse", "experiments/voc/yolo.yaml", "--data.root={tmp}"], 1, "holds no VOCdevkit folder"),
     ],
 )
-def test_mistakes_are_one_sentence(
+def test_user_errors_are_one_sentence(
     args: list[str], code: int, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")

@@ -1,4 +1,4 @@
-"""Sweeps over experiment files: their arms differ in the network alone."""
+"""Arms of sweeps over experiment files differ only in the network."""
 
 from collections import Counter
 from pathlib import Path
@@ -16,7 +16,7 @@ SWEEPS = [path for path in sorted(ROOT.glob("sweeps/*.yaml")) if len(load_sweep(
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_arms_of_different_experiments_differ_in_the_network_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arms_of_different_experiments_differ_only_in_the_network(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     sweep = load_sweep(path)
     found: dict[str, Counter[str]] = {}

@@ -30,13 +30,13 @@ def scenes(folder: Path) -> list[str]:
     return [f"--data.root={folder}", "--data.shapes={train: 6, val: 4, size: 48}"]
 
 
-def test_sound_data_are_found_sound(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_intact_data_have_no_defects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number, name in enumerate(("ssd", "fcn", "localization", "pose")):
         args = [f"experiments/quickstart/{name}.yaml", *scenes(tmp_path / str(number))]
         assert doctor(capsys, *args) == (0, ["no defect found; images: train 6, val 4"])
 
 
-def test_every_planted_defect_is_named_with_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_inserted_defect_is_reported_with_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor(capsys, QUICK, *scenes(tmp_path))[0] == 0
     folder = tmp_path / "VOCdevkit" / "VOC2012"
     lists = {split: folder / "ImageSets" / "Main" / f"{split}.txt" for split in ("train", "val")}
@@ -57,7 +57,7 @@ def test_every_planted_defect_is_named_with_its_file(tmp_path: Path, capsys: pyt
     xml[4].write_text(xml[4].read_text().split("<bndbox>", 1)[0])
     xml[5].write_text(head + box.format(99) + rest)
     xml[6].write_text(xml[6].read_text().replace("circle", "unicorn").replace("square", "unicorn"))
-    jpg[7].write_bytes(jpg[3].read_bytes())  # val shows what train shows
+    jpg[7].write_bytes(jpg[3].read_bytes())  # the same picture in train and val
     jpg[5].write_bytes(jpg[4].read_bytes())
     lists["val"].write_text(lists["val"].read_text() + names[8] + "\n")
 
@@ -86,7 +86,7 @@ def test_every_planted_defect_is_named_with_its_file(tmp_path: Path, capsys: pyt
     assert lines[-1].endswith("; images: train 6, val 4")
 
 
-def test_masks_are_looked_at_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_mask_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fcn = "experiments/quickstart/fcn.yaml"
     assert doctor(capsys, fcn, *scenes(tmp_path))[0] == 0
     masks = sorted((tmp_path / "VOCdevkit/VOC2012/SegmentationClass").glob("*.png"))
@@ -111,7 +111,7 @@ def test_joints_and_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert doctor(capsys, *args)[0] == 0
     file = tmp_path / "joints.mat"
     joints = scipy.io.loadmat(file)["joints"]
-    joints[:, 2] = 1  # all are labelled
+    joints[:, 2] = 1  # all are labeled
     joints[:, :2] = np.clip(joints[:, :2], 5, 40)
     joints[2, 0, 0] = np.nan
     joints[13, 1, 1] = 400
@@ -119,10 +119,8 @@ def test_joints_and_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     scipy.io.savemat(file, {"joints": joints})
     code, lines = doctor(capsys, *args)
     assert code == 1
-    for line, of_whom in zip(
-        lines, ("the right_hip of person 1", "the head_top of person 2", "person 4"), strict=False
-    ):
-        assert line.startswith(f"{file}: {of_whom} of the split, in images/im0000")
+    for line, place in zip(lines, ("the right_hip of person 1", "the head_top of person 2", "person 4"), strict=False):
+        assert line.startswith(f"{file}: {place} of the split, in images/im0000")
     assert len(lines) == 4
     (tmp_path / "joints.mat").write_bytes(b"none")
     code, lines = doctor(capsys, *args)
@@ -130,14 +128,14 @@ def test_joints_and_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "is no MATLAB 5 file" in lines[0]
 
 
-def test_a_reader_that_only_stops_is_told_of_all_the_same(tmp_path: Path) -> None:
+def test_error_of_a_reader_is_reported_as_a_defect(tmp_path: Path) -> None:
     data = VOCDetectionDataModule(str(tmp_path), source="shapes")
     survey = DataModule.survey(data, "train")
     assert survey.images == []
     assert "holds no VOCdevkit folder" in survey.defects[0].what
 
 
-def test_a_leak_is_told_of_whatever_the_file(tmp_path: Path) -> None:
+def test_file_listed_in_two_splits_is_a_leak(tmp_path: Path) -> None:
     data = VOCDetectionDataModule(str(tmp_path), "shapes", val_sets=["2012_train"], shapes=Shapes(2, 1, 48))
     data.fetch()
     images, defects = examine(data)
@@ -145,7 +143,7 @@ def test_a_leak_is_told_of_whatever_the_file(tmp_path: Path) -> None:
     assert [defect.kind for defect in defects] == ["leak"] * 2
 
 
-def test_boxes_by_hand() -> None:
+def test_defects_of_single_boxes() -> None:
     boxes = [(0, 0, 10.04, 10), (-1, 0, 5, 5), (4, 4, 4, 9), (11, 2, 15, 4), (float("nan"), 0, 5, 5), (1, 1, 3, 3)]
     defects = box_defects(Path("x"), "box {}".format, boxes, (10, 20))
     assert [(defect.what.split(" in ")[0][-1], defect.kind) for defect in defects] == [
@@ -168,7 +166,7 @@ def test_boxes_by_hand() -> None:
         (["doctor", QUICK, "--data.bathc_size=3"], 2, "bathc_size"),
     ],
 )
-def test_mistakes_are_one_sentence(
+def test_user_errors_are_one_sentence(
     args: list[str], code: int, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     try:

@@ -5,7 +5,8 @@ import pytest
 
 from datamodules import VOCDetectionDataModule
 from lit_cv.cli import main
-from lit_cv.training.experiment import data_module, parsed
+from lit_cv.training.experiment import parsed
+from lit_cv.training.from_data import data_module
 
 ROOT = Path(__file__).parents[2]
 FAST_RCNN = "experiments/quickstart/fast_rcnn.yaml"
@@ -22,8 +23,10 @@ def small(tmp_path: Path) -> list[str]:
     return [f"--data.root={tmp_path}", "--data.shapes={train: 4, val: 2, size: 48}", "--data.proposals.mode=single"]
 
 
-def test_it_computes_once_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # the network's weights are not there, and not needed
+def test_proposals_are_computed_once_and_their_folder_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # the file of the network's weights does not exist and is not needed
     args = ["proposals", FAST_RCNN, *small(tmp_path), f"--model.network.weights={tmp_path / 'none.pth'}"]
     assert main(args) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -35,12 +38,12 @@ def test_it_computes_once_and_says_where(tmp_path: Path, capsys: pytest.CaptureF
     assert main(args) == 0
     assert "train: 4 images, 0 computed now" in capsys.readouterr().out
 
-    data = data_module(parsed(["fit", "--config", FAST_RCNN, *small(tmp_path)]))
+    data = data_module(parsed(["fit", "--config", FAST_RCNN, *small(tmp_path)]).fit)
     assert isinstance(data, VOCDetectionDataModule)
     assert [found.computed for found in data.prepare_proposals().values()] == [0, 0]
 
 
-def test_it_replaces_what_is_stale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stale_proposals_are_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["proposals", FAST_RCNN, *small(tmp_path)]) == 0
     first, second = sorted((tmp_path / "VOCdevkit" / "VOC2012" / "JPEGImages").glob("*.jpg"))[:2]
     first.write_bytes(second.read_bytes())
@@ -66,7 +69,7 @@ def test_it_replaces_what_is_stale(tmp_path: Path, capsys: pytest.CaptureFixture
     ],
     ids=lambda value: " ".join(value[1:]) if isinstance(value, list) else None,
 )
-def test_mistakes_are_one_sentence(
+def test_user_errors_are_one_sentence(
     args: list[str], code: int, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     try:
@@ -82,7 +85,7 @@ def test_mistakes_are_one_sentence(
 def test_settings_reach_an_experiment_without_proposals() -> None:
     args = ["fit", "--config", SSD]
     assert parsed(args).fit.data.init_args.proposals is None
-    data = data_module(parsed([*args, "--data.proposals.mode=quality", "--data.proposals.limit=7"]))
+    data = data_module(parsed([*args, "--data.proposals.mode=quality", "--data.proposals.limit=7"]).fit)
     assert isinstance(data, VOCDetectionDataModule)
     assert data.proposals is not None
     assert (data.proposals.mode, data.proposals.limit) == ("quality", 7)

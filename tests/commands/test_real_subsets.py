@@ -1,4 +1,4 @@
-"""What the doctor finds in real subsets of every data set, and the page of each."""
+"""Run doctor and browse on real subsets of every data set."""
 
 import base64
 import re
@@ -15,8 +15,8 @@ VOC_OF_BOTH_YEARS = ("--data.train_sets=[2012_trainval]", "--data.val_sets=[2007
 VOC_OF_2007 = ("--data.train_sets=[2007_train]", "--data.val_sets=[2007_trainval]")
 DETECTION = ("--data=datamodules.COCODetectionDataModule",)
 ALL = ("--data.train_sets=[all]", "--data.val_sets=[all]")
-# Three pictures of VOC2007 are also in VOC2012, whose masks of objects nothing reads; of LSP only two labelled joints
-# lie outside, whatever stands where there is no label; COCO's crowds are no defect.
+# Three pictures of VOC2007 are also in VOC2012. VOC's masks of objects are not read. In LSP, two labeled joints lie
+# outside the image; coordinates of unlabeled joints are ignored. COCO's crowds are no defect.
 CASES = [
     ("voc/ssd_squeezenet", "", VOC_OF_BOTH_YEARS, "leak: 3; images: train 426, val 6"),
     ("voc/fcn_squeezenet", "", VOC_OF_2007, "leak: 2; images: train 2, val 3"),
@@ -68,6 +68,6 @@ def test_the_known_defects_are_found_and_the_samples_shown(
     for content, caption in zip(data, captions, strict=True):
         picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
         image = cv2.imread(str(real_data / folder / caption.split(",")[0]))
-        if picture.shape == image.shape and not caption.endswith("objects: 0"):  # no person's crop either
+        if picture.shape == image.shape and not caption.endswith("objects: 0"):  # and no crop of a person
             drawn = np.abs(picture.astype(int) - image).max(axis=2) > 60
             assert 0.003 < drawn.mean() < 0.8, caption

@@ -88,6 +88,15 @@ def test_a_wrong_command_is_found(command: str, checkout: Path, monkeypatch: pyt
         check(command)
 
 
+def test_a_sweep_of_a_page_with_a_wrong_setting_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "sweeps/quickstart.yaml").read_text(encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(text.replace("anchor_scales", "anchor_scale"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    with pytest.raises(Wrong, match="anchor_scale"):
+        check("litcv sweep mine.yaml --dry-run")
+
+
 def test_a_command_that_fails_is_found(project: SmallProject) -> None:
     page = """
         <!-- test: run -->

@@ -7,10 +7,12 @@ import pytest
 import yaml
 
 import datamodules
-from tests.helpers.doc_blocks import PAGES, ROOT
+from lit_cv.models.backbones.families import NAMES
+from tests.helpers.doc_blocks import PAGES, ROOT, blocks_of
 
 README = ROOT / "README.md"
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+NAMED = re.compile(r"`((?:benchmarks|datamodules|experiments|lit_cv|sweeps|tests)/[\w/.-]*\w)`")
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 # `os.environ["NAME"]`, `getenv("NAME")`, `setenv("NAME"`, `"NAME" in os.environ`, `environ | {"NAME": ...}`, `$NAME`
 VARIABLES = (
@@ -63,6 +65,14 @@ def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
         assert not anchor or anchor in anchors(file), f"{name_of(page)} links to {target}, which has no such heading"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_named_file_exists(page: Path) -> None:
+    blocks = blocks_of(page)
+    written = {block.title for block in blocks}
+    named = set(NAMED.findall(page.read_text(encoding="utf-8")))
+    assert {name for name in named - written if not (ROOT / name).exists()} == set()
+
+
 def test_pictures_are_small() -> None:
     for picture in (ROOT / "docs").rglob("*.png"):
         assert picture.stat().st_size <= 200_000, picture
@@ -83,6 +93,12 @@ def test_every_sweep_is_listed_and_so_is_what_was_published() -> None:
     for name, published in listed.items():
         has_numbers = (ROOT / f"sweeps/published/{name}.csv").exists()
         assert not (has_numbers and published.strip(" |") == "none"), name
+
+
+def test_every_backbone_is_listed() -> None:
+    text = (ROOT / "docs/experiments.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"`(\w+)`", text.partition("## Backbones")[2].partition("##")[0]))
+    assert {name.removesuffix("_bn") for name in NAMES} - listed == set()
 
 
 def test_every_data_set_is_listed() -> None:

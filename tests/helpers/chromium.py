@@ -16,7 +16,7 @@ SECONDS = 60  # time limit of an answer, for a machine under load
 
 
 class Page:
-    """The page of a browser. `events` holds all reported events: requests, console messages, errors."""
+    """The page of a browser. ``events`` holds all reported events: requests, console messages, errors."""
 
     def __init__(self, socket):
         self.socket, self.numbers, self.events = socket, itertools.count(1), []

@@ -15,11 +15,13 @@ from pathlib import Path
 import wandb.cli.cli
 
 from lit_cv.ablation.executors.slurm_options import Resources
+from lit_cv.ablation.sweep.search import first_trial
 from lit_cv.ablation.sweep.sweep_file import load_sweep
 from lit_cv.cli import _parser
 from lit_cv.commands import evaluate, fit
 from lit_cv.errors import UserError
 from lit_cv.training.experiment import parsed
+from lit_cv.training.preflight import check_trials
 from tests.helpers.doc_blocks import ROOT, words_of
 
 RUN = re.compile(r"^runs/[\w-]+/[0-9a-f]{10}/?$")
@@ -89,13 +91,21 @@ def _litcv(args: list[str]) -> None:
         return
     options, overrides = _parser().parse_known_args(args)
     if verb == "sweep":
-        load_sweep(options.file)
+        _sweep(options.file)
         Resources.of(options)
     if "overrides" in options:
         experiment = "experiments/quickstart/ssd.yaml" if RUN.match(str(options.config)) else str(options.config)
         _experiment("fit", ("--config", experiment, *overrides))
     elif overrides:
         _refuse(f"unrecognized arguments: {' '.join(overrides)}")
+
+
+@cache
+def _sweep(file: Path) -> None:
+    sweep = load_sweep(file)
+    if not (ROOT / file).exists():  # tests/test_experiments.py parses the arms of the project's sweeps
+        trials = sweep.trials() if sweep.method == "grid" else [first_trial(sweep)]
+        check_trials([trial.args for trial in trials], sweep.metric and sweep.metric.name)
 
 
 def _training(verb: str, args: list[str]) -> None:

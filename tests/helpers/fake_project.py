@@ -1,7 +1,7 @@
-"""A fake project for tests: `python fake_project.py fit --config C ...` writes a run folder like a training run.
+"""A fake project for tests: ``python fake_project.py fit --config C ...`` writes a run folder like a training run.
 
-Optional keys of the config: `sleep` (seconds; default: FAKE_SLEEP), `fail` (bool), `child` (start a child process that
-lives for a minute) and `rank` (sleep in a second process whose failure fails the run).
+Optional keys of the config: ``sleep`` (seconds; default: FAKE_SLEEP), ``fail`` (bool), ``child`` (start a child process
+that lives for a minute) and ``rank`` (sleep in a second process whose failure fails the run).
 """
 
 import os
@@ -17,11 +17,16 @@ from lit_cv.runs.folder import is_finished, run_folder
 from lit_cv.runs.settings import merged_arguments
 
 PROGRAM = str(Path(__file__))
+METRIC_FACTS = {
+    "val/map_50": {"percent": True, "higher_is_better": True},
+    "val/map": {"percent": True, "higher_is_better": True},
+    "train/loss": {"percent": False, "higher_is_better": False},
+}
 COMMAND = ["${interpreter}", PROGRAM, "fit", "--config", "experiment.yaml", "--run.group=study", "${args}"]
 
 
 def runner_command(**options):
-    """Return a command that runs `sweep.yaml` of the working folder."""
+    """Return a command that runs ``sweep.yaml`` of the working folder."""
     words = "".join(f", {name}={value!r}" for name, value in options.items())
     run = f"run_sweep(Path('sweep.yaml'), preflight=lambda *_: None{words})"
     return [
@@ -32,7 +37,7 @@ def runner_command(**options):
 
 
 def write_run(folder: Path, *, seed=1, config=None, score=0.5, command=("fit",), **changes):
-    """Write a finished run; `changes` replace fields of its result."""
+    """Write a finished run; ``changes`` replace fields of its result."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump({"seed_everything": seed, **(config or {})}))
     curve = [f"{step},{step // 50},val/map_50,{score * step / 200}" for step in (50, 100, 150, 200)]
@@ -44,6 +49,7 @@ def write_run(folder: Path, *, seed=1, config=None, score=0.5, command=("fit",),
         "command": list(command),
         "seed": seed,
         "metrics": {"val/map_50": score, "val/map": score / 2, "train/loss": 0.25},
+        "metric_facts": METRIC_FACTS,
         "best": {"metric": "val/map_50", "mode": "max", "value": score, "step": 200},
         "steps": 200,
         "epochs": 4,

@@ -1,4 +1,4 @@
-"""Random `kill -9` of the processes of a sweep until it is done: `python tests/helpers/kill_storm.py [--kills 50]`.
+"""Random ``kill -9`` of the processes of a sweep until it is done: ``python tests/helpers/kill_storm.py [--kills 50]``.
 
 As a program, it uses real training runs, half of them on two processes (gloo), and compares the results with those of
 an undisturbed sweep. This takes many minutes; the tests use runs of the fake project instead.
@@ -35,7 +35,7 @@ class Storm:
 
 
 def storm(command: list[str], folder: Path, *, kills: int, pause: float, seed: int) -> Storm:
-    """Call `command` in `folder` until it succeeds; kill one of its processes about every `pause` seconds."""
+    """Call ``command`` in ``folder`` until it succeeds; kill one of its processes about every ``pause`` seconds."""
     rng, mark, start = random.Random(seed), uuid.uuid4().hex, time.monotonic()
     killed, results, calls = Counter[int](), defaultdict[str, set[int]](set), 0
     runner = None
@@ -124,7 +124,7 @@ def outcome(folder: Path) -> dict[str, object]:
 
 
 def weights(run: Path) -> dict[str, list[float]]:
-    """Return a run's final weights as plain numbers, which `==` compares to the last bit."""
+    """Return a run's final weights as plain numbers, which ``==`` compares to the last bit."""
     import torch
 
     state = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]

@@ -1,6 +1,7 @@
-"""A fake project for tests that logs ten steps to W&B like `litcv fit`: `python logging_project.py fit ...`.
+"""A fake project for tests that logs ten steps to W&B like ``litcv fit``: ``python logging_project.py fit ...``.
 
-After five steps, a run with the seed `wait` of the experiment waits for a file `go`; a run with the seed `die` dies.
+After five steps, a run with the seed ``wait`` of the experiment waits for a file ``go``. A run with the seed ``die``
+dies then.
 """
 
 import os

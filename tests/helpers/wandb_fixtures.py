@@ -25,7 +25,7 @@ def server(tmp_path, monkeypatch):
 
 @pytest.fixture
 def sweep_file(tmp_path):
-    """Return a function that writes a sweep of 2 arms × 2 seeds that logs to W&B; `settings` go into its experiment."""
+    """Return a function that writes a sweep of 2 arms × 2 seeds logging to W&B; ``settings`` go into its experiment."""
 
     def write(seeds=(1, 2), **settings):
         Path("experiment.yaml").write_text(yaml.safe_dump({"model": {"lr": 0.1}, **settings}))

@@ -1,7 +1,7 @@
 """A W&B server for tests, in memory, for the real client, agent and sync.
 
 It answers the GraphQL operations by name, stores files and history streams, assigns grid or random trials, and stops
-the runs in `stop`. Numbers are encoded as on the real server, which turns 1.0 into 1 (wandb/wandb#3555).
+the runs in ``stop``. Numbers are encoded as on the real server, which turns 1.0 into 1 (wandb/wandb#3555).
 """
 
 import base64
@@ -25,7 +25,7 @@ ENTITY = "tester"
 
 @dataclass
 class ServerRun:
-    """A run on the server; `state` is pending, running, finished, failed or killed."""
+    """A run on the server; ``state`` is pending, running, finished, failed or killed."""
 
     name: str
     project: str
@@ -41,7 +41,7 @@ class ServerRun:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """One row per `_step`; the last one counts if `wandb sync` repeats rows after an outage."""
+        """One row per ``_step``; the last one counts if ``wandb sync`` repeats rows after an outage."""
         rows = [json.loads(line) for line in self.lines.get("wandb-history.jsonl", [])]
         return list({row["_step"]: row for row in rows}.values())
 
@@ -61,7 +61,7 @@ class ServerSweep:
 
 
 class WandbServer:
-    """The server, a context manager; a client finds it through the variables in `environment`.
+    """The server, a context manager; a client finds it through the variables in ``environment``.
 
     Attributes:
         stop: Ids of runs that agents must stop.
@@ -93,7 +93,7 @@ class WandbServer:
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def hang_up(self) -> None:
-        """Refuse all connections until `listen` is called; stored data are kept."""
+        """Refuse all connections until ``listen`` is called; stored data are kept."""
         if self._http:
             self._http.shutdown()
             self._http.server_close()
@@ -277,7 +277,7 @@ def grid(parameters: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def random_trials(parameters: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    """Return random trials of a search; supports only `values`, `value` and `min` with `max`."""
+    """Return random trials of a search; supports only ``values``, ``value`` and ``min`` with ``max``."""
     source = random.Random(0)
 
     def sample(spec: dict[str, Any]) -> Any:

@@ -51,11 +51,11 @@ DETECTORS = {
 }
 OTHERS = {
     "mask_rcnn": mask_rcnn,
-    "fcn": lambda: FCN(CLASSES, "tiny", dropout=0.5),
+    "fcn": lambda: FCN(CLASSES, backbone="tiny", dropout=0.5),
     "full_resolution": lambda: FullResolutionFCN(CLASSES, widths=[8, 8], dilations=[1, 2]),
     "sliding_window_segmenter": lambda: SlidingWindowSegmenter(CLASSES, widths=[4, 8]),
-    "pose": lambda: PoseNet(JOINTS, "tiny", size=64, pool=2, head_features=32),
-    "localization": lambda: LocalizationNet(CLASSES, "tiny", size=64, pool=2, head_features=[32], dropout=0.5),
+    "pose": lambda: PoseNet(JOINTS, backbone="tiny", size=64, pool=2, head_features=32),
+    "localization": lambda: LocalizationNet(CLASSES, backbone="tiny", size=64, pool=2, head_features=[32], dropout=0.5),
 }
 
 

@@ -30,7 +30,7 @@ def config(tmp_path: Path) -> str:
     return str(path)
 
 
-def test_the_id_depends_on_what_defines_the_run_and_on_nothing_else(config: str) -> None:
+def test_run_id_depends_only_on_the_settings_that_define_the_run(config: str) -> None:
     base = run_id(["fit", "--config", config])
     assert run_id(["fit", f"--config={config}"]) == base
     assert run_id(["fit", "-c", config]) == base
@@ -43,7 +43,7 @@ def test_the_id_depends_on_what_defines_the_run_and_on_nothing_else(config: str)
 def test_order_and_spelling_of_overrides_do_not_matter(config: str) -> None:
     one = ["fit", "--config", config, "--seed_everything=2", "--model.optimizer.lr=1e-4"]
     other = ["fit", "--model.optimizer.lr", "0.0001", "--config", config, "--seed_everything", "2"]
-    # an override before a config that sets the same key is overridden by it, as on the command line
+    # a config overrides earlier options that set the same key, as on the command line
     assert run_id(one) == run_id(other)
     assert run_id(["fit", "--seed_everything=2", "--config", config]) == run_id(["fit", "--config", config])
 
@@ -62,7 +62,7 @@ def test_folder_is_root_group_id(config: str) -> None:
     assert run_folder([*args, "--run.root", "/tmp/r"]).parts[:3] == ("/", "tmp", "r")
 
 
-def test_a_missing_or_broken_config_is_one_sentence(tmp_path: Path) -> None:
+def test_missing_or_broken_config_gives_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         run_id(["fit", "--config", str(tmp_path / "none.yaml")])
     (tmp_path / "broken.yaml").write_text("a: [1,\n")

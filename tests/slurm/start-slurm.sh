@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# A real Slurm cluster of two nodes, n1 and n2, on this one machine (Debian or Ubuntu, as root), with accounting.
-# Installs what is missing; safe to repeat; stop-slurm.sh ends it.
+# Start a real Slurm cluster of two nodes, n1 and n2, with accounting, on this machine (Debian or Ubuntu, as root).
+# Installs missing packages. May be run repeatedly. Stop the cluster with stop-slurm.sh.
 set -euo pipefail
 cd "$(dirname "$0")"
 [ "$(id -u)" = 0 ] || { echo "start-slurm.sh: run it as root" >&2; exit 1; }
 if [ -e /etc/slurm/slurm.conf ] && ! grep -q ^ClusterName=litcvtest /etc/slurm/slurm.conf; then
-  echo "start-slurm.sh: /etc/slurm/slurm.conf is another cluster's" >&2
+  echo "start-slurm.sh: /etc/slurm/slurm.conf belongs to another cluster" >&2
   exit 1
 fi
 logs=/var/log/slurm database=/var/lib/slurm-test-database socket=/run/mysqld/mysqld.sock
 
-until_true() {  # until_true SECONDS COMMAND...: try ten times a second
+until_true() {  # until_true SECONDS COMMAND...: retry ten times per second
   local tries=$(($1 * 10)); shift
-  until "$@" > /dev/null 2>&1; do ((tries-- > 0)) || { echo "start-slurm.sh: gave up on: $*" >&2; exit 1; }; sleep 0.1; done
+  until "$@" > /dev/null 2>&1; do ((tries-- > 0)) || { echo "start-slurm.sh: timed out: $*" >&2; exit 1; }; sleep 0.1; done
 }
 
 if ! type slurmctld slurmd munged slurmdbd mariadbd > /dev/null 2>&1; then
@@ -31,8 +31,9 @@ chmod 400 /etc/munge/munge.key
 chmod 755 /run/munge
 runuser -u munge -- /usr/sbin/munged
 
-# Two slurmd with ports of their own; without systemd and cgroups, processes are tracked by their parents. Nodes claim
-# four CPUs each, whatever the machine has. A requeued job waits for its old credential to expire, 120 s unless told.
+# Two slurmd with different ports. Processes are tracked by their parents, because systemd and cgroups may be missing.
+# Each node reports four CPUs, independent of the machine. A requeued job waits until its old credential expires, after
+# 120 s by default.
 cat > /etc/slurm/slurm.conf << CONF
 ClusterName=litcvtest
 SlurmctldHost=$(hostname -s)(127.0.0.1)
@@ -50,7 +51,7 @@ SchedulerParameters=bf_interval=2,sched_interval=2,sched_min_interval=0
 SlurmdParameters=config_overrides
 ReturnToService=1
 KillWait=5
-# a busy machine takes its time to end processes: that must not drain a node
+# processes end slowly on a busy machine: that must not drain a node
 UnkillableStepTimeout=3600
 OverTimeLimit=0
 JobRequeue=1
@@ -63,7 +64,7 @@ SlurmdLogFile=$logs/slurmd-%n.log
 NodeName=n[1-2] NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=[6821-6822] CPUs=4 RealMemory=8000
 PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
-for node in n1 n2; do  # the first node's name is where the processes of a run meet
+for node in n1 n2; do  # the processes of a run connect to the name of the first node
   getent hosts $node > /dev/null || echo "127.0.0.1 $node" >> /etc/hosts
 done
 
@@ -93,7 +94,7 @@ chmod 600 /etc/slurm/slurmdbd.conf
 slurmdbd
 until_true 30 sacctmgr -n show cluster
 sacctmgr -n -P show cluster format=cluster | grep -qx litcvtest || sacctmgr -i -Q add cluster litcvtest > /dev/null
-# ids go on from the last one in the database
+# job ids continue from the last one in the database
 last=$(sacct -a -X -n -P -S 2000-01-01 -o jobidraw 2> /dev/null | sort -n | tail -n 1 || true)
 echo "FirstJobId=$((${last:-0} + 1))" >> /etc/slurm/slurm.conf
 

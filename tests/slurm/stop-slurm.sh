@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Ends the daemons of start-slurm.sh, by their pid files, and the jobs that they run.
+# Stop the daemons of start-slurm.sh, found by their pid files, and cancel their jobs.
 set -u
 alive() { [ -s "$1" ] && [ "$(cat "/proc/$(cat "$1" 2> /dev/null)/comm" 2> /dev/null)" = "$2" ]; }
 stop() {  # stop PROGRAM PID_FILE

@@ -37,7 +37,7 @@ def test_perfect_masks_and_joints_have_an_ap_of_one(tmp_path: Path) -> None:
     data = COCOKeypointDataModule(str(tmp_path / "coco"), "shapes", masks=True, batch_size=4, shapes=SHAPES)
     data.prepare_data()
     data.setup()
-    network = Told(2, ["mask", "keypoint"], **SMALL)
+    network = Told(2, heads=["mask", "keypoint"], **SMALL)
     network.told = [without_crowds(target) for _, targets in data.val_dataloader() for target in targets]
     task = InstanceTask(network)
     (values,) = trainer().validate(task, data, verbose=False)
@@ -56,7 +56,7 @@ def test_crowds_are_in_no_loss(tmp_path: Path) -> None:
     batches = data.val_dataloader()
     images, targets = next(batch for batch in batches if any(target["iscrowd"].any() for target in batch[1]))
     seen: list[dict[str, Tensor]] = []
-    network = MaskRCNN(5, ["mask"], **SMALL)
+    network = MaskRCNN(5, heads=["mask"], **SMALL)
     losses = network.losses
     network.losses = lambda images, targets: seen.extend(targets) or losses(images, targets)  # type: ignore[method-assign]
     task = InstanceTask(network)
@@ -67,17 +67,17 @@ def test_crowds_are_in_no_loss(tmp_path: Path) -> None:
 
 def test_a_network_with_other_joints_is_refused(tmp_path: Path) -> None:
     data = COCOKeypointDataModule(str(tmp_path / "coco"), "shapes", batch_size=2, shapes=SHAPES)
-    task = InstanceTask(MaskRCNN(2, ["keypoint"], num_keypoints=3, **SMALL))
+    task = InstanceTask(MaskRCNN(2, heads=["keypoint"], num_keypoints=3, **SMALL))
     with pytest.raises(UserError, match="the data has 17 joints, the network num_keypoints: 3"):
         trainer().fit(task, data)
 
 
 def test_a_head_without_its_targets_is_refused(tmp_path: Path) -> None:
     data = COCOInstanceDataModule(str(tmp_path / "coco"), "shapes", batch_size=2, shapes=SHAPES)
-    task = InstanceTask(MaskRCNN(5, ["keypoint"], **SMALL))
-    with pytest.raises(UserError, match="the data has 0 joints"):
+    task = InstanceTask(MaskRCNN(5, heads=["keypoint"], **SMALL))
+    with pytest.raises(UserError, match="needs a DataModule with joint_names, which COCOInstanceDataModule lacks"):
         trainer().fit(task, data)
     data = COCOKeypointDataModule(str(tmp_path / "coco"), "shapes", batch_size=2, shapes=SHAPES)
-    task = InstanceTask(MaskRCNN(2, ["mask"], **SMALL))
+    task = InstanceTask(MaskRCNN(2, heads=["mask"], **SMALL))
     with pytest.raises(UserError, match="the targets have no mask_runs; leave mask out"):
         trainer().fit(task, data)

@@ -28,7 +28,7 @@ def data(root: Path, **options: Any) -> VOCLocalizationDataModule:
 
 def task(classes: int = 3, **options: Any) -> LocalizationTask:
     torch.manual_seed(0)
-    network = LocalizationNet(classes, "tiny", size=64, pool=4, head_features=[128], dropout=0.0)
+    network = LocalizationNet(classes, backbone="tiny", size=64, pool=4, head_features=[128], dropout=0.0)
     return LocalizationTask(
         network,
         optimizer=lambda params: torch.optim.AdamW(params, lr=1e-3),

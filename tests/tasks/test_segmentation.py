@@ -17,9 +17,10 @@ class Small(Segmenter):
     """Two convolutions and a transposed one, which counts its passes."""
 
     upsampling_stride = 2
+    divisible = 2
 
     def __init__(self, num_classes: int = 4) -> None:
-        super().__init__(num_classes, min_size=None, max_size=1000, divisible=2, channels_last=False)
+        super().__init__(num_classes, max_size=1000)
         self.layers = nn.Sequential(
             nn.Conv2d(3, 16, 5, padding=2),
             nn.ReLU(),
@@ -29,7 +30,7 @@ class Small(Segmenter):
         )
         self.passes = 0
 
-    def scores(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor) -> Tensor:
         self.passes += 1
         return self.layers(pixels)
 
@@ -65,7 +66,7 @@ def test_an_epoch_measures_all_images_in_one_pass_each(data: VOCSegmentationData
     patterns, losses = [], []
     for images, targets in data.val_dataloader():
         output = task.network.evaluate(images, targets)
-        patterns += [checkerboard(scores[None], 2) for scores in output.scores]
+        patterns += [checkerboard(scores[None], 2) for scores in output.outputs]
         losses += [output.losses["cross_entropy"]] * len(images)
         for found, target in zip(output.found, targets, strict=True):
             jaccard.update(found["mask"].long()[None], target["mask"].long()[None])

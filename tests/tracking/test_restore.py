@@ -14,7 +14,7 @@ from lit_cv.tracking.restore import restore
 
 
 @pytest.mark.slow
-def test_the_report_from_wandb_is_the_report_from_the_folders(server, sweep_file, monkeypatch, capfd):
+def test_report_from_wandb_equals_report_from_folders(server, sweep_file, monkeypatch, capfd):
     jobs = plan(load_sweep(sweep_file()))
     with monkeypatch.context() as offline:
         offline.setenv("WANDB_MODE", "offline")
@@ -22,7 +22,7 @@ def test_the_report_from_wandb_is_the_report_from_the_folders(server, sweep_file
             subprocess.run(job.command, check=True, capture_output=True)
     assert main(["report", "runs/study", "--metric", "val/map_50"]) == 0
     expected = table("runs/study/report")
-    for number, job in enumerate((jobs[0], jobs[1])):  # what a cluster's user copies home
+    for number, job in enumerate((jobs[0], jobs[1])):  # as copied from a cluster
         shutil.copytree(job.folder / "wandb", f"copied/{number}/wandb", symlinks=True)
     assert main(["report", "--wandb", "copied", "--metric", "val/map_50"]) == 0
     assert table("runs/wandb/copied/report") == expected
@@ -38,7 +38,7 @@ def test_the_report_from_wandb_is_the_report_from_the_folders(server, sweep_file
 
 
 def table(folder):
-    """The rows of a report's table; W&B writes 1.0 as 1."""
+    """Return the rows of a report's table with 1.0 as 1, because W&B writes it so."""
     lines = (Path(folder) / "table.csv").read_text().replace("1.0,", "1,").splitlines()
     return list(csv.reader(lines))
 
@@ -47,7 +47,7 @@ def dict_of_curves(group):
     return {run.folder.name: run.curve("val/map_50") for _, run in load_study([Path(group)]).runs}
 
 
-def test_a_damaged_log_and_an_empty_folder_are_one_sentence(tmp_path):
+def test_damaged_log_and_empty_folder_give_one_sentence(tmp_path):
     log = tmp_path / "logs" / "offline-run-20260101_000000-a" / "run-a.wandb"
     log.parent.mkdir(parents=True)
     log.write_bytes(b"this is no log")

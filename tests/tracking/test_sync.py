@@ -12,13 +12,14 @@ from lit_cv.commands.sweep import run_sweep
 
 
 @pytest.mark.slow
-def test_offline_runs_go_up_once_under_their_ids_and_group(server, sweep_file, monkeypatch, capfd):
+def test_offline_runs_are_uploaded_once_with_their_ids_and_group(server, sweep_file, monkeypatch, capfd):
     file = sweep_file(die=2)
     with monkeypatch.context() as offline:
         offline.setenv("WANDB_MODE", "offline")
         assert run_sweep(file, workers=2, preflight=lambda *_: None) == 1
         assert run_sweep(file, workers=2, retry_failed=True, preflight=lambda *_: None) == 0
-    assert len(list(Path("runs/study").glob("*/wandb/offline-run-*"))) == 6  # two were killed with all that W&B had
+    # Two of the six logs belong to killed runs, whose W&B processes were killed as well.
+    assert len(list(Path("runs/study").glob("*/wandb/offline-run-*"))) == 6
     capfd.readouterr()
 
     with monkeypatch.context() as wrong:
@@ -41,7 +42,7 @@ def test_offline_runs_go_up_once_under_their_ids_and_group(server, sweep_file, m
 
 
 @pytest.mark.slow
-def test_a_server_that_goes_away_costs_nothing(server, sweep_file, monkeypatch, capfd):
+def test_run_finishes_when_its_server_fails_and_sync_uploads_the_rest(server, sweep_file, monkeypatch, capfd):
     monkeypatch.setenv("WANDB_FINISH_TIMEOUT", "2")
     file = sweep_file(wait=1)
     job = plan(load_sweep(file))[0]
@@ -64,7 +65,7 @@ def test_a_server_that_goes_away_costs_nothing(server, sweep_file, monkeypatch, 
 
 
 @pytest.mark.slow
-def test_a_wrong_key_is_one_sentence_before_the_training(server, sweep_file, monkeypatch):
+def test_wrong_key_gives_one_sentence_before_training(server, sweep_file, monkeypatch):
     job = plan(load_sweep(sweep_file()))[0]
     monkeypatch.setenv("WANDB_API_KEY", "f" * 40)
     run = subprocess.run(job.command, capture_output=True, text=True)
@@ -78,5 +79,5 @@ def test_a_wrong_key_is_one_sentence_before_the_training(server, sweep_file, mon
 def wait_until(condition, seconds=90):
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.05)

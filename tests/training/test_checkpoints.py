@@ -10,8 +10,8 @@ from lit_cv.runs.files import explain_full_disk
 from lit_cv.training.checkpoints import BestCheckpoint
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
-def test_a_full_disk_is_one_sentence_and_the_former_checkpoint_stays(tmp_path):
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk requires root")
+def test_full_disk_gives_one_sentence_and_keeps_the_previous_checkpoint(tmp_path):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", tmp_path], check=True)
     try:
         AtomicCheckpointIO().save_checkpoint({"step": 1}, tmp_path / "last.ckpt")
@@ -23,12 +23,12 @@ def test_a_full_disk_is_one_sentence_and_the_former_checkpoint_stays(tmp_path):
         subprocess.run(["umount", tmp_path], check=True)
 
 
-def test_other_errors_pass():
+def test_other_errors_are_unchanged():
     with pytest.raises(ValueError, match="other"), explain_full_disk("nowhere"):
         raise ValueError("other")
 
 
-def test_the_best_score_outlives_a_move_of_the_folder(tmp_path):
+def test_best_score_survives_a_move_of_the_folder(tmp_path):
     before, after = (BestCheckpoint(tmp_path / name, "best", "val/map", mode="max") for name in ("before", "after"))
     path, score = f"{before.dirpath}/best.ckpt", torch.tensor(0.75)
     before.best_model_score, before.best_model_path, before.kth_best_model_path = score, path, path

@@ -1,4 +1,4 @@
-"""Real processes (gloo) compute what one computes: the same batches, losses and metrics."""
+"""Several real processes (gloo) give the same batches, losses and metrics as one."""
 
 import csv
 import os
@@ -61,19 +61,20 @@ def test_metrics_of_two_processes_equal_those_of_one(tmp_path: Path) -> None:
 
 def test_batch_norms_that_cannot_share_statistics_are_refused() -> None:
     asked = ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.sync_batchnorm=true"]
-    with pytest.raises(UserError, match="sync_batchnorm: PyTorch synchronises batch norms on GPUs alone"):
+    with pytest.raises(UserError, match="sync_batchnorm: PyTorch synchronizes batch norms only on GPUs"):
         LitCLI(["fit", *OPTIONS, *asked])
 
 
-def test_units_are_the_smallest_large_modules_and_take_each_parameter_once() -> None:
+def test_sharding_units_are_the_smallest_large_modules_and_hold_each_parameter_once() -> None:
     layers = build_trunk("resnet18", None, "frozen").layers
     names = {module: name for name, module in layers.named_modules()}
     convolutions = [f"layer{stage}.{block}.conv{conv}" for stage in (4, 3) for block in (1, 0) for conv in (2, 1)]
-    # from 128 x 256 x 3 x 3 weights on a convolution is one; of stage 2, a block with two of 128 x 128 x 3 x 3
+    # A convolution with at least 128 x 256 x 3 x 3 weights is a unit. In stage 2, a block of two convolutions with
+    # 128 x 128 x 3 x 3 weights is one.
     assert [names[unit] for unit in units(layers)] == [*convolutions, "layer2.1", ""]
 
 
-def test_a_network_without_backbone_cannot_be_divided() -> None:
+def test_network_without_backbone_cannot_be_sharded() -> None:
     with pytest.raises(UserError, match="fsdp2 divides backbones, and Linear has none; take ddp"):
         shard(torch.nn.Linear(1, 1), mesh=None)  # type: ignore[arg-type]
 
@@ -95,7 +96,7 @@ TRAINING = [
 
 
 class BatchIds(L.Callback):
-    """Notes the images of each training batch."""
+    """Record the image ids of each training batch."""
 
     def __init__(self) -> None:
         self.ids: list[list[int]] = []
@@ -105,13 +106,13 @@ class BatchIds(L.Callback):
 
 
 def become(rank: int) -> None:
-    """Be one of the processes of a training."""
+    """Set up this process as one rank of a training."""
     torch.set_num_threads(1)
     os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
 
 
 def train(rank: int, root: Path, ports: list[int], setting: list[str]) -> None:
-    """Train on each number of processes that this one takes part in."""
+    """Train with each number of processes that includes this rank."""
     become(rank)
     for world, port in zip(WORLDS, ports, strict=True):
         if rank >= world:
@@ -140,7 +141,7 @@ def logged(folder: Path) -> dict[tuple[str, str], float]:
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("experiment", "precision", "terms", "rate"),
-    # In single precision the losses of the latter two are 2e-2 and 6e-3 apart after 50 steps: rounding that grows.
+    # In single precision, growing rounding errors change the last two losses by 2e-2 and 6e-3 after 50 steps.
     [("faster_rcnn", "32-true", 6, 4e-3), ("ssd", "64-true", 4, 2e-3), ("retinanet", "64-true", 4, 8e-4)],
 )
 def test_fifty_steps_are_the_same_on_one_two_and_four_processes(
@@ -168,8 +169,8 @@ def test_fifty_steps_are_the_same_on_one_two_and_four_processes(
         assert result["optimization"] == {"world_size": world, "global_batch_size": 4, "learning_rate": rate}
 
 
-class DividedParameters(L.Callback):
-    """Checks that a process keeps half of the parameters and of the optimiser's state."""
+class ShardedParameters(L.Callback):
+    """Check that each process holds half of the parameters and of the optimizer state."""
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         parameters = list(pl_module.network.parameters())
@@ -181,13 +182,13 @@ class DividedParameters(L.Callback):
             assert here == pytest.approx(sum(tensor.numel() for tensor in tensors) / 2, rel=0.05)
 
 
-def train_divided(rank: int, root: Path, ports: list[int]) -> None:
-    """Train with DDP, with FSDP2, and with FSDP2 from the checkpoint of the fifth step."""
+def train_sharded(rank: int, root: Path, ports: list[int]) -> None:
+    """Train with DDP, with FSDP2, and with FSDP2 from a checkpoint of the fifth step."""
     become(rank)
     small = ["--model.network.backbone=resnet18", "--model.network.channels_last=true", "--data.shapes.val=6"]
     length = ["--trainer.max_steps=8", "--trainer.val_check_interval=4", "--run.checkpoint_every=2"]
     options = [*OPTIONS, *small, *length, f"--data.root={root / 'shapes'}", "--trainer.log_every_n_steps=1"]
-    callbacks = {"fsdp2": [DividedParameters(), KeepCheckpoint(step=6)]}
+    callbacks = {"fsdp2": [ShardedParameters(), KeepCheckpoint(step=6)]}
     starts = {"ddp": None, "fsdp2": None, "resumed": root / "fsdp2.ckpt"}
     for port, (name, start) in zip(ports, starts.items(), strict=True):
         os.environ["MASTER_PORT"] = str(port)
@@ -197,8 +198,8 @@ def train_divided(rank: int, root: Path, ports: list[int]) -> None:
 
 
 @pytest.mark.long
-def test_divided_parameters_are_trained_saved_and_resumed_as_whole_ones(tmp_path: Path) -> None:
-    mp.spawn(train_divided, args=(tmp_path, free_ports(3)), nprocs=2)
+def test_sharded_parameters_train_save_and_resume_like_full_parameters(tmp_path: Path) -> None:
+    mp.spawn(train_sharded, args=(tmp_path, free_ports(3)), nprocs=2)
     runs = ("ddp", "fsdp2", "resumed")
     whole, divided, resumed = (logged(tmp_path / name) for name in runs)
     assert len({step for step, name in whole if name == "train/loss"}) == 8

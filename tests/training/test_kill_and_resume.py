@@ -1,4 +1,4 @@
-"""A run killed at random moments ends with the very weights of a run that nobody touched."""
+"""Runs that are killed at random times end with exactly the weights of an uninterrupted run."""
 
 import os
 import random
@@ -63,20 +63,21 @@ def final(root: Path) -> dict:
 @pytest.mark.parametrize("length", LENGTHS)
 def test_killed_and_resumed_runs_end_bit_identical(tmp_path: Path, length: str, starter: Starter) -> None:
     root = tmp_path / "killed"
-    run(starter, arguments(tmp_path / "calm", length), tmp_path / "calm")
-    draw = random.Random(0)
+    run(starter, arguments(tmp_path / "uninterrupted", length), tmp_path / "uninterrupted")
+    rng = random.Random(0)
     for _ in range(KILLS):
-        delay = draw.uniform(0.0, 2.0)  # from the first step on
+        delay = rng.uniform(0.0, 2.0)  # seconds after the first step
         stepped = partial(lambda before: csv_size(root) > before, csv_size(root))
         assert not run(starter, arguments(root, length), root, stepped, delay)
     run(starter, arguments(root, length), root)
 
-    calm, shaken = final(tmp_path / "calm"), final(tmp_path / "killed")
-    assert calm["global_step"] == shaken["global_step"]
-    for name, value in calm["state_dict"].items():
-        assert torch.equal(value, shaken["state_dict"][name]), name
+    uninterrupted, killed = final(tmp_path / "uninterrupted"), final(tmp_path / "killed")
+    assert uninterrupted["global_step"] == killed["global_step"]
+    for name, value in uninterrupted["state_dict"].items():
+        assert torch.equal(value, killed["state_dict"][name]), name
     results = [
-        orjson.loads(next(tmp_path.glob(f"{name}/runs/test/*/result.json")).read_bytes()) for name in ("calm", "killed")
+        orjson.loads(next(tmp_path.glob(f"{name}/runs/test/*/result.json")).read_bytes())
+        for name in ("uninterrupted", "killed")
     ]
     for name, value in results[0]["metrics"].items():
         assert results[1]["metrics"][name] == pytest.approx(value, nan_ok=True, abs=0), name
@@ -91,19 +92,21 @@ def test_killed_and_resumed_runs_end_bit_identical(tmp_path: Path, length: str, 
         ([*LENGTHS["epochs"], "--trainer.max_epochs=4"], 16),
     ],
 )
-def test_a_run_goes_on_after_a_validation_at_the_end_of_an_epoch(tmp_path: Path, length: list[str], saved: int) -> None:
+def test_run_resumes_after_a_validation_at_the_end_of_an_epoch(tmp_path: Path, length: list[str], saved: int) -> None:
     args = ["fit", "--config=experiments/quickstart/ssd.yaml", f"--data.root={tmp_path / 'shapes'}", *length]
     args += ["--data.shapes.train=32", "--data.shapes.val=4", "--data.shapes.size=96", "--data.batch_size=4"]
     args += ["--data.num_workers=0", "--trainer.accelerator=cpu", "--trainer.log_every_n_steps=1"]
     args += ["--run.checkpoint_every=10", "--run.wandb=disabled"]
-    LitCLI(args, tmp_path / "calm", None, [KeepCheckpoint(step=18)])
-    LitCLI(args, tmp_path / "resumed", tmp_path / "calm.ckpt")
-    calm, resumed = ((tmp_path / name / "metrics.csv").read_text().splitlines() for name in ("calm", "resumed"))
+    LitCLI(args, tmp_path / "uninterrupted", None, [KeepCheckpoint(step=18)])
+    LitCLI(args, tmp_path / "resumed", tmp_path / "uninterrupted.ckpt")
+    uninterrupted, resumed = (
+        (tmp_path / name / "metrics.csv").read_text().splitlines() for name in ("uninterrupted", "resumed")
+    )
     assert resumed[1].startswith(f"{saved},")
-    assert resumed[1:] == calm[1 - len(resumed) :]
+    assert resumed[1:] == uninterrupted[1 - len(resumed) :]
 
 
-def test_a_finished_run_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_finished_run_is_not_started_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     args = ["fit", *arguments(tmp_path / "once", "epochs")]
     finished = run_folder(args)
     finished.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""R-CNN killed in each of its stages ends with the very detections of a run that nobody touched."""
+"""R-CNN runs that are killed in each stage end with exactly the detections of an uninterrupted run."""
 
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from lit_cv.commands.evaluate import evaluate
 from lit_cv.commands.fit import fit
 from tests.helpers.killed_run import run
 
-# Stage -> the file whose appearance shows that it has begun, and the one that its end writes.
+# Maps each stage to the file that shows that it has started and the file that is written at its end.
 STAGES = {
     "training": ("metrics.csv", "stages/made_with.txt"),
     "features": ("stages/features.json", "stages/svms.progress"),
@@ -56,25 +56,25 @@ def metrics(folder: Path, name: str = "result.json") -> dict[str, float]:
 
 
 @pytest.mark.slow
-def test_killed_in_each_stage_and_resumed_it_ends_bit_identical(tmp_path: Path) -> None:
-    roots = [tmp_path / "calm", tmp_path / "killed"]
+def test_run_killed_in_each_stage_and_resumed_ends_bit_identical(tmp_path: Path) -> None:
+    roots = [tmp_path / "uninterrupted", tmp_path / "killed"]
     with Starter({}) as starter:
         run(starter, arguments(roots[0]), roots[0])
         for stage, (begun, ended) in STAGES.items():
             assert not run(starter, arguments(roots[1]), roots[1], partial(found, roots[1], begun)), stage
             assert not found(roots[1], ended), stage
         run(starter, arguments(roots[1]), roots[1])
-    calm, folder = (next(root.glob("runs/test/*")) for root in roots)
+    uninterrupted, folder = (next(root.glob("runs/test/*")) for root in roots)
 
     weights = final(folder)
     assert weights["network.region_classifiers.svm_trained"]
     assert weights["network.region_classifiers.boxes_trained"]
-    for name, value in final(calm).items():
+    for name, value in final(uninterrupted).items():
         assert torch.equal(value, weights[name]), name
-    for name, value in metrics(calm).items():
+    for name, value in metrics(uninterrupted).items():
         assert metrics(folder)[name] == pytest.approx(value, nan_ok=True, abs=0), name
     assert not list(folder.glob("stages/*.f16"))
-    log = (tmp_path / "calm" / "log.txt").read_text()
+    log = (tmp_path / "uninterrupted" / "log.txt").read_text()
     assert "features.f16: features of" in log
 
     # The best checkpoint before the stages would give the detections of the softmax.

@@ -1,4 +1,4 @@
-"""A real training run that its sweep asks to stop."""
+"""Real training run with a stop request from its sweep."""
 
 import json
 import os
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.long
-def test_a_run_stops_after_the_next_validation_also_when_it_was_killed_meanwhile(tmp_path: Path) -> None:
+def test_run_stops_after_the_next_validation_even_if_killed_before(tmp_path: Path) -> None:
     args = [
         "fit",
         f"--config={ROOT / 'experiments/quickstart/ssd.yaml'}",

@@ -38,7 +38,7 @@ class Row:
 
 
 class Progress:
-    """Counts the runs of a sweep. `with Progress(12, workers=2) as progress: ...`.
+    """Counts the runs of a sweep. ``with Progress(12, workers=2) as progress: ...``.
 
     Args:
         total: Number of runs to do; None if unknown.

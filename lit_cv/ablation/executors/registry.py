@@ -1,4 +1,4 @@
-"""The executors of `litcv sweep` and their options.
+"""The executors of ``litcv sweep`` and their options.
 
 To add an executor, write a module in this package with a subclass of ``Executor`` and add the class to ``EXECUTORS``.
 The command line, its help and ``--status`` follow from the class. The list is explicit, instead of a search through the

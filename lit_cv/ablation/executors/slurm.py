@@ -54,7 +54,7 @@ class SlurmExecutor(Executor):
         resources = Resources.of(options)
         if sweep.method == "bayes" and not resources.max_parallel:
             raise UsageError(
-                "a Bayesian sweep learns from its runs; limit the number of parallel runs, --max-parallel."
+                "a Bayesian sweep learns from its runs; set the number of parallel runs with --max-parallel."
             )
         return cls(sweep.name, resources)
 

@@ -1,4 +1,4 @@
-"""Writes a report: the metric, its direction, the baseline, the facts and the files."""
+"""Writes a report: chooses metric and baseline, states the facts and writes the files."""
 
 import difflib
 import re
@@ -10,16 +10,15 @@ import yaml
 from lit_cv.ablation.plots.gallery import draw_gallery
 from lit_cv.ablation.plots.plots import draw_all
 from lit_cv.ablation.report.page import CAPTIONS, page
-from lit_cv.ablation.report.web_table import arms_table, filters, runs_table
+from lit_cv.ablation.report.web_table import arms_table, make_filters, runs_table
 from lit_cv.ablation.results.comparability import Finding
+from lit_cv.ablation.results.metric_facts import metric_facts
 from lit_cv.ablation.results.published import Published, find_published, load_published
 from lit_cv.ablation.results.study import Arm, Study
 from lit_cv.ablation.results.tables import Table, comma_separated, latex, make_table, markdown
 from lit_cv.ablation.sweep.labels import CONFIG, short_names, show_level
 from lit_cv.errors import UserError
 from lit_cv.runs.settings import canonical
-
-LOWER_IS_BETTER = re.compile(r"loss|error|seconds")
 
 
 def make_report(
@@ -47,10 +46,11 @@ def make_report(
         The written files, ``report.md`` first.
     """
     name = choose_metric(study, metric)
-    maximize = is_maximized(study, name)
-    file = published or find_published(study, maximize=maximize)
+    own = metric_facts(study, name)
+    file = published or find_published(study, maximize=own.higher_is_better)
     numbers = load_published(file, study) if file else None
-    table = make_table(study, name, maximize=maximize, baseline=find_baseline(study, baseline), published=numbers)
+    table = make_table(study, name, facts=own, baseline=find_baseline(study, baseline), published=numbers)
+    findings = [*findings, *([Finding(own.warning, False)] if own.warning else [])]
     return write_report(study, table, findings, numbers, output or study.folders[0] / "report", refresh)
 
 
@@ -68,13 +68,6 @@ def choose_metric(study: Study, wanted: str | None) -> str:
                 f"{run.folder / 'result.json'}: has no metric '{name}'; choose --metric from {', '.join(close)}."
             )
     return name
-
-
-def is_maximized(study: Study, metric: str) -> bool:
-    """Return whether a higher value is better: from the sweep, or else from the metric's name."""
-    if study.metric and study.metric.name == metric:
-        return study.metric.goal == "maximize"
-    return not LOWER_IS_BETTER.search(metric)
 
 
 def find_baseline(study: Study, wanted: str | None) -> Arm:
@@ -123,8 +116,9 @@ def write_report(
     html = page(
         title=study.title,
         facts=line,
-        controls=filters(study, table),
-        tables=[("Arms", arms_table(table)), ("Runs", runs_table(study, table, folder))],
+        filters=make_filters(study, table),
+        arms=arms_table(table),
+        runs=runs_table(study, table, folder),
         boxes=[("refused", refused), ("warned", warned)],
         notes=notes,
         pictures=pictures,

@@ -1,4 +1,4 @@
-"""`litcv report --watch`: update the report while a sweep is active."""
+"""``litcv report --watch``: update the report while a sweep is active."""
 
 import time
 from collections.abc import Sequence

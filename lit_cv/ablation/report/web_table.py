@@ -1,13 +1,12 @@
-"""The tables of the page: the arms, and all runs with links to their files."""
+"""The content of the page's tables: the arms, and all runs with links to their files; and of its filters."""
 
 import itertools
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from lit_cv.ablation.results.study import GROUP, Run, Study, Unfinished
@@ -19,6 +18,13 @@ FILES = {"log.txt": "log", "config.yaml": "config", "metrics.csv": "metrics", "p
 RANGES, MOST_OPTIONS = 4, 30
 
 
+class Link(NamedTuple):
+    """A link: its text and its address."""
+
+    text: str
+    address: str
+
+
 @dataclass(frozen=True)
 class Cell:
     """One cell of a table.
@@ -26,19 +32,68 @@ class Cell:
     Attributes:
         text: Shown text.
         number: Sort key, NaN for a missing value; None: the cell is sorted by its text.
-        links: (text, address) of the links after the text.
+        links: Links after the text.
     """
 
     text: str
     number: float | None = None
-    links: Sequence[tuple[str, str]] = ()
+    links: Sequence[Link] = ()
+
+    @property
+    def sort_key(self) -> str | None:
+        """The number as text, empty if missing; None: the cell is sorted by its text."""
+        return None if self.number is None else "" if math.isnan(self.number) else repr(self.number)
 
 
-Line = tuple[str, list[Cell]]  # CSS class of a row, and its cells, factors first
+class Line(NamedTuple):
+    """A row: its CSS class (may be empty) and its cells, factors first."""
+
+    kind: str
+    cells: list[Cell]
 
 
-def arms_table(table: Table) -> str:
-    """Return the HTML table of the arms."""
+@dataclass(frozen=True)
+class WebTable:
+    """A table of the page.
+
+    Attributes:
+        name: Id of the table.
+        header: Texts of the first row.
+        factors: Number of leading columns that are factors.
+        lines: The rows.
+    """
+
+    name: str
+    header: Sequence[str]
+    factors: int
+    lines: Sequence[Line]
+
+    @property
+    def left(self) -> list[bool]:
+        """Whether each column is aligned left: factors, and columns without numbers."""
+        columns = range(len(self.header))
+        return [i < self.factors or all(line.cells[i].number is None for line in self.lines) for i in columns]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A choice that filters the tables by a factor.
+
+    Attributes:
+        label: Name of the factor.
+        column: Its column.
+        levels: Texts to choose from; empty if there are ranges.
+        ranges: (lowest, highest) number of each range to choose from.
+    """
+
+    label: str
+    column: int
+    levels: Sequence[str]
+    ranges: Sequence[tuple[float, float]]
+
+
+def arms_table(table: Table) -> WebTable:
+    """Return the table of the arms."""
     (header, *lines), body = cells(table), []
     for row, line in zip(table.rows, lines, strict=True):
         change = row.difference.mean if row.difference else 0.0 if row.arm is table.baseline else None
@@ -46,12 +101,12 @@ def arms_table(table: Table) -> str:
         numbers += [row.params, row.gflops, row.ms, row.gigabytes]
         levels = [_level(key, row.arm.values[key]) for key in table.names]
         rest = [Cell(text, _number(value)) for text, value in zip(line[len(levels) :], numbers, strict=True)]
-        body.append(("baseline" if row.arm is table.baseline else "", [*levels, *rest]))
-    return _html("arms", header, len(table.names), body)
+        body.append(Line("baseline" if row.arm is table.baseline else "", [*levels, *rest]))
+    return WebTable("arms", header, len(table.names), body)
 
 
-def runs_table(study: Study, table: Table, folder: Path) -> str:
-    """Return the HTML table of all runs.
+def runs_table(study: Study, table: Table, folder: Path) -> WebTable:
+    """Return the table of all runs.
 
     Args:
         study: The runs.
@@ -63,13 +118,13 @@ def runs_table(study: Study, table: Table, folder: Path) -> str:
     for arm, run in study.runs:
         step, value, seconds = run.result["steps"], run.metrics[table.metric], run.result.get("fit_seconds")
         spent = Cell(NOTHING if seconds is None else duration(seconds), _number(seconds))
-        lines.append(("", _run(run, arm.values, "finished", (step, value), spent, table, folder)))
+        lines.append(Line("", _run(run, arm.values, "finished", (step, value), spent, table, folder)))
     for waiting in study.unfinished:
         values = {GROUP: waiting.folder.parent.name, **waiting.values}
         latest = max(read_curve(waiting.folder, table.metric).items(), default=(None, None))
         spent = Cell(NOTHING, math.nan)
-        lines.append(("open", _run(waiting, values, waiting.state, latest, spent, table, folder)))
-    return _html("runs", header, len(table.names), lines)
+        lines.append(Line("open", _run(waiting, values, waiting.state, latest, spent, table, folder)))
+    return WebTable("runs", header, len(table.names), lines)
 
 
 def _run(
@@ -83,9 +138,9 @@ def _run(
 ) -> list[Cell]:
     step, value = latest
     place = quote(Path(os.path.relpath(run.folder, folder)).as_posix())
-    links = [(text, f"{place}/{name}") for name, text in FILES.items() if (run.folder / name).exists()]
+    links = [Link(text, f"{place}/{name}") for name, text in FILES.items() if (run.folder / name).exists()]
     if isinstance(run, Run) and run.result.get("wandb_url"):
-        links.append(("W&B", run.result["wandb_url"]))
+        links.append(Link("W&B", run.result["wandb_url"]))
     return [
         *(_level(key, values[key]) if key in values else Cell(NOTHING, math.nan) for key in table.names),
         Cell(run.folder.name),
@@ -107,48 +162,19 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _html(name: str, header: Sequence[str], factors: int, lines: Sequence[Line]) -> str:
-    """Return a table in a scrollable box, with buttons as headers."""
-    left = {i for i in range(len(header)) if i < factors or all(line[i].number is None for _, line in lines)}
-    kinds = [' class="text"' if i in left else "" for i in range(len(header))]
-    top = "".join(
-        f'<th scope="col"{kind}><button type="button">{escape(text)}</button></th>'
-        for kind, text in zip(kinds, header, strict=True)
-    )
-    rows = "\n".join(f"<tr{kind and f' class={kind}'}>{''.join(map(_cell, kinds, line))}</tr>" for kind, line in lines)
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{name}"><table id="{name}">'
-        f"<thead><tr>{top}</tr></thead><tbody>\n{rows}\n</tbody></table></div>"
-    )
-
-
-def _cell(kind: str, cell: Cell) -> str:
-    value = "" if cell.number is None else ' data-v=""' if math.isnan(cell.number) else f' data-v="{cell.number!r}"'
-    links = " ".join(f'<a href="{escape(address)}">{escape(text)}</a>' for text, address in cell.links)
-    return f"<td{kind}{value}>{escape(cell.text)}{links}</td>"
-
-
-def filters(study: Study, table: Table) -> str:
-    """Return a form that filters both tables by text and by the level, or the range of numbers, of each factor."""
+def make_filters(study: Study, table: Table) -> list[Filter]:
+    """Return one filter per factor: by its levels, or by ranges of numbers if there are many levels."""
     values = [arm.values for arm in study.arms] + [run.values for run in study.unfinished]
-    selects = [
-        f'<label>{escape(short)}<select name="factor{column}" data-column="{column}"><option value="">all</option>'
-        f"{_options([_level(key, own[key]) for own in values if key in own])}</select></label>"
+    return [
+        _filter(short, column, [_level(key, own[key]) for own in values if key in own])
         for column, (key, short) in enumerate(table.names.items())
     ]
-    return (
-        '<form><label>filter<input name="text" type="search" placeholder="words in any column"></label>'
-        f'{"".join(selects)}<button type="reset">show all</button><output aria-live="polite"></output></form>'
-    )
 
 
-def _options(levels: Sequence[Cell]) -> str:
+def _filter(label: str, column: int, levels: Sequence[Cell]) -> Filter:
     texts = list(dict.fromkeys(cell.text for cell in levels))
     numbers = sorted({cell.number for cell in levels if cell.number is not None and not math.isnan(cell.number)})
     if len(texts) <= MOST_OPTIONS or len(numbers) < MOST_OPTIONS:
-        return "".join(f"<option>{escape(text)}</option>" for text in texts)
+        return Filter(label, column, texts, [])
     bounds = [numbers[i * (len(numbers) - 1) // RANGES] for i in range(RANGES + 1)]
-    return "".join(
-        f'<option data-low="{low!r}" data-high="{high!r}" value="{low!r}_{high!r}">{low:.3g} to {high:.3g}</option>'
-        for low, high in itertools.pairwise(bounds)
-    )
+    return Filter(label, column, [], list(itertools.pairwise(bounds)))

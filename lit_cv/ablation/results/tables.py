@@ -4,17 +4,16 @@ import csv
 import io
 import json
 import math
-import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lit_cv.ablation.results.intervals import Difference, Order, mean_std, order, paired_difference
+from lit_cv.ablation.results.metric_facts import MetricFacts
 from lit_cv.ablation.results.published import Published
 from lit_cv.ablation.results.study import Arm, Study
 from lit_cv.ablation.sweep.labels import level, short_names
 
-IN_PERCENT = re.compile(r"(^|[_/])(m?ap|mar|m?iou|pckh?|acc|accuracy|error|recall|precision)([_/]|$)")
 NOTHING = "–"
 ROWS_OF_A_PAGE = 40
 LATEX = {
@@ -74,22 +73,27 @@ class Table:
 
     Attributes:
         metric: The compared metric.
-        maximize: Whether a higher value is better.
+        facts: Unit and direction of the metric.
         names: Maps each swept key to its short name.
         baseline: The arm that all others are compared with.
         rows: One row per arm.
     """
 
     metric: str
-    maximize: bool
+    facts: MetricFacts
     names: dict[str, str]
     baseline: Arm
     rows: list[Row]
 
     @property
+    def maximize(self) -> bool:
+        """Whether a higher value is better."""
+        return self.facts.higher_is_better
+
+    @property
     def percent(self) -> bool:
-        """Whether the metric is shown in percent (AP, IoU, PCK, accuracies, errors) or as logged (others)."""
-        return bool(IN_PERCENT.search(self.metric))
+        """Whether the metric is shown in percent, with one decimal, or as logged."""
+        return self.facts.percent
 
     @property
     def scale(self) -> float:
@@ -104,7 +108,7 @@ class Table:
         return found if found.pairs else None
 
 
-def make_table(study: Study, metric: str, *, maximize: bool, baseline: Arm, published: Published | None) -> Table:
+def make_table(study: Study, metric: str, *, facts: MetricFacts, baseline: Arm, published: Published | None) -> Table:
     """Reduce the runs of a study to one row per arm; the rows of a search are sorted from best to worst."""
     reference = baseline.scores(metric)
     rows = []
@@ -124,8 +128,8 @@ def make_table(study: Study, metric: str, *, maximize: bool, baseline: Arm, publ
             )
         )
     if study.method != "grid":
-        rows.sort(key=lambda row: row.mean, reverse=maximize)
-    return Table(metric, maximize, short_names(study.swept), baseline, rows)
+        rows.sort(key=lambda row: row.mean, reverse=facts.higher_is_better)
+    return Table(metric, facts, short_names(study.swept), baseline, rows)
 
 
 def _numbers(arm: Arm, name: str) -> list[float]:

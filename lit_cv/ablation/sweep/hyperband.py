@@ -15,7 +15,7 @@ MOST_RUNGS = 100
 
 @dataclass(frozen=True)
 class Hyperband:
-    """The `early_terminate` block of a sweep.
+    """The ``early_terminate`` block of a sweep.
 
     Attributes:
         rungs: Iterations at which runs are compared, ascending; an iteration is one logged value of the metric.

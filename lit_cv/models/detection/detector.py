@@ -1,12 +1,13 @@
 """Base class of all detectors, and the selection of detections among candidates."""
 
 from abc import ABC
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from torch import Tensor
 
+from lit_cv.models.backbone_network import BackboneNetwork
 from lit_cv.models.images import ImageBatch
-from lit_cv.models.network import Network
+from lit_cv.models.network import known_size
 from lit_cv.ops.boxes import grouped_nms
 
 SMALLEST_SIDE = 1e-2  # pixels; clipping reduces boxes outside the image to smaller ones
@@ -26,7 +27,15 @@ class Detection(TypedDict):
     labels: Tensor
 
 
-class Detector(Network, ABC):
+class Keep(NamedTuple):
+    """Thresholds that candidates must pass to become detections, see ``Detector``."""
+
+    score_threshold: float
+    nms_threshold: float
+    detections_per_image: int
+
+
+class Detector(BackboneNetwork, ABC):
     """A network that detects objects. ``predict`` returns a ``Detection`` for each image.
 
     A target has ``boxes`` float32 (N, 4) ``x1, y1, x2, y2`` in pixels (x2 > x1, y2 > y1) and ``labels`` int64 (N,) in
@@ -34,23 +43,28 @@ class Detector(Network, ABC):
 
     Attributes:
         num_classes: Number of classes with the background (label 0).
-    """
+        keep: Thresholds and maximum number of detections.
 
-    num_classes: int
-
-
-class Keep(NamedTuple):
-    """Thresholds that candidates must pass to become detections.
-
-    Attributes:
-        score_threshold: Candidates whose score is not above this are removed.
-        nms_threshold: If two candidates of one class have an IoU above this, the one with the lower score is removed.
+    Args:
+        num_classes: Number of classes with the background; null in an experiment takes it from the data.
+        score_threshold: Detections whose score is not above this are removed.
+        nms_threshold: If two detections of one class have an IoU above this, the one with the lower score is removed.
         detections_per_image: Maximum number of detections per image.
+        options: Arguments of ``BackboneNetwork``.
     """
 
-    score_threshold: float
-    nms_threshold: float
-    detections_per_image: int
+    def __init__(
+        self,
+        num_classes: int | None,
+        *,
+        score_threshold: float = 0.05,
+        nms_threshold: float = 0.5,
+        detections_per_image: int = 100,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.num_classes = known_size("num_classes", num_classes)
+        self.keep = Keep(score_threshold, nms_threshold, detections_per_image)
 
 
 def keep_best(boxes: Tensor, scores: Tensor, labels: Tensor, keep: Keep) -> Detection:

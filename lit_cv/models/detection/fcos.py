@@ -1,6 +1,6 @@
 """FCOS (Tian et al. 2019): one-stage detection without anchors. Each cell of a pyramid predicts the box around it."""
 
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +10,10 @@ from torchvision.models.detection.fcos import FCOSHead
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from lit_cv.errors import UserError
-from lit_cv.models.backbones.necks import dense_pyramid
-from lit_cv.models.backbones.trunk import Norm, build_trunk
-from lit_cv.models.detection.dense import best_candidates, grid_anchors, suppress
-from lit_cv.models.detection.detector import Detection, Detector, Keep
-from lit_cv.models.images import ImageBatch, batch_objects, fit_images
+from lit_cv.models.detection.anchors import AnchorGrid
+from lit_cv.models.detection.dense import DenseDetector, best_candidates, suppress
+from lit_cv.models.detection.detector import Detection
+from lit_cv.models.images import ImageBatch, batch_objects, size_of
 from lit_cv.models.network import Target
 from lit_cv.ops.boxes import take
 from lit_cv.ops.global_batch import shared_count
@@ -24,7 +23,24 @@ FIRST_OFFSET = 3.0  # initial distance between a cell and each side of its box, 
 SMALLEST_REACH, LARGEST_REACH = 4, 8  # strides between a cell and the farthest side of its box: 64 to 128 pixels on P4
 
 
-class FCOS(Detector):
+class FCOSOutputs(NamedTuple):
+    """Raw outputs for A cells, finest level first and row by row, float32.
+
+    Attributes:
+        logits: (B, A, num_classes).
+        offsets: (B, A, 4), distances from the center of a cell to the sides of its box, in strides.
+        centerness: (B, A), logits of the center-ness.
+        squares: (A_l, 4) of each level, squares around the cells as large as the stride, ``x1, y1, x2, y2`` in pixels
+            of the resized images; A is the sum of the A_l.
+    """
+
+    logits: Tensor
+    offsets: Tensor
+    centerness: Tensor
+    squares: tuple[Tensor, ...]
+
+
+class FCOS(DenseDetector):
     """FCOS on any backbone.
 
     With the same settings, the parameters, losses and detections are those of torchvision's ``fcos_resnet50_fpn``,
@@ -33,65 +49,61 @@ class FCOS(Detector):
     for label 0, which is never a target or a detection.
 
     Args:
-        num_classes: Number of classes with the background.
-        backbone: A name of ``backbones.families.NAMES`` or ``timm/<name>``. Its stages from stride 8 on are levels
-            of the pyramid, and two more levels halve the last one: strides 8 to 128 on a ResNet.
-        weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
         channels: Channels of the pyramid and of the head: a multiple of 32, at least 64.
         centre_radius: Maximum distance between a positive cell and the center of its box along each axis, in strides.
-        min_size: Pixels of the shorter side of the resized image.
-        max_size: Limit of its longer side.
-        trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
-        norm: ``frozen`` or ``train``, see ``build_trunk``.
-        channels_last: Memory format of the network; faster on CPU and with bfloat16.
-        score_threshold: Detections with a lower score are removed. The score is the geometric mean of probability and
-            center-ness.
-        nms_threshold: IoU above which the less likely detection of the same class goes.
-        detections_per_image: The best so many are kept.
+        score_threshold: Detections whose score is not above this are removed. The score is the geometric mean of
+            probability and center-ness.
+        options: Arguments of ``DenseDetector``.
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("class", "box", "centerness")
 
     def __init__(
         self,
-        num_classes: int,
-        backbone: str = "resnet50",
-        weights: str | None = None,
+        *args: Any,
         channels: int = 256,
         centre_radius: float = 1.5,
-        min_size: int = 800,
-        max_size: int = 1333,
-        trainable_layers: int | None = None,
-        norm: Norm = "frozen",
-        channels_last: bool = False,
         score_threshold: float = 0.2,
         nms_threshold: float = 0.6,
-        detections_per_image: int = 100,
+        **options: Any,
     ) -> None:
-        super().__init__()
         if channels <= GROUPS or channels % GROUPS:  # on a map of one cell, a group of one channel has no variance
             raise UserError(
                 f"channels={channels}: the group norms of FCOS have {GROUPS} groups; give a multiple of {GROUPS}, "
                 f"at least {2 * GROUPS}."
             )
-        self.num_classes, self.centre_radius = num_classes, centre_radius
-        self.min_size, self.max_size, self.channels_last = min_size, max_size, channels_last
-        self.keep = Keep(score_threshold, nms_threshold, detections_per_image)
-        self.backbone, strides = dense_pyramid(build_trunk(backbone, weights, norm), trainable_layers, channels)
+        super().__init__(
+            *args, channels=channels, score_threshold=score_threshold, nms_threshold=nms_threshold, **options
+        )
+        self.centre_radius = centre_radius
         # The anchors are squares around the cells, as large as the stride: they give center and scale of each cell.
-        self.anchor_generator = AnchorGenerator(tuple((stride,) for stride in strides), ((1.0,),) * len(strides))
-        self.head = FCOSHead(channels, 1, num_classes)
+        sizes = tuple((stride,) for stride in self.strides)
+        self.anchor_generator = AnchorGenerator(sizes, ((1.0,),) * len(sizes))
+        self.squares = AnchorGrid(self.anchor_generator)
+        self.head = FCOSHead(channels, 1, self.num_classes)
         # The head ends in a ReLU. Biases of 0, as in torchvision, could leave a side with zero gradients forever.
         nn.init.constant_(self.head.regression_head.bbox_reg.bias, FIRST_OFFSET)
-        if channels_last:
-            self.to(memory_format=torch.channels_last)
+        self.use_memory_format()
 
-    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses``; Tian et al. 2019, eq. 2 and section 3.3. Divisor: number of positive cells."""
-        batch = self._batch(images)
-        objects = batch_objects(targets, batch)
-        logits, offsets, centerness, squares, counts = self._forward(batch)
-        index, positive = match_cells(objects.boxes, squares, counts, self.centre_radius)
+    def forward(self, pixels: Tensor) -> FCOSOutputs:
+        """Compute the outputs for all cells for normalized pixels (B, 3, H, W)."""
+        maps = list(self.backbone(pixels).values())
+        output = self.head(maps)
+        return FCOSOutputs(
+            output["cls_logits"].float(),
+            output["bbox_regression"].float(),
+            output["bbox_ctrness"].float().squeeze(2),
+            self.squares(size_of(pixels), maps),
+        )
+
+    def losses_of(self, outputs: FCOSOutputs, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+        """Compute the losses of raw outputs; Tian et al. 2019, eq. 2 and section 3.3.
+
+        They are divided by the number of positive cells of the batch.
+        """
+        logits, offsets, centerness, levels = outputs
+        objects, squares = batch_objects(targets, batch), torch.cat(levels)
+        index, positive = match_cells(objects.boxes, squares, list(map(len, levels)), self.centre_radius)
         count = shared_count(positive)
         labels = objects.labels.gather(1, index).masked_fill(~positive, -1)
         wanted = labels[..., None] == torch.arange(logits.shape[-1], device=labels.device)
@@ -105,30 +117,12 @@ class FCOS(Detector):
             "centerness": (entropy * positive).sum() / count,
         }
 
-    def _forward(self, batch: ImageBatch) -> tuple[Tensor, Tensor, Tensor, Tensor, list[int]]:
-        """Return logits (B, A, classes), offsets (B, A, 4), center-ness logits (B, A), squares (A, 4), all float32.
-
-        A is the number of cells. The last result is the number of cells on each level.
-        """
-        maps = list(self.backbone(batch.pixels).values())
-        output = self.head(maps)
-        return (
-            output["cls_logits"].float(),
-            output["bbox_regression"].float(),
-            output["bbox_ctrness"].float().squeeze(2),
-            grid_anchors(self.anchor_generator, batch, maps),
-            [level[0, 0].numel() for level in maps],
-        )
-
-    def _predict(self, images: list[Tensor]) -> list[Detection]:
-        batch = self._batch(images)
-        logits, offsets, centerness, squares, counts = self._forward(batch)
-        scores = (logits[..., 1:].sigmoid() * centerness.sigmoid()[..., None]).sqrt()
-        index, labels, best = best_candidates(scores, counts)
-        return suppress(decode_cells(take(offsets, index), squares[index]), best, labels, batch, self.keep)
-
-    def _batch(self, images: list[Tensor]) -> ImageBatch:
-        return fit_images(images, self.min_size, self.max_size, self.device, self.channels_last)
+    def found_in(self, outputs: FCOSOutputs, batch: ImageBatch) -> list[Detection]:
+        """Decode the best cells of each level and apply NMS."""
+        scores = (outputs.logits[..., 1:].sigmoid() * outputs.centerness.sigmoid()[..., None]).sqrt()
+        index, labels, best = best_candidates(scores, list(map(len, outputs.squares)))
+        boxes = decode_cells(take(outputs.offsets, index), torch.cat(outputs.squares)[index])
+        return suppress(boxes, best, labels, batch, self.keep)
 
 
 def match_cells(boxes: Tensor, squares: Tensor, counts: list[int], radius: float) -> tuple[Tensor, Tensor]:

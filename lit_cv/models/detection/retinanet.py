@@ -1,7 +1,7 @@
 """RetinaNet (Lin et al. 2017, "Focal Loss for Dense Object Detection"): one-stage detection on a feature pyramid."""
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +10,10 @@ from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops import sigmoid_focal_loss
 
 from lit_cv.errors import UserError
-from lit_cv.models.backbones.necks import dense_pyramid
-from lit_cv.models.backbones.trunk import Norm, build_trunk
-from lit_cv.models.detection.dense import best_candidates, grid_anchors, suppress
-from lit_cv.models.detection.detector import Detection, Detector, Keep
-from lit_cv.models.images import ImageBatch, batch_objects, fit_images
+from lit_cv.models.detection.anchors import AnchorGrid
+from lit_cv.models.detection.dense import DenseDetector, best_candidates, suppress
+from lit_cv.models.detection.detector import Detection
+from lit_cv.models.images import ImageBatch, batch_objects, size_of
 from lit_cv.models.network import Target
 from lit_cv.ops.boxes import decode_boxes, encode_boxes, match_boxes, take
 
@@ -22,7 +21,21 @@ PAPER_CHANNELS = 256
 FOREGROUND_IOU, BACKGROUND_IOU = 0.5, 0.4
 
 
-class RetinaNet(Detector):
+class RetinaNetOutputs(NamedTuple):
+    """Raw outputs for A anchors, finest level first and row by row, float32.
+
+    Attributes:
+        logits: (B, A, num_classes).
+        deltas: (B, A, 4), relative to the anchors.
+        anchors: (A_l, 4) of each level, ``x1, y1, x2, y2`` in pixels of the resized images; A is the sum of the A_l.
+    """
+
+    logits: Tensor
+    deltas: Tensor
+    anchors: tuple[Tensor, ...]
+
+
+class RetinaNet(DenseDetector):
     """RetinaNet on any backbone.
 
     With the same settings, the parameters, losses and detections are those of torchvision's ``retinanet_resnet50_fpn``,
@@ -31,76 +44,59 @@ class RetinaNet(Detector):
     highest IoU, and the head has an output for label 0, which is never a target or a detection.
 
     Args:
-        num_classes: Number of classes with the background.
-        backbone: A name of ``backbones.families.NAMES`` or ``timm/<name>``. Its stages from stride 8 on are levels
-            of the pyramid, and two more levels halve the last one: strides 8 to 128 on a ResNet.
-        weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
-        channels: Channels of the pyramid and of the head.
+
         anchor_scales: Square roots of the anchors' areas, in pixels of the resized image: a list for each level, finest
             first. Default: 4, 5 and 6.3 strides of the level, as in the paper.
         anchor_ratios: Height divided by width of the anchors, the same on every level. Default: 0.5, 1, 2.
         focal_alpha: Weight of the positives in the focal loss, in [0, 1]. The weight of the negatives is 1 - alpha.
         focal_gamma: Exponent that reduces the focal loss of well-classified anchors; 0 gives cross-entropy.
-        min_size: Pixels of the shorter side of the resized image.
-        max_size: Limit of its longer side.
-        trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
-        norm: ``frozen`` or ``train``, see ``build_trunk``.
-        channels_last: Memory format of the network; faster on CPU and with bfloat16.
-        score_threshold: Detections with a lower probability go.
-        nms_threshold: IoU above which the less likely detection of the same class goes.
-        detections_per_image: The best so many are kept.
+        options: Arguments of ``DenseDetector``.
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("class", "box")
 
     def __init__(
         self,
-        num_classes: int,
-        backbone: str = "resnet50",
-        weights: str | None = None,
+        *args: Any,
         channels: int = 256,
         anchor_scales: list[list[float]] | None = None,
         anchor_ratios: list[float] | None = None,
         focal_alpha: float = 0.25,
         focal_gamma: float = 2.0,
-        min_size: int = 800,
-        max_size: int = 1333,
-        trainable_layers: int | None = None,
-        norm: Norm = "frozen",
-        channels_last: bool = False,
-        score_threshold: float = 0.05,
-        nms_threshold: float = 0.5,
         detections_per_image: int = 300,
+        **options: Any,
     ) -> None:
-        super().__init__()
         if not 0 <= focal_alpha <= 1:
             raise UserError(f"focal_alpha={focal_alpha}: the weight of the positives must be in [0, 1].")
-        self.num_classes = num_classes
+        super().__init__(*args, channels=channels, detections_per_image=detections_per_image, **options)
         self.focal_alpha, self.focal_gamma = focal_alpha, focal_gamma
-        self.min_size, self.max_size, self.channels_last = min_size, max_size, channels_last
-        self.keep = Keep(score_threshold, nms_threshold, detections_per_image)
-        self.backbone, strides = dense_pyramid(build_trunk(backbone, weights, norm), trainable_layers, channels)
-        self.anchor_generator = AnchorGenerator(*_anchor_shapes(anchor_scales, anchor_ratios, strides))
-        self.head = RetinaNetHead(channels, self.anchor_generator.num_anchors_per_location()[0], num_classes)
+        self.anchor_generator = AnchorGenerator(*_anchor_shapes(anchor_scales, anchor_ratios, self.strides))
+        self.anchors = AnchorGrid(self.anchor_generator)
+        self.head = RetinaNetHead(channels, self.anchor_generator.num_anchors_per_location()[0], self.num_classes)
         with torch.no_grad():  # the standard deviation of its initial weights, 0.01, assumes the paper's channels
             for layer in self.head.modules():
                 if isinstance(layer, nn.Conv2d):
                     layer.weight.mul_(math.sqrt(PAPER_CHANNELS / channels))
-        if channels_last:
-            self.to(memory_format=torch.channels_last)
+        self.use_memory_format()
 
-    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses``; Lin et al. 2017, eq. 5 and section 4.1.
+    def forward(self, pixels: Tensor) -> RetinaNetOutputs:
+        """Compute the outputs for all anchors for normalized pixels (B, 3, H, W)."""
+        maps = list(self.backbone(pixels).values())
+        output = self.head(maps)
+        anchors = self.anchors(size_of(pixels), maps)
+        return RetinaNetOutputs(output["cls_logits"].float(), output["bbox_regression"].float(), anchors)
+
+    def losses_of(self, outputs: RetinaNetOutputs, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+        """Compute the losses of raw outputs; Lin et al. 2017, eq. 5 and section 4.1.
 
         Both losses are summed over the anchors of an image, divided by its number of positive anchors, and averaged
         over the images.
         """
-        batch = self._batch(images)
+        logits, deltas, anchors = outputs.logits, outputs.deltas, torch.cat(outputs.anchors)
         objects = batch_objects(targets, batch)
-        logits, deltas, anchors, _ = self._forward(batch)
         matches = [
             match_boxes(objects.boxes_of(image), anchors, FOREGROUND_IOU, BACKGROUND_IOU, rescue=True)
-            for image in range(len(images))
+            for image in range(len(targets))
         ]
         index, state = (torch.stack(part) for part in zip(*matches, strict=True))
         positive = state > 0
@@ -116,23 +112,11 @@ class RetinaNet(Detector):
             "box": ((distance * positive).sum(dim=1) / count).mean(),
         }
 
-    def _forward(self, batch: ImageBatch) -> tuple[Tensor, Tensor, Tensor, list[int]]:
-        """Return logits (B, A, classes), deltas (B, A, 4) and anchors (A, 4), float32, and the anchors a level."""
-        maps = list(self.backbone(batch.pixels).values())
-        output = self.head(maps)
-        each = self.anchor_generator.num_anchors_per_location()[0]
-        counts = [each * level[0, 0].numel() for level in maps]
-        anchors = grid_anchors(self.anchor_generator, batch, maps)
-        return output["cls_logits"].float(), output["bbox_regression"].float(), anchors, counts
-
-    def _predict(self, images: list[Tensor]) -> list[Detection]:
-        batch = self._batch(images)
-        logits, deltas, anchors, counts = self._forward(batch)
-        index, labels, best = best_candidates(logits[..., 1:], counts)
-        return suppress(decode_boxes(take(deltas, index), anchors[index]), best.sigmoid(), labels, batch, self.keep)
-
-    def _batch(self, images: list[Tensor]) -> ImageBatch:
-        return fit_images(images, self.min_size, self.max_size, self.device, self.channels_last)
+    def found_in(self, outputs: RetinaNetOutputs, batch: ImageBatch) -> list[Detection]:
+        """Decode the best anchors of each level and apply NMS."""
+        index, labels, best = best_candidates(outputs.logits[..., 1:], list(map(len, outputs.anchors)))
+        boxes = decode_boxes(take(outputs.deltas, index), torch.cat(outputs.anchors)[index])
+        return suppress(boxes, best.sigmoid(), labels, batch, self.keep)
 
 
 def _anchor_shapes(

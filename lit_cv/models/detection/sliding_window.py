@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,11 +12,11 @@ from torchvision.ops import roi_align
 
 from lit_cv.errors import UserError
 from lit_cv.models.backbones.classifier_ends import WindowHead
-from lit_cv.models.backbones.trunk import Norm, build_trunk
-from lit_cv.models.detection.detector import Detection, Detector, Keep, best_of_regions, restore
-from lit_cv.models.images import ImageBatch, Objects, Size, batch_objects, fit_images
-from lit_cv.models.layers.tensor_cache import RecentTensors
+from lit_cv.models.detection.detector import Detection, Detector, best_of_regions, restore
+from lit_cv.models.images import ImageBatch, Objects, Size, batch_objects
+from lit_cv.models.layers.tensor_cache import TensorCache
 from lit_cv.models.network import Target
+from lit_cv.models.resizing import FittedImages
 from lit_cv.ops.boxes import clip_boxes, match_boxes, random_keys, sample_balanced
 from lit_cv.ops.global_batch import shared_count
 
@@ -26,7 +26,7 @@ JITTERED = 8  # number of random windows around each object among the candidates
 JITTER = 0.2  # maximum shift of each of their edges, in sides of the object
 
 
-class SlidingWindowDetector(Detector):
+class SlidingWindowDetector(FittedImages, Detector):
     """A classifier of windows of many positions, sizes and shapes into C classes and background.
 
     The windows of an image come from ``slide_windows``. There are about ``(1 / (stride * scale) + 1)^2`` for each scale
@@ -40,77 +40,67 @@ class SlidingWindowDetector(Detector):
     because few windows fit an object well. The edges of these boxes are shifted by up to a fifth of the object's side.
 
     Args:
-        num_classes: Number of classes with the background.
-        backbone: A name of ``backbones.families.NAMES`` or ``timm/<name>``; its end is that of ``WindowHead``.
-        weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
         window_scales: Square roots of the windows' areas, divided by the square root of the image's area. So the number
             of windows hardly depends on the shape of the image.
         window_ratios: Height divided by width of the windows. Sides are limited to the sides of the image.
         stride: Maximum distance between neighboring windows, in sides of the window.
         size: Height and width of a warped window in pixels, see ``crop_windows``.
-        min_size: Pixels of the shorter side of the resized image, from which windows are cut.
-        max_size: Limit of its longer side.
-        trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
-        norm: ``frozen`` or ``train``, see ``build_trunk``.
-        channels_last: Memory format of the network; faster on CPU and with bfloat16.
         windows_per_image: Maximum number of windows for each image in the loss.
         window_batch: Number of windows in one forward pass of ``predict``; limits memory.
-        score_threshold: Detections with a lower probability go.
-        nms_threshold: IoU above which the less likely detection of the same class goes.
-        detections_per_image: The best so many are kept.
+        options: Arguments of ``FittedImages`` and ``Detector``.
 
     Raises:
         UserError: There is no scale or no ratio, or a number is not positive.
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("window_class",)
+    divisible = 1
 
     def __init__(
         self,
-        num_classes: int,
+        *args: Any,
         backbone: str = "squeezenet1_0",
-        weights: str | None = None,
         window_scales: Sequence[float] = (0.15, 0.25, 0.4, 0.63, 1.0),
         window_ratios: Sequence[float] = (0.5, 1.0, 2.0),
         stride: float = 0.33,
         size: int = 64,
-        min_size: int = 320,
+        min_size: int | None = 320,
         max_size: int = 533,
-        trainable_layers: int | None = None,
-        norm: Norm = "frozen",
-        channels_last: bool = False,
         windows_per_image: int = 64,
         window_batch: int = 256,
-        score_threshold: float = 0.05,
         nms_threshold: float = 0.3,
-        detections_per_image: int = 100,
+        **options: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            *args, backbone=backbone, min_size=min_size, max_size=max_size, nms_threshold=nms_threshold, **options
+        )
         if not (window_scales and window_ratios and min(*window_scales, *window_ratios, stride) > 0):
             raise UserError(
                 f"window_scales={list(window_scales)}, window_ratios={list(window_ratios)}, stride={stride}: "
                 "give at least one scale and one ratio, and only positive numbers."
             )
-        self.num_classes = num_classes
         self.window_scales, self.window_ratios, self.stride = list(window_scales), list(window_ratios), stride
-        self.size, self.min_size, self.max_size = size, min_size, max_size
-        self.channels_last = channels_last
-        self.windows_per_image, self.window_batch = windows_per_image, window_batch
-        self.keep = Keep(score_threshold, nms_threshold, detections_per_image)
-        trunk = build_trunk(backbone, weights, norm).freeze(trainable_layers)
+        self.size, self.windows_per_image, self.window_batch = size, windows_per_image, window_batch
+        trunk = self.build_trunk().freeze(self.trainable_layers)
         self.backbone = trunk.layers
-        self.head = WindowHead(trunk, weights)
-        self.class_head = self.head.classifier(num_classes)
-        self._windows = RecentTensors()
-        if channels_last:
-            self.to(memory_format=torch.channels_last)
+        self.head = WindowHead(trunk, self.weights)
+        self.class_head = self.head.classifier(self.num_classes)
+        self._windows = TensorCache[Tensor]()
+        self.use_memory_format()
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Classify warped windows, normalized pixels (K, 3, ``size``, ``size``), to logits float32 (K, num_classes)."""
+        memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
+        maps = self.backbone(windows.contiguous(memory_format=memory_format))
+        logits: Tensor = self.class_head(self.head(maps)[self.head.last])
+        return logits.float()
 
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """See ``Network.losses``; the mean over the sampled windows."""
-        batch = self._batch(images)
+        batch = self.batch(images)
         windows, classes = self.sample(batch, batch_objects(targets, batch))
         parts = [crop_windows(_own(batch, image), part, self.size) for image, part in enumerate(windows)]
-        total = F.cross_entropy(self._classify(torch.cat(parts)), classes, reduction="sum")
+        total = F.cross_entropy(self(torch.cat(parts)), classes, reduction="sum")
         return {"window_class": total / shared_count(classes >= 0)}
 
     def sample(self, batch: ImageBatch, objects: Objects) -> tuple[list[Tensor], Tensor]:
@@ -144,24 +134,14 @@ class SlidingWindowDetector(Detector):
         return self._windows.get((size, device), make)
 
     def _predict(self, images: list[Tensor]) -> list[Detection]:
-        batch = self._batch(images)
+        batch = self.batch(images)
         return restore([self._detect_one(_own(batch, image), size) for image, size in enumerate(batch.sizes)], batch)
 
     def _detect_one(self, pixels: Tensor, size: Size) -> Detection:
         windows = self.windows_of(size)
         parts = torch.split(windows, self.window_batch)
-        logits = torch.cat([self._classify(crop_windows(pixels, part, self.size)) for part in parts])
+        logits = torch.cat([self(crop_windows(pixels, part, self.size)) for part in parts])
         return best_of_regions(windows[:, None], logits.softmax(dim=1)[:, 1:], self.keep)
-
-    def _classify(self, crops: Tensor) -> Tensor:
-        """Return the logits float32 (K, classes) of warped windows (K, 3, size, size)."""
-        memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
-        maps = self.backbone(crops.contiguous(memory_format=memory_format))
-        logits: Tensor = self.class_head(self.head(maps)[self.head.last])
-        return logits.float()
-
-    def _batch(self, images: list[Tensor]) -> ImageBatch:
-        return fit_images(images, self.min_size, self.max_size, self.device, divisible=1)
 
 
 def slide_windows(size: Size, scales: Sequence[float], ratios: Sequence[float], stride: float) -> Tensor:

@@ -1,6 +1,6 @@
 """SSD (Liu et al. 2016): one-stage detection with default boxes on several feature maps."""
 
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +10,11 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.ssd import SSDHead
 
 from lit_cv.errors import UserError
-from lit_cv.models.backbones.trunk import Norm, build_trunk
 from lit_cv.models.detection.detector import Detection, Detector, Keep, keep_best, restore
 from lit_cv.models.detection.ssd_features import VGG16_STEPS, ExtendedFeatures, vgg16_features
-from lit_cv.models.images import IMAGENET_MEAN, IMAGENET_STD, ImageBatch, Objects, batch_images, batch_objects
-from lit_cv.models.network import Target
+from lit_cv.models.images import ImageBatch, Objects, batch_objects, size_of
+from lit_cv.models.network import OnePassNetwork, Target
+from lit_cv.models.resizing import SquareImages
 from lit_cv.ops.boxes import clip_boxes, decode_boxes, encode_boxes, match_best, take
 from lit_cv.ops.global_batch import shared_count
 
@@ -29,7 +29,21 @@ VGG16_MEAN = (0.48235, 0.45882, 0.40784)
 VGG16_STD = (1 / 255, 1 / 255, 1 / 255)
 
 
-class SSD(Detector):
+class SSDOutputs(NamedTuple):
+    """Raw outputs for A default boxes, finest map first, float32.
+
+    Attributes:
+        logits: (B, A, num_classes).
+        deltas: (B, A, 4), relative to the default boxes and multiplied by ``WEIGHTS``.
+        anchors: (A, 4), the default boxes, ``x1, y1, x2, y2`` in pixels of the resized images.
+    """
+
+    logits: Tensor
+    deltas: Tensor
+    anchors: Tensor
+
+
+class SSD(SquareImages, OnePassNetwork, Detector):
     """SSD on any backbone.
 
     With ``vgg16`` it is the paper's SSD300 or SSD512. With ``atrous``, SSD300 has the parameters, losses and detections
@@ -39,9 +53,6 @@ class SSD(Detector):
     the last one.
 
     Args:
-        num_classes: Number of classes with the background.
-        backbone: A name of ``lit_cv.models.backbones.families.NAMES`` or ``timm/<name>``.
-        weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
         size: Height and width of the resized image in pixels; 300 or 512 on ``vgg16``.
         anchor_ratios: A list for each map, finest first; the number of lists is the number of maps. Each map has two
             squares, and each ratio r adds a box r times as wide as high and a box r times as high as wide. Default: the
@@ -52,46 +63,39 @@ class SSD(Detector):
             2 as in VGG, fc6 is a 3x3 convolution without dilation, and conv5_3 is an additional prediction map, as in
             section 3.2 of the paper (which also keeps fc6 and fc7 whole: 7x7 and 4,096 channels; here 3x3 and 1,024).
             One extra block is left out, so that the grids are the same.
-        trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
-        norm: ``frozen`` or ``train``, see ``build_trunk``.
-        channels_last: Memory format of the network; faster on CPU and with bfloat16.
         negatives_per_positive: Maximum number of negative default boxes in the class loss for each positive one.
-        score_threshold: Detections with a lower probability go.
-        nms_threshold: IoU above which the less likely detection of the same class goes.
-        detections_per_image: The best so many are kept.
+        options: Arguments of ``SquareImages`` and ``Detector``.
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("class", "box")
 
     def __init__(
         self,
-        num_classes: int,
+        *args: Any,
         backbone: str = "vgg16",
-        weights: str | None = None,
         size: int = 300,
         anchor_ratios: list[list[float]] | None = None,
         anchor_scales: list[float] | None = None,
         atrous: bool = True,
-        trainable_layers: int | None = None,
-        norm: Norm = "frozen",
-        channels_last: bool = False,
         negatives_per_positive: float = 3.0,
         score_threshold: float = 0.01,
         nms_threshold: float = 0.45,
         detections_per_image: int = 200,
+        **options: Any,
     ) -> None:
-        super().__init__()
-        self.num_classes, self.size, self.channels_last = num_classes, size, channels_last
+        keep = Keep(score_threshold, nms_threshold, detections_per_image)
+        super().__init__(*args, backbone=backbone, size=size, **keep._asdict(), **options)
         self.negatives_per_positive = negatives_per_positive
-        self.keep = Keep(score_threshold, nms_threshold, detections_per_image)
         is_vgg16 = backbone == "vgg16"
-        self.mean, self.std = (VGG16_MEAN, VGG16_STD) if is_vgg16 else (IMAGENET_MEAN, IMAGENET_STD)
+        if is_vgg16:
+            self.mean, self.std = VGG16_MEAN, VGG16_STD
         if is_vgg16 and size not in VGG16_STEPS:
             raise UserError(f"size={size}: SSD on vgg16 is SSD300 or SSD512; choose such a size or another backbone.")
         if anchor_ratios is None:
             anchor_ratios = PAPER_RATIOS_512 if is_vgg16 and size == 512 else PAPER_RATIOS
-        weights = "imagenet-features" if is_vgg16 and weights == "imagenet" else weights
-        trunk = build_trunk(backbone, weights, norm).up_to(16).freeze(trainable_layers)
+        if is_vgg16 and self.weights == "imagenet":
+            self.weights = "imagenet-features"
+        trunk = self.build_trunk().up_to(16).freeze(self.trainable_layers)
         self.backbone: nn.Module
         if is_vgg16:
             self.backbone, channels = vgg16_features(trunk, size, atrous)
@@ -106,15 +110,21 @@ class SSD(Detector):
             )
         steps = VGG16_STEPS[size] if is_vgg16 else None
         self.anchor_generator = DefaultBoxGenerator(anchor_ratios, scales=scales, steps=steps)
-        self.head = SSDHead(channels, self.anchor_generator.num_anchors_per_location(), num_classes)
-        if channels_last:
-            self.to(memory_format=torch.channels_last)
+        self.head = SSDHead(channels, self.anchor_generator.num_anchors_per_location(), self.num_classes)
+        self.use_memory_format()
 
-    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses``; Liu et al. 2016, eq. 1-3, with hard negative mining (section 2.2)."""
-        batch = self._batch(images)
+    def forward(self, pixels: Tensor) -> SSDOutputs:
+        """Compute the outputs for all default boxes for normalized pixels (B, 3, ``size``, ``size``)."""
+        maps = list(self.backbone(pixels).values())
+        output = self.head(maps)
+        like = [level.float() for level in maps]  # the generator uses the dtype of the maps
+        anchors = self.anchor_generator(ImageList(pixels, [size_of(pixels)]), like)[0]
+        return SSDOutputs(output["cls_logits"].float(), output["bbox_regression"].float(), anchors)
+
+    def losses_of(self, outputs: SSDOutputs, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+        """Compute the losses of raw outputs; Liu et al. 2016, eq. 1-3, with hard negative mining (section 2.2)."""
+        logits, deltas, anchors = outputs
         objects = batch_objects(targets, batch)
-        logits, deltas, anchors = self._forward(batch)
         index, positive = self._match(objects, anchors)
         classes = torch.where(positive, objects.labels.gather(1, index), 0)
         count = shared_count(positive)
@@ -128,23 +138,15 @@ class SSD(Detector):
         mined = negatives * (torch.arange(negatives.shape[1], device=negatives.device) < allowed)
         return {"class": ((entropy * positive).sum() + mined.sum()) / count, "box": box.sum() / count}
 
-    def _forward(self, batch: ImageBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Return logits (B, A, classes), deltas (B, A, 4) and default boxes (A, 4), in float32."""
-        maps = list(self.backbone(batch.pixels).values())
-        output = self.head(maps)
-        like = [level.float() for level in maps]  # the generator uses the dtype of the maps
-        anchors = self.anchor_generator(ImageList(batch.pixels, batch.sizes[:1]), like)[0]
-        return output["cls_logits"].float(), output["bbox_regression"].float(), anchors
-
     def _match(self, objects: Objects, anchors: Tensor) -> tuple[Tensor, Tensor]:
         """Return the object of each default box, int64 (B, A), and whether it has an object, bool (B, A)."""
         matches = [match_best(objects.boxes_of(image), anchors, MATCH_IOU) for image in range(len(objects.counts))]
         index, positive = zip(*matches, strict=True)
         return torch.stack(index), torch.stack(positive)
 
-    def _predict(self, images: list[Tensor]) -> list[Detection]:
-        batch = self._batch(images)
-        logits, deltas, anchors = self._forward(batch)
+    def found_in(self, outputs: SSDOutputs, batch: ImageBatch) -> list[Detection]:
+        """Decode the default boxes and apply NMS to the best ones of each class."""
+        logits, deltas, anchors = outputs
         boxes = clip_boxes(decode_boxes(deltas, anchors, WEIGHTS), batch.sizes)
         scores = logits.softmax(dim=-1)[..., 1:].transpose(1, 2)
         best = scores.topk(min(CANDIDATES, scores.shape[2]), dim=2)
@@ -156,10 +158,4 @@ class SSD(Detector):
                 for image_boxes, image_scores, index in parts
             ],
             batch,
-        )
-
-    def _batch(self, images: list[Tensor]) -> ImageBatch:
-        sizes = [(self.size, self.size)] * len(images)
-        return batch_images(
-            images, sizes, self.device, self.mean, self.std, divisible=1, channels_last=self.channels_last
         )

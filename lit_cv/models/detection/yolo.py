@@ -1,7 +1,7 @@
 """YOLO (Redmon et al. 2016): each cell of a grid regresses boxes and class probabilities from the whole image."""
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,11 +9,11 @@ from torch.nn import functional as F
 
 from lit_cv.errors import UserError
 from lit_cv.models.backbones.families import family_of
-from lit_cv.models.backbones.trunk import Norm, build_trunk
-from lit_cv.models.detection.detector import Detection, Detector, Keep, best_of_regions, restore
+from lit_cv.models.detection.detector import Detection, Detector, best_of_regions, restore
 from lit_cv.models.detection.yolo_head import GridHead, YOLOHead, added_convolutions
-from lit_cv.models.images import ImageBatch, Objects, batch_images, batch_objects
-from lit_cv.models.network import Target
+from lit_cv.models.images import ImageBatch, Objects, batch_objects
+from lit_cv.models.network import OnePassNetwork, Target
+from lit_cv.models.resizing import SquareImages
 from lit_cv.ops.boxes import clip_boxes, random_keys, take
 
 # Initial prediction of every cell: boxes in the middle of the cell, with a quarter of the image's width and height and
@@ -22,7 +22,7 @@ BOX_START = (0.5, 0.5, 0.5, 0.5, 0.0)
 
 
 class Cells(NamedTuple):
-    """Predictions of N = S * S cells, row by row, with P boxes each.
+    """Raw outputs: predictions of N = S * S cells, row by row, with P boxes each.
 
     Attributes:
         boxes: float32 (B, N, P, 4): x and y of the center relative to the cell (0 is its left or upper edge, 1 its
@@ -50,7 +50,7 @@ class Wanted(NamedTuple):
     classes: Tensor
 
 
-class YOLO(Detector):
+class YOLO(SquareImages, OnePassNetwork, Detector):
     """YOLO on any backbone.
 
     The losses are the sums of eq. 3 over an image, averaged over the batch. They do not include the paper's weights,
@@ -61,12 +61,9 @@ class YOLO(Detector):
     confidence is its current IoU. No gradient flows through the choice and the IoU.
 
     Args:
-        num_classes: Number of classes with the background; a cell predicts ``num_classes - 1``.
-        backbone: A name of ``backbones.families.NAMES`` or ``timm/<name>``. ``yolo`` and ``fast_yolo`` are the
-            paper's backbones, ``yolo_bn`` and ``fast_yolo_bn`` the same with batch norm, as in darknet's later
-            settings. The paper's backbones have no ``imagenet`` weights.
-        weights: Of the backbone: ``imagenet`` (not for the paper's own), the path of a state dict, or None.
-        size: Pixels of both sides of the resized image.
+        backbone: A name of ``lit_cv.models.backbones.families.NAMES`` or ``timm/<name>``. ``yolo`` and ``fast_yolo``
+            are the paper's backbones, ``yolo_bn`` and ``fast_yolo_bn`` the same with batch norm, as in darknet's later
+            settings. These four have no ``imagenet`` weights.
         grid: Number of cells S along each side. ``size / grid`` must be 1, 2, 4, ... times the backbone's stride.
         boxes_per_cell: Boxes of each cell (B in the paper).
         neck_channels: Widths of the 3x3 convolutions after the backbone. The second one and, if necessary, the next
@@ -76,12 +73,8 @@ class YOLO(Detector):
         hidden: Width of the hidden layer, for ``head: fully_connected``.
         dropout: Dropout probability of that layer, in [0, 1).
         batch_norm: Whether the convolutions after the backbone have batch norm.
-        trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
-        norm: ``frozen`` or ``train``, see ``build_trunk``.
-        channels_last: Memory format of the network; faster on CPU and with bfloat16.
-        score_threshold: Detections whose class-specific confidence (eq. 1) is not above go.
-        nms_threshold: IoU above which the less likely detection of the same class goes.
-        detections_per_image: The best so many are kept.
+        score_threshold: Detections whose class-specific confidence (eq. 1) is not above this are removed.
+        options: Arguments of ``SquareImages`` and ``Detector``.
 
     Raises:
         UserError: The grid does not fit the size and the backbone.
@@ -91,9 +84,8 @@ class YOLO(Detector):
 
     def __init__(
         self,
-        num_classes: int,
+        *args: Any,
         backbone: str = "yolo",
-        weights: str | None = None,
         size: int = 448,
         grid: int = 7,
         boxes_per_cell: int = 2,
@@ -102,34 +94,32 @@ class YOLO(Detector):
         hidden: int = 4096,
         dropout: float = 0.5,
         batch_norm: bool = False,
-        trainable_layers: int | None = None,
-        norm: Norm = "frozen",
-        channels_last: bool = False,
         score_threshold: float = 0.001,
-        nms_threshold: float = 0.5,
-        detections_per_image: int = 100,
+        **options: Any,
     ) -> None:
-        super().__init__()
-        self.num_classes, self.size, self.grid, self.boxes_per_cell = num_classes, size, grid, boxes_per_cell
-        self.channels_last = channels_last
-        self.keep = Keep(score_threshold, nms_threshold, detections_per_image)
+        super().__init__(*args, backbone=backbone, size=size, score_threshold=score_threshold, **options)
+        self.grid, self.boxes_per_cell = grid, boxes_per_cell
         if neck_channels is None:
             neck_channels = [1024] * family_of(backbone).yolo_convolutions
-        trunk = build_trunk(backbone, weights, norm).freeze(trainable_layers)
+        trunk = self.build_trunk().freeze(self.trainable_layers)
         last = trunk.stages[-1]
         halvings = _halvings(size, last.stride, grid, len(neck_channels))
         self.backbone = trunk.layers
         self.neck = added_convolutions(last.channels, neck_channels, halvings, batch_norm)
         width = neck_channels[-1] if neck_channels else last.channels
-        starts = (*BOX_START * boxes_per_cell, *[0.0] * (num_classes - 1))
+        starts = (*BOX_START * boxes_per_cell, *[0.0] * (self.num_classes - 1))
         self.head = GridHead(head, width, grid, hidden, dropout, starts)
-        if channels_last:
-            self.to(memory_format=torch.channels_last)
+        self.use_memory_format()
 
-    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses``; Redmon et al. 2016, eq. 3."""
-        batch = self._batch(images)
-        found, wanted = self._forward(batch), self._assign(batch_objects(targets, batch))
+    def forward(self, pixels: Tensor) -> Cells:
+        """Compute the predictions of the cells for normalized pixels (B, 3, ``size``, ``size``)."""
+        output = self.head(self.neck(self.backbone(pixels))).float()
+        boxes = output[..., : 5 * self.boxes_per_cell].unflatten(2, (self.boxes_per_cell, 5))
+        return Cells(boxes[..., :4], boxes[..., 4], output[..., 5 * self.boxes_per_cell :])
+
+    def losses_of(self, outputs: Cells, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+        """Compute the losses of the cells; Redmon et al. 2016, eq. 3."""
+        found, wanted = outputs, self._assign(batch_objects(targets, batch))
         responsible, overlap = self._responsible(found, wanted)
         errors = (found.boxes - wanted.boxes[:, :, None]).square() * responsible[..., None]
         probabilities = F.one_hot(wanted.classes, self.num_classes - 1)
@@ -140,12 +130,7 @@ class YOLO(Detector):
             "no_object": (found.confidence.square() * ~responsible).sum(),
             "class": ((found.classes - probabilities).square() * wanted.occupied[..., None]).sum(),
         }
-        return {name: value / len(images) for name, value in sums.items()}
-
-    def _forward(self, batch: ImageBatch) -> Cells:
-        output = self.head(self.neck(self.backbone(batch.pixels))).float()
-        boxes = output[..., : 5 * self.boxes_per_cell].unflatten(2, (self.boxes_per_cell, 5))
-        return Cells(boxes[..., :4], boxes[..., 4], output[..., 5 * self.boxes_per_cell :])
+        return {name: value / len(targets) for name, value in sums.items()}
 
     def _assign(self, objects: Objects) -> Wanted:
         """Assign each object to the cell that contains its center, and to each cell one of its objects."""
@@ -183,12 +168,11 @@ class YOLO(Detector):
         """Convert coded boxes (..., 4) to x, y, w, h relative to the image, with the corner of their cell as origin."""
         return torch.cat((boxes[..., :2] / self.grid, boxes[..., 2:].square()), dim=-1)
 
-    def _predict(self, images: list[Tensor]) -> list[Detection]:
-        batch = self._batch(images)
-        found = self._forward(batch)
-        boxes = clip_boxes(self._decode(found.boxes), batch.sizes)
+    def found_in(self, outputs: Cells, batch: ImageBatch) -> list[Detection]:
+        """Decode the boxes of the cells and apply NMS."""
+        boxes = clip_boxes(self._decode(outputs.boxes), batch.sizes)
         # Both factors are clipped, because the product of two negative numbers would be positive.
-        scores = found.confidence.clamp(0, 1)[..., None] * found.classes.clamp(0, 1)[:, :, None]
+        scores = outputs.confidence.clamp(0, 1)[..., None] * outputs.classes.clamp(0, 1)[:, :, None]
         parts = zip(boxes[:, :, None], scores.flatten(1, 2), strict=True)
         return restore([best_of_regions(*regions, self.keep) for regions in parts], batch)
 
@@ -198,10 +182,6 @@ class YOLO(Detector):
         corners = torch.stack((places % self.grid, places // self.grid), dim=1)[:, None]
         center, half = (boxes[..., :2] + corners) / self.grid, boxes[..., 2:].square() / 2
         return torch.cat((center - half, center + half), dim=-1).flatten(1, 2) * self.size
-
-    def _batch(self, images: list[Tensor]) -> ImageBatch:
-        sizes = [(self.size, self.size)] * len(images)
-        return batch_images(images, sizes, self.device, divisible=1, channels_last=self.channels_last)
 
 
 def _halvings(size: int, stride: int, grid: int, convolutions: int) -> int:

@@ -1,19 +1,18 @@
 """Fast R-CNN (Girshick 2015): classifies and refines given regions on one feature map of the whole image."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from lit_cv.models.backbones.classifier_ends import Head, backbone_head
 from lit_cv.models.backbones.necks import single_map
-from lit_cv.models.backbones.trunk import Norm, build_trunk
-from lit_cv.models.detection.detector import Detection, Keep, restore
-from lit_cv.models.images import ImageBatch, batch_objects, fit_images
+from lit_cv.models.detection.detector import Detection, restore
+from lit_cv.models.images import ImageBatch, batch_objects
+from lit_cv.models.layers.tensor_cache import TensorCache, version_of
 from lit_cv.models.network import Target, evaluating
 from lit_cv.models.rcnn.proposals import ProposalDetector
-from lit_cv.models.rcnn.region_heads import mlp_head
 from lit_cv.models.rcnn.region_svm import RegionClassifiers
+from lit_cv.models.rcnn.roi_detector import RoIHeadDetector
 from lit_cv.models.rcnn.roi_head import RoIHead
 from lit_cv.models.rcnn.truncated_svd import check_ranks, truncate_head
 from lit_cv.ops.roi import RoIOp, as_rois
@@ -21,7 +20,21 @@ from lit_cv.ops.roi import RoIOp, as_rois
 BoxRegression = Literal["joint", "separate", "train", "none"]
 
 
-class FastRCNN(ProposalDetector):
+class FastRCNNOutputs(NamedTuple):
+    """Raw outputs for K regions, float32.
+
+    Attributes:
+        logits: (K, num_classes).
+        deltas: (K, num_classes, 4), relative to the regions and multiplied by ``ROI_WEIGHTS``.
+        features: (K, D), the input of the last layers.
+    """
+
+    logits: Tensor
+    deltas: Tensor
+    features: Tensor
+
+
+class FastRCNN(RoIHeadDetector, ProposalDetector):
     """Fast R-CNN on any backbone, with the feature map at stride 16.
 
     In training, the objects themselves are added to the proposals. At most ``roi_batch`` regions are sampled from each
@@ -29,25 +42,8 @@ class FastRCNN(ProposalDetector):
     ``lowest_negative`` to 0.5 (section 2.3). In an image without objects, all regions are background.
 
     Args:
-        num_classes: Number of classes with the background.
-        backbone: A name of ``lit_cv.models.backbones.families.NAMES`` or ``timm/<name>``.
-        weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
-        roi_op: ``pool`` as in the paper, or ``align``.
-        min_size: Pixels of the shorter side of the resized image.
-        max_size: Limit of its longer side.
-        trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
-        norm: ``frozen`` or ``train``, see ``build_trunk``.
-        channels_last: Memory format of the network; faster on CPU and with bfloat16.
-        score_threshold: Detections with a lower probability go.
-        nms_threshold: IoU above which the less likely detection of the same class goes; the paper's code has 0.3.
-        detections_per_image: The best so many are kept.
-        proposals_train: Maximum number of proposals per image that ``losses`` samples from, best first.
-        proposals_test: Maximum number of proposals per image that ``predict`` classifies, best first.
         roi_batch: Maximum number of regions sampled per image for the loss.
         lowest_negative: Minimum IoU of a background region with an object. It mines hard negatives; see above.
-        head: Layers applied to each region. ``mlp``: two new layers. ``backbone``: the last layers of the
-            classification network with their weights (fc6 and fc7 of VGG, as in the paper), see ``backbone_head``.
-        head_features: Width of the two layers of ``mlp``.
         box_regression: The columns of Table 6. ``joint``: the box loss trains the whole network, and detections are
             refined proposals. ``separate``: the box loss trains only the box layer, on features trained by the class
             loss, as in stage-wise training. ``train``: as ``joint``, but detections are unrefined proposals. ``none``:
@@ -56,6 +52,7 @@ class FastRCNN(ProposalDetector):
             them after the network (section 5.4); before that, the softmax is used.
         svd: Number of singular values that ``predict`` keeps of each fully connected layer of the head, first to last
             (section 3.1; the paper keeps 1024 of fc6 and 256 of fc7). None keeps the layers as they are.
+        options: Arguments of ``RoIHeadDetector`` and ``ProposalDetector``.
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("roi_class", "roi_box")
@@ -63,67 +60,62 @@ class FastRCNN(ProposalDetector):
 
     def __init__(
         self,
-        num_classes: int,
+        *args: Any,
         backbone: str = "vgg16",
-        weights: str | None = None,
         roi_op: RoIOp = "pool",
-        min_size: int = 600,
+        min_size: int | None = 600,
         max_size: int = 1000,
-        trainable_layers: int | None = None,
-        norm: Norm = "frozen",
-        channels_last: bool = False,
-        score_threshold: float = 0.05,
         nms_threshold: float = 0.3,
-        detections_per_image: int = 100,
-        proposals_train: int = 2000,
-        proposals_test: int = 2000,
         roi_batch: int = 64,
         lowest_negative: float = 0.1,
-        head: Head = "mlp",
-        head_features: int = 1024,
         box_regression: BoxRegression = "joint",
         classifier: Literal["softmax", "svm"] = "softmax",
         svd: list[int] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__()
-        self.num_classes = num_classes
-        self.min_size, self.max_size = min_size, max_size
-        self.channels_last = channels_last
-        self.proposals_train, self.proposals_test = proposals_train, proposals_test
-        self.box_regression = box_regression
-        trunk = build_trunk(backbone, weights, norm).up_to(16)
-        self.backbone, channels, _ = single_map(trunk, trainable_layers)
-        self.strides = [trunk.stages[-1].stride]
-        box_head, features = (
-            backbone_head(backbone, weights, norm) if head == "backbone" else mlp_head(channels, head_features)
+        super().__init__(
+            *args,
+            backbone=backbone,
+            roi_op=roi_op,
+            min_size=min_size,
+            max_size=max_size,
+            nms_threshold=nms_threshold,
+            **options,
         )
+        self.box_regression = box_regression
+        trunk = self.build_trunk().up_to(16)
+        self.backbone, channels, _ = single_map(trunk, self.trainable_layers)
+        self.strides = [trunk.stages[-1].stride]
+        box_head, features = self.build_box_head(channels)
         if svd is not None:
             check_ranks(box_head, svd)
         self.svd = svd
-        self._truncated: tuple[object, nn.Module] | None = None
+        self._truncated = TensorCache[nn.Module](limit=1)
+        beta = 1.0  # eq. 3
         self.roi_heads = RoIHead(
-            box_head,
-            features,
-            num_classes,
-            roi_op,
-            roi_batch,
-            Keep(score_threshold, nms_threshold, detections_per_image),
-            lowest_negative,
-            beta=1.0,  # eq. 3
+            box_head, features, self.num_classes, roi_op, roi_batch, self.keep, lowest_negative, beta
         )
         self.classifier = classifier
-        self.region_classifiers = RegionClassifiers(num_classes - 1, features)
-        if channels_last:
-            self.to(memory_format=torch.channels_last)
+        self.region_classifiers = RegionClassifiers(self.num_classes - 1, features)
+        self.use_memory_format()
+
+    def forward(self, pixels: Tensor, rois: Tensor) -> FastRCNNOutputs:
+        """Classify and refine regions with the whole head, also if ``predict`` truncates it (``svd``).
+
+        Args:
+            pixels: float32 (B, 3, H, W), normalized; H and W are multiples of 32.
+            rois: float32 (K, 5): index of the image, then ``x1, y1, x2, y2`` in pixels of the resized images.
+        """
+        features = self.roi_heads.box_head(self._pool(pixels, rois))
+        return FastRCNNOutputs(*self.roi_heads.classify(features), features)
 
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """See ``Network.losses``. The targets need ``proposals``, see ``ProposalDetector``."""
         given = self.given(targets)
-        batch = self._batch(images)
+        batch = self.batch(images)
         proposals = _resized([boxes[: self.proposals_train] for boxes in given], batch)
         sample = self.roi_heads.sample(proposals, batch_objects(targets, batch))
-        features = self.roi_heads.box_head(self._pool(batch, sample.rois))
-        logits, deltas = self.roi_heads.classify(features)
+        logits, deltas, features = self(batch.pixels, sample.rois)
         if self.box_regression == "separate":
             _, deltas = self.roi_heads.classify(features.detach())
         class_loss, box_loss = self.roi_heads.losses(logits, deltas, sample)
@@ -142,13 +134,13 @@ class FastRCNN(ProposalDetector):
             float32 (K, D), for the regions of all images, image by image.
         """
         with torch.no_grad(), evaluating(self):
-            batch = self._batch(images)
-            return self._features(self._pool(batch, as_rois(_resized(regions, batch)))).float()
+            batch = self.batch(images)
+            return self._features(self._pool(batch.pixels, as_rois(_resized(regions, batch)))).float()
 
     def _detect(self, images: list[Tensor], proposals: list[Tensor]) -> list[Detection]:
-        batch = self._batch(images)
+        batch = self.batch(images)
         resized = _resized([boxes[: self.proposals_test] for boxes in proposals], batch)
-        features = self._features(self._pool(batch, as_rois(resized)))
+        features = self._features(self._pool(batch.pixels, as_rois(resized)))
         logits, deltas = self.roi_heads.classify(features)
         if self.box_regression in ("train", "none"):
             deltas = torch.zeros_like(deltas)
@@ -158,21 +150,15 @@ class FastRCNN(ProposalDetector):
             scores = logits.softmax(dim=1)[:, 1:]
         return restore(self.roi_heads.choose(scores, deltas, resized, batch.sizes), batch)
 
-    def _pool(self, batch: ImageBatch, rois: Tensor) -> Tensor:
-        return self.roi_heads.pool(list(self.backbone(batch.pixels).values()), self.strides, rois)
-
-    def _batch(self, images: list[Tensor]) -> ImageBatch:
-        return fit_images(images, self.min_size, self.max_size, self.device, self.channels_last)
+    def _pool(self, pixels: Tensor, rois: Tensor) -> Tensor:
+        return self.roi_heads.pool(list(self.backbone(pixels).values()), self.strides, rois)
 
     def _features(self, pooled: Tensor) -> Tensor:
         """Apply the head of ``predict``; with ``svd``, its truncated copy, made once for the current weights."""
         head: nn.Module = self.roi_heads.box_head
-        if self.svd is not None:
-            # A parameter's version counts the changes of its values; its address changes with its device.
-            weights = tuple((value.device, value.data_ptr(), value._version) for value in head.parameters())
-            if self._truncated is None or self._truncated[0] != weights:
-                self._truncated = weights, truncate_head(head, self.svd)
-            head = self._truncated[1]
+        if (ranks := self.svd) is not None:
+            whole = head
+            head = self._truncated.get(version_of(whole.parameters()), lambda: truncate_head(whole, ranks))
         features: Tensor = head(pooled)
         return features
 

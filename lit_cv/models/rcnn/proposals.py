@@ -1,6 +1,7 @@
 """Base class of detectors that classify given regions: R-CNN and Fast R-CNN."""
 
 from abc import abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,17 @@ class ProposalDetector(Detector):
 
     A target also has ``proposals`` float32 (P, 4), ``x1, y1, x2, y2`` in pixels of the input image, best first. P may
     be 0. DataModules add them (``data.proposals``).
+
+    Args:
+        proposals_train: Maximum number of proposals per image in ``losses`` and in the stages after the training of the
+            network, best first.
+        proposals_test: Maximum number of proposals per image that ``predict`` classifies, best first.
+        options: Arguments of ``Detector``.
     """
+
+    def __init__(self, *args: Any, proposals_train: int = 2000, proposals_test: int = 2000, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.proposals_train, self.proposals_test = proposals_train, proposals_test
 
     def given(self, targets: list[Target]) -> list[Tensor]:
         """Return the proposals of each image.

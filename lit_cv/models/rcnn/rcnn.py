@@ -1,6 +1,6 @@
 """R-CNN (Girshick et al. 2014): each region is cut out, warped and classified separately."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,8 +9,7 @@ from torchvision.ops import clip_boxes_to_image
 
 from lit_cv.errors import UserError
 from lit_cv.models.backbones.classifier_ends import WindowHead
-from lit_cv.models.backbones.trunk import Norm, build_trunk
-from lit_cv.models.detection.detector import Detection, Keep, best_of_regions
+from lit_cv.models.detection.detector import Detection, best_of_regions
 from lit_cv.models.images import batch_images
 from lit_cv.models.network import Network, Target, evaluating
 from lit_cv.models.rcnn.proposals import ProposalDetector
@@ -21,6 +20,20 @@ from lit_cv.ops.global_random import uniform
 from lit_cv.ops.warp import warp_regions
 
 FeatureLayer = Literal["pool5", "fc6", "fc7"]
+
+
+class RCNNOutputs(NamedTuple):
+    """Raw outputs for K windows.
+
+    Attributes:
+        logits: float32 (K, num_classes), of the softmax.
+        features: (K, D), the input of the SVMs.
+        pool5: (K, D'), the input of the box regressors.
+    """
+
+    logits: Tensor
+    features: Tensor
+    pool5: Tensor
 
 
 class RCNN(ProposalDetector):
@@ -36,9 +49,6 @@ class RCNN(ProposalDetector):
     of the SVM's value, see ``RegionClassifiers.scores``.
 
     Args:
-        num_classes: Number of classes with the background.
-        backbone: A name of ``lit_cv.models.backbones.families.NAMES`` or ``timm/<name>``.
-        weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
         size: Height and width of a warped region in pixels; 227 for the paper's AlexNet.
         padding: Pixels of context on each side of the proposal in the warped region.
         feature_layer: Input of the SVMs: ``fc7``, ``fc6`` or ``pool5`` on AlexNet or a plain VGG, whose softmax always
@@ -46,16 +56,9 @@ class RCNN(ProposalDetector):
             exists. The input of the box regressors is always ``pool5``.
         classifier: ``svm`` trains SVMs after the network; ``softmax`` keeps the network's softmax (appendix B).
         box_regression: Whether box regressors are trained after the network (appendix C).
-        trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
-        norm: ``frozen`` or ``train``, see ``build_trunk``.
-        channels_last: Memory format of the network; faster on CPU and with bfloat16.
         windows: Maximum number of regions sampled for the loss from all images of a batch.
         region_batch: Number of regions in one forward pass without gradients; limits memory.
-        proposals_train: Maximum number of proposals per image for ``losses`` and the stages after it, best first.
-        proposals_test: Maximum number of proposals per image that ``predict`` classifies, best first.
-        score_threshold: Detections with a lower score go.
-        nms_threshold: IoU above which the less likely detection of the same class goes.
-        detections_per_image: The best so many are kept.
+        options: Arguments of ``ProposalDetector``.
 
     Raises:
         UserError: The padding leaves nothing of the region, or the backbone lacks the layer.
@@ -69,53 +72,45 @@ class RCNN(ProposalDetector):
 
     def __init__(
         self,
-        num_classes: int,
+        *args: Any,
         backbone: str = "alexnet",
-        weights: str | None = None,
         size: int = 227,
         padding: int = 16,
         feature_layer: FeatureLayer | None = None,
         classifier: Literal["svm", "softmax"] = "svm",
         box_regression: bool = True,
-        trainable_layers: int | None = None,
-        norm: Norm = "frozen",
-        channels_last: bool = False,
         windows: int = 128,
         region_batch: int = 128,
-        proposals_train: int = 2000,
-        proposals_test: int = 2000,
-        score_threshold: float = 0.05,
         nms_threshold: float = 0.3,
-        detections_per_image: int = 100,
+        **options: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(*args, backbone=backbone, nms_threshold=nms_threshold, **options)
         if not 0 <= 2 * padding < size:
             raise UserError(f"padding={padding}: a warped region of size={size} has no room for it; reduce it.")
-        self.num_classes = num_classes
         self.size, self.padding = size, padding
         self.classifier, self.box_regression = classifier, box_regression
-        self.channels_last = channels_last
         self.windows, self.region_batch = windows, region_batch
-        self.proposals_train, self.proposals_test = proposals_train, proposals_test
-        self.keep = Keep(score_threshold, nms_threshold, detections_per_image)
-        trunk = build_trunk(backbone, weights, norm).freeze(trainable_layers)
+        trunk = self.build_trunk().freeze(self.trainable_layers)
         self.backbone = trunk.layers
-        self.head = WindowHead(trunk, weights)
+        self.head = WindowHead(trunk, self.weights)
         lengths = self.head.lengths
         self.feature_layer = feature_layer or self.head.last
         if self.feature_layer not in lengths:
             raise UserError(f"feature_layer={feature_layer}: {backbone} has {', '.join(lengths)}; choose from these.")
-        self.class_head = self.head.classifier(num_classes)
-        self.region_classifiers = RegionClassifiers(num_classes - 1, lengths[self.feature_layer], lengths["pool5"])
-        if channels_last:
-            self.to(memory_format=torch.channels_last)
+        self.class_head = self.head.classifier(self.num_classes)
+        self.region_classifiers = RegionClassifiers(self.num_classes - 1, lengths[self.feature_layer], lengths["pool5"])
+        self.use_memory_format()
+
+    def forward(self, windows: Tensor) -> RCNNOutputs:
+        """Classify warped regions, normalized pixels (K, 3, ``size``, ``size``)."""
+        vectors = self.head(self.backbone(windows))
+        return RCNNOutputs(self._logits(vectors), vectors[self.feature_layer], vectors["pool5"])
 
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """See ``Network.losses``. The targets need ``proposals``, see ``ProposalDetector``."""
         regions, classes = self._sample(images, targets)
         windows = [self._warp(self._pixels(image), part) for image, part in zip(images, regions, strict=True)]
-        vectors = self.head(self.backbone(torch.cat(windows)))
-        total = F.cross_entropy(self._logits(vectors), classes, reduction="sum")
+        total = F.cross_entropy(self(torch.cat(windows)).logits, classes, reduction="sum")
         return {"region_class": total / shared_count(classes >= 0)}
 
     def _logits(self, vectors: dict[str, Tensor]) -> Tensor:

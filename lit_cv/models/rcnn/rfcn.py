@@ -2,7 +2,6 @@
 
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models._utils import IntermediateLayerGetter
@@ -12,11 +11,9 @@ from torchvision.ops import ps_roi_align, ps_roi_pool
 from lit_cv.errors import UserError
 from lit_cv.models.backbones.families import family_of
 from lit_cv.models.backbones.necks import single_map
-from lit_cv.models.backbones.trunk import Norm, build_trunk
 from lit_cv.models.detection.detector import Keep
-from lit_cv.models.images import ImageBatch
+from lit_cv.models.images import Size
 from lit_cv.models.rcnn.roi_head import RegionHead
-from lit_cv.models.rcnn.rpn import ProposalCount, RegionProposalNetwork
 from lit_cv.models.rcnn.two_stage import TwoStageDetector
 from lit_cv.ops.roi_cpu import SAMPLES
 
@@ -34,76 +31,71 @@ class RFCN(TwoStageDetector):
     stride 16 feeds both. Regions are sampled as in Faster R-CNN; online hard example mining is not implemented.
 
     Args:
-        num_classes: Number of classes with the background.
-        backbone: A name of ``lit_cv.models.backbones.families.NAMES`` or ``timm/<name>``.
-        weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
         bins: Number of bins k along each side of a region. Each of the k x k bins has its own score maps.
         roi_op: ``pool`` averages the cells of a bin, as in the paper; ``align`` averages 2 x 2 interpolated points.
+            ONNX has no operator for either.
         features: Channels of the 1x1 convolution before the position-sensitive maps.
         anchor_scales: Square roots of the anchors' areas, in pixels of the resized image. Default: 128, 256, 512.
-        anchor_ratios: Height divided by width of the anchors. Default: 0.5, 1, 2.
-        min_size: Pixels of the shorter side of the resized image.
-        max_size: Limit of its longer side.
-        trainable_layers: How many stages of the backbone are trained, counted from the last; None trains all.
-        norm: ``frozen`` or ``train``, see ``build_trunk``.
-        channels_last: Memory format of the network; faster on CPU and with bfloat16.
-        score_threshold: Detections with a lower probability go.
-        nms_threshold: IoU above which the less likely detection of the same class goes.
-        detections_per_image: The best so many are kept.
-        rpn_pre_nms_train: Proposals of each image before NMS, for ``losses``.
-        rpn_pre_nms_test: The same for ``predict``.
-        rpn_post_nms_train: Proposals of each image after NMS, for ``losses``.
-        rpn_post_nms_test: The same for ``predict``.
-        rpn_nms_threshold: IoU above which the less likely proposal goes.
-        rpn_batch: Anchors sampled for the loss in each image.
-        roi_batch: Regions sampled for the loss in each image.
+        options: Arguments of ``TwoStageDetector``.
     """
 
     def __init__(
         self,
-        num_classes: int,
-        backbone: str = "resnet50",
-        weights: str | None = None,
+        *args: Any,
         bins: int = 7,
         roi_op: BinOp = "pool",
         features: int = 1024,
         anchor_scales: list[float] | None = None,
-        anchor_ratios: list[float] | None = None,
-        min_size: int = 600,
+        min_size: int | None = 600,
         max_size: int = 1000,
-        trainable_layers: int | None = None,
-        norm: Norm = "frozen",
-        channels_last: bool = False,
-        score_threshold: float = 0.05,
         nms_threshold: float = 0.3,
-        detections_per_image: int = 100,
         rpn_pre_nms_train: int = 12000,
         rpn_pre_nms_test: int = 6000,
-        rpn_post_nms_train: int = 2000,
         rpn_post_nms_test: int = 300,
-        rpn_nms_threshold: float = 0.7,
-        rpn_batch: int = 256,
         roi_batch: int = 128,
+        **options: Any,
     ) -> None:
-        scales = [128.0, 256.0, 512.0] if anchor_scales is None else anchor_scales
-        ratios = [0.5, 1.0, 2.0] if anchor_ratios is None else anchor_ratios
+        super().__init__(
+            *args,
+            min_size=min_size,
+            max_size=max_size,
+            nms_threshold=nms_threshold,
+            rpn_pre_nms_train=rpn_pre_nms_train,
+            rpn_pre_nms_test=rpn_pre_nms_test,
+            rpn_post_nms_test=rpn_post_nms_test,
+            roi_batch=roi_batch,
+            **options,
+        )
+        scales, ratios = [128.0, 256.0, 512.0] if anchor_scales is None else anchor_scales, self.anchor_ratios
         if not scales or not ratios or bins < 1:
             raise UserError(f"anchor_scales={scales}, anchor_ratios={ratios}, bins={bins}: give at least one of each.")
-        keep_train = ProposalCount(rpn_pre_nms_train, rpn_post_nms_train)
-        keep_test = ProposalCount(rpn_pre_nms_test, rpn_post_nms_test)
-        super().__init__(num_classes, min_size, max_size, channels_last, keep_train, keep_test)
-        self.backbone, for_rpn, for_regions = _features(backbone, weights, norm, trainable_layers)
-        anchors = AnchorGenerator((tuple(scales),), (tuple(ratios),))
-        self.rpn = RegionProposalNetwork(for_rpn, anchors, rpn_batch, rpn_nms_threshold, score_threshold=0.0)
-        keep = Keep(score_threshold, nms_threshold, detections_per_image)
-        self.roi_heads = PositionSensitiveHead(for_regions, features, num_classes, bins, roi_op, roi_batch, keep)
-        if channels_last:
-            self.to(memory_format=torch.channels_last)
+        self.backbone, for_rpn, for_regions = self._build_backbone()
+        self.rpn = self.build_rpn(for_rpn, AnchorGenerator((tuple(scales),), (tuple(ratios),)))
+        self.roi_heads = PositionSensitiveHead(
+            for_regions, features, self.num_classes, bins, roi_op, roi_batch, self.keep
+        )
+        self.use_memory_format()
+
+    def _build_backbone(self) -> tuple[nn.Module, int, int]:
+        """Build the backbone.
+
+        Returns:
+            A module that maps pixels to a dictionary of maps at stride 16, the first for proposals and the last for
+            regions (possibly the same); and the channels of both.
+        """
+        if family_of(self.backbone_name).dilated is None:
+            module, channels, _ = single_map(self.build_trunk(), self.trainable_layers)
+            return module, channels, channels
+        layers = self.build_trunk().freeze(self.trainable_layers).layers
+        conv4, conv5 = (list[Any](layers.get_submodule(name).children()) for name in CONV4_AND_5)
+        _dilate(conv5)
+        module = IntermediateLayerGetter(layers, {name: name for name in CONV4_AND_5})
+        return module, conv4[-1].conv3.out_channels, conv5[-1].conv3.out_channels
 
     def _proposal_maps(self, maps: list[Tensor]) -> list[Tensor]:
         return maps[:1]
 
-    def _classify(self, batch: ImageBatch, maps: list[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
+    def _classify(self, size: Size, maps: list[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
         outputs: tuple[Tensor, Tensor] = self.roi_heads(maps[-1], rois)
         return outputs
 
@@ -147,25 +139,6 @@ class PositionSensitiveHead(RegionHead):
             pooled = ps_roi_pool(functional.pad(maps.float(), (0, 1, 0, 1)), rois, self.bins, 1 / STRIDE)
         votes: Tensor = pooled.mean(dim=(2, 3))
         return votes
-
-
-def _features(
-    backbone: str, weights: str | None, norm: Norm, trainable_layers: int | None
-) -> tuple[nn.Module, int, int]:
-    """Build the backbone.
-
-    Returns:
-        A module that maps pixels to a dictionary of maps at stride 16, the first for proposals and the last for regions
-        (possibly the same); and the channels of both.
-    """
-    if family_of(backbone).dilated is None:
-        module, channels, _ = single_map(build_trunk(backbone, weights, norm), trainable_layers)
-        return module, channels, channels
-    layers = build_trunk(backbone, weights, norm).freeze(trainable_layers).layers
-    conv4, conv5 = (list[Any](layers.get_submodule(name).children()) for name in CONV4_AND_5)
-    _dilate(conv5)
-    module = IntermediateLayerGetter(layers, {name: name for name in CONV4_AND_5})
-    return module, conv4[-1].conv3.out_channels, conv5[-1].conv3.out_channels
 
 
 def _dilate(conv5: list[Any]) -> None:

@@ -1,15 +1,15 @@
 """Fully convolutional networks (Long, Shelhamer & Darrell 2015) with any backbone and any in-network upsampling."""
 
-from typing import Literal
+from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 from torchvision.models._utils import IntermediateLayerGetter
 
 from lit_cv.errors import UserError
+from lit_cv.models.backbone_network import BackboneNetwork
 from lit_cv.models.backbones.chain import Stage
 from lit_cv.models.backbones.classifier_ends import with_end
-from lit_cv.models.backbones.trunk import Norm, Trunk, build_trunk
+from lit_cv.models.backbones.trunk import Trunk
 from lit_cv.models.layers.dropout import Dropout
 from lit_cv.models.layers.upsampling import Upsampling
 from lit_cv.models.segmentation.decoders import ScoreDecoder, SymmetricDecoder
@@ -20,7 +20,7 @@ Head = Literal["none", "backbone", "conv"]
 FINEST_WITHOUT_SKIPS = 32
 
 
-class FCN(Segmenter):
+class FCN(BackboneNetwork, Segmenter):
     """A classification network that scores every pixel.
 
     ``FCN(21, backbone="resnet50", output_stride=8, head="conv", upsampling="bilinear")`` has the parameters and results
@@ -30,9 +30,6 @@ class FCN(Segmenter):
     ``torch.use_deterministic_algorithms``, but bilinear interpolation is not.
 
     Args:
-        num_classes: Number of classes with the background.
-        backbone: A name of ``lit_cv.models.backbones.families.NAMES`` or ``timm/<name>``.
-        weights: Of the backbone: ``imagenet``, the path of a state dict, or None.
         upsampling: Operator that enlarges maps inside the network: ``nearest``, ``bilinear``, ``transposed``
             (convolution); with the symmetric decoder also ``bed_of_nails`` and ``max_unpool``.
         skips: 32 uses only the last map; 16 also the map at stride 16; 8 also the maps at strides 16 and 8.
@@ -52,19 +49,16 @@ class FCN(Segmenter):
         output_stride: 16 or 8 dilates a ResNet, see ``build_trunk``.
         dropout: Dropout probability in the head; with ``head: none``, before the score layer. None: the published
             value of the head (``backbone``: 0.5, googlenet 0.2; ``conv``: 0.1; ``none``: 0).
-        min_size: Pixels of the shorter side of the resized image; None keeps each image as it is.
-        max_size: Largest longer side of the resized image.
-        trainable_layers: How many stages of the backbone are trained, counted from the last, where fc6 and fc7 of
-            ``head: backbone`` are one more; 0 trains the new layers alone ("fixed" in Long et al., table 2); None all.
-        norm: Of the backbone: ``frozen`` or ``train``, see ``build_trunk``.
-        channels_last: Memory format of the network; faster on CPU and with bfloat16.
+        trainable_layers: Number of stages of the backbone that are trained, counted from the last one; fc6 and fc7 of
+            ``head: backbone`` are one more stage. 0 trains only the new layers ("fixed" in Long et al., table 2). None
+            trains all.
+        options: Arguments of ``BackboneNetwork`` and ``Segmenter``.
     """
 
     def __init__(
         self,
-        num_classes: int,
+        *args: Any,
         backbone: str = "vgg16",
-        weights: str | None = None,
         upsampling: Upsampling = "transposed",
         skips: Literal[32, 16, 8] = 32,
         decoder: Decoder = "score",
@@ -75,21 +69,20 @@ class FCN(Segmenter):
         head: Head = "none",
         output_stride: Literal[32, 16, 8] = 32,
         dropout: float | None = None,
-        min_size: int | None = None,
-        max_size: int = 1333,
         trainable_layers: int | None = None,
-        norm: Norm = "frozen",
-        channels_last: bool = False,
+        **options: Any,
     ) -> None:
+        super().__init__(*args, backbone=backbone, trainable_layers=trainable_layers, **options)
+        num_classes = self.num_classes
         kernel, step, learned = upsampling_kernel, upsampling_stride, learned_upsampling
-        _check(upsampling, decoder, decoder_width, kernel, step, learned, head, weights)
-        trunk = build_trunk(backbone, weights, norm, output_stride)
+        _check(upsampling, decoder, decoder_width, kernel, step, learned, head, self.weights)
+        trunk = self.build_trunk(output_stride)
         if head == "backbone":
-            trunk = with_end(trunk, weights, dropout)
+            trunk = with_end(trunk, self.weights, dropout)
         trunk.freeze(trainable_layers)
         taps = _taps(trunk, decoder, skips)
         strides, channels = [tap.stride for tap in taps], [tap.channels for tap in taps]
-        super().__init__(num_classes, min_size, max_size, divisible=strides[-1], channels_last=channels_last)
+        self.divisible = strides[-1]
         self.backbone = IntermediateLayerGetter(trunk.layers, {tap.layers[-1]: tap.layers[-1] for tap in taps})
         # The layers that all upsamplings share are built first: with one seed they start from the same weights.
         last = min(channels[0], decoder_width or channels[0]) if decoder == "symmetric" else channels[-1]
@@ -100,17 +93,16 @@ class FCN(Segmenter):
             else ScoreDecoder(num_classes, strides, channels[:-1], upsampling, kernel, step, learned)
         )
         self.upsampling_stride = self.decoder.last_factor
-        if channels_last:
-            self.to(memory_format=torch.channels_last)
+        self.use_memory_format()
 
-    def scores(self, pixels: Tensor) -> Tensor:
-        """See ``Segmenter.scores``."""
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Compute the logits, see ``Segmenter``."""
         maps = list(self.backbone(pixels).values())
         if isinstance(self.decoder, ScoreDecoder):
             logits: Tensor = self.decoder(self.classifier(maps[-1]), maps[:-1])
         else:
             logits = self.classifier(self.decoder(maps))
-        return logits
+        return logits.float()
 
 
 def _taps(trunk: Trunk, decoder: Decoder, skips: int) -> list[Stage]:

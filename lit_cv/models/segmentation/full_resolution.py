@@ -1,8 +1,8 @@
 """A fully convolutional network at full resolution (Stanford CS231n 2017, lecture 11)."""
 
 from collections.abc import Sequence
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from lit_cv.errors import UserError
@@ -22,27 +22,24 @@ class FullResolutionFCN(Segmenter):
     scores of an image therefore depend a little on the sizes of the others.
 
     Args:
-        num_classes: Number of classes with the background.
         widths: Channels of each convolution, multiples of 8 (the groups of GroupNorm).
         dilations: Dilation of each convolution; None: 1 for all.
-        min_size: Pixels of the shorter side of the resized image; None keeps each image as it is.
-        max_size: Largest longer side of the resized image.
-        channels_last: Memory format of the network; faster on CPU and with bfloat16.
+        options: Arguments of ``Segmenter``.
 
     Raises:
         UserError: A width is not a multiple of 8, or the numbers of widths and dilations differ.
     """
 
+    divisible = 1
+
     def __init__(
         self,
-        num_classes: int,
+        *args: Any,
         widths: Sequence[int] = (32, 32, 32, 32),
         dilations: Sequence[int] | None = None,
-        min_size: int | None = None,
-        max_size: int = 1333,
-        channels_last: bool = False,
+        **options: Any,
     ) -> None:
-        super().__init__(num_classes, min_size, max_size, divisible=1, channels_last=channels_last)
+        super().__init__(*args, **options)
         dilations = [1] * len(widths) if dilations is None else dilations
         if not widths or any(width < 1 or width % GROUPS for width in widths):
             raise UserError(f"widths={list(widths)}: give at least one, each a positive multiple of {GROUPS}.")
@@ -57,11 +54,10 @@ class FullResolutionFCN(Segmenter):
             for before, after, dilation in zip((3, *widths[:-1]), widths, dilations, strict=True)
         ]
         self.features = nn.Sequential(*blocks)
-        self.classifier = nn.Conv2d(widths[-1], num_classes, 1)
-        if channels_last:
-            self.to(memory_format=torch.channels_last)
+        self.classifier = nn.Conv2d(widths[-1], self.num_classes, 1)
+        self.use_memory_format()
 
-    def scores(self, pixels: Tensor) -> Tensor:
-        """Return the logits of all pixels, (B, num_classes, H, W), for normalized pixels (B, 3, H, W)."""
-        logits: Tensor = self.classifier(self.features(pixels))
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Compute the logits of all pixels, (B, num_classes, H, W), see ``Segmenter``."""
+        logits: Tensor = self.classifier(self.features(pixels)).float()
         return logits

@@ -1,15 +1,16 @@
 """Base class of all networks for semantic segmentation."""
 
-from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple, TypedDict
+from abc import ABC
+from typing import Any, ClassVar, TypedDict
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lit_cv.models.images import ImageBatch, batch_images, fit_size
-from lit_cv.models.network import Network, Target, evaluating
-from lit_cv.ops.global_batch import largest_size, shared_count
+from lit_cv.models.images import ImageBatch, Size, size_of
+from lit_cv.models.network import OnePassNetwork, Target, known_size
+from lit_cv.models.resizing import FittedImages
+from lit_cv.ops.global_batch import shared_count
 
 VOID = 255
 
@@ -24,22 +25,11 @@ class Segmentation(TypedDict):
     mask: Tensor
 
 
-class SegmenterOutput(NamedTuple):
-    """Losses, predictions and logits of one forward pass.
-
-    Attributes:
-        losses: See ``Network.losses``.
-        found: One prediction for each image.
-        scores: float32 (B, num_classes, h, w), the logits of the network, before any resizing.
-    """
-
-    losses: dict[str, Tensor]
-    found: list[Segmentation]
-    scores: Tensor
-
-
-class Segmenter(Network, ABC):
+class Segmenter(FittedImages, OnePassNetwork, ABC):
     """A network that classifies pixels. ``predict`` returns a ``Segmentation`` for each image.
+
+    ``forward`` maps normalized pixels (B, 3, H, W), H and W multiples of ``divisible``, to logits float32
+    (B, num_classes, h, w) at any resolution.
 
     A target has ``mask`` uint8 (H, W) of the size of its image: 0 background, 1..C, 255 void. Void pixels are excluded
     from the loss.
@@ -52,64 +42,27 @@ class Segmenter(Network, ABC):
             the pattern that ``val/checkerboard`` measures.
 
     Args:
-        num_classes: See above.
-        min_size: Pixels of the shorter side of the resized image; None keeps each image as it is.
-        max_size: Largest longer side of the resized image.
-        divisible: Height and width of the padded batch are multiples of this.
-        channels_last: Memory format of the network; faster on CPU and with bfloat16.
+        num_classes: Number of classes with the background; null in an experiment takes it from the data.
+        options: Arguments of ``FittedImages``.
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("cross_entropy",)
     upsampling_stride = 1
 
-    def __init__(
-        self, num_classes: int, min_size: int | None, max_size: int, divisible: int, channels_last: bool
-    ) -> None:
-        super().__init__()
-        self.num_classes = num_classes
-        self.min_size, self.max_size = min_size, max_size
-        self.divisible, self.channels_last = divisible, channels_last
+    def __init__(self, num_classes: int | None, *, min_size: int | None = None, **options: Any) -> None:
+        super().__init__(min_size=min_size, **options)
+        self.num_classes = known_size("num_classes", num_classes)
 
-    @abstractmethod
-    def scores(self, pixels: Tensor) -> Tensor:
-        """Return the logits (B, num_classes, h, w), at any resolution, for normalized pixels (B, 3, H, W)."""
-
-    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses``. The cross-entropy is averaged over all labeled pixels of the batch."""
-        batch = self.batch(images)
-        return self.losses_of(self.scores(batch.pixels), batch, targets)
-
-    def evaluate(self, images: list[Tensor], targets: list[Target]) -> SegmenterOutput:
-        """Return losses and predictions of one forward pass, without gradients and in eval mode."""
-        with torch.no_grad(), evaluating(self):
-            batch = self.batch(images)
-            scores = self.scores(batch.pixels).float()
-            return SegmenterOutput(self.losses_of(scores, batch, targets), self._masks(scores, batch), scores)
-
-    def batch(self, images: list[Tensor]) -> ImageBatch:
-        """Resize and normalize the images of a batch and pad them to the largest one of all ranks."""
-        sizes = [(image.shape[-2], image.shape[-1]) for image in images]
-        if self.min_size is not None:
-            sizes = [fit_size(size, self.min_size, self.max_size) for size in sizes]
-        device = next(self.parameters()).device
-        common = largest_size(sizes, device)
-        return batch_images(
-            images, sizes, device, divisible=self.divisible, channels_last=self.channels_last, at_least=common
-        )
-
-    def losses_of(self, scores: Tensor, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
-        """Return the losses of the logits of a batch."""
+    def losses_of(self, outputs: Tensor, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+        """Compute the cross-entropy of logits, averaged over all labeled pixels of the batch."""
         return {
-            "cross_entropy": pixel_cross_entropy(_resize(scores, batch.pixels.shape[-2:]), batch_masks(targets, batch))
+            "cross_entropy": pixel_cross_entropy(_resize(outputs, size_of(batch.pixels)), batch_masks(targets, batch))
         }
 
-    def _predict(self, images: list[Tensor]) -> list[Segmentation]:
-        batch = self.batch(images)
-        return self._masks(self.scores(batch.pixels), batch)
-
-    def _masks(self, scores: Tensor, batch: ImageBatch) -> list[Segmentation]:
+    def found_in(self, outputs: Tensor, batch: ImageBatch) -> list[Segmentation]:
+        """Resize logits to the input images and take the best class of each pixel."""
         found = []
-        pixel_scores = _resize(scores, batch.pixels.shape[-2:])
+        pixel_scores = _resize(outputs, size_of(batch.pixels))
         for image, size, original in zip(pixel_scores, batch.sizes, batch.original_sizes, strict=True):
             logits = _resize(image[None, :, : size[0], : size[1]], original)
             best = logits[0].max(dim=0).indices  # argmax takes up to three times as long on CPUs
@@ -119,8 +72,7 @@ class Segmenter(Network, ABC):
 
 def batch_masks(targets: list[Target], batch: ImageBatch) -> Tensor:
     """Resize masks (nearest neighbor) like their images and pad them with void: uint8 (B, H, W)."""
-    height, width = batch.pixels.shape[-2:]
-    masks = torch.full((len(targets), height, width), VOID, dtype=torch.uint8, device=batch.pixels.device)
+    masks = torch.full((len(targets), *size_of(batch.pixels)), VOID, dtype=torch.uint8, device=batch.pixels.device)
     for target, size, place in zip(targets, batch.sizes, masks, strict=True):
         mask = target["mask"].to(place.device, non_blocking=True)
         if mask.shape != size:
@@ -133,16 +85,16 @@ def pixel_cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
     """Return the mean cross-entropy over the pixels that are not void, or 0 if there are none.
 
     Args:
-        logits: (B, C, H, W).
+        logits: float32 (B, C, H, W).
         masks: uint8 (B, H, W), classes 0..C - 1 and 255 for void.
     """
     # PyTorch's two-dimensional loss is not deterministic on GPUs; the loss of rows is.
-    rows, labels = logits.float().permute(0, 2, 3, 1).flatten(0, 2), masks.flatten().long()
+    rows, labels = logits.permute(0, 2, 3, 1).flatten(0, 2), masks.flatten().long()
     total = F.cross_entropy(rows, labels, ignore_index=VOID, reduction="sum")
     return total / shared_count(labels != VOID)
 
 
-def _resize(scores: Tensor, size: tuple[int, ...]) -> Tensor:
+def _resize(scores: Tensor, size: Size) -> Tensor:
     if scores.shape[-2:] == size:
         return scores
-    return F.interpolate(scores.float(), size=size, mode="bilinear", align_corners=False)
+    return F.interpolate(scores, size=size, mode="bilinear", align_corners=False)

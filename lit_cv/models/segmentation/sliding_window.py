@@ -1,7 +1,7 @@
 """Semantic segmentation by sliding window: classify the patch around each pixel (Farabet et al. 2013)."""
 
 from collections.abc import Sequence
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -41,16 +41,13 @@ class SlidingWindowSegmenter(Segmenter):
         patch: Height and width of the window in pixels.
 
     Args:
-        num_classes: Number of classes with the background.
         widths: Channels of each convolution.
         stride: Pixels between two windows.
         patches_per_image: Number of sampled patches for each image in the loss.
         patch_batch: Number of patches in one forward pass with ``shared: false``; limits memory.
         shared: False classifies each window separately, as in the lecture's figure. True applies the same weights as a
             fully convolutional network to the image: overlapping windows share features, and the scores are the same.
-        min_size: Pixels of the shorter side of the resized image; None keeps each image as it is.
-        max_size: Largest longer side of the resized image.
-        channels_last: Memory format of the network.
+        options: Arguments of ``Segmenter``.
 
     Raises:
         UserError: ``widths`` is empty, or a number is not positive.
@@ -60,60 +57,53 @@ class SlidingWindowSegmenter(Segmenter):
 
     def __init__(
         self,
-        num_classes: int,
+        *args: Any,
         widths: Sequence[int] = (16, 64, 256),
         stride: int = 4,
         patches_per_image: int = 64,
         patch_batch: int = 1024,
         shared: bool = True,
-        min_size: int | None = None,
-        max_size: int = 1333,
-        channels_last: bool = False,
+        **options: Any,
     ) -> None:
-        super().__init__(num_classes, min_size, max_size, divisible=stride, channels_last=channels_last)
+        super().__init__(*args, **options)
         if not widths or min(*widths, stride, patches_per_image, patch_batch) < 1:
             raise UserError(
                 f"widths={list(widths)}, stride={stride}, patches_per_image={patches_per_image}, "
                 f"patch_batch={patch_batch}: give at least one width, and nothing below 1."
             )
-        self.stride, self.shared = stride, shared
+        self.stride, self.divisible, self.shared = stride, stride, shared
         self.patches_per_image, self.patch_batch = patches_per_image, patch_batch
         layers = [nn.Conv2d(before, after, KERNEL) for before, after in zip((3, *widths), widths, strict=False)]
         for layer in layers:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(cast(Tensor, layer.bias))
         self.convolutions = nn.ModuleList(layers)
-        self.classifier = nn.Conv2d(widths[-1], num_classes, 1)
+        self.classifier = nn.Conv2d(widths[-1], self.num_classes, 1)
         self.patch = KERNEL
         for _ in widths[1:]:
             self.patch = self.patch * POOL + KERNEL - 1
-        if channels_last:
-            self.to(memory_format=torch.channels_last)
+        self.use_memory_format()
 
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """See ``Network.losses``. The mean over the sampled patches, or 0 if no image has a labeled pixel."""
         return self._patch_losses(self.batch(images), targets)
 
-    def losses_of(self, scores: Tensor, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
-        """Return the losses of sampled patches, as in training; the dense scores are not used."""
+    def losses_of(self, outputs: Tensor, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+        """Compute the losses of sampled patches, as in training; the outputs of all windows are not used."""
         return self._patch_losses(batch, targets)
 
-    def scores(self, pixels: Tensor) -> Tensor:
-        """Return the logits of all windows, (B, num_classes, H / stride, W / stride).
-
-        Args:
-            pixels: float32 (B, 3, H, W), normalized; H and W are multiples of ``stride``.
-        """
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Compute the logits of all windows, (B, num_classes, H / stride, W / stride), see ``Segmenter``."""
         padded, first = self._padded(pixels), self.stride // 2
         if self.shared:
-            return self._classify(padded[..., first:, first:], self.stride)
+            return self._classify(padded[..., first:, first:], self.stride).float()
         height, width = pixels.shape[-2] // self.stride, pixels.shape[-1] // self.stride
         windows = torch.arange(len(pixels) * height * width, device=pixels.device)
         logits = [
             self._classify_at(padded, *self._places(part, height, width))
             for part in torch.split(windows, self.patch_batch)
         ]
-        return torch.cat(logits).view(len(pixels), height, width, -1).permute(0, 3, 1, 2)
+        return torch.cat(logits).float().view(len(pixels), height, width, -1).permute(0, 3, 1, 2)
 
     def _places(self, windows: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return image, row and column of the center pixels of windows, numbered through a batch of grids."""
@@ -165,9 +155,9 @@ class SlidingWindowSegmenter(Segmenter):
         total = F.cross_entropy(logits, labels, ignore_index=VOID, reduction="sum")
         return {"cross_entropy": total / shared_count(labels != VOID)}
 
-    def _masks(self, scores: Tensor, batch: ImageBatch) -> list[Segmentation]:
-        # Nearest neighbor instead of Segmenter's bilinear resizing: a window classifies exactly the pixels it covers.
-        classes = scores.argmax(dim=1, keepdim=True).to(torch.uint8)
+    def found_in(self, outputs: Tensor, batch: ImageBatch) -> list[Segmentation]:
+        """Give each pixel the class of its window: nearest neighbor instead of ``Segmenter``'s bilinear resizing."""
+        classes = outputs.argmax(dim=1, keepdim=True).to(torch.uint8)
         pixels = F.interpolate(classes, size=batch.pixels.shape[-2:], mode="nearest-exact")
         found = []
         for image, size, original in zip(pixels, batch.sizes, batch.original_sizes, strict=True):

@@ -14,6 +14,7 @@ from lit_cv.ops.selective_search.graph_segmentation import Edges, segment, sorte
 from lit_cv.ops.selective_search.ranking import rank
 from lit_cv.ops.selective_search.region_features import find_regions, texture_bins
 from lit_cv.ops.selective_search.region_merging import group
+from lit_cv.ops.stages import stage
 
 Mode = Literal["single", "fast", "quality"]
 Colours = Literal["hsv", "lab", "rgi", "h", "i"]
@@ -56,6 +57,7 @@ class _Prepared(NamedTuple):
     edges: Edges
 
 
+@stage("proposals")
 def selective_search(image: NDArray[np.uint8], mode: Mode = "fast", threads: int | None = None) -> NDArray[np.float32]:
     """Propose boxes that may hold an object.
 

@@ -46,7 +46,7 @@ def submit(file: Path, **resources: object) -> int:
 
 
 def states(file: Path, capsys: pytest.CaptureFixture[str]) -> list[tuple[str, str]]:
-    """Return the state and the details of each run as printed by `--status`."""
+    """Return the state and the details of each run as printed by ``--status``."""
     capsys.readouterr()
     assert run_status(file) == 0
     rows = [re.split(" {2,}", line) for line in capsys.readouterr().out.splitlines()[1:]]

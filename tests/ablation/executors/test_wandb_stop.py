@@ -1,4 +1,4 @@
-"""Tests of `litcv fit` under the real agent: a run stopped by W&B ends with all its processes and can continue."""
+"""Tests of ``litcv fit`` under the real agent: a run stopped by W&B ends with all its processes and can continue."""
 
 import subprocess
 import sys

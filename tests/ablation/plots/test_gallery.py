@@ -8,6 +8,7 @@ from PIL import Image
 
 from lit_cv.ablation.plots.gallery import halves, last_pictures, shown_arms
 from lit_cv.ablation.report.report import find_baseline
+from lit_cv.ablation.results.metric_facts import MetricFacts
 from lit_cv.ablation.results.study import load_study
 from lit_cv.ablation.results.tables import make_table
 from lit_cv.commands.report import run_report
@@ -113,7 +114,7 @@ def test_arms_without_a_common_image_have_no_gallery(tmp_path: Path) -> None:
 def test_the_baseline_and_the_best_of_many_arms_are_shown(tmp_path: Path, maximize: bool, best: list[int]) -> None:
     study = load_study([make_group(tmp_path / "g", arms=11, seeds=(1,))])
     baseline = find_baseline(study, "lr=2" if maximize else "lr=10")
-    table = make_table(study, "val/map_50", maximize=maximize, baseline=baseline, published=None)
+    table = make_table(study, "val/map_50", facts=MetricFacts(True, maximize), baseline=baseline, published=None)
     shown = [arm.values[RATE] for arm in shown_arms(table)]
     assert shown == ([2, *best] if maximize else [*best, 10])
 

@@ -7,6 +7,7 @@ from lit_cv.ablation.plots.speed_accuracy import Design, design, speed_accuracy
 from lit_cv.ablation.plots.style import COLORS, MARKERS, pareto
 from lit_cv.ablation.report.report import find_baseline
 from lit_cv.ablation.results.comparability import check
+from lit_cv.ablation.results.metric_facts import MetricFacts
 from lit_cv.ablation.results.study import load_study
 from lit_cv.ablation.results.tables import make_table
 from lit_cv.commands.report import run_report
@@ -64,7 +65,8 @@ def make_group(tmp_path):
 
 def table_of(*groups):
     study = load_study(groups)
-    return make_table(study, "val/map_50", maximize=True, baseline=study.arms[0], published=None)
+    facts = MetricFacts(percent=True, higher_is_better=True)
+    return make_table(study, "val/map_50", facts=facts, baseline=study.arms[0], published=None)
 
 
 def change(folder, old, new):

@@ -25,7 +25,7 @@ def bowl(values):
 
 @pytest.fixture
 def write_sweep(tmp_path, monkeypatch):
-    """Return a function that writes `sweep.yaml` and an experiment to the working folder."""
+    """Return a function that writes ``sweep.yaml`` and an experiment to the working folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
 
@@ -44,7 +44,7 @@ def write_sweep(tmp_path, monkeypatch):
 
 
 def searched(sweep, count, workers, function):
-    """Search a function; each trial is made when all but the `workers` − 1 trials before it have ended."""
+    """Search a function; each trial is made when all but the ``workers`` − 1 trials before it have ended."""
     trials = Trials(sweep)
     scores = []
     for number in range(count):

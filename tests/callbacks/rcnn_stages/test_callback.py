@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from datamodules import VOCDetectionDataModule
 from lit_cv.callbacks import RegionStages
 from lit_cv.callbacks.rcnn_stages.feature_dump import FeatureDump, ran_full
 from lit_cv.callbacks.rcnn_stages.rows import RegionRows
@@ -239,13 +240,15 @@ def test_a_full_disk_in_any_stage_is_one_sentence(tmp_path: Path, monkeypatch: p
 def test_what_cannot_work_is_refused_before_the_training() -> None:
     stages = RegionStages()
     rcnn = Fake(network=RCNN(3, backbone="tiny", size=48, padding=4))
-    data = Fake(shuffle_targets=False)
+    data = VOCDetectionDataModule("data")
     stages.setup(Fake(world_size=1, datamodule=data), rcnn, "fit")
     stages.setup(Fake(), Fake(), "validate")
     with pytest.raises(UserError, match=r"one process: set trainer\.devices to 1"):
         stages.setup(Fake(world_size=2, datamodule=data), rcnn, "fit")
     with pytest.raises(UserError, match="shuffle_targets to false"):
-        stages.setup(Fake(world_size=1, datamodule=Fake(shuffle_targets=True)), rcnn, "fit")
+        stages.setup(Fake(world_size=1, datamodule=VOCDetectionDataModule("data", shuffle_targets=True)), rcnn, "fit")
+    with pytest.raises(UserError, match="RegionStages needs a DataModule with class_names, which Fake lacks"):
+        stages.setup(Fake(world_size=1, datamodule=Fake()), rcnn, "fit")
     ssd = Fake(network=SSD(3, backbone="tiny", size=96, anchor_ratios=[[2.0]] * 3))
     with pytest.raises(UserError, match="SSD has no SVMs or box regressors"):
         stages.setup(Fake(world_size=1, datamodule=data), ssd, "fit")

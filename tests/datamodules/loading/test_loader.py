@@ -1,4 +1,4 @@
-"""Augmentation of sample i in epoch e is the same bytes whatever loads it."""
+"""The augmentation of a sample in an epoch gives the same bytes in every loader."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -11,7 +11,8 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
 from datamodules import VOCDetectionDataModule
-from datamodules.loading.loader import Batch, Loader
+from datamodules.loading.loader import Loader
+from lit_cv.contract import Batch
 
 Open = Callable[..., VOCDetectionDataModule]
 OPTIONS = {"augmentation": "ssd", "batch_size": 4, "seed": 3}

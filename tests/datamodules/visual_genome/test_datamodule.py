@@ -81,7 +81,7 @@ def test_real_regions_equal_their_json(real_data: Path) -> None:
     assert 200 < len(data.vocabulary) < 300
 
 
-def test_defects_are_mended_dropped_and_counted(tmp_path: Path) -> None:
+def test_defects_are_clipped_dropped_and_counted(tmp_path: Path) -> None:
     regions = [
         region("A Dog. ", x=-5, y=-3, width=10, height=10),  # partly outside
         region("a dog", x=50, y=30, width=100, height=100),

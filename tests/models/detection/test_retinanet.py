@@ -101,10 +101,10 @@ def test_anchors_between_the_thresholds_are_ignored() -> None:
 
 
 def test_levels_follow_the_backbone() -> None:
-    assert RetinaNet(CLASSES, "tiny").anchor_generator.sizes == tuple(
+    assert RetinaNet(CLASSES, backbone="tiny").anchor_generator.sizes == tuple(
         tuple(int(scale * 2 ** (octave / 3)) for octave in range(3)) for scale in (32, 64, 128, 256)
     )
-    assert len(RetinaNet(CLASSES, "resnet18").anchor_generator.sizes) == 5
+    assert len(RetinaNet(CLASSES, backbone="resnet18").anchor_generator.sizes) == 5
 
 
 @pytest.mark.parametrize(

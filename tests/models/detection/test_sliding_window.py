@@ -74,7 +74,7 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
 def test_sampled_windows_have_the_class_of_their_object() -> None:
     network = detector(windows_per_image=24)
     images, targets = scene([3, 0, 2], MIXED)
-    batch = network._batch(images)
+    batch = network.batch(images)
     objects = batch_objects(targets, batch)
     windows, classes = network.sample(batch, objects)
     assert [len(part) for part in windows] == [24, 24, 24]
@@ -95,7 +95,7 @@ def test_an_image_with_too_few_windows_gives_fewer() -> None:
     network = detector(window_scales=[1.0], window_ratios=[1.0], windows_per_image=8)
     images = [torch.zeros(3, 96, 96, dtype=torch.uint8)]
     targets = [{"boxes": torch.tensor([[0.0, 0.0, 96.0, 96.0]]), "labels": torch.tensor([2])}]
-    batch = network._batch(images)
+    batch = network.batch(images)
     _, classes = network.sample(batch, batch_objects(targets, batch))
     # The only window is the object: no window is background, and a quarter of eight is two.
     assert classes.tolist() == [2, 2]
@@ -113,7 +113,7 @@ def test_the_loss_is_the_mean_cross_entropy_of_the_windows() -> None:
     probabilities = torch.tensor([0.5, 0.2, 0.1, 0.15, 0.05])
     _fix_logits(network, probabilities)
     images, targets = scene([2, 0, 1], MIXED)
-    batch = network._batch(images)
+    batch = network.batch(images)
     torch.manual_seed(1)
     _, classes = network.sample(batch, batch_objects(targets, batch))
     torch.manual_seed(1)
@@ -127,7 +127,7 @@ def test_detections_are_the_windows_that_nms_keeps() -> None:
     torch.nn.init.normal_(network.class_head.weight, std=0.3)
     (image,), _ = scene([0], [(96, 128)])
     (found,) = network.predict([image])
-    pixels = network._batch([image]).pixels[0]
+    pixels = network.batch([image]).pixels[0]
     windows = slide_windows((96, 128), [0.5, 1.0], [0.5, 1.0, 2.0], 0.5)
     with torch.no_grad():
         maps = [network.backbone(crop_windows(pixels, window[None], 32)) for window in windows]

@@ -210,7 +210,7 @@ def test_features_of_regions_are_those_of_the_scaled_image() -> None:
     assert network.training
     assert features.shape == (5, 48)
     network.eval()
-    batch = network._batch(images)
+    batch = network.batch(images)
     with torch.no_grad():
         features_map = network.backbone(batch.pixels)["0"]
         rois = torch.cat([F.pad(2 * boxes, (1, 0), value=image) for image, boxes in enumerate(given)])

@@ -42,7 +42,7 @@ def pair(request: pytest.FixtureRequest) -> tuple[FasterRCNN, peer.FasterRCNN]:
 
 def _ours(backbone: str, **options: object) -> FasterRCNN:
     counts = {f"rpn_{when}_nms_{mode}": 60 for when in ("pre", "post") for mode in ("train", "test")}
-    return FasterRCNN(CLASSES, backbone, min_size=128, max_size=200, **counts, **options)
+    return FasterRCNN(CLASSES, backbone=backbone, min_size=128, max_size=200, **counts, **options)
 
 
 def test_losses_and_gradients_are_torchvisions(

@@ -57,7 +57,7 @@ def pair() -> tuple[MaskRCNN, PeerMaskRCNN]:
         regressor.weight.data.mul_(0.2)
     counts = {name.replace("top_n_", ""): count for name, count in counts.items()}
     counts |= {"min_size": 128, "max_size": 200, "detections_per_image": 30}
-    ours = MaskRCNN(CLASSES, ["mask", "keypoint"], num_keypoints=JOINTS, **counts)
+    ours = MaskRCNN(CLASSES, heads=["mask", "keypoint"], num_keypoints=JOINTS, **counts)
     ours.load_state_dict(theirs.state_dict(), strict=True)
     return ours, theirs
 
@@ -142,7 +142,9 @@ VARIANTS = [
 
 @pytest.mark.parametrize("options", VARIANTS)
 def test_every_variant_trains_and_finds_masks(options: dict[str, str]) -> None:
-    network = MaskRCNN(CLASSES, ["keypoint", "mask"], num_keypoints=JOINTS, **{"backbone": "tiny", **SMALL, **options})
+    network = MaskRCNN(
+        CLASSES, heads=["keypoint", "mask"], num_keypoints=JOINTS, **{"backbone": "tiny", **SMALL, **options}
+    )
     images, targets = instances([2, 0, 1])
     losses = network.losses(images, targets)
     assert tuple(losses) == network.loss_names == (*MaskRCNN.loss_names[:4], "keypoint", "mask")
@@ -156,7 +158,7 @@ def test_every_variant_trains_and_finds_masks(options: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("heads", [[], ["mask"], ["keypoint"]])
 def test_any_subset_of_the_branches_trains_and_predicts(heads: list[str]) -> None:
-    network = MaskRCNN(CLASSES, heads, num_keypoints=JOINTS, backbone="tiny", **SMALL)
+    network = MaskRCNN(CLASSES, heads=heads, num_keypoints=JOINTS, backbone="tiny", **SMALL)
     images, targets = instances([0, 0])
     losses = network.losses(images, targets)
     assert tuple(losses) == (*MaskRCNN.loss_names[:4], *heads)
@@ -168,4 +170,4 @@ def test_any_subset_of_the_branches_trains_and_predicts(heads: list[str]) -> Non
 def test_an_unknown_branch_is_refused() -> None:
     for heads in (["masks"], ["mask", "mask"]):
         with pytest.raises(UserError, match="name each of mask and keypoint at most once"):
-            MaskRCNN(CLASSES, heads, backbone="tiny")
+            MaskRCNN(CLASSES, heads=heads, backbone="tiny")

@@ -109,7 +109,7 @@ def test_the_losses_are_those_of_the_sampled_regions(monkeypatch: pytest.MonkeyP
     (sample,) = chosen
     assert sample.classes.max() > 0
     assert (sample.rois[:, 0] == 1).any()
-    features = network.backbone(network._batch(images).pixels)["0"]
+    features = network.backbone(network.batch(images).pixels)["0"]
     logits, _ = network.roi_heads(features, sample.rois)
     expected = functional.cross_entropy(logits, sample.classes)
     torch.testing.assert_close(losses["roi_class"], expected)

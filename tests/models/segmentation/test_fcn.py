@@ -77,7 +77,7 @@ def test_evaluation_is_losses_and_predictions_in_eval_mode(network: FCN) -> None
     output = network.evaluate(images, targets)
     assert network.training
     torch.testing.assert_close(output.losses["cross_entropy"], losses["cross_entropy"])
-    assert output.scores.shape == (2, CLASSES, 80, 96)
+    assert output.outputs.shape == (2, CLASSES, 80, 96)
     for image, prediction, evaluated in zip(images, found, output.found, strict=True):
         assert prediction["mask"].dtype == torch.uint8
         assert prediction["mask"].shape == image.shape[-2:]
@@ -115,7 +115,9 @@ def resnets() -> tuple[FCN, torch.nn.Module]:
     """Return our FCN-ResNet-50 and torchvision's with one state dict, loaded strictly."""
     theirs = fcn_resnet50(weights=None, weights_backbone=None, num_classes=CLASSES, aux_loss=False)
     randomize(theirs)
-    ours = FCN(CLASSES, "resnet50", output_stride=8, head="conv", upsampling="bilinear", norm="train", dropout=0.0)
+    ours = FCN(
+        CLASSES, backbone="resnet50", output_stride=8, head="conv", upsampling="bilinear", norm="train", dropout=0.0
+    )
     ours.load_state_dict(theirs.state_dict(), strict=True)
     theirs.classifier[3].p = 0.0
     return ours, theirs
@@ -133,7 +135,7 @@ def test_resnet50_is_torchvisions(resnets: tuple[FCN, torch.nn.Module], train: b
     if train:
         return
     output = ours.evaluate(images, targets)
-    torch.testing.assert_close(output.scores, logits, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(output.outputs, logits, rtol=1e-4, atol=1e-4)
     assert [torch.equal(found["mask"], mask) for found, mask in zip(output.found, logits.argmax(1), strict=True)]
 
 
@@ -158,7 +160,7 @@ def test_any_kernel_and_stride_gives_the_exact_size(kernel: int) -> None:
     ):
         network = fcn(skips=32, upsampling="transposed", upsampling_kernel=kernel, **options)
         assert network.upsampling_stride == options.get("upsampling_stride", 2)
-        assert network.scores(network.batch(images).pixels).shape == (2, CLASSES, 80, 96)
+        assert network(network.batch(images).pixels).shape == (2, CLASSES, 80, 96)
 
 
 def test_skips_have_no_effect_at_first() -> None:
@@ -167,14 +169,14 @@ def test_skips_have_no_effect_at_first() -> None:
     for skips in (32, 16, 8):
         network = fcn(backbone="resnet18", skips=skips, upsampling="nearest", norm="train")
         assert network.upsampling_stride == skips
-        logits.append(network.evaluate(images, targets).scores)
+        logits.append(network.evaluate(images, targets).outputs)
     assert torch.equal(logits[0], logits[1])
     assert torch.equal(logits[0], logits[2])
 
 
 def test_skips_of_vgg_are_pool3_and_pool4() -> None:
     with torch.device("meta"):
-        network = FCN(21, "vgg16", skips=8, head="backbone")
+        network = FCN(21, backbone="vgg16", skips=8, head="backbone")
         maps = network.backbone(torch.zeros(1, 3, 64, 96))
     assert {name: tuple(value.shape[1:]) for name, value in maps.items()} == {
         "16": (256, 8, 12),
@@ -190,13 +192,13 @@ def test_skips_of_vgg_are_pool3_and_pool4() -> None:
 @pytest.mark.parametrize("backbone", ["vgg16", "alexnet", "googlenet"])
 def test_only_new_layers_train_with_zero_trainable_layers(backbone: str) -> None:
     with torch.device("meta"):
-        network = FCN(21, backbone, head="backbone", trainable_layers=0)
+        network = FCN(21, backbone=backbone, head="backbone", trainable_layers=0)
     trained = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
     assert trained == ["classifier.0.weight", "classifier.0.bias"]
     assert network.divisible == 32
     if backbone != "googlenet":
         with torch.device("meta"):
-            network = FCN(21, backbone, head="backbone", trainable_layers=1)
+            network = FCN(21, backbone=backbone, head="backbone", trainable_layers=1)
         trained = {name.split(".")[1] for name, value in network.backbone.named_parameters() if value.requires_grad}
         assert len([value for value in network.backbone.parameters() if value.requires_grad]) == 4  # fc6 and fc7
 

@@ -163,7 +163,7 @@ def test_histograms_of_a_union_are_those_of_its_pixels() -> None:
 
 
 def group_by_pixels(labels: NDArray[np.int32], image: NDArray[np.uint8], use: Use) -> list[list[int]]:
-    """Group as the paper's algorithm 1 reads, measuring the regions anew after each merge."""
+    """Group as the paper's algorithm 1 reads, measuring the regions again after each merge."""
     names, texture = labels.copy(), texture_bins(image)
     boxes = find_regions(labels, int(labels.max()) + 1, image, texture).boxes.tolist()
     while np.ptp(names):

@@ -1,0 +1,63 @@
+"""Base classes of networks by the sizes to which they resize their images."""
+
+from typing import Any
+
+from torch import Tensor
+
+from lit_cv.models.images import IMAGENET_MEAN, IMAGENET_STD, ImageBatch, batch_images, fit_size, size_of
+from lit_cv.models.network import Network
+from lit_cv.ops.global_batch import largest_size
+
+
+class FittedImages(Network):
+    """A network that resizes images with their aspect ratio.
+
+    Args:
+        min_size: Length of the shorter side of the resized image in pixels; None keeps the size of each image.
+        max_size: Maximum length of the longer side in pixels, if ``min_size`` is set.
+        options: Arguments of ``Network``.
+
+    Attributes:
+        divisible: Height and width of the padded batch are multiples of this number.
+    """
+
+    divisible: int = 32
+
+    def __init__(self, *args: Any, min_size: int | None = 800, max_size: int = 1333, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.min_size, self.max_size = min_size, max_size
+
+    def batch(self, images: list[Tensor]) -> ImageBatch:
+        """Resize and normalize the images of a batch and pad them to the largest one of all ranks."""
+        sizes = [size_of(image) for image in images]
+        if self.min_size is not None:
+            sizes = [fit_size(size, self.min_size, self.max_size) for size in sizes]
+        common, last = largest_size(sizes, self.device), self.channels_last
+        return batch_images(images, sizes, self.device, divisible=self.divisible, channels_last=last, at_least=common)
+
+
+class SquareImages(Network):
+    """A network that resizes images to a square, without keeping their aspect ratio.
+
+    Args:
+        size: Height and width of the resized image in pixels.
+        options: Arguments of ``Network``.
+
+    Attributes:
+        mean: Mean of each channel, for pixels in [0, 1].
+        std: Standard deviation of each channel, for pixels in [0, 1].
+    """
+
+    mean = IMAGENET_MEAN
+    std = IMAGENET_STD
+
+    def __init__(self, *args: Any, size: int = 224, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.size = size
+
+    def batch(self, images: list[Tensor]) -> ImageBatch:
+        """Resize and normalize the images of a batch."""
+        sizes = [(self.size, self.size)] * len(images)
+        return batch_images(
+            images, sizes, self.device, self.mean, self.std, divisible=1, channels_last=self.channels_last
+        )

@@ -1,0 +1,1 @@
+"""Self-contained HTML pages: templates that the report and ``litcv browse`` share."""
