@@ -12,7 +12,7 @@ import orjson
 from numpy.typing import NDArray
 
 from datamodules.defects import Defect, Report, stop
-from datamodules.loading.json_stream import _stream
+from datamodules.loading.json_stream import read_list
 from lit_cv.errors import UserError
 from lit_cv.ops.vocabulary import words_of
 
@@ -59,7 +59,7 @@ def read_regions(path: Path, report: Report = stop) -> Regions:
     ids, boxes, words = array("q"), array("f"), array("i")
     lexicon: defaultdict[str, int] = defaultdict(count().__next__)
     known: set[int] = set()
-    for number, image in enumerate(_stream(path)):
+    for number, image in enumerate(read_list(path)):
         try:
             image_id, regions = _image_id(image), list(image["regions"])
         except _MALFORMED as error:

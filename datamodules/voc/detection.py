@@ -50,8 +50,8 @@ class VOCDetectionDataModule(VOCDataModule[PackedAnnotations], BoxDataModule[Pac
 
     def survey(self, split: str) -> Survey:
         """See :meth:`DataModule.survey`; each annotation file is checked by itself."""
-        listed, defects = self.voc.survey(split)
-        images = []
+        images, defects = [], list[Defect]()
+        listed = self.voc.images(split, defects.append)
         for year, image in tqdm(listed, desc=f"Reading the {split} annotations", unit="image", delay=2):
             file = annotation_file(self.root, year, image)
             size = None

@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from datamodules.augmentation.presets import MaskAugmentation, MaskPreset, make_mask_augmentation
-from datamodules.defects import Defect, Listed, Survey
+from datamodules.defects import Defect, Listed, Report, Survey, stop
 from datamodules.loading.dataset import PackedDataset, to_tensor
 from datamodules.loading.download import fetch_archive
 from datamodules.loading.packed import cache_folder, source_key
@@ -117,14 +117,8 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
 
     def survey(self, split: str) -> Survey:
         """See :meth:`DataModule.survey`; each mask is checked by itself."""
-        listed, defects = self.voc.survey(split)
-        files = [voc_image(self.voc.devkit, year, image) for year, image in listed]
-        for name in self.sbd[split]:
-            try:
-                files += sbd_images(self.root, name)
-            except UserError as error:
-                defects.append(Defect.of(error, self.root, "unusable image list"))
-        images = []
+        images, defects = [], list[Defect]()
+        files = self._images(split, defects.append)
         for image in tqdm(files, desc=f"Reading the {split} masks", unit="image", delay=2):
             size = None
             try:
@@ -137,18 +131,22 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
             images.append(Listed(image.picture, size, image.mask))
         return Survey(images, defects)
 
-    def _images(self, split: str) -> list[MaskedImage]:
+    def _images(self, split: str, report: Report = stop) -> list[MaskedImage]:
         """Return the files of a split; each photograph may occur once."""
-        images = [voc_image(self.voc.devkit, year, image) for year, image in self.voc.images(split)]
+        images = [voc_image(self.voc.devkit, year, image) for year, image in self.voc.images(split, report)]
         for name in self.sbd[split]:
-            images += sbd_images(self.root, name)
+            try:
+                images += sbd_images(self.root, name)
+            except UserError as error:
+                report(Defect.of(error, self.root, "unusable image list"))
         seen: set[str] = set()
         for image in images:
             if image.image_id in seen:
-                raise UserError(
-                    f"{split}_sets name {image.image_id} twice, the second time {image.picture}: "
-                    "choose lists without overlap, or write one without it."
+                what = (
+                    f"is the photograph {image.image_id}, which {split}_sets already name: choose lists without "
+                    "overlap, or write one without it"
                 )
+                report(Defect(image.picture, what, "duplicate id"))
             seen.add(image.image_id)
         return images
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from datamodules.base import SPLITS, Source
-from datamodules.defects import Defect
+from datamodules.defects import Defect, Report, stop
 from datamodules.shapes import scenes
 from datamodules.shapes.settings import Shapes
 from datamodules.voc.archives import fetch_voc
@@ -66,39 +66,31 @@ class VOCSource:
         elif self.source == "shapes":
             write_voc(self.root, self.shapes)
 
-    def images(self, split: str) -> list[tuple[str, str]]:
-        """Return (``VOC<year>``, image id) of a split, in the order of its lists; empty for a split without lists.
+    def images(self, split: str, report: Report = stop) -> list[tuple[str, str]]:
+        """Return (``VOC<year>``, image id) of a split, each once, in the order of its lists; empty without lists.
 
-        Raises:
-            UserError: If the root or a list is missing, or an image is named twice.
-        """
-        if not self.sets[split]:
-            return []
-        if not self.devkit.is_dir():
-            raise UserError(f"{self.root} holds no VOCdevkit folder: fix root, or set source to download.")
-        images = [image for name in self.sets[split] for image in read_list(self.devkit, name, self.task)]
-        if len(set(images)) < len(images):
-            raise UserError(f"{split}_sets={self.sets[split]} name an image twice: choose lists without overlap.")
-        return images
-
-    def survey(self, split: str) -> tuple[list[tuple[str, str]], list[Defect]]:
-        """Return the images of a split, each once, and the defects of its lists.
+        Args:
+            split: ``train``, ``val`` or ``test``.
+            report: Receives a defect if the root or a list is missing, and for each image that occurs again.
 
         Raises:
             UserError: If the name of a list is malformed.
         """
+        if self.sets[split] and not self.devkit.is_dir():
+            what = "holds no VOCdevkit folder: fix root, or set source to download"
+            report(Defect(self.root, what, "missing folder"))
+            return []
         images: dict[tuple[str, str], None] = {}
-        defects: list[Defect] = []
         for name in self.sets[split]:
             file = list_file(self.devkit, name, self.task)
             try:
                 listed = read_list(self.devkit, name, self.task)
             except UserError as error:
-                defects.append(Defect.of(error, file, "unusable image list"))
+                report(Defect.of(error, file, "unusable image list"))
                 continue
             for image in listed:
                 if image in images:
                     what = f"names {image[1]} a second time in {split}_sets: remove it, or choose other lists"
-                    defects.append(Defect(file, what, "duplicate id"))
+                    report(Defect(file, what, "duplicate id"))
                 images[image] = None
-        return list(images), defects
+        return list(images)

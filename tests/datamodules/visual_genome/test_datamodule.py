@@ -11,9 +11,9 @@ import torch
 from jsonargparse import ArgumentParser
 
 from datamodules import VisualGenomeDataModule
-from datamodules.loading import json_stream
 from datamodules.visual_genome import files
 from lit_cv.errors import UserError
+from lit_cv.ops.vocabulary import words_of
 
 WIDTH, HEIGHT = 60, 40
 Json = Any
@@ -126,24 +126,23 @@ def test_image_ids_of_every_form(tmp_path: Path, described: Json) -> None:
     assert counts(data)["regions"] == 3
 
 
-def test_windows_of_any_size_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_texts_may_contain_brackets_quotes_and_accents(tmp_path: Path) -> None:
     described = [{"id": n, "regions": [region(f'café {{[\\"{n}"]}}', x=k) for k in range(n % 4)]} for n in range(1, 30)]
     path = write(tmp_path, json.dumps(described, ensure_ascii=False, indent=1)) / files.REGIONS
-    whole = files.read_regions(path)
-    assert whole.image_ids.tolist() == list(range(1, 30))
-    assert whole.lexicon[:2] == ["cafe", "1"]
-    for window in (1, 7, 64):
-        monkeypatch.setattr(json_stream, "_WINDOW", window)
-        for ours, theirs in zip(files.read_regions(path), whole, strict=True):
-            assert np.array_equal(ours, theirs)
+    found = files.read_regions(path)
+    assert found.image_ids.tolist() == list(range(1, 30))
+    assert np.diff(found.offsets).tolist() == [n % 4 for n in range(1, 30)]
+    texts = [words_of(one["phrase"]) for image in described for one in image["regions"]]
+    assert [found.lexicon[word] for word in found.words] == [word for text in texts for word in text]
+    assert found.lexicon[:2] == ["cafe", "1"]
 
 
 @pytest.mark.parametrize(
     ("described", "sentence"),
     [
-        (json.dumps(three())[:-30], "cannot be read as a JSON list"),
+        (json.dumps(three())[:-30], r"is not valid JSON \(it is cut off after"),
         (json.dumps(three())[:-1], "cut off"),
-        (json.dumps(three()).replace('"width": 10', '"width": oops', 1), "cut off or damaged"),
+        (json.dumps(three()).replace('"width": 10', '"width": oops', 1), r"is not valid JSON \(.* after byte"),
         ("", r"does not begin with \["),
         (json.dumps({"regions": []}), r"does not begin with \["),
         ([{"id": 1}], "entry 0 .*'regions'"),
@@ -161,13 +160,9 @@ def test_a_file_that_cannot_be_trusted_is_one_sentence(tmp_path: Path, described
     assert str(tmp_path / files.REGIONS) in str(error.value)
 
 
-def test_a_damaged_entry_is_not_searched_for_its_end_in_the_whole_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(json_stream, "_LONGEST", 1000)
+def test_a_damaged_entry_is_one_sentence(tmp_path: Path) -> None:
     path = write(tmp_path, '[{"id": 1, "regions": [}, ' + json.dumps(three() * 500)[1:]) / files.REGIONS
-    monkeypatch.setattr(json_stream, "_WINDOW", 100)
-    with pytest.raises(UserError, match="an entry is damaged or has more than 1,000 characters"):
+    with pytest.raises(UserError, match=r"region_descriptions\.json is not valid JSON \(it is cut off"):
         files.read_regions(path)
 
 
