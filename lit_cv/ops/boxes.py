@@ -124,6 +124,19 @@ def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
     return inter / (first_area[:, None] + second_area - inter)
 
 
+def centered_iou(first: Tensor, second: Tensor) -> Tensor:
+    """Compute the IoU of boxes ``x, y, w, h``, x and y their centers, element by element: (..., 4) to (...).
+
+    The IoU of two boxes without area is 0.
+    """
+    half, other = first[..., 2:] / 2, second[..., 2:] / 2
+    low = torch.maximum(first[..., :2] - half, second[..., :2] - other)
+    high = torch.minimum(first[..., :2] + half, second[..., :2] + other)
+    inter = (high - low).clamp(min=0).prod(dim=-1)
+    union = first[..., 2:].prod(dim=-1) + second[..., 2:].prod(dim=-1) - inter
+    return inter / union.clamp(min=1e-12)
+
+
 def random_keys(like: Tensor) -> Tensor:
     """Sample one key in [0, 1) for each element of (B, ...), one row per image; elements with the largest keys win."""
     return uniform(like.shape, like.device, rank() * len(like))
