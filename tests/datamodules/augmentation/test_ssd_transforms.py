@@ -59,7 +59,7 @@ def test_flip_mirrors_image_and_boxes() -> None:
     assert rows.tolist() == [0, 1, 2, 3]
 
 
-def test_transforms_of_a_chain_draw_independently() -> None:
+def test_transforms_of_a_chain_are_independent() -> None:
     augment = Augmentation([A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5)])
     image = np.arange(4, dtype=np.uint8).reshape(2, 2, 1).repeat(3, 2)
     corners = [augment(image, np.zeros((0, 4), np.float32), seed)[0][0, 0, 0] for seed in range(400)]

@@ -114,7 +114,7 @@ def test_two_thousand_boxes_cost_little() -> None:
     assert min(seconds) < 0.005  # about 0.1 ms; one by one they would take 20 ms and more
 
 
-def test_workers_bring_the_same_and_share_the_file(generated: Path, open_data: Open) -> None:
+def test_workers_give_the_same_and_share_the_file(generated: Path, open_data: Open) -> None:
     batches = [
         list(open_data(generated, batch_size=2, num_workers=workers, proposals=SINGLE).train_dataloader())
         for workers in (0, 2)
@@ -294,7 +294,7 @@ TAILS = {  # what a power failure leaves behind: of the rows, of the records
 
 
 @pytest.mark.slow
-def test_a_killed_search_goes_on_where_it_was(noise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_search_resumes_where_it_stopped(noise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = sorted(path.name for path in noise.glob("*.png"))
     killed = tmp_path / "killed"
     monkeypatch.setenv("LITCV_CACHE", str(killed))
@@ -325,7 +325,7 @@ def test_a_killed_search_goes_on_where_it_was(noise: Path, tmp_path: Path, monke
         assert not part.exists()
 
 
-def test_of_two_at_once_one_searches_and_the_other_waits(
+def test_of_two_processes_one_searches_and_the_other_waits(
     noise: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def slowly(*args: object, **options: object) -> np.ndarray:
@@ -341,7 +341,7 @@ def test_of_two_at_once_one_searches_and_the_other_waits(
     assert capsys.readouterr().out.count("Waiting for another process") == 1
 
 
-def test_an_unreadable_image_keeps_what_was_found(noise: Path) -> None:
+def test_an_unreadable_image_keeps_the_proposals_found_before(noise: Path) -> None:
     names = sorted(path.name for path in noise.glob("*.png"))
     content = (noise / names[20]).read_bytes()
     (noise / names[20]).write_bytes(content[:200])

@@ -134,7 +134,7 @@ def test_boxes_are_clipped_and_those_without_an_area_dropped_and_counted(tmp_pat
     assert (data.counts["train/clipped"], data.counts["train/dropped"], data.counts["train/boxes"]) == (1, 4, 2)
 
 
-def test_objects_without_a_usable_mask_are_dropped_where_masks_are_asked_for(tmp_path: Path) -> None:
+def test_objects_without_a_usable_mask_are_dropped_if_masks_are_requested(tmp_path: Path) -> None:
     masks = [[], None, [[1, 1, 2, 2]], [[1, 1, 9, 1, 5]], [[1, 1, 2, 2], SQUARE], RUNS]
     write(tmp_path, [record(number, segmentation=mask) for number, mask in enumerate(masks)])
     data = opened(COCOInstanceDataModule, tmp_path)

@@ -75,7 +75,7 @@ def test_flip_mirrors_masks_boxes_and_joints_and_swaps_the_sides() -> None:
     ],
     ids=["vertical", "both", "transpose", "rotate", "pad", "resize", "scale and flip"],
 )
-def test_sides_are_swapped_by_whatever_mirrors(transforms: list[A.BasicTransform], swapped: bool) -> None:
+def test_any_mirroring_transform_swaps_the_sides(transforms: list[A.BasicTransform], swapped: bool) -> None:
     image, objects = scene()
     _, moved = augment_instances(Augmentation(transforms), image, objects, MIRRORED, 0)
     left_hidden, right_seen = moved["keypoints"][0, 1:, 2].tolist() if not swapped else moved["keypoints"][0, :0:-1, 2]

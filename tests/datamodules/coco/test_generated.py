@@ -52,7 +52,7 @@ def test_pycocotools_opens_it_and_masks_boxes_and_areas_agree(root: Path) -> Non
     assert {row["category_id"] for row in rows} == set(CATEGORIES)
 
 
-def test_masks_lie_on_what_is_drawn(root: Path) -> None:
+def test_masks_lie_on_the_drawn_objects(root: Path) -> None:
     """Shapes differ from what surrounds them; a mask that misses its shape would not."""
     official = COCO(str(root / "annotations" / "instances_train2017.json"))
     contrasts = []
@@ -90,7 +90,7 @@ def test_people_have_their_joints(root: Path) -> None:
     assert facing > 3
 
 
-def test_captions_tell_what_is_there(root: Path) -> None:
+def test_captions_describe_the_image(root: Path) -> None:
     captions = COCO(str(root / "annotations" / "captions_val2017.json"))
     objects = COCO(str(root / "annotations" / "instances_val2017.json"))
     assert len(captions.anns) == 20

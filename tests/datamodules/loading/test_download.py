@@ -124,14 +124,14 @@ def test_a_complete_part_is_kept(server: Server, tmp_path: Path) -> None:
     assert server.requests == [("good", f"bytes={len(CONTENT)}-")]  # answered by 416
 
 
-def test_bad_mirrors_are_passed_over(server: Server, tmp_path: Path) -> None:
+def test_bad_mirrors_are_skipped(server: Server, tmp_path: Path) -> None:
     wanted = archive(server, "missing", "wrong", "dead", "good")
     assert download(wanted, tmp_path).read_bytes() == CONTENT
     half = f"bytes={len(CONTENT) // 2}-"
     assert server.requests == [("missing", None), ("wrong", None), ("dead", None), ("dead", half), ("good", half)]
 
 
-def test_without_a_good_mirror_every_reason_is_told(server: Server, tmp_path: Path) -> None:
+def test_without_a_good_mirror_every_reason_is_listed(server: Server, tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"missing/data\.tar: HTTP Error 404.*wrong/data\.tar: wrong checksum"
     ) as raised:

@@ -67,7 +67,7 @@ def test_lsp_labels_every_joint_and_flags_the_hidden_ones(tmp_path: Path) -> Non
     assert data.counts["train/joints"] == 6 * JOINTS
 
 
-def test_what_cannot_be_used_is_dropped_and_counted(tmp_path: Path) -> None:
+def test_unusable_joints_and_people_are_dropped_and_counted(tmp_path: Path) -> None:
     joints = people(8)
     joints[0, 0, 0] = np.nan
     joints[0, 1, :2] = (95, 20)  # the image is 90 wide

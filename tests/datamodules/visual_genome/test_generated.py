@@ -36,7 +36,7 @@ def test_same_settings_same_bytes_and_nothing_is_overwritten(tmp_path: Path) -> 
         write_visual_genome(tmp_path / "a", Shapes(train=40, val=10, size=96, seed=4))
 
 
-def test_phrases_tell_what_is_in_the_boxes(data: VisualGenomeDataModule) -> None:
+def test_phrases_describe_their_boxes(data: VisualGenomeDataModule) -> None:
     packed = data.splits["train"]
     relations = dict.fromkeys(("left", "right", "above", "below"), 0)
     singles = 0
@@ -73,12 +73,12 @@ def test_the_data_module_reads_it_with_the_names_of_densecap(data: VisualGenomeD
     assert not {data.splits["train"].name(k) for k in range(40)} & {data.splits["val"].name(k) for k in range(10)}
 
 
-def test_the_vocabulary_can_be_asked_for_before_anything_else(tmp_path: Path) -> None:
+def test_the_vocabulary_is_available_first(tmp_path: Path) -> None:
     data = VisualGenomeDataModule(str(tmp_path / "shapes"), "shapes", shapes=SETTINGS, min_count=2)
     assert "circle" in data.vocabulary.ids
 
 
-def test_the_front_door_writes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_shapes_command_writes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "vg"
     assert main(["shapes", "visual_genome", str(folder), "--train", "3", "--val", "2", "--size", "64"]) == 0
     assert f"written: {folder}" in capsys.readouterr().out

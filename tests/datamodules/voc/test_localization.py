@@ -61,7 +61,7 @@ def test_the_largest_object_inside_the_image_is_chosen_and_difficult_ones_come_l
     assert own == {"images": 8, "without_object": 2, "difficult": 1, "clipped": 1, "dropped": 1}
 
 
-def test_evaluation_has_one_object_an_image_too(generated: Path, open_largest: Open) -> None:
+def test_evaluation_also_has_one_object_per_image(generated: Path, open_largest: Open) -> None:
     data = open_largest(generated, batch_size=2)
     targets = [target for _, batch in data.val_dataloader() for target in batch]
     assert len(targets) == data.counts["val/images"] == 5
@@ -124,7 +124,7 @@ def test_missing_data_is_one_sentence(voc_root: Path) -> None:
         VOCLocalizationDataModule(str(voc_root), val_sets=["2012_val2"]).prepare_data()
 
 
-def test_generated_source_writes_what_is_missing(tmp_path: Path, open_largest: Open) -> None:
+def test_generated_source_writes_missing_files(tmp_path: Path, open_largest: Open) -> None:
     data = open_largest(tmp_path / "new", source="shapes", shapes=SETTINGS)
     assert data.counts["train/images"] + data.counts["train/without_object"] == 10
 

@@ -320,7 +320,7 @@ def test_sbd_is_downloaded_and_checked(voc_root: Path, tmp_path: Path, monkeypat
     assert data.counts["train/images"] == 1
 
 
-def test_generated_source_writes_what_is_missing(tmp_path: Path) -> None:
+def test_generated_source_writes_missing_files(tmp_path: Path) -> None:
     data = opened(tmp_path / "new", source="shapes", shapes=SETTINGS)
     assert data.counts["train/images"] == 10
     assert data.class_names == ("circle", "square", "triangle")
