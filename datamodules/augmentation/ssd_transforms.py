@@ -13,7 +13,7 @@ from lit_cv.ops.iou import pairwise_iou
 Image = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
 
-# Private part of albumentations: the attribute `_targets`, in which a transform declares the targets that it accepts; two
+# Private part of albumentations: the attribute `_targets`, by which a transform declares the targets it accepts. Two
 # classes below set it. It is the reason for the upper bound in pyproject.toml.
 
 

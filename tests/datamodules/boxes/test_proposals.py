@@ -101,7 +101,7 @@ def test_proposals_move_with_the_image_and_change_nothing_else(preset: str) -> N
         *together, proposals = augment.with_proposals(image, boxes, np.concatenate([many(), boxes]), seed)
         for mine, theirs in zip(alone, together, strict=True):
             assert np.array_equal(mine, theirs)
-        assert np.array_equal(proposals[len(proposals) - len(alone[1]) :], alone[1])  # as the same boxes move
+        assert np.array_equal(proposals[len(proposals) - len(alone[1]) :], alone[1])  # they move like equal boxes
 
 
 def test_two_thousand_boxes_cost_little() -> None:
@@ -284,7 +284,7 @@ def noise(tmp_path: Path) -> Path:
     return folder
 
 
-TAILS = {  # what a power failure leaves behind: of the rows, of the records
+TAILS = {  # left by a power failure: bytes of the rows and of the records
     "clean": (b"", b""),
     "rows": (b"torn" * 5, b""),
     "cut": (b"torn" * 8, b"cut"),

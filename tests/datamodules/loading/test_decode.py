@@ -64,7 +64,7 @@ def test_trailing_bytes_are_no_truncation(tmp_path: Path) -> None:
 
 def test_orientation_rotates_only_on_request(tmp_path: Path) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees
+    exif[0x0112] = 6  # rotate by 90 degrees
     file = tmp_path / "turned.jpg"
     Image.fromarray(picture()).save(file, exif=exif)
     assert read_image(file).shape == (40, 60, 3)

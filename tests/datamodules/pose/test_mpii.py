@@ -73,7 +73,7 @@ def test_points_of_every_form(tmp_path: Path) -> None:
         ]
     )
     images = [
-        image("test.jpg", 1.0, {"scale": 1.0, "objpos": structs([{"x": 5.0, "y": 5.0}])}),  # as the test images are
+        image("test.jpg", 1.0, {"scale": 1.0, "objpos": structs([{"x": 5.0, "y": 5.0}])}),  # like the test images
         image("nobody.jpg", 1.0),
         image("two.jpg", EMPTY, first, person([without_flag], x2=40.0, y2=20.0)),
         image("last.jpg", 7.0, standing(objpos=EMPTY)),

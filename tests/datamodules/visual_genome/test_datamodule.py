@@ -178,7 +178,7 @@ def test_sets_by_name(tmp_path: Path) -> None:
         "test": ["VG_100K/2.jpg", "VG_100K_2/3.jpg"],
     }
     assert data.vocabulary.words[4:] == ("a", "dog", "1", "3")
-    for packed in data.splits.values():  # that of the training phrases, everywhere
+    for packed in data.splits.values():  # all splits have the vocabulary of the training phrases
         assert packed.vocabulary.words == data.vocabulary.words
     assert targets(data)[0]["phrases"] == ["a dog 2"]
     assert targets(data)[0]["tokens"][0, :3].tolist() == [4, 5, 3]

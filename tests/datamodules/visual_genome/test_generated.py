@@ -53,11 +53,11 @@ def test_phrases_describe_their_boxes(data: VisualGenomeDataModule) -> None:
                 assert kind in KINDS
                 patch = image[box[1] : box[3], box[0] : box[2]].reshape(-1, 3)
                 share = (np.abs(patch - COLORS[color]).mean(axis=1) < 40).mean()
-                assert share > 0.01, (text, index)  # a bar may be covered but for its ends
+                assert share > 0.01, (text, index)  # only the ends of a bar may be visible
                 singles += 1
             else:
                 relations[next(word for word in words if word in relations)] += 1
-                # said the other way round, too
+                # the reverse is said too
                 assert any(other.split()[:2] == words[-2:] and other.split()[-2:] == words[:2] for other in texts)
     assert singles >= 2 * 40
     assert relations["left"] == relations["right"] > 2

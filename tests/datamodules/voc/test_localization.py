@@ -25,7 +25,7 @@ def open_largest() -> Open:
 
 
 def annotate(root: Path, number: int, *boxes: tuple[object, ...]) -> None:
-    """Rewrite the annotation of the nth training image: (class, difficult, x1, y1, x2, y2) as VOC counts."""
+    """Rewrite the annotation of the nth training image: (class, difficult, x1, y1, x2, y2) in VOC's coordinates."""
     folder = root / "VOCdevkit" / "VOC2012"
     name = (folder / "ImageSets" / "Main" / "train.txt").read_text().split()[number]
     items = "".join(
@@ -44,7 +44,7 @@ def test_the_largest_object_inside_the_image_is_chosen_and_difficult_ones_come_l
     annotate(voc_root, 1, ("circle", 1, 1, 1, 10, 10), ("triangle", 1, 5, 5, 20, 20))
     annotate(voc_root, 2)
     annotate(voc_root, 3, ("square", 0, 60, 60, 500, 500), ("circle", 0, 1, 1, 8, 8))  # 5 x 5 pixels inside
-    annotate(voc_root, 4, ("square", 0, 1, 1, 8, 8), ("circle", 0, 9, 1, 16, 8))  # of equals the first
+    annotate(voc_root, 4, ("square", 0, 1, 1, 8, 8), ("circle", 0, 9, 1, 16, 8))  # ties go to the first
     annotate(voc_root, 5, ("square", 0, 30, 10, 29, 40))  # without area
     data = open_largest(voc_root, augmentation="none", batch_size=4)
     samples = [data.train_dataloader().dataset[0, index] for index in range(8)]

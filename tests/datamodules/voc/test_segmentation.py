@@ -59,7 +59,7 @@ def read_indices(file: Path) -> np.ndarray:
 
 def write_indices(file: Path, mask: np.ndarray) -> None:
     image = Image.fromarray(mask.astype(np.uint8))
-    image.putpalette((np.arange(768) % 256).astype(np.uint8).tobytes())  # colors mean nothing
+    image.putpalette((np.arange(768) % 256).astype(np.uint8).tobytes())  # the colors are ignored
     image.save(file)
 
 
