@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from datamodules.boxes.packed_boxes import Rows, clip_boxes
 from datamodules.coco.checks import corners_of, disagreement, errors, places_of
-from datamodules.coco.files import Annotations, COCOSet, Facts, File, Segmentations, read_file
+from datamodules.coco.files import COCOSet, Facts, read_file
+from datamodules.coco.tables import Annotations, File, Segmentations
 from datamodules.defects import stop_at
 from datamodules.loading.packed import Content
 from lit_cv.errors import UserError

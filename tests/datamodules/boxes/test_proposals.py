@@ -18,7 +18,7 @@ from PIL import Image
 
 from datamodules import Proposals, VOCDetectionDataModule
 from datamodules.augmentation.presets import Augmentation, make_augmentation
-from datamodules.boxes import proposal_search
+from datamodules.boxes import proposal_journal, proposal_search
 from datamodules.boxes.proposals import StoredProposals, open_proposals, proposal_folder
 from datamodules.loading.decode import read_image
 from lit_cv.errors import UserError
@@ -288,8 +288,8 @@ TAILS = {  # left by a power failure: bytes of the rows and of the records
     "clean": (b"", b""),
     "rows": (b"torn" * 5, b""),
     "cut": (b"torn" * 8, b"cut"),
-    "huge": (b"torn" * 8, b"x" * proposal_search.RECORD.itemsize),
-    "false": (b"torn" * 8, np.array((b"y" * 32, 2, 7), proposal_search.RECORD).tobytes()),
+    "huge": (b"torn" * 8, b"x" * proposal_journal.RECORD.itemsize),
+    "false": (b"torn" * 8, np.array((b"y" * 32, 2, 7), proposal_journal.RECORD).tobytes()),
 }
 
 
@@ -305,7 +305,7 @@ def test_a_killed_search_resumes_where_it_stopped(noise: Path, tmp_path: Path, m
     process.send_signal(signal.SIGKILL)
     process.wait()
     (records,) = killed.glob(".proposals-*.part/records")
-    complete = records.stat().st_size // proposal_search.RECORD.itemsize
+    complete = records.stat().st_size // proposal_journal.RECORD.itemsize
     assert 0 < complete < 24
 
     monkeypatch.setenv("LITCV_CACHE", str(tmp_path / "calm"))

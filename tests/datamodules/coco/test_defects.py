@@ -82,7 +82,9 @@ def test_every_defect_of_an_annotation_is_named(tmp_path: Path) -> None:
         assert kinds_of(defects, start) == [kind]
     assert kinds_of(defects, "the box (5, 5, 5, 15) of annotation 5") == ["box without area"]
     assert kinds_of(defects, "the box (50, 5, 60, 15) of annotation 6") == ["box without area"]
-    assert kinds_of(defects, "has the annotation 8 that is not in COCO's format ('area' is missing)") == ["unusable record"]
+    assert kinds_of(defects, "has the annotation 8 that is not in COCO's format ('area' is missing)") == [
+        "unusable record"
+    ]
     assert kinds_of(defects, "has the annotation 19 that is not in COCO's format") == ["unusable record"]
     assert len(defects) == len(expected) + 5
     boxes = found(COCODetectionDataModule, tmp_path)  # without masks and joints, these are not checked
