@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.boxes.proposals import search_settings
+from datamodules.loading.packed import as_bytes
 from lit_cv.errors import UserError
 from lit_cv.ops.selective_search.search import Mode
 
@@ -76,7 +77,7 @@ class Journal:
         """Add the names and digests of the images, then rename the journal to ``folder``, which it replaces."""
         spans = np.array([self.spans[digest] for digest in digests], dtype=np.int64).reshape(-1, 2)
         arrays = {
-            "names": np.array([name.encode() for name in names], dtype=np.bytes_),
+            "names": as_bytes(names),
             "spans": spans,
             "digests": np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32),
             "stats": np.array(stats, dtype=np.int64).reshape(-1, 2),
