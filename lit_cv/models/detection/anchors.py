@@ -48,7 +48,7 @@ def _place(shapes: Tensor, size: Size, grid: Size) -> Tensor:
     return (cells[:, None] + shapes).flatten(0, 1)
 
 
-def _anchor_shapes(
+def anchor_shapes(
     scales: list[float] | list[list[float]] | None, ratios: list[float], levels: int
 ) -> tuple[tuple[tuple[float, ...], ...], tuple[tuple[float, ...], ...]]:
     """Return the anchor scales and ratios of each level."""

@@ -86,32 +86,34 @@ class SSD(SquareImages, OnePassNetwork, Detector):
         keep = Keep(score_threshold, nms_threshold, detections_per_image)
         super().__init__(*args, backbone=backbone, size=size, **keep._asdict(), **options)
         self.negatives_per_positive = negatives_per_positive
-        is_vgg16 = backbone == "vgg16"
-        if is_vgg16:
-            self.mean, self.std = VGG16_MEAN, VGG16_STD
-        if is_vgg16 and size not in VGG16_STEPS:
-            raise UserError(f"size={size}: SSD on vgg16 is SSD300 or SSD512; choose such a size or another backbone.")
+        self.is_vgg16 = backbone == "vgg16"
         if anchor_ratios is None:
-            anchor_ratios = PAPER_RATIOS_512 if is_vgg16 and size == 512 else PAPER_RATIOS
-        if is_vgg16 and self.weights == "imagenet":
-            self.weights = "imagenet-features"
-        trunk = self.build_trunk().up_to(16).freeze(self.trainable_layers)
-        self.backbone: nn.Module
-        if is_vgg16:
-            self.backbone, channels = vgg16_features(trunk, size, atrous)
-        else:
-            self.backbone = ExtendedFeatures(trunk, len(anchor_ratios))
-            channels = self.backbone.channels
+            anchor_ratios = PAPER_RATIOS_512 if self.is_vgg16 and size == 512 else PAPER_RATIOS
+        self.backbone, channels = self._build_features(atrous, len(anchor_ratios))
         scales = anchor_scales or [0.07, *torch.linspace(0.15, 1.05, len(channels)).tolist()]
         if len(anchor_ratios) != len(channels) or len(scales) != len(channels) + 1:
             raise UserError(
                 f"anchor_ratios has {len(anchor_ratios)} lists and anchor_scales {len(scales)} numbers: "
                 f"SSD on {backbone} has {len(channels)} maps; give one list for each, and one more scale than maps."
             )
-        steps = VGG16_STEPS[size] if is_vgg16 else None
+        steps = VGG16_STEPS[size] if self.is_vgg16 else None
         self.anchor_generator = DefaultBoxGenerator(anchor_ratios, scales=scales, steps=steps)
         self.head = SSDHead(channels, self.anchor_generator.num_anchors_per_location(), self.num_classes)
         self.use_memory_format()
+
+    def _build_features(self, atrous: bool, maps: int) -> tuple[nn.Module, list[int]]:
+        """Build a module that maps pixels to a dictionary of maps, and list their channels."""
+        if not self.is_vgg16:
+            features = ExtendedFeatures(self.build_trunk().up_to(16).freeze(self.trainable_layers), maps)
+            return features, features.channels
+        if self.size not in VGG16_STEPS:
+            raise UserError(
+                f"size={self.size}: SSD on vgg16 is SSD300 or SSD512; choose such a size or another backbone."
+            )
+        self.mean, self.std = VGG16_MEAN, VGG16_STD
+        if self.weights == "imagenet":
+            self.weights = "imagenet-features"
+        return vgg16_features(self.build_trunk().up_to(16).freeze(self.trainable_layers), self.size, atrous)
 
     def forward(self, pixels: Tensor) -> SSDOutputs:
         """Compute the outputs for all default boxes for normalized pixels (B, 3, ``size``, ``size``)."""

@@ -14,7 +14,7 @@ from lit_cv.models.detection.yolo_head import GridHead, YOLOHead, added_convolut
 from lit_cv.models.images import ImageBatch, Objects, batch_objects
 from lit_cv.models.network import OnePassNetwork, Target
 from lit_cv.models.resizing import SquareImages
-from lit_cv.ops.boxes import clip_boxes, random_keys, take
+from lit_cv.ops.boxes import centered_iou, clip_boxes, random_keys, take
 
 # Initial prediction of every cell: boxes in the middle of the cell, with a quarter of the image's width and height and
 # confidence 0. If boxes had to grow from size zero, no box would overlap its object at first.
@@ -154,12 +154,7 @@ class YOLO(SquareImages, OnePassNetwork, Detector):
     def _responsible(self, found: Cells, wanted: Wanted) -> tuple[Tensor, Tensor]:
         """Return a mask of the boxes responsible for their cell's object and the IoU of all boxes, both (B, N, P)."""
         first, second = self._in_image(found.boxes), self._in_image(wanted.boxes[:, :, None])
-        half, other = first[..., 2:] / 2, second[..., 2:] / 2
-        low = torch.maximum(first[..., :2] - half, second[..., :2] - other)
-        high = torch.minimum(first[..., :2] + half, second[..., :2] + other)
-        inter = (high - low).clamp(min=0).prod(dim=-1)
-        union = first[..., 2:].prod(dim=-1) + second[..., 2:].prod(dim=-1) - inter
-        overlap = inter / union.clamp(min=1e-12)  # without an object, both areas may be 0
+        overlap = centered_iou(first, second)  # without an object, both areas may be 0
         apart = (first - second).norm(dim=-1)
         best = torch.where(overlap.amax(dim=2, keepdim=True) > 0, overlap, -apart).argmax(dim=2)
         return F.one_hot(best, self.boxes_per_cell).bool() & wanted.occupied[..., None], overlap

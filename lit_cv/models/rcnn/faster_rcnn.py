@@ -8,7 +8,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from lit_cv.errors import UserError
 from lit_cv.models.backbones.necks import feature_pyramid, single_map
-from lit_cv.models.detection.anchors import _anchor_shapes
+from lit_cv.models.detection.anchors import anchor_shapes
 from lit_cv.models.images import Size, size_of
 from lit_cv.models.rcnn.roi_detector import RoIHeadDetector
 from lit_cv.models.rcnn.roi_head import RoIHead
@@ -45,7 +45,7 @@ class FasterRCNN(RoIHeadDetector, TwoStageDetector):
             raise UserError(f"head: backbone needs the single map of neck: c4, not neck: {neck}; choose head: mlp.")
         build_neck = feature_pyramid if neck == "fpn" else single_map
         self.backbone, channels, levels = build_neck(self.build_trunk(), self.trainable_layers)
-        anchors = AnchorGenerator(*_anchor_shapes(anchor_scales, self.anchor_ratios, levels))
+        anchors = AnchorGenerator(*anchor_shapes(anchor_scales, self.anchor_ratios, levels))
         self.rpn = self.build_rpn(channels, anchors, rpn_score_threshold)
         box_head, features = self.build_box_head(channels)
         self.roi_heads = RoIHead(box_head, features, self.num_classes, self.roi_op, self.roi_batch, self.keep)

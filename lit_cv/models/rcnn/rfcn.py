@@ -4,7 +4,6 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import ps_roi_align, ps_roi_pool
 
@@ -20,7 +19,6 @@ from lit_cv.ops.roi_cpu import SAMPLES
 BinOp = Literal["align", "pool"]
 
 STRIDE = 16
-CONV4_AND_5 = ("layer3", "layer4")  # names in a ResNet
 
 
 class RFCN(TwoStageDetector):
@@ -86,11 +84,10 @@ class RFCN(TwoStageDetector):
         if family_of(self.backbone_name).dilated is None:
             module, channels, _ = single_map(self.build_trunk(), self.trainable_layers)
             return module, channels, channels
-        layers = self.build_trunk().freeze(self.trainable_layers).layers
-        conv4, conv5 = (list[Any](layers.get_submodule(name).children()) for name in CONV4_AND_5)
-        _dilate(conv5)
-        module = IntermediateLayerGetter(layers, {name: name for name in CONV4_AND_5})
-        return module, conv4[-1].conv3.out_channels, conv5[-1].conv3.out_channels
+        trunk = self.build_trunk().freeze(self.trainable_layers)
+        conv4, conv5 = trunk.stages[-2:]
+        _dilate(list(trunk.layers.get_submodule(conv5.layers[-1]).children()))
+        return trunk.layers.taps((conv4, conv5)), conv4.channels, conv5.channels
 
     def _proposal_maps(self, maps: list[Tensor]) -> list[Tensor]:
         return maps[:1]
