@@ -1,6 +1,6 @@
 """The rules of COCO's annotations, each written once.
 
-Packing stops at the first error and repairs what the functions named ``..._repairs`` find; `litcv doctor` lists both.
+Packing stops at the first error and repairs what the functions named ``..._repairs`` find; ``litcv doctor`` lists both.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""All defects of an annotation file of COCO, for `litcv doctor`."""
+"""All defects of an annotation file of COCO, for ``litcv doctor``."""
 
 from collections.abc import Iterator
 from contextlib import suppress
