@@ -1,4 +1,4 @@
-"""Lightning DataModules, one file per data set."""
+"""Lightning DataModules, one folder per data set."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Defects of a data set, as readers report them to `litcv doctor`."""
+"""Defects of a data set, as readers report them to ``litcv doctor``."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ class Defect(NamedTuple):
     Attributes:
         file: The defective file.
         what: The problem and its fix, without the name of the file.
-        kind: Short name, by which defects are counted: `missing file`, `box without area`, `leak`, ...
+        kind: Short name, by which defects are counted: ``missing file``, ``box without area``, ``leak``, ...
         sentence: The whole as a sentence, if it is not just file and problem.
     """
 
@@ -137,7 +137,7 @@ def box_defects(file: Path, name: Callable[[int], str], boxes: ArrayLike, sizes:
 
     Args:
         file: The annotation file.
-        name: Returns the name of box number n, for example `object 2 (dog)`.
+        name: Returns the name of box number n, for example ``object 2 (dog)``.
         boxes: (N, 4) xyxy in pixels.
         sizes: Width and height in pixels: (2,) of one image for all boxes, or (N, 2) for each box.
     """

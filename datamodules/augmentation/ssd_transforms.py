@@ -5,12 +5,16 @@ from typing import Any
 import albumentations as A
 import cv2
 import numpy as np
+from albumentations.core.type_definitions import ALL_TARGETS
 from numpy.typing import NDArray
 
 from lit_cv.ops.iou import pairwise_iou
 
 Image = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
+
+# Private part of albumentations: the attribute `_targets`, by which a transform declares the targets it accepts. Two
+# classes below set it. It is the reason for the upper bound in pyproject.toml.
 
 
 class PhotometricDistortion(A.ImageOnlyTransform):  # type: ignore[misc]
@@ -86,7 +90,7 @@ class ZoomOut(A.DualTransform):  # type: ignore[misc]
         p: Probability of zooming out.
     """
 
-    _targets = A.HorizontalFlip._targets
+    _targets = ALL_TARGETS
 
     def __init__(self, largest: float = 4.0, fill: tuple[int, int, int] = (123, 117, 104), p: float = 0.5) -> None:
         super().__init__(p=p)
@@ -143,7 +147,7 @@ class IoUCrop(A.DualTransform):  # type: ignore[misc]
         p: Probability of cropping.
     """
 
-    _targets = A.HorizontalFlip._targets
+    _targets = ALL_TARGETS
     _minimum = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 2.0)  # 2.0, which no IoU reaches, means the whole image
 
     def __init__(self, trials: int = 50, p: float = 1.0) -> None:

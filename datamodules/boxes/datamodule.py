@@ -44,7 +44,7 @@ class BoxDataModule(DataModule[B]):
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint of :class:`DataModule`; with proposals it covers these, too."""
+        """The fingerprint of :class:`DataModule`; with proposals, it also covers these."""
         fingerprint = super().fingerprint
         if self.proposals is None:
             return fingerprint

@@ -1,17 +1,19 @@
 """The rules of COCO's annotations, each written once.
 
-Packing stops at the first error and repairs what the functions named ``..._repairs`` find; `litcv doctor` lists both.
+Packing stops at the first error and repairs what the functions named ``..._repairs`` find; ``litcv doctor`` lists both.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.coco.files import Annotations, Categories, COCOSet, Facts, File, Images, Segmentations
-from datamodules.defects import ROUNDING, Defect, Finding, box_defects, finite_boxes, found_defects, repeated
-from datamodules.joints import inside_image
+from datamodules.coco.files import COCOSet, Facts
+from datamodules.coco.joint_checks import JointTable, joint_errors, joint_repairs
+from datamodules.coco.mask_checks import mask_repairs, size_errors
+from datamodules.coco.tables import Categories, File, Images
+from datamodules.defects import Defect, Finding, box_defects, finite_boxes, found_defects, repeated
 
 Rows = NDArray[np.int64]
 
@@ -146,9 +148,9 @@ def _annotation_errors(table: _Table) -> Iterator[Finding]:
     )
     yield Finding(~np.isin(annotations.categories, list(table.names)), "unknown category", category)
     if masks is not None:
-        yield _size_errors(masks, table.sizes)
+        yield size_errors(masks, table.sizes)
     if joints := table.file.categories[0].get("keypoints") if len(annotations.joint_counts) else None:
-        yield from _joint_errors(_Joints(annotations, table.sizes, joints))
+        yield from joint_errors(JointTable(annotations, table.sizes, joints))
 
 
 def _annotation_repairs(table: _Table) -> Iterator[Finding]:
@@ -160,95 +162,6 @@ def _annotation_repairs(table: _Table) -> Iterator[Finding]:
     )
     yield Finding(annotations.crowds > 1, "unusable iscrowd", lambda _: "has an iscrowd other than 0 and 1: fix it")
     if masks is not None:
-        yield from _mask_repairs(masks, table.sizes)
+        yield from mask_repairs(masks, table.sizes)
     if joints := table.file.categories[0].get("keypoints") if len(annotations.joint_counts) else None:
-        yield from _joint_repairs(_Joints(annotations, table.sizes, joints))
-
-
-def _size_errors(masks: Segmentations, sizes: NDArray[np.float64]) -> Finding:
-    def other_size(row: int) -> str:
-        (width, height), (expected, tall) = masks.sizes[row].tolist(), sizes[row].tolist()
-        return f"has an RLE of {width}x{height} pixels in an image of {expected:g}x{tall:g}: fix it"
-
-    unlike = (masks.sizes != sizes).any(axis=1) & np.isfinite(sizes).all(axis=1)
-    return Finding((masks.lengths > 0) & unlike, "RLE of another size", other_size)
-
-
-def _mask_repairs(masks: Segmentations, sizes: NDArray[np.float64]) -> Iterator[Finding]:
-    yield Finding(
-        masks.dropped > 0,
-        "empty polygon",
-        lambda row: (
-            f"has {masks.dropped[row]} polygons with fewer than three corners, which are dropped: fix or remove them"
-        ),
-    )
-    yield Finding(
-        (masks.lengths == 0) & (masks.polygons == 0),
-        "object without mask",
-        lambda _: "has no usable mask and is dropped: fix it",
-    )
-    yield Finding(
-        _leaving(masks, sizes),
-        "polygon outside the image",
-        lambda _: "has a polygon that reaches outside its image and is clipped: fix it",
-    )
-
-
-def _leaving(masks: Segmentations, sizes: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which annotations have a polygon that reaches outside the image, bool (M,)."""
-    outside = np.zeros(len(sizes), dtype=np.bool_)
-    if len(masks.corners):
-        points, starts = masks.points.reshape(-1, 2), (np.cumsum(masks.corners) - masks.corners) // 2
-        low, high = (extreme.reduceat(points, starts) for extreme in (np.minimum, np.maximum))
-        of_polygon = np.repeat(np.arange(len(sizes)), masks.polygons)
-        outside[of_polygon[((low < -ROUNDING) | (high > sizes[of_polygon] + ROUNDING)).any(axis=1)]] = True
-    return outside
-
-
-class _Joints:
-    """The joints of all annotations as one array, and where they break a rule."""
-
-    def __init__(self, annotations: Annotations, sizes: NDArray[np.float64], names: list[str]) -> None:
-        self.names, self.counts = names, annotations.joint_counts
-        self.counted = self.counts == 3 * len(names)
-        joints = np.zeros((len(sizes), len(names), 3))
-        joints[self.counted] = annotations.joints[np.repeat(self.counted, self.counts)].reshape(-1, len(names), 3)
-        self.usable = np.isin(joints[..., 2], (0, 1, 2)) & (np.abs(joints) < 1e6).all(axis=2)
-        labeled = self.usable & (joints[..., 2] > 0)
-        self.outside, self.labeled = labeled & ~inside_image(joints, sizes), labeled.sum(axis=1)
-        self.told = annotations.labeled
-
-    def named(self, flags: NDArray[np.bool_]) -> Callable[[int], str]:
-        """Return a function that lists the flagged joints of an annotation."""
-        return lambda row: ", ".join(self.names[joint] for joint in np.flatnonzero(flags[row]).tolist())
-
-
-def _joint_errors(joints: _Joints) -> Iterator[Finding]:
-    unusable = joints.named(~joints.usable)
-    yield Finding(
-        ~joints.counted,
-        "keypoints of another count",
-        lambda row: (
-            f"has {joints.counts[row]} keypoint numbers, but its category has {len(joints.names)} joints of three "
-            "each: fix it"
-        ),
-    )
-    yield Finding(
-        ~np.all(joints.usable, axis=1),
-        "unusable keypoint",
-        lambda row: f"has a joint that is not finite or whose flag is not 0, 1 or 2 ({unusable(row)}): fix it",
-    )
-
-
-def _joint_repairs(joints: _Joints) -> Iterator[Finding]:
-    outside = joints.named(joints.outside)
-    yield Finding(
-        np.any(joints.outside, axis=1),
-        "keypoint outside the image",
-        lambda row: f"has labeled joints outside its image ({outside(row)}): fix them",
-    )
-    yield Finding(
-        joints.counted & (joints.told >= 0) & (joints.told != joints.labeled),
-        "num_keypoints disagrees",
-        lambda row: f"says num_keypoints {joints.told[row]} and labels {joints.labeled[row]} joints: fix it",
-    )
+        yield from joint_repairs(JointTable(annotations, table.sizes, joints))

@@ -1,11 +1,12 @@
-"""All defects of an annotation file of COCO, for `litcv doctor`."""
+"""All defects of an annotation file of COCO, for ``litcv doctor``."""
 
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from datamodules.coco.checks import category_errors, disagreement, errors, folder_errors, repairs
-from datamodules.coco.files import Categories, COCOSet, Facts, read_categories, read_file
+from datamodules.coco.files import COCOSet, Facts, read_categories, read_file
+from datamodules.coco.tables import Categories
 from datamodules.defects import Defect, Listed, Survey
 from lit_cv.errors import UserError
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from datamodules.shapes.figures import Person, draw_figures
 from datamodules.shapes.scenes import CLASS_NAMES, background, draw_scene
-from datamodules.shapes.settings import Shapes, write_once
+from datamodules.shapes.settings import Shapes, write_jpeg, write_once
 from lit_cv.ops.mask_runs import encode_masks
 
 # As in COCO, the ids have gaps.
@@ -80,8 +80,7 @@ def _write_set(root: Path, name: str, numbers: Sequence[int], settings: Shapes) 
         scene = _annotated(np.random.default_rng((settings.seed, number)), number, settings.size)
         image_id = number + 1
         file = f"{image_id:012d}.jpg"
-        bgr = cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR)
-        cv2.imwrite(str(root / name / file), bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])
+        write_jpeg(root / name / file, scene.image)
         images.append({"id": image_id, "file_name": file, "width": settings.size, "height": settings.size})
         for annotation in scene.annotations:
             objects.append({"id": len(objects) + 1, "image_id": image_id, **annotation})

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from datamodules.boxes.packed_boxes import Rows, clip_boxes
 from datamodules.coco.checks import corners_of, disagreement, errors, places_of
-from datamodules.coco.files import Annotations, COCOSet, Facts, File, Segmentations, read_file
+from datamodules.coco.files import COCOSet, Facts, read_file
+from datamodules.coco.tables import Annotations, File, Segmentations
 from datamodules.defects import stop_at
-from datamodules.loading.packed import Content
+from datamodules.loading.packed import Content, as_bytes, offsets_of
 from lit_cv.errors import UserError
 
 
@@ -40,8 +41,8 @@ def pack_files(root: Path, sources: Sequence[COCOSet], masks: bool, keypoints: b
         parts.append(_pack(root, source, file, len(found.joints) if keypoints else None))
     assert facts is not None  # there is a set
     arrays = _joined([part.arrays for part in parts]) | {
-        "classes": np.array([name.encode() for name in facts.classes], dtype=np.bytes_),
-        "joint_names": np.array([name.encode() for name in facts.joints], dtype=np.bytes_),
+        "classes": as_bytes(facts.classes),
+        "joint_names": as_bytes(facts.joints),
         "limbs": np.array(facts.limbs, dtype=np.int64).reshape(-1, 2),
     }
     if len(np.unique(arrays["names"])) < len(arrays["names"]):
@@ -60,7 +61,7 @@ def _pack(root: Path, source: COCOSet, file: File, joint_count: int | None) -> C
         usable &= (masks.polygons > 0) | (masks.lengths > 0)
     kept = np.argsort(owners, kind="stable")
     kept = kept[usable[kept]]
-    offsets = np.searchsorted(owners[kept], np.arange(len(images.ids) + 1)).astype(np.int64)
+    offsets = offsets_of(owners[kept], len(images.ids))
     categories = np.array([category["id"] for category in file.categories], dtype=np.int64)
     arrays: dict[str, NDArray[Any]] = {
         "names": _names(root, source, images.names),
@@ -98,7 +99,7 @@ def _names(root: Path, source: COCOSet, names: list[str]) -> NDArray[np.bytes_]:
         if name not in present and not (source.images / name).is_file():
             raise UserError(f"{source.images / name} is missing, though {source.file} describes it: restore the image.")
     folder = source.images.relative_to(root)
-    return np.array([(folder / name).as_posix().encode() for name in names], dtype=np.bytes_)
+    return as_bytes((folder / name).as_posix() for name in names)
 
 
 def _mask_arrays(masks: Segmentations | None, kept: Rows) -> dict[str, NDArray[Any]]:

@@ -115,6 +115,24 @@ def _write(folder: Path, kind: type[Packed], content: Content, facts: Iterable[s
     (folder / "meta.json").write_text(json.dumps({"counts": content.counts, "fingerprint": digest.hexdigest()}))
 
 
+def as_bytes(texts: Iterable[str]) -> NDArray[np.bytes_]:
+    """Return texts as an array of UTF-8 bytes."""
+    return np.array([text.encode() for text in texts], dtype=np.bytes_)
+
+
+def offsets_of(owners: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return the offsets of rows that are sorted by their owner.
+
+    Args:
+        owners: int64 (M,), ascending, the owner of each row.
+        count: Number N of owners.
+
+    Returns:
+        int64 (N + 1,); rows ``offsets[i]:offsets[i + 1]`` belong to owner i.
+    """
+    return np.searchsorted(owners, np.arange(count + 1)).astype(np.int64)
+
+
 def source_key(root: Path, files: Iterable[Path], *facts: object) -> str:
     """Return a quick key of the files that annotations are parsed from; it changes when a file does.
 

@@ -1,6 +1,6 @@
 """The rules of the people of a pose data set, each written once.
 
-Packing drops the flawed joints and people; `litcv doctor` lists them.
+Packing drops the flawed joints and people; ``litcv doctor`` lists them.
 """
 
 from collections.abc import Iterator

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import scipy.io
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from datamodules.shapes.figures import Person, draw_figures
-from datamodules.shapes.settings import Shapes, write_once
+from datamodules.shapes.settings import Shapes, write_jpeg, write_once
 
 MAT = Path("mpii_human_pose_v1_u12_2") / "mpii_human_pose_v1_u12_1.mat"
 _VERSION = 1  # raise it when the same settings give other figures
@@ -130,7 +129,6 @@ def _draw(folder: Path, names: Sequence[str], settings: Shapes, largest_group: i
     everyone = []
     for index, name in enumerate(tqdm(names, desc="Drawing stick figures", unit="image", delay=2)):
         scene = draw_figures(np.random.default_rng((settings.seed, index)), settings.size, largest_group)
-        bgr = cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR)
-        cv2.imwrite(str(folder / "images" / name), bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])
+        write_jpeg(folder / "images" / name, scene.image)
         everyone.append(scene.people)
     return everyone

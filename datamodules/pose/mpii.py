@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.joints import Skeleton
-from datamodules.loading.packed import Content, Packed, cache_folder, open_packed, source_key
+from datamodules.loading.packed import Content, Packed, as_bytes, cache_folder, open_packed, source_key
 from datamodules.pose.datamodule import PoseDataModule
 from datamodules.pose.generated import write_mpii
 from datamodules.pose.mpii_files import Annotations, find_mat, read_json, read_mat
@@ -101,7 +101,7 @@ class MPIIPoseDataModule(PoseDataModule):
     def _read_mat(self, path: Path, split: str) -> Annotations:
         def parse() -> Content:
             found = read_mat(path)
-            names = np.array([name.encode() for name in found.names], dtype=np.bytes_)
+            names = as_bytes(found.names)
             others = {name: np.asarray(getattr(found, name)) for name in ParsedMat.ARRAYS[1:]}
             return Content({"names": names, **others}, {"people": len(names)})
 

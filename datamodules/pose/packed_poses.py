@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from datamodules.joints import Skeleton
 from datamodules.loading.decode import image_size
-from datamodules.loading.packed import Content, PackedImages
+from datamodules.loading.packed import Content, PackedImages, as_bytes
 from datamodules.pose.checks import find_flaws
 from datamodules.pose.people import People
 from lit_cv.errors import UserError
@@ -70,7 +70,7 @@ def pack_people(root: Path, people: People, skeleton: Skeleton, source: Path) ->
         raise UserError(f"{source} has nobody with a labeled joint in this split: fix the file or change the split.")
     heads = _distances(joints, skeleton.head) if people.head_sizes is None else people.head_sizes
     torsos = _distances(joints, skeleton.torso)
-    names = np.array([people.names[index].encode() for index in kept], dtype=np.bytes_)
+    names = as_bytes(people.names[index] for index in kept)
     arrays = {
         "names": names,
         "sizes": sizes[kept],

@@ -1,10 +1,14 @@
-"""Settings of generated data, and a function that writes it once."""
+"""Settings of generated data, and functions that write it."""
 
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from datamodules.loading.new_folder import new_folder
 from lit_cv.errors import UserError
@@ -53,6 +57,11 @@ def write_once(folder: Path, layout: dict[str, Any], settings: Shapes, write: Ca
         (temporary / "shapes.json").write_text(described)
     _check_present(folder, described)  # another process may have been faster
     return folder
+
+
+def write_jpeg(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write an image, uint8 (H, W, 3) RGB, as JPEG."""
+    cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
 
 
 def _check_present(folder: Path, described: str) -> None:

@@ -1,6 +1,6 @@
 """The rules of Visual Genome's files, each written once.
 
-Packing stops at the first defect of lists and images, and drops or counts flawed regions; `litcv doctor` lists all.
+Packing stops at the first defect of lists and images, and drops or counts flawed regions; ``litcv doctor`` lists all.
 """
 
 from collections.abc import Container, Iterable, Iterator, Sequence

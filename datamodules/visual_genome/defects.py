@@ -1,4 +1,4 @@
-"""All defects of the files of Visual Genome, for `litcv doctor`."""
+"""All defects of the files of Visual Genome, for ``litcv doctor``."""
 
 from collections.abc import Sequence
 from pathlib import Path

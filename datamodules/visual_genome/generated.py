@@ -4,7 +4,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import orjson
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from tqdm import tqdm
 
 from datamodules.shapes.outlines import OUTLINES
 from datamodules.shapes.scenes import Scene, draw_scene
-from datamodules.shapes.settings import Shapes, write_once
+from datamodules.shapes.settings import Shapes, write_jpeg, write_once
 from datamodules.visual_genome.files import DENSECAP, FOLDERS, IMAGES, REGIONS
 
 _VERSION = 2  # raise it when the same settings give other scenes or phrases
@@ -84,8 +83,7 @@ def _write(folder: Path, settings: Shapes) -> None:
     for number in tqdm(numbers, desc="Drawing shapes", unit="image", delay=2):
         rng = np.random.default_rng((settings.seed, number))
         scene = draw_scene(rng, settings.size, _named_color, KINDS)
-        bgr = cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR)
-        cv2.imwrite(str(folder / FOLDERS[0] / f"{number}.jpg"), bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])
+        write_jpeg(folder / FOLDERS[0] / f"{number}.jpg", scene.image)
         regions = [_region(rng, number, k, box, text) for k, (box, text) in enumerate(_phrases(rng, scene))]
         described.append({"id": number, "regions": regions})
     sizes = [{"image_id": number, "width": settings.size, "height": settings.size} for number in numbers]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.boxes.packed_boxes import clip_boxes
-from datamodules.loading.packed import Content, Packed, PackedImages
+from datamodules.loading.packed import Content, Packed, PackedImages, as_bytes, offsets_of
 from lit_cv.ops.vocabulary import PADDING, UNKNOWN, Vocabulary
 
 
@@ -120,14 +120,14 @@ def pack_regions(
     wordless, long = phrase_flaws(lengths, max_words)
     keep = inside & ~wordless & ~long
     owners = np.repeat(np.arange(len(members)), per_image)[keep]
-    offsets = np.searchsorted(owners, np.arange(len(members) + 1)).astype(np.int64)
+    offsets = offsets_of(owners, len(members))
     words = parsed.words[expand(parsed.word_offsets[regions[keep]], lengths[keep])]
     if isinstance(known, int):
         known = _count_words(parsed, words, known)
     word_offsets = np.concatenate([[0], np.cumsum(lengths[keep])]).astype(np.int64)
     is_known = np.array([word in known.ids for word in from_lines(parsed.lexicon)], dtype=np.bool_)
     arrays = {
-        "names": np.array([name.encode() for name in names], dtype=np.bytes_),
+        "names": as_bytes(names),
         "sizes": sizes,
         "offsets": offsets,
         "boxes": clipped[keep],

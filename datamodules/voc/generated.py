@@ -10,7 +10,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from datamodules.shapes.scenes import CLASS_NAMES, Scene, draw_scene
-from datamodules.shapes.settings import Shapes, write_once
+from datamodules.shapes.settings import Shapes, write_jpeg, write_once
 from lit_cv.ops.palette import voc_colors
 
 _VOID = 255
@@ -47,8 +47,7 @@ def _write_devkit(devkit: Path, settings: Shapes) -> None:
     names = [f"shape_{i:06d}" for i in range(settings.train + settings.val)]
     for index, name in enumerate(tqdm(names, desc="Drawing shapes", unit="image", delay=2)):
         scene = draw_scene(np.random.default_rng((settings.seed, index)), settings.size)
-        bgr = cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR)
-        cv2.imwrite(str(year / "JPEGImages" / f"{name}.jpg"), bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])
+        write_jpeg(year / "JPEGImages" / f"{name}.jpg", scene.image)
         (year / "Annotations" / f"{name}.xml").write_text(_xml(name, scene))
         classes = np.array([0, *scene.labels] + [0] * (255 - len(scene.labels)), dtype=np.uint8)
         classes[_VOID] = _VOID

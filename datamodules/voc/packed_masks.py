@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.loading.packed import Content, PackedImages, open_packed
+from datamodules.loading.packed import Content, PackedImages, as_bytes, open_packed
 
 VOID = 255
 Mask = NDArray[np.uint8]
@@ -75,7 +75,7 @@ def _pack(records: Iterable[MaskRecord]) -> Content:
             images.append(record)
     offsets = np.cumsum([0, *(len(image.values) for image in images)], dtype=np.int64)
     arrays = {
-        "names": np.array([image.name.encode() for image in images], dtype=np.bytes_),
+        "names": as_bytes(image.name for image in images),
         "sizes": np.array([image.size for image in images], dtype=np.int32).reshape(-1, 2),
         "offsets": offsets,
         "values": np.concatenate([np.zeros(0, np.uint8), *(image.values for image in images)]),

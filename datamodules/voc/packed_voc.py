@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.boxes.packed_boxes import Objects, PackedBoxes, Rows, clip_boxes
-from datamodules.loading.packed import Content, open_packed
+from datamodules.loading.packed import Content, as_bytes, offsets_of, open_packed
 
 
 class ImageRecord(NamedTuple):
@@ -76,9 +76,9 @@ def _pack(records: Iterable[ImageRecord]) -> Content:
     clipped, valid = clip_boxes(boxes, np.repeat(sizes, lengths, axis=0))
     owners = np.repeat(np.arange(len(images)), lengths)[valid]
     arrays = {
-        "names": np.array([image.name.encode() for image in images], dtype=np.bytes_),
+        "names": as_bytes(image.name for image in images),
         "sizes": sizes,
-        "offsets": np.searchsorted(owners, np.arange(len(images) + 1)).astype(np.int64),
+        "offsets": offsets_of(owners, len(images)),
         "boxes": clipped[valid],
         "labels": labels[valid],
         "difficult": difficult[valid],

@@ -26,13 +26,13 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def voc_root(generated: Path, tmp_path: Path) -> Path:
-    """A copy of the generated root, to be broken."""
+    """A copy of the generated root that tests may damage."""
     return shutil.copytree(generated, tmp_path / "root")
 
 
 @pytest.fixture
 def open_data() -> Callable[..., VOCDetectionDataModule]:
-    """Makes a DataModule and prepares it."""
+    """A function that makes a DataModule and prepares it."""
 
     def opened(root: Path, **options: object) -> VOCDetectionDataModule:
         data = VOCDetectionDataModule(str(root), **options)  # type: ignore[arg-type]

@@ -55,6 +55,6 @@ def test_a_dumped_config_gives_the_same_data() -> None:
     "option",
     ["--data.augmentation=strong", "--data.augmentation=[{class_path: albumentations.Nope}]", "--data.source=web"],
 )
-def test_what_is_no_choice_is_a_usage_error(option: str) -> None:
+def test_an_unknown_choice_is_a_usage_error(option: str) -> None:
     with pytest.raises(Exception, match=r"augmentation|source"):
         parser().parse_args(["--data.root=data", option])

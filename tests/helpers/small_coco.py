@@ -1,4 +1,4 @@
-"""A COCO data set of two images of 40x30 pixels, to be filled and broken."""
+"""A COCO data set of two images of 40x30 pixels, whose annotations a test chooses."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ Edit = Callable[[dict[str, Any]], None]
 
 
 def record(number: int, image: int = 1, **fields: Any) -> dict[str, Any]:
-    """An annotation; a field given as None is left out."""
+    """Return an annotation; fields that are None are left out."""
     whole = {
         "id": number, "image_id": image, "category_id": 3, "bbox": [5, 5, 10, 10], "area": 81.5, "iscrowd": 0,
         "segmentation": [SQUARE], "keypoints": [6, 7, 2, 8, 9, 1, 0, 0, 0],

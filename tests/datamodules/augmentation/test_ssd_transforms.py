@@ -24,7 +24,7 @@ def test_the_seed_alone_determines_the_result(preset: str) -> None:
     assert augment
     assert other
     results = [augment(image, boxes, seed) for seed in range(20)]
-    for seed in reversed(range(20)):  # another order, another object
+    for seed in reversed(range(20)):  # in another order, by another object
         for mine, theirs in zip(results[seed], other(image, boxes, seed), strict=True):
             assert np.array_equal(mine, theirs)
     assert len({result[0].tobytes() for result in results}) > (1 if preset == "flip" else 15)
@@ -46,7 +46,7 @@ def test_boxes_stay_valid_and_rows_name_their_origin(preset: str) -> None:
         assert (left[:, :2] >= 0).all()
         assert (left[:, 2:] <= [width, height]).all()
         assert (left[:, 2:] > left[:, :2]).all()
-        assert len(rows) or not len(boxes)  # a patch always holds the center of an object
+        assert len(rows) or not len(boxes)  # a patch always contains the center of an object
 
 
 def test_flip_mirrors_image_and_boxes() -> None:
@@ -59,7 +59,7 @@ def test_flip_mirrors_image_and_boxes() -> None:
     assert rows.tolist() == [0, 1, 2, 3]
 
 
-def test_transforms_of_a_chain_draw_independently() -> None:
+def test_transforms_of_a_chain_are_independent() -> None:
     augment = Augmentation([A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5)])
     image = np.arange(4, dtype=np.uint8).reshape(2, 2, 1).repeat(3, 2)
     corners = [augment(image, np.zeros((0, 4), np.float32), seed)[0][0, 0, 0] for seed in range(400)]

@@ -18,7 +18,7 @@ from PIL import Image
 
 from datamodules import Proposals, VOCDetectionDataModule
 from datamodules.augmentation.presets import Augmentation, make_augmentation
-from datamodules.boxes import proposal_search
+from datamodules.boxes import proposal_journal, proposal_search
 from datamodules.boxes.proposals import StoredProposals, open_proposals, proposal_folder
 from datamodules.loading.decode import read_image
 from lit_cv.errors import UserError
@@ -101,7 +101,7 @@ def test_proposals_move_with_the_image_and_change_nothing_else(preset: str) -> N
         *together, proposals = augment.with_proposals(image, boxes, np.concatenate([many(), boxes]), seed)
         for mine, theirs in zip(alone, together, strict=True):
             assert np.array_equal(mine, theirs)
-        assert np.array_equal(proposals[len(proposals) - len(alone[1]) :], alone[1])  # as the same boxes move
+        assert np.array_equal(proposals[len(proposals) - len(alone[1]) :], alone[1])  # they move like equal boxes
 
 
 def test_two_thousand_boxes_cost_little() -> None:
@@ -114,7 +114,7 @@ def test_two_thousand_boxes_cost_little() -> None:
     assert min(seconds) < 0.005  # about 0.1 ms; one by one they would take 20 ms and more
 
 
-def test_workers_bring_the_same_and_share_the_file(generated: Path, open_data: Open) -> None:
+def test_workers_give_the_same_and_share_the_file(generated: Path, open_data: Open) -> None:
     batches = [
         list(open_data(generated, batch_size=2, num_workers=workers, proposals=SINGLE).train_dataloader())
         for workers in (0, 2)
@@ -284,17 +284,17 @@ def noise(tmp_path: Path) -> Path:
     return folder
 
 
-TAILS = {  # what a power failure leaves behind: of the rows, of the records
+TAILS = {  # left by a power failure: bytes of the rows and of the records
     "clean": (b"", b""),
     "rows": (b"torn" * 5, b""),
     "cut": (b"torn" * 8, b"cut"),
-    "huge": (b"torn" * 8, b"x" * proposal_search.RECORD.itemsize),
-    "false": (b"torn" * 8, np.array((b"y" * 32, 2, 7), proposal_search.RECORD).tobytes()),
+    "huge": (b"torn" * 8, b"x" * proposal_journal.RECORD.itemsize),
+    "false": (b"torn" * 8, np.array((b"y" * 32, 2, 7), proposal_journal.RECORD).tobytes()),
 }
 
 
 @pytest.mark.slow
-def test_a_killed_search_goes_on_where_it_was(noise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_search_resumes_where_it_stopped(noise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = sorted(path.name for path in noise.glob("*.png"))
     killed = tmp_path / "killed"
     monkeypatch.setenv("LITCV_CACHE", str(killed))
@@ -305,7 +305,7 @@ def test_a_killed_search_goes_on_where_it_was(noise: Path, tmp_path: Path, monke
     process.send_signal(signal.SIGKILL)
     process.wait()
     (records,) = killed.glob(".proposals-*.part/records")
-    complete = records.stat().st_size // proposal_search.RECORD.itemsize
+    complete = records.stat().st_size // proposal_journal.RECORD.itemsize
     assert 0 < complete < 24
 
     monkeypatch.setenv("LITCV_CACHE", str(tmp_path / "calm"))
@@ -325,7 +325,7 @@ def test_a_killed_search_goes_on_where_it_was(noise: Path, tmp_path: Path, monke
         assert not part.exists()
 
 
-def test_of_two_at_once_one_searches_and_the_other_waits(
+def test_of_two_processes_one_searches_and_the_other_waits(
     noise: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def slowly(*args: object, **options: object) -> np.ndarray:
@@ -341,7 +341,7 @@ def test_of_two_at_once_one_searches_and_the_other_waits(
     assert capsys.readouterr().out.count("Waiting for another process") == 1
 
 
-def test_an_unreadable_image_keeps_what_was_found(noise: Path) -> None:
+def test_an_unreadable_image_keeps_the_proposals_found_before(noise: Path) -> None:
     names = sorted(path.name for path in noise.glob("*.png"))
     content = (noise / names[20]).read_bytes()
     (noise / names[20]).write_bytes(content[:200])

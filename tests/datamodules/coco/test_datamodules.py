@@ -106,7 +106,7 @@ def test_targets_follow_the_contract(tmp_path: Path) -> None:
     assert target["labels"].tolist() == [1, 2]
     assert target["area"].tolist() == [81.5, 700]
     assert target["mask_size"].tolist() == [30, 40]
-    assert target["keypoints"][0].tolist() == [[6.5, 7.5, 2], [8.5, 9.5, 1], [0, 0, 0]]  # measured as boxes are
+    assert target["keypoints"][0].tolist() == [[6.5, 7.5, 2], [8.5, 9.5, 1], [0, 0, 0]]  # in the coordinates of boxes
     assert int(training_target(data, 1)["image_id"]) == 1
 
 
@@ -134,7 +134,7 @@ def test_boxes_are_clipped_and_those_without_an_area_dropped_and_counted(tmp_pat
     assert (data.counts["train/clipped"], data.counts["train/dropped"], data.counts["train/boxes"]) == (1, 4, 2)
 
 
-def test_objects_without_a_usable_mask_are_dropped_where_masks_are_asked_for(tmp_path: Path) -> None:
+def test_objects_without_a_usable_mask_are_dropped_if_masks_are_requested(tmp_path: Path) -> None:
     masks = [[], None, [[1, 1, 2, 2]], [[1, 1, 9, 1, 5]], [[1, 1, 2, 2], SQUARE], RUNS]
     write(tmp_path, [record(number, segmentation=mask) for number, mask in enumerate(masks)])
     data = opened(COCOInstanceDataModule, tmp_path)
@@ -203,7 +203,7 @@ def test_joints_of_another_count_are_refused(tmp_path: Path, joints: list[int] |
     message = f"annotation 7 .* has {len(joints or ())} keypoint numbers, but its category has 3 joints of three each"
     with pytest.raises(UserError, match=message):
         opened(COCOKeypointDataModule, tmp_path)
-    opened(COCOInstanceDataModule, tmp_path)  # which do not look at them
+    opened(COCOInstanceDataModule, tmp_path)  # without joints, they are not checked
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_bad_joints_are_one_sentence(tmp_path: Path, edit: Callable[[dict[str, A
 def test_places_of_joints_without_label_are_zero(tmp_path: Path) -> None:
     write(tmp_path, [record(1, keypoints=[3, 4, 0] * 3)])
     target = training_target(opened(COCOKeypointDataModule, tmp_path))
-    assert target["keypoints"].tolist() == [[[0, 0, 0]] * 3]  # and the box is still there to be trained on
+    assert target["keypoints"].tolist() == [[[0, 0, 0]] * 3]  # the box is still trained on
     assert target["boxes"].tolist() == [[5, 5, 15, 15]]
 
 

@@ -1,4 +1,4 @@
-"""Augmentation of objects with masks and joints, and what workers, epochs and shuffled targets do to them."""
+"""Augmentation of objects with masks and joints, in workers, over epochs, and with shuffled targets."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +37,7 @@ def opened(kind: type[COCODetectionDataModule], root: Path, **options: Any) -> C
 
 
 def scene() -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """An image whose channels tell x and y, with three objects; their joints lie in pixels (x, y) of their own."""
+    """An image whose channels tell x and y, with three objects; each joint lies in its own pixel (x, y)."""
     y, x = np.mgrid[:30, :40].astype(np.uint8)
     image = np.stack([x * 6, y * 8, x * 0], axis=2)
     masks = np.zeros((3, 30, 40), dtype=np.uint8)
@@ -55,7 +55,7 @@ def test_flip_mirrors_masks_boxes_and_joints_and_swaps_the_sides() -> None:
     assert np.array_equal(flipped, image[:, ::-1])
     assert np.array_equal(moved["masks"], objects["masks"][:, :, ::-1])
     np.testing.assert_allclose(moved["boxes"][0], [20, 5, 35, 15], atol=1e-4)
-    assert moved["keypoints"][0].tolist() == [[33, 7, 2], [21, 14, 2], [30, 8, 1]]  # what was right is left
+    assert moved["keypoints"][0].tolist() == [[33, 7, 2], [21, 14, 2], [30, 8, 1]]  # right becomes left
     assert moved["keypoints"][2].tolist() == [[8, 2, 2], [2, 28, 2], [0, 0, 0]]
     np.testing.assert_allclose(moved["area"], objects["area"], rtol=1e-5)
     _, back = augment_instances(Augmentation([A.HorizontalFlip(p=1)]), flipped, moved, MIRRORED, 0)
@@ -75,7 +75,7 @@ def test_flip_mirrors_masks_boxes_and_joints_and_swaps_the_sides() -> None:
     ],
     ids=["vertical", "both", "transpose", "rotate", "pad", "resize", "scale and flip"],
 )
-def test_sides_are_swapped_by_whatever_mirrors(transforms: list[A.BasicTransform], swapped: bool) -> None:
+def test_any_mirroring_transform_swaps_the_sides(transforms: list[A.BasicTransform], swapped: bool) -> None:
     image, objects = scene()
     _, moved = augment_instances(Augmentation(transforms), image, objects, MIRRORED, 0)
     left_hidden, right_seen = moved["keypoints"][0, 1:, 2].tolist() if not swapped else moved["keypoints"][0, :0:-1, 2]
@@ -118,7 +118,7 @@ def test_presets_move_the_objects_of_a_data_set(root: Path, preset: Any) -> None
         assert target["keypoints"].shape == (len(masks), 17, 3)
         for box, mask in zip(target["boxes"].numpy(), masks, strict=True):
             ys, xs = np.nonzero(mask)
-            if len(xs):  # the mask fills its box, or what a patch has left of it
+            if len(xs):  # the mask fills its box, or the part inside a patch
                 assert (np.floor(box[:2] + 1e-3) <= [xs.min(), ys.min()]).all()
                 assert (np.ceil(box[2:] - 1e-3) >= [xs.max() + 1, ys.max() + 1]).all()
 

@@ -22,8 +22,8 @@ def found(kind: Callable[..., COCODetectionDataModule], root: Path, **options: A
     return examine(kind(str(root), **options)).defects
 
 
-def told(defects: list[Defect], start: str) -> list[str]:
-    """The kinds of what begins like that."""
+def kinds_of(defects: list[Defect], start: str) -> list[str]:
+    """Return the kinds of the defects whose text starts like this."""
     return [defect.kind for defect in defects if defect.what.startswith(start)]
 
 
@@ -53,13 +53,13 @@ def test_every_defect_of_an_annotation_is_named(tmp_path: Path) -> None:
         record(17, num_keypoints=3),
         record(18, keypoints=[6, 7, 3, 8, 9, 1, 0, 0, 0]),
         {**record(19), "area": "large"},
-        record(20, keypoints=[6, 7, 0, 99, 99, 0, 0, 0, 0]),  # coordinates of what is not labeled mean nothing
+        record(20, keypoints=[6, 7, 0, 99, 99, 0, 0, 0, 0]),  # coordinates of unlabeled joints are ignored
     ]
     file = write(tmp_path, annotations)
     defects = found(COCOKeypointDataModule, tmp_path, masks=True)
     path = tmp_path / "annotations" / "person_keypoints_train2017.json"
     defects = [defect for defect in defects if defect.file == path]
-    assert told(defects, "annotation 2 (dog) of image 9 is of an image that the file does not list") == [
+    assert kinds_of(defects, "annotation 2 (dog) of image 9 is of an image that the file does not list") == [
         "annotation without image"
     ]
     expected = {
@@ -79,13 +79,15 @@ def test_every_defect_of_an_annotation_is_named(tmp_path: Path) -> None:
         "or 2 (nose)",
     }
     for kind, start in expected.items():
-        assert told(defects, start) == [kind]
-    assert told(defects, "the box (5, 5, 5, 15) of annotation 5") == ["box without area"]
-    assert told(defects, "the box (50, 5, 60, 15) of annotation 6") == ["box without area"]
-    assert told(defects, "has the annotation 8 that is not in COCO's format ('area' is missing)") == ["unusable record"]
-    assert told(defects, "has the annotation 19 that is not in COCO's format") == ["unusable record"]
+        assert kinds_of(defects, start) == [kind]
+    assert kinds_of(defects, "the box (5, 5, 5, 15) of annotation 5") == ["box without area"]
+    assert kinds_of(defects, "the box (50, 5, 60, 15) of annotation 6") == ["box without area"]
+    assert kinds_of(defects, "has the annotation 8 that is not in COCO's format ('area' is missing)") == [
+        "unusable record"
+    ]
+    assert kinds_of(defects, "has the annotation 19 that is not in COCO's format") == ["unusable record"]
     assert len(defects) == len(expected) + 5
-    boxes = found(COCODetectionDataModule, tmp_path)  # which look at neither masks nor joints
+    boxes = found(COCODetectionDataModule, tmp_path)  # without masks and joints, these are not checked
     assert Counter(defect.kind for defect in boxes if defect.file == file) == {
         "box without area": 2, "unusable record": 2, "annotation without image": 1, "duplicate id": 1,
         "box outside the image": 1, "box not finite": 1, "unknown category": 1, "missing iscrowd": 1,
@@ -147,7 +149,7 @@ def test_splits_of_other_categories_missing_files_and_folders_are_named(tmp_path
     (tmp_path / "train2017").rename(tmp_path / "elsewhere")
     defects = found(COCODetectionDataModule, tmp_path, val_sets=[])
     assert [(defect.file, defect.kind) for defect in defects] == [
-        (file, "missing iscrowd"),  # what can be read is read
+        (file, "missing iscrowd"),  # the readable part is checked
         (tmp_path / "train2017", "missing folder"),
     ]
     file.write_text(json.dumps(content([record(1)]))[:-100])

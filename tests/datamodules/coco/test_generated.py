@@ -52,8 +52,8 @@ def test_pycocotools_opens_it_and_masks_boxes_and_areas_agree(root: Path) -> Non
     assert {row["category_id"] for row in rows} == set(CATEGORIES)
 
 
-def test_masks_lie_on_what_is_drawn(root: Path) -> None:
-    """Shapes differ from what surrounds them; a mask that misses its shape would not."""
+def test_masks_lie_on_the_drawn_objects(root: Path) -> None:
+    """Check that shapes differ from their surroundings, which a mask beside its shape would not."""
     official = COCO(str(root / "annotations" / "instances_train2017.json"))
     contrasts = []
     for row in official.dataset["annotations"]:
@@ -86,11 +86,11 @@ def test_people_have_their_joints(root: Path) -> None:
         nose, ears = joints[names.index("nose")], joints[[names.index("left_ear"), names.index("right_ear")]]
         if nose[2] and (ears[:, 2] > 0).all():
             facing += 1
-            assert ears[0, 0] > ears[1, 0]  # who looks at us has the left ear on our right
+            assert ears[0, 0] > ears[1, 0]  # a person who faces the camera has the left ear on the right
     assert facing > 3
 
 
-def test_captions_tell_what_is_there(root: Path) -> None:
+def test_captions_describe_the_image(root: Path) -> None:
     captions = COCO(str(root / "annotations" / "captions_val2017.json"))
     objects = COCO(str(root / "annotations" / "instances_val2017.json"))
     assert len(captions.anns) == 20

@@ -69,7 +69,7 @@ def test_compressed_runs_are_those_of_pycocotools(size: tuple[int, int], share: 
 
 
 @pytest.mark.parametrize("text", [b"o", b"0o", b"!!", b"\xff", b"oooooooo0"])
-def test_what_is_no_compressed_text_is_refused(text: bytes) -> None:
+def test_other_text_than_compressed_runs_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match="RLE"):
         decompress_runs(text)
 

@@ -62,9 +62,9 @@ def test_trailing_bytes_are_no_truncation(tmp_path: Path) -> None:
     assert read_image(file).shape == (40, 60, 3)
 
 
-def test_orientation_turns_only_where_asked(tmp_path: Path) -> None:
+def test_orientation_rotates_only_on_request(tmp_path: Path) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees
+    exif[0x0112] = 6  # rotate by 90 degrees
     file = tmp_path / "turned.jpg"
     Image.fromarray(picture()).save(file, exif=exif)
     assert read_image(file).shape == (40, 60, 3)
@@ -72,7 +72,7 @@ def test_orientation_turns_only_where_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no image at all", b"\xff\xd8\xff\xd9"])
-def test_what_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "broken.jpg"
     file.write_bytes(content)
     with pytest.raises(UserError, match=r"broken\.jpg"):

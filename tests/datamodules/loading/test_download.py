@@ -100,7 +100,7 @@ def test_download_is_whole_and_verified(server: Server, tmp_path: Path, folder: 
     assert list(tmp_path.iterdir()) == [file]
     download(archive(server, folder), tmp_path)
     expected = [("breaks", None), ("breaks", f"bytes={len(CONTENT) // 2}-")] if folder == "breaks" else [(folder, None)]
-    assert server.requests == expected  # the second call asked for nothing
+    assert server.requests == expected  # the second call requests nothing
 
 
 @pytest.mark.parametrize("folder", ["good", "plain"])
@@ -124,14 +124,14 @@ def test_a_complete_part_is_kept(server: Server, tmp_path: Path) -> None:
     assert server.requests == [("good", f"bytes={len(CONTENT)}-")]  # answered by 416
 
 
-def test_bad_mirrors_are_passed_over(server: Server, tmp_path: Path) -> None:
+def test_bad_mirrors_are_skipped(server: Server, tmp_path: Path) -> None:
     wanted = archive(server, "missing", "wrong", "dead", "good")
     assert download(wanted, tmp_path).read_bytes() == CONTENT
     half = f"bytes={len(CONTENT) // 2}-"
     assert server.requests == [("missing", None), ("wrong", None), ("dead", None), ("dead", half), ("good", half)]
 
 
-def test_without_a_good_mirror_every_reason_is_told(server: Server, tmp_path: Path) -> None:
+def test_without_a_good_mirror_every_reason_is_listed(server: Server, tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"missing/data\.tar: HTTP Error 404.*wrong/data\.tar: wrong checksum"
     ) as raised:
@@ -265,7 +265,7 @@ def test_coco_is_downloaded_checked_and_opened(server: Server, tmp_path: Path, m
         monkeypatch.setitem(COCO_ARCHIVES, name, known)
     monkeypatch.setenv("LITCV_MIRRORS", server.url("good"))
     data = COCOInstanceDataModule(str(tmp_path / "new"), source="download")
-    assert len(data.class_names) == 80  # known before anything is there
+    assert len(data.class_names) == 80  # known before any file exists
     data.prepare_data()
     data.setup()
     assert (data.counts["train/images"], data.counts["val/images"]) == (3, 2)

@@ -19,7 +19,7 @@ OPTIONS = {"augmentation": "ssd", "batch_size": 4, "seed": 3}
 
 
 def digest(batch: Batch) -> list[tuple[int, str]]:
-    """(image id, hash of image and target) of each sample."""
+    """Return (image id, hash of image and target) of each sample."""
     return [
         (
             int(target["image_id"]),
@@ -91,7 +91,7 @@ def test_loading_leaves_the_global_random_streams_alone(generated: Path, open_da
 
 
 class Witness(LightningModule):
-    """Writes down what its process was given."""
+    """Records the samples of its process."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ RECORDS = [
 NAMES = ("cat", "dog")
 
 
-def test_arrays_hold_what_the_records_say(tmp_path: Path) -> None:
+def test_arrays_equal_the_records(tmp_path: Path) -> None:
     packed = open_annotations(tmp_path, "key", lambda: RECORDS, NAMES)
     assert len(packed) == 3
     assert [packed.name(i) for i in range(3)] == ["a/ä.jpg", "a/empty.jpg", "b.jpg"]

@@ -72,6 +72,6 @@ def test_evaluation_batches_are_the_same_for_any_number_of_ranks(size: int, worl
         assert len(list(shard)) == len(shard)
 
 
-def test_evaluation_batches_are_small_whatever_the_global_batch_and_begin_anywhere() -> None:
+def test_evaluation_batches_are_small_for_any_global_batch_and_start_anywhere() -> None:
     assert [len(batch) for batch in EvalBatches(20, 512)] == [8, 8, 4]
     assert next(iter(EvalBatches(20, 4, first=6))) == [(0, 6), (0, 7), (0, 8), (0, 9)]

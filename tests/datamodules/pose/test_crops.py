@@ -1,4 +1,4 @@
-"""Image and joints go through one matrix, and left and right stay left and right."""
+"""Image and joints are transformed by one matrix, and left and right keep their meaning."""
 
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def test_random_crops_stay_within_their_limits() -> None:
 
 
 def arm_colors(data: MPIIPoseDataModule, epoch: int) -> dict[str, list[float]]:
-    """For both elbows: how much nearer to red than to blue the pixels under the visible ones are."""
+    """Return for both elbows how much nearer to red than to blue the pixels of visible ones are."""
     samples = data.dataset(data.splits["train"], training=True)
     redness: dict[str, list[float]] = {"right_elbow": [], "left_elbow": []}
     for index in range(len(samples)):

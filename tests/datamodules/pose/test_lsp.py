@@ -67,11 +67,11 @@ def test_lsp_labels_every_joint_and_flags_the_hidden_ones(tmp_path: Path) -> Non
     assert data.counts["train/joints"] == 6 * JOINTS
 
 
-def test_what_cannot_be_used_is_dropped_and_counted(tmp_path: Path) -> None:
+def test_unusable_joints_and_people_are_dropped_and_counted(tmp_path: Path) -> None:
     joints = people(8)
     joints[0, 0, 0] = np.nan
     joints[0, 1, :2] = (95, 20)  # the image is 90 wide
-    joints[0, 2, :2] = (90.4, 0.6)  # still on the last and the first pixel
+    joints[0, 2, :2] = (90.4, 0.6)  # still inside the last and the first pixel
     joints[1, :, 2] = 0
     joints[2, 1:, 2] = 0  # one joint has no extent
     joints[3, 13] = joints[3, 12]
@@ -137,4 +137,4 @@ def test_the_real_subset_loads(real_data: Path) -> None:
         keypoints = np.stack([samples[(0, index)][1]["keypoints"][0].numpy() for index in range(len(samples))])
         labeled = keypoints[..., 2] > 0
         assert keypoints[labeled][:, :2].min() > 0
-        assert keypoints[labeled][:, :2].max() < 223  # the crop holds the whole person
+        assert keypoints[labeled][:, :2].max() < 223  # the crop contains the whole person

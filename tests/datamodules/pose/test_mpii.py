@@ -73,7 +73,7 @@ def test_points_of_every_form(tmp_path: Path) -> None:
         ]
     )
     images = [
-        image("test.jpg", 1.0, {"scale": 1.0, "objpos": structs([{"x": 5.0, "y": 5.0}])}),  # as the test images are
+        image("test.jpg", 1.0, {"scale": 1.0, "objpos": structs([{"x": 5.0, "y": 5.0}])}),  # like the test images
         image("nobody.jpg", 1.0),
         image("two.jpg", EMPTY, first, person([without_flag], x2=40.0, y2=20.0)),
         image("last.jpg", 7.0, standing(objpos=EMPTY)),
@@ -117,7 +117,7 @@ def test_images_of_one_video_stay_together(tmp_path: Path) -> None:
     assert members == {"train": list("112255"), "val": list("003344")}
 
 
-def test_what_cannot_be_used_is_dropped_and_counted(tmp_path: Path) -> None:
+def test_unusable_joints_and_people_are_dropped_and_counted(tmp_path: Path) -> None:
     points = [point(k, 30.0 + k, 20.0 + k, "1") for k in range(16)]
     points[0]["x"], points[1]["y"], points[2]["x"] = np.nan, 91.0, 0.0  # the image is 90 high; columns start at 1
     images = [
@@ -220,7 +220,7 @@ def test_the_real_subset_loads(real_data: Path, tmp_path: Path) -> None:
     )
 
 
-def test_hidden_joints_of_the_json_form_stay_labeled(real_data: Path, tmp_path: Path) -> None:
+def test_hidden_joints_of_the_json_format_stay_labeled(real_data: Path, tmp_path: Path) -> None:
     def hide(records: Any) -> Any:
         records[0]["joints_vis"][1] = 0
         return records

@@ -46,7 +46,7 @@ def test_visible_joints_have_the_colors_of_their_limbs(tmp_path: Path) -> None:
         assert np.median(found) < 20
 
 
-def test_the_sets_have_several_people_an_image_and_hidden_and_unlabeled_joints(tmp_path: Path) -> None:
+def test_the_sets_have_several_people_per_image_and_hidden_and_unlabeled_joints(tmp_path: Path) -> None:
     data = MPIIPoseDataModule(str(tmp_path / "mpii"), "shapes", shapes=Shapes(train=40, val=10, size=96))
     data.prepare_data()
     data.setup()
@@ -70,7 +70,7 @@ def test_the_sets_have_several_people_an_image_and_hidden_and_unlabeled_joints(t
     assert cv2.imread(str(tmp_path / "lsp" / lsp.splits["val"].name(0))).shape == (96, 96, 3)
 
 
-def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
+def test_existing_data_is_never_overwritten(tmp_path: Path) -> None:
     root = write_mpii(tmp_path / "figures", SETTINGS)
     before = digests(root)
     write_mpii(root, SETTINGS)

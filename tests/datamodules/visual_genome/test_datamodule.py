@@ -178,7 +178,7 @@ def test_sets_by_name(tmp_path: Path) -> None:
         "test": ["VG_100K/2.jpg", "VG_100K_2/3.jpg"],
     }
     assert data.vocabulary.words[4:] == ("a", "dog", "1", "3")
-    for packed in data.splits.values():  # that of the training phrases, everywhere
+    for packed in data.splits.values():  # all splits have the vocabulary of the training phrases
         assert packed.vocabulary.words == data.vocabulary.words
     assert targets(data)[0]["phrases"] == ["a dog 2"]
     assert targets(data)[0]["tokens"][0, :3].tolist() == [4, 5, 3]
@@ -198,7 +198,7 @@ def test_sets_by_name(tmp_path: Path) -> None:
         ({"augmentation": [A.HorizontalFlip()]}, "HorizontalFlip, which may move pixels"),
     ],
 )
-def test_what_is_asked_for_in_vain_is_one_sentence(tmp_path: Path, options: dict[str, Any], sentence: str) -> None:
+def test_unusable_options_are_one_sentence(tmp_path: Path, options: dict[str, Any], sentence: str) -> None:
     root = write(tmp_path, three())
     (root / "mine.txt").write_text("1 9\n" if "train_sets" in options else "1\n")
     (root / "none.txt").write_text("\n")
@@ -232,7 +232,7 @@ def test_an_image_of_another_size_is_found_when_it_is_read(tmp_path: Path) -> No
         targets(data)
 
 
-def test_shuffled_phrases_leave_boxes_and_no_phrase_in_its_place(tmp_path: Path) -> None:
+def test_shuffled_phrases_keep_boxes_and_move_every_phrase(tmp_path: Path) -> None:
     described = [{"id": n, "regions": [region(f"dog {n} {k}", x=k) for k in range(8)]} for n in (1, 2, 3)]
     root = write(tmp_path, described)
     plain, shuffled = opened(root), opened(root, shuffle_phrases=True, seed=4)
@@ -269,7 +269,7 @@ def test_workers_give_what_this_process_gives(tmp_path: Path) -> None:
     assert pickle.loads(pickle.dumps(packed)).phrases(np.arange(3)) == ["a dog 1", "a dog 2", "a dog 3"]
 
 
-def test_what_changes_is_packed_anew(tmp_path: Path) -> None:
+def test_changed_files_are_packed_again(tmp_path: Path) -> None:
     root = write(tmp_path, three())
     first = opened(root)
     assert opened(root).fingerprint == first.fingerprint
@@ -281,7 +281,7 @@ def test_what_changes_is_packed_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_parser_of_configs_makes_it(tmp_path: Path) -> None:
+def test_the_config_parser_creates_it(tmp_path: Path) -> None:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(VisualGenomeDataModule, "data")
     transforms = "[{class_path: datamodules.augmentation.ssd_transforms.PhotometricDistortion, init_args: {hue: 5}}]"

@@ -104,8 +104,8 @@ def test_every_image_that_lacks_something_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("lost", "times"), [(files.REGIONS, 1), (files.IMAGES, 1), ("VG_100K", 1), (files.DENSECAP, 2)]
-)  # each set of a missing list is named
-def test_a_file_that_is_missing_is_told_of_once(tmp_path: Path, lost: str, times: int) -> None:
+)  # one defect for each set of a missing list
+def test_a_missing_file_is_reported_once(tmp_path: Path, lost: str, times: int) -> None:
     root = write(tmp_path, [sound(1), sound(2), sound(3)])
     assert found(root) == []
     (root / lost).rename(root / "elsewhere")

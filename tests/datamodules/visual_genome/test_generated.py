@@ -36,7 +36,7 @@ def test_same_settings_same_bytes_and_nothing_is_overwritten(tmp_path: Path) -> 
         write_visual_genome(tmp_path / "a", Shapes(train=40, val=10, size=96, seed=4))
 
 
-def test_phrases_tell_what_is_in_the_boxes(data: VisualGenomeDataModule) -> None:
+def test_phrases_describe_their_boxes(data: VisualGenomeDataModule) -> None:
     packed = data.splits["train"]
     relations = dict.fromkeys(("left", "right", "above", "below"), 0)
     singles = 0
@@ -53,11 +53,11 @@ def test_phrases_tell_what_is_in_the_boxes(data: VisualGenomeDataModule) -> None
                 assert kind in KINDS
                 patch = image[box[1] : box[3], box[0] : box[2]].reshape(-1, 3)
                 share = (np.abs(patch - COLORS[color]).mean(axis=1) < 40).mean()
-                assert share > 0.01, (text, index)  # a bar may be covered but for its ends
+                assert share > 0.01, (text, index)  # only the ends of a bar may be visible
                 singles += 1
             else:
                 relations[next(word for word in words if word in relations)] += 1
-                # said the other way round, too
+                # the reverse is said too
                 assert any(other.split()[:2] == words[-2:] and other.split()[-2:] == words[:2] for other in texts)
     assert singles >= 2 * 40
     assert relations["left"] == relations["right"] > 2
@@ -73,12 +73,12 @@ def test_the_data_module_reads_it_with_the_names_of_densecap(data: VisualGenomeD
     assert not {data.splits["train"].name(k) for k in range(40)} & {data.splits["val"].name(k) for k in range(10)}
 
 
-def test_the_vocabulary_can_be_asked_for_before_anything_else(tmp_path: Path) -> None:
+def test_the_vocabulary_is_available_first(tmp_path: Path) -> None:
     data = VisualGenomeDataModule(str(tmp_path / "shapes"), "shapes", shapes=SETTINGS, min_count=2)
     assert "circle" in data.vocabulary.ids
 
 
-def test_the_front_door_writes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_shapes_command_writes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "vg"
     assert main(["shapes", "visual_genome", str(folder), "--train", "3", "--val", "2", "--size", "64"]) == 0
     assert f"written: {folder}" in capsys.readouterr().out

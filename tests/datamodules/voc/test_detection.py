@@ -218,7 +218,7 @@ def test_seed_is_the_runs_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:
     assert VOCDetectionDataModule("x", seed=4).seed == 4
 
 
-def test_generated_source_writes_what_is_missing(tmp_path: Path, open_data: Open) -> None:
+def test_generated_source_writes_missing_files(tmp_path: Path, open_data: Open) -> None:
     data = open_data(tmp_path / "new", source="shapes", shapes=SETTINGS)
     assert data.counts["train/images"] == 10
     assert data.class_names == ("circle", "square", "triangle")

@@ -25,7 +25,7 @@ def open_largest() -> Open:
 
 
 def annotate(root: Path, number: int, *boxes: tuple[object, ...]) -> None:
-    """Rewrite the annotation of the nth training image: (class, difficult, x1, y1, x2, y2) as VOC counts."""
+    """Rewrite the annotation of the nth training image: (class, difficult, x1, y1, x2, y2) in VOC's coordinates."""
     folder = root / "VOCdevkit" / "VOC2012"
     name = (folder / "ImageSets" / "Main" / "train.txt").read_text().split()[number]
     items = "".join(
@@ -44,7 +44,7 @@ def test_the_largest_object_inside_the_image_is_chosen_and_difficult_ones_come_l
     annotate(voc_root, 1, ("circle", 1, 1, 1, 10, 10), ("triangle", 1, 5, 5, 20, 20))
     annotate(voc_root, 2)
     annotate(voc_root, 3, ("square", 0, 60, 60, 500, 500), ("circle", 0, 1, 1, 8, 8))  # 5 x 5 pixels inside
-    annotate(voc_root, 4, ("square", 0, 1, 1, 8, 8), ("circle", 0, 9, 1, 16, 8))  # of equals the first
+    annotate(voc_root, 4, ("square", 0, 1, 1, 8, 8), ("circle", 0, 9, 1, 16, 8))  # ties go to the first
     annotate(voc_root, 5, ("square", 0, 30, 10, 29, 40))  # without area
     data = open_largest(voc_root, augmentation="none", batch_size=4)
     samples = [data.train_dataloader().dataset[0, index] for index in range(8)]
@@ -61,7 +61,7 @@ def test_the_largest_object_inside_the_image_is_chosen_and_difficult_ones_come_l
     assert own == {"images": 8, "without_object": 2, "difficult": 1, "clipped": 1, "dropped": 1}
 
 
-def test_evaluation_has_one_object_an_image_too(generated: Path, open_largest: Open) -> None:
+def test_evaluation_also_has_one_object_per_image(generated: Path, open_largest: Open) -> None:
     data = open_largest(generated, batch_size=2)
     targets = [target for _, batch in data.val_dataloader() for target in batch]
     assert len(targets) == data.counts["val/images"] == 5
@@ -124,7 +124,7 @@ def test_missing_data_is_one_sentence(voc_root: Path) -> None:
         VOCLocalizationDataModule(str(voc_root), val_sets=["2012_val2"]).prepare_data()
 
 
-def test_generated_source_writes_what_is_missing(tmp_path: Path, open_largest: Open) -> None:
+def test_generated_source_writes_missing_files(tmp_path: Path, open_largest: Open) -> None:
     data = open_largest(tmp_path / "new", source="shapes", shapes=SETTINGS)
     assert data.counts["train/images"] + data.counts["train/without_object"] == 10
 

@@ -59,7 +59,7 @@ def read_indices(file: Path) -> np.ndarray:
 
 def write_indices(file: Path, mask: np.ndarray) -> None:
     image = Image.fromarray(mask.astype(np.uint8))
-    image.putpalette((np.arange(768) % 256).astype(np.uint8).tobytes())  # colors mean nothing
+    image.putpalette((np.arange(768) % 256).astype(np.uint8).tobytes())  # the colors are ignored
     image.save(file)
 
 
@@ -320,7 +320,7 @@ def test_sbd_is_downloaded_and_checked(voc_root: Path, tmp_path: Path, monkeypat
     assert data.counts["train/images"] == 1
 
 
-def test_generated_source_writes_what_is_missing(tmp_path: Path) -> None:
+def test_generated_source_writes_missing_files(tmp_path: Path) -> None:
     data = opened(tmp_path / "new", source="shapes", shapes=SETTINGS)
     assert data.counts["train/images"] == 10
     assert data.class_names == ("circle", "square", "triangle")

@@ -1,0 +1,88 @@
+"""The content of COCO's annotation files as flat arrays."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Categories = list[dict[str, Any]]
+
+
+class Images(NamedTuple):
+    """The images of a file.
+
+    Attributes:
+        ids: int64 (N,).
+        names: File names.
+        sizes: int32 (N, 2), width and height in pixels.
+    """
+
+    ids: NDArray[np.int64]
+    names: list[str]
+    sizes: NDArray[np.int32]
+
+
+class Segmentations(NamedTuple):
+    """The masks of M annotations as written: each a union of polygons, or runs (RLE), or nothing.
+
+    Attributes:
+        points: float64 (V,), x and y of the corners of all polygons in turn, in pixels.
+        corners: int64 (Q,), count of each polygon's numbers in ``points``.
+        polygons: int64 (M,), number of each annotation's polygons.
+        runs: uint32 (R,), in COCO's column-by-column order.
+        lengths: int64 (M,), number of each annotation's runs, 0 unless it is an RLE.
+        sizes: int64 (M, 2), width and height of each RLE, -1 without one.
+        dropped: int64 (M,), number of each annotation's polygons that have fewer than three corners or an odd count of
+            numbers.
+    """
+
+    points: NDArray[np.float64]
+    corners: NDArray[np.int64]
+    polygons: NDArray[np.int64]
+    runs: NDArray[np.uint32]
+    lengths: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    dropped: NDArray[np.int64]
+
+
+class Annotations(NamedTuple):
+    """M annotations as written.
+
+    Attributes:
+        ids: int64 (M,).
+        images: int64 (M,), id of the image.
+        categories: int64 (M,), id of the category.
+        boxes: float64 (M, 4), x, y, width and height in pixels.
+        areas: float64 (M,), area of the segmentation in square pixels.
+        crowds: int64 (M,), 1 for a region of many objects that are not annotated one by one; -1, which means 0, if the
+            flag is missing.
+        joints: float64 (J,), x, y and flag of all joints in turn; empty unless requested.
+        joint_counts: int64 (M,), count of each annotation's numbers in ``joints``; empty unless requested.
+        labeled: int64 (M,), the number of labeled joints as written, -1 if missing; empty unless requested.
+    """
+
+    ids: NDArray[np.int64]
+    images: NDArray[np.int64]
+    categories: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    areas: NDArray[np.float64]
+    crowds: NDArray[np.int64]
+    joints: NDArray[np.float64]
+    joint_counts: NDArray[np.int64]
+    labeled: NDArray[np.int64]
+
+
+class File(NamedTuple):
+    """The content of an annotation file.
+
+    Attributes:
+        images: The images.
+        annotations: The annotations, in the order of the file.
+        segmentations: Their masks; None unless requested.
+        categories: The categories' records in ascending order of their ids.
+    """
+
+    images: Images
+    annotations: Annotations
+    segmentations: Segmentations | None
+    categories: Categories
