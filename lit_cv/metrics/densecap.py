@@ -8,10 +8,13 @@ import torch
 from numpy.typing import NDArray
 
 from lit_cv.metrics.base import Array, ImageMetric, gather
+from lit_cv.metrics.facts import SCORE, SHARE, Fact
 from lit_cv.metrics.meteor import Pair, exact_match_meteor, find_meteor, meteor
 
 IOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
 METEORS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)
+Measure = Literal["meteor", "exact_match_meteor"]
+PREFIXES: dict[Measure, str] = {"meteor": "", "exact_match_meteor": "exact_match_"}
 MERGED = 0.7  # target boxes with at least this IoU are one box with several references
 
 
@@ -65,14 +68,22 @@ class DenseCaptionAP(ImageMetric):
 
     shapes = ("phrases",)
 
-    def __init__(self, meteor: Literal["meteor", "exact_match_meteor"] = "meteor", language: bool = False) -> None:
+    def __init__(self, meteor: Measure = "meteor", language: bool = False) -> None:
         super().__init__()
-        if meteor not in ("meteor", "exact_match_meteor"):
+        if meteor not in PREFIXES:
             raise ValueError(f"meteor must be 'meteor' or 'exact_match_meteor', not {meteor!r}")
         if meteor == "meteor":
             find_meteor()
         self.measure, self.language = meteor, language
         self._known: dict[Pair, float] = {}
+
+    @staticmethod
+    def facts(meteor: Measure) -> dict[str, Fact]:
+        """Return unit and direction of each number of ``compute`` without ``language``."""
+        prefix = PREFIXES[meteor]
+        means = {f"{prefix}densecap_map": SHARE, "box_map": SHARE, f"{prefix}meteor": SCORE}
+        parts = [_part(prefix, iou, score) for iou in IOUS for score in METEORS]
+        return means | dict.fromkeys([*parts, *map(_box_part, IOUS)], SHARE)
 
     def update(self, preds: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
         """Keep the predictions and targets of one batch.
@@ -100,7 +111,7 @@ class DenseCaptionAP(ImageMetric):
             UserError: METEOR's program fails.
         """
         judged = gather(self._judge(), key=lambda image: image.image_id)
-        return _named(judged, "" if self.measure == "meteor" else "exact_match_", self.language)
+        return _named(judged, PREFIXES[self.measure], self.language)
 
     def _judge(self) -> list[_Judged]:
         """The own images, their phrases scored in one go."""
@@ -204,8 +215,16 @@ def _named(judged: list[_Judged], prefix: str, language: bool) -> dict[str, floa
     }
     if language:
         results[f"{prefix}language_meteor"] = float(columns["language"].mean()) if len(meteors) else -1.0
-    results |= {f"{prefix}ap_{round(100 * t)}_{round(100 * s):02d}": value for (t, s), value in table.items()}
-    return results | {f"box_ap_{round(100 * t)}": value for t, value in box_table.items()}
+    results |= {_part(prefix, t, s): value for (t, s), value in table.items()}
+    return results | {_box_part(t): value for t, value in box_table.items()}
+
+
+def _part(prefix: str, iou: float, score: float) -> str:
+    return f"{prefix}ap_{round(100 * iou)}_{round(100 * score):02d}"
+
+
+def _box_part(iou: float) -> str:
+    return f"box_ap_{round(100 * iou)}"
 
 
 def average_precision(right: NDArray[np.bool_], targets: int) -> float:

@@ -1,11 +1,14 @@
 """How often the one object of an image is named and found."""
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 from torchvision.ops import box_iou
+
+from lit_cv.metrics.facts import ERROR, SHARE, Fact
 
 # IoU is summed in whole parts of 2^-32: a sum of floats would depend on the order, and so on the number of processes.
 _PARTS = 2**32
@@ -29,7 +32,18 @@ class LocalizationAccuracy(Metric):
 
     Args:
         iou_threshold: In (0, 1].
+
+    Attributes:
+        FACTS: Unit and direction of each number of ``compute``.
     """
+
+    FACTS: ClassVar[dict[str, Fact]] = {
+        "loc_accuracy": SHARE,
+        "loc_accuracy_top5": SHARE,
+        "gt_class_error": ERROR,
+        "class_accuracy": SHARE,
+        "mean_iou": SHARE,
+    }
 
     full_state_update = False
     is_differentiable = False

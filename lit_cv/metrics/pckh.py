@@ -8,6 +8,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torchmetrics import Metric
 
+from lit_cv.metrics.facts import SHARE, Fact
+
 Counts = tuple[Tensor, Tensor]
 
 
@@ -22,8 +24,12 @@ class CorrectKeypoints(Metric):
     Args:
         thresholds: Fractions of the size, whole percentages.
         left_out: Joints that the totals leave out.
+
+    Attributes:
+        FACT: Unit and direction of every number of ``compute``.
     """
 
+    FACT: ClassVar[Fact] = SHARE
     prefix: ClassVar[str]
     full_state_update = False
     is_differentiable = False

@@ -1,13 +1,14 @@
 """Pascal VOC average precision by the rule of the official development kit (VOCevaldet.m)."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lit_cv.metrics.base import Array, Evaluation, ImageMetric, check_labels
+from lit_cv.metrics.facts import SHARE, Fact
 
 # k / 10 is rounded just as true positives / positives is, so a recall of exactly 3/10 reaches the third point.
 _ELEVEN_RECALLS = np.arange(11) / 10
@@ -32,7 +33,12 @@ class VOCAveragePrecision(ImageMetric):
         iou_threshold: in (0, 1]; the challenge uses 0.5.
         interpolation: "area" under the monotone precision-recall curve (VOC2010 on) or the mean of the precision at
             recall 0, 0.1, …, 1 ("11point", VOC2007).
+
+    Attributes:
+        FACT: Unit and direction of every number of ``compute``.
     """
+
+    FACT: ClassVar[Fact] = SHARE
 
     def __init__(
         self,

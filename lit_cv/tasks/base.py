@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lit_cv.contract import Batch, HasClasses, data_of, require
 from lit_cv.errors import UserError
+from lit_cv.metrics.facts import LOSS, Fact
 from lit_cv.metrics.mean import ExactMean
 from lit_cv.models.network import Network
 from lit_cv.ops.global_batch import global_batch
@@ -64,9 +65,10 @@ class Task(L.LightningModule, ABC):
         UserError: a loss weight names no loss of the network, or the loss is not finite.
     """
 
-    METRICS: ClassVar[tuple[str, ...]] = ()  # what the evaluation logs, as `val/<name>` and `test/<name>`
+    METRICS: ClassVar[Mapping[str, Fact]] = {}  # numbers of the evaluation, logged as `val/<name>` and `test/<name>`
+    PER_CLASS: ClassVar[Mapping[str, Fact]] = {}  # numbers of each class, logged as `val/<name>/<class>`
     SIZE: ClassVar[str] = "num_classes"  # argument and attribute of the network that follows from the data
-    MONITOR: ClassVar[str] = "val/loss"  # the metric (higher is better, unless it is a loss) that picks `best.ckpt`
+    MONITOR: ClassVar[str] = "val/loss"  # the metric that selects `best.ckpt`
 
     def __init__(
         self,
@@ -86,11 +88,21 @@ class Task(L.LightningModule, ABC):
         self.class_names: list[str] = []
         self.mean_losses = nn.ModuleDict({name: ExactMean() for name in ("loss", *self.loss_names)})
 
-    @classmethod
-    def logged_metrics(cls, loss_names: Sequence[str]) -> set[str]:
-        """Return the names that a run of this task logs, for a network with these losses."""
-        losses = {f"{stage}/{name}" for stage in ("train", "val", "test") for name in ("loss", *loss_names)}
-        return losses | {f"{stage}/{name}" for stage in ("val", "test") for name in cls.METRICS}
+    def facts(self, class_names: Sequence[str]) -> dict[str, Fact]:
+        """Return unit and direction of each number of ``compute_metrics``, for classes with these names."""
+        per_class = {f"{name}/{label}": fact for name, fact in self.PER_CLASS.items() for label in class_names}
+        return {**self.METRICS, **per_class}
+
+    def logged_metrics(self, class_names: Sequence[str] | None = None) -> dict[str, Fact]:
+        """Return unit and direction of each metric that a run with this network logs, by its full name.
+
+        Args:
+            class_names: Names of the classes; None: those of the data, which are known after ``setup``.
+        """
+        losses = dict.fromkeys(self.mean_losses, LOSS)
+        measured = {**self.facts(self.class_names if class_names is None else class_names), **losses}
+        stages = {"train": losses, "val": measured, "test": measured}
+        return {f"{stage}/{name}": fact for stage, facts in stages.items() for name, fact in facts.items()}
 
     def setup(self, stage: str) -> None:
         """Take the names of the classes from the DataModule and check that the network fits them."""

@@ -1,6 +1,6 @@
 """Dense captioning: regions and a phrase for each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -8,6 +8,8 @@ from torch import Tensor
 
 from lit_cv.contract import Batch, HasVocabulary, data_of, require
 from lit_cv.metrics import DenseCaptionAP
+from lit_cv.metrics.densecap import Measure
+from lit_cv.metrics.facts import Fact
 from lit_cv.models.rcnn.densecap import DenseCap
 from lit_cv.ops.vocabulary import SPECIAL, Vocabulary
 from lit_cv.renderers import PhraseRenderer
@@ -34,16 +36,13 @@ class CaptioningTask(Task):
     """
 
     network: DenseCap
-    METRICS: ClassVar[tuple[str, ...]] = (
-        *("densecap_map", "exact_match_densecap_map", "box_map", "meteor", "exact_match_meteor"),
-    )
     SIZE: ClassVar[str] = "vocabulary_size"
     MONITOR: ClassVar[str] = "val/densecap_map"
 
     def __init__(
         self,
         network: DenseCap,
-        meteor: Literal["meteor", "exact_match_meteor"] = "meteor",
+        meteor: Measure = "meteor",
         test_boxes: Literal["found", "given"] = "found",
         loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = sgd,
@@ -54,6 +53,10 @@ class CaptioningTask(Task):
         self.vocabulary = Vocabulary(SPECIAL)
         if meteor == "exact_match_meteor":
             self.MONITOR = "val/exact_match_densecap_map"  # type: ignore[misc]
+
+    def facts(self, class_names: Sequence[str]) -> dict[str, Fact]:
+        """Return unit and direction of each number of ``compute_metrics``; there are none for single classes."""
+        return DenseCaptionAP.facts(self.meteor)
 
     def setup(self, stage: str) -> None:
         """Take the vocabulary of the data and build the metric."""

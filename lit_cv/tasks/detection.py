@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lit_cv.contract import Batch, HasClasses, require
 from lit_cv.metrics import COCOAveragePrecision, VOCAveragePrecision
+from lit_cv.metrics.facts import SHARE, Fact
 from lit_cv.models.detection.detector import Detector
 from lit_cv.models.rcnn.proposals import ProposalDetector
 from lit_cv.ops.objects import without_crowds
@@ -26,10 +27,11 @@ class DetectionTask(Task):
     """
 
     network: Detector
-    METRICS: ClassVar[tuple[str, ...]] = (
-        *("map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar_1", "mar_10", "mar_100"),
-        *("voc_map", "voc_map_11point"),
-    )
+    METRICS: ClassVar[Mapping[str, Fact]] = {
+        **COCOAveragePrecision.FACTS["bbox"],
+        **dict.fromkeys(("voc_map", "voc_map_11point"), VOCAveragePrecision.FACT),
+    }
+    PER_CLASS: ClassVar[Mapping[str, Fact]] = {"ap": SHARE, "voc_ap": SHARE}
     MONITOR: ClassVar[str] = "val/map"
 
     def setup(self, stage: str) -> None:

@@ -9,15 +9,15 @@ from torch import Tensor, nn
 from lit_cv.contract import Batch, HasClasses, HasJoints, data_of, provides, require
 from lit_cv.errors import UserError
 from lit_cv.metrics import COCOAveragePrecision
-from lit_cv.metrics.coco_tables import COCO_SIGMAS
+from lit_cv.metrics.coco_tables import COCO_SIGMAS, IouType
+from lit_cv.metrics.facts import SHARE, Fact
 from lit_cv.models.rcnn.mask_rcnn import MaskRCNN
 from lit_cv.ops.objects import without_crowds
 from lit_cv.renderers import InstanceRenderer, PoseRenderer
 from lit_cv.tasks.base import Predictions, Targets, Task, sgd, warmup
 
-BOX_METRICS = ("map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar_1", "mar_10", "mar_100")
-KEYPOINT_METRICS = ("map", "map_50", "map_75", "map_medium", "map_large", "mar_20")
-PREFIXES = {"bbox": "", "segm": "mask_", "keypoints": "oks_"}
+PREFIXES: dict[IouType, str] = {"bbox": "", "segm": "mask_", "keypoints": "oks_"}
+HEADS: dict[IouType, str] = {"segm": "mask", "keypoints": "keypoint"}  # of the network
 
 
 class InstanceTask(Task):
@@ -41,11 +41,6 @@ class InstanceTask(Task):
     """
 
     network: MaskRCNN
-    METRICS: ClassVar[tuple[str, ...]] = (
-        *BOX_METRICS,
-        *(f"mask_{name}" for name in BOX_METRICS),
-        *(f"oks_{name}" for name in KEYPOINT_METRICS),
-    )
     MONITOR: ClassVar[str] = "val/map"
 
     def __init__(
@@ -60,18 +55,30 @@ class InstanceTask(Task):
         self.sigmas = sigmas
         self.skeleton: dict[str, Any] | None = None
 
+    @property
+    def kinds(self) -> list[IouType]:
+        """What is evaluated: boxes, and the results of the network's heads."""
+        return ["bbox", *(kind for kind, head in HEADS.items() if head in self.network.heads)]
+
+    def facts(self, class_names: Sequence[str]) -> dict[str, Fact]:
+        """Return unit and direction of each number of ``compute_metrics``, which depend on the network's heads."""
+        facts: dict[str, Fact] = {}
+        for kind in self.kinds:
+            prefix = PREFIXES[kind]
+            facts |= {f"{prefix}{name}": fact for name, fact in COCOAveragePrecision.FACTS[kind].items()}
+            facts |= {f"{prefix}ap/{name}": SHARE for name in class_names}
+        return facts
+
     def setup(self, stage: str) -> None:
         """Take the skeleton from the DataModule and build the metrics of the network's heads."""
         super().setup(stage)
         data = data_of(self.trainer)
         if stage == "predict" or data is None:
             return
-        kinds = ["bbox"] + ["segm"] * ("mask" in self.network.heads)
-        if "keypoint" in self.network.heads:
-            kinds.append("keypoints")
+        if "keypoints" in self.kinds:
             self._take_skeleton(require(self, data, HasJoints))
         self.metrics = nn.ModuleDict(
-            {kind: COCOAveragePrecision(kind, self.class_names, self.sigmas) for kind in kinds}  # type: ignore[arg-type]
+            {kind: COCOAveragePrecision(kind, self.class_names, self.sigmas) for kind in self.kinds}
         )
 
     def _take_skeleton(self, data: HasJoints) -> None:
@@ -107,11 +114,11 @@ class InstanceTask(Task):
     def compute_metrics(self) -> dict[str, Any]:
         """Return the average precisions."""
         values: dict[str, Any] = {}
-        for kind, metric in self.metrics.items():
-            result = cast(COCOAveragePrecision, metric).compute()
-            metric.reset()  # type: ignore[operator]
-            prefix = PREFIXES[kind]
-            values |= {f"{prefix}{name}": result[name] for name in BOX_METRICS + KEYPOINT_METRICS if name in result}
+        for kind in self.kinds:
+            metric, prefix = cast(COCOAveragePrecision, self.metrics[kind]), PREFIXES[kind]
+            result = metric.compute()
+            metric.reset()
+            values |= {f"{prefix}{name}": result[name] for name in metric.FACTS[kind]}
             per_class = cast(Tensor, result["map_per_class"])
             values |= {f"{prefix}ap/{name}": ap for name, ap in zip(self.class_names, per_class, strict=True)}
         return values

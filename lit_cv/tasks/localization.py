@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lit_cv.contract import Batch, HasClasses, require
 from lit_cv.metrics import LocalizationAccuracy
+from lit_cv.metrics.facts import Fact
 from lit_cv.models.localization import LocalizationNet
 from lit_cv.renderers import TopBoxRenderer
 from lit_cv.tasks.base import Predictions, Size, Targets, Task
@@ -24,9 +25,7 @@ class LocalizationTask(Task):
     """
 
     network: LocalizationNet
-    METRICS: ClassVar[tuple[str, ...]] = (
-        *("loc_accuracy", "loc_accuracy_top5", "gt_class_error", "class_accuracy", "mean_iou"),
-    )
+    METRICS: ClassVar[Mapping[str, Fact]] = LocalizationAccuracy.FACTS
     MONITOR: ClassVar[str] = "val/loc_accuracy"
 
     def setup(self, stage: str) -> None:

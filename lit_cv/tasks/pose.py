@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lit_cv.contract import Batch, HasSkeleton, data_of, require
 from lit_cv.metrics import PCK, PCKh
+from lit_cv.metrics.facts import Fact
 from lit_cv.models.pose import PoseNet
 from lit_cv.renderers import PoseRenderer
 from lit_cv.tasks.base import Predictions, Size, Targets, Task
@@ -27,7 +28,11 @@ class PoseTask(Task):
     """
 
     network: PoseNet
-    METRICS: ClassVar[tuple[str, ...]] = ("pckh", "pckh_50", "pckh_20", "pckh_10", "pck_20")
+    METRICS: ClassVar[Mapping[str, Fact]] = {
+        **dict.fromkeys(("pckh", "pckh_50", "pckh_20", "pckh_10"), PCKh.FACT),
+        "pck_20": PCK.FACT,
+    }
+    PER_CLASS: ClassVar[Mapping[str, Fact]] = {"pckh_50": PCKh.FACT, "pck_20": PCK.FACT}
     SIZE: ClassVar[str] = "num_joints"
     MONITOR: ClassVar[str] = "val/pckh"
     limbs: Sequence[Sequence[int]] = ()
@@ -76,8 +81,9 @@ class PoseTask(Task):
     def compute_metrics(self) -> dict[str, Any]:
         """Return the shares of joints that were found."""
         shares = self.pckh.compute() | self.pck.compute()
-        values: dict[str, Any] = {"pckh": shares["pckh_50"]} | {name: shares[name] for name in self.METRICS[1:]}
-        for name in ("pckh_50", "pck_20"):
+        shares["pckh"] = shares["pckh_50"]
+        values: dict[str, Any] = {name: shares[name] for name in self.METRICS}
+        for name in self.PER_CLASS:
             per_joint = shares[f"{name}_per_joint"]
             values |= {f"{name}/{joint}": share for joint, share in zip(self.class_names, per_joint, strict=True)}
         self.pckh.reset()

@@ -1,12 +1,13 @@
 """Semantic segmentation: a class for each pixel."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 from torch import Tensor
 
 from lit_cv.contract import Batch, HasClasses, require
 from lit_cv.metrics import SegmentationMetrics
+from lit_cv.metrics.facts import LOSS, SHARE, Fact
 from lit_cv.metrics.mean import ExactMean
 from lit_cv.models.segmentation.segmenter import Segmenter
 from lit_cv.ops.upsampling import checkerboard
@@ -27,7 +28,8 @@ class SegmentationTask(Task):
     """
 
     network: Segmenter
-    METRICS: ClassVar[tuple[str, ...]] = ("pixel_accuracy", "mean_accuracy", "miou", "fw_iou", "checkerboard")
+    METRICS: ClassVar[Mapping[str, Fact]] = {**SegmentationMetrics.FACTS, "checkerboard": LOSS}
+    PER_CLASS: ClassVar[Mapping[str, Fact]] = {"iou": SHARE}
     MONITOR: ClassVar[str] = "val/miou"
 
     def setup(self, stage: str) -> None:
@@ -36,6 +38,10 @@ class SegmentationTask(Task):
         if stage != "predict":
             self.masks = SegmentationMetrics(self.network.num_classes)
             self.checkerboard = ExactMean()
+
+    def facts(self, class_names: Sequence[str]) -> dict[str, Fact]:
+        """Return unit and direction of each number of ``compute_metrics``; the background counts as a class."""
+        return super().facts(["background", *class_names])
 
     @classmethod
     def target_renderer(cls, data: object) -> MaskRenderer:

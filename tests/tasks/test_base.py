@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lit_cv.errors import UserError
+from lit_cv.metrics.facts import LOSS, SHARE
 from lit_cv.tasks import DetectionTask, Task, WarmupMultiStepLR
 
 
@@ -104,7 +105,9 @@ def test_warmup_and_steps() -> None:
     assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0, 0.1, 0.1, 0.01, 0.01])
 
 
-def test_logged_metrics_name_losses_and_measures() -> None:
-    names = DetectionTask.logged_metrics(("class", "box"))
-    assert {"val/map_50", "test/voc_map_11point", "train/class", "val/loss"} <= names
-    assert "train/map_50" not in names
+def test_logged_metrics_name_losses_measures_and_classes() -> None:
+    facts = DetectionTask(TwoLosses()).logged_metrics(["cat"])
+    assert facts["val/map_50"] == facts["test/voc_map_11point"] == SHARE
+    assert facts["val/ap/cat"] == facts["val/voc_ap/cat"] == SHARE
+    assert facts["train/near"] == facts["val/loss"] == LOSS
+    assert not {"train/map_50", "val/ap/dog"} & set(facts)

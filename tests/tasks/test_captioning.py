@@ -8,6 +8,7 @@ import torch
 from datamodules import Shapes, VisualGenomeDataModule
 from lit_cv.errors import UserError
 from lit_cv.metrics import DenseCaptionAP
+from lit_cv.metrics.facts import SCORE, SHARE
 from lit_cv.models import DenseCap
 from lit_cv.renderers import PhraseRenderer
 from lit_cv.tasks import CaptioningTask
@@ -59,7 +60,9 @@ def test_what_is_logged_is_what_the_metric_says(data: Any, tmp_path: Path, test_
     assert {name: measured[f"val/{name}"] for name in expected} == pytest.approx(expected, abs=1e-6)
     assert model.MONITOR == "val/exact_match_densecap_map"
     assert model.MONITOR in measured
-    assert model.MONITOR in model.logged_metrics(model.loss_names)
+    facts = model.logged_metrics()
+    assert set(measured) == {name for name in facts if name.startswith("val/")}
+    assert (facts["val/exact_match_ap_30_05"], facts["val/exact_match_meteor"]) == (SHARE, SCORE)
     if test_boxes == "given":
         assert measured["val/box_map"] > 0.5  # boxes that others suppress in merging do not count
     weighted = sum(model.loss_weights[name] * measured[f"val/{name}"] for name in model.loss_names)

@@ -8,6 +8,7 @@ import torch
 from datamodules import Shapes, VOCLocalizationDataModule
 from lit_cv.errors import UserError
 from lit_cv.metrics import LocalizationAccuracy
+from lit_cv.metrics.facts import ERROR, LOSS, SHARE
 from lit_cv.models import LocalizationNet
 from lit_cv.renderers import TopBoxRenderer
 from lit_cv.renderers.canvas import draw_boxes
@@ -45,11 +46,12 @@ def trainer(**options: Any) -> L.Trainer:
 def test_a_validation_logs_every_metric_and_loss(shapes: Path) -> None:
     module = task(loss_weights={"box": 10.0})
     (logged,) = trainer().validate(module, data(shapes), verbose=False)
-    names = module.logged_metrics(module.loss_names)
-    assert set(logged) == {name for name in names if name.startswith("val/")}
+    facts = module.logged_metrics()
+    assert set(logged) == {name for name in facts if name.startswith("val/")}
+    assert (facts["val/loc_accuracy"], facts["val/gt_class_error"], facts["val/box"]) == (SHARE, ERROR, LOSS)
     assert logged["val/loss"] == pytest.approx(logged["val/class"] + 10 * logged["val/box"], rel=1e-5)
     assert logged["val/gt_class_error"] == pytest.approx(1 - logged["val/loc_accuracy_top5"])  # there are three classes
-    assert module.MONITOR in names
+    assert module.MONITOR in facts
 
 
 def test_a_network_with_a_background_class_is_refused(shapes: Path) -> None:
