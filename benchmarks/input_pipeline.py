@@ -50,7 +50,7 @@ class Peer(Dataset):
     """PIL decoding and torchvision v2 transforms on PIL images or tensors, color changes before or after the crop."""
 
     def __init__(self, ours: DetectionDataset, on: str, colors: str) -> None:
-        table = ours.annotations
+        table = ours.packed
         self.paths = [ours.root / table.name(index) for index in range(len(table))]
         self.boxes = [torch.from_numpy(table.boxes[table.rows(index)].copy()) for index in range(len(table))]
         self.labels = [torch.from_numpy(table.labels[table.rows(index)].copy()) for index in range(len(table))]
@@ -146,7 +146,7 @@ class ListDataset(Dataset):
     """Data set that keeps its annotations in the usual way, as a Python list of dicts."""
 
     def __init__(self, ours: DetectionDataset) -> None:
-        table = ours.annotations
+        table = ours.packed
         self.ours = ours
         self.items = [
             {"boxes": table.boxes[table.rows(i)].tolist(), "labels": table.labels[table.rows(i)].tolist()}

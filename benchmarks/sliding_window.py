@@ -56,7 +56,7 @@ def seconds(network: SlidingWindowSegmenter, image: Tensor) -> float:
 def difference(networks: dict[str, SlidingWindowSegmenter], image: Tensor) -> float:
     """Return the maximum absolute difference between the scores of both forms."""
     with torch.no_grad():
-        scores = [network.scores(network.batch([image]).pixels) for network in networks.values()]
+        scores = [network(network.batch([image]).pixels) for network in networks.values()]
     return (scores[0] - scores[1]).abs().max().item()
 
 

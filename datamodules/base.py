@@ -1,10 +1,10 @@
-"""What all DataModules share: loaders, sharding over ranks, seeds, and what a run records of its data."""
+"""The base of all DataModules: loaders, sharding over ranks, seeds, and the data's record in a run."""
 
 import hashlib
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Generic
+from typing import Generic, Literal
 
 from lightning.pytorch import LightningDataModule
 from numpy import int64
@@ -15,30 +15,45 @@ from datamodules.defects import Defect, Listed, Survey
 from datamodules.loading.loader import Loader
 from datamodules.loading.packed import P
 from datamodules.loading.sampling import EvalBatches, TrainBatches, derangement
+from datamodules.shapes.settings import Shapes
 from lit_cv.contract import Sample
 from lit_cv.errors import UserError
 
 SPLITS = ("train", "val", "test")
+Source = Literal["local", "download", "shapes"]
 
 
 class DataModule(LightningDataModule, ABC, Generic[P]):
-    """Base of the data sets: a subclass says where the annotations come from and makes samples of them.
+    """Base of the data sets: a subclass finds the annotations and makes samples of them.
 
-    It overrides ``class_names``, :meth:`fetch`, :meth:`open_split`, :meth:`dataset` and :meth:`survey`. Use the Trainer
-    with ``use_distributed_sampler=False``: the loaders shard themselves by rank.
+    A subclass overrides ``class_names``, :meth:`fetch`, :meth:`open_split`, :meth:`dataset` and :meth:`survey`. Use the
+    Trainer with ``use_distributed_sampler=False``: the loaders shard themselves by rank.
 
     Args:
-        root: Folder that holds the official layout.
-        batch_size: Images of a global batch; each of W processes takes ``batch_size / W`` of them, so the learning rate
-            does not change with W. Evaluation batches are smaller, see ``EvalBatches``.
+        root: Folder that holds the data set in its official layout.
+        source: ``local``: the files are there; ``download``: fetch the official archives that are missing; ``shapes``:
+            generate a small data set of shapes or stick figures in the same layout if there is none.
+        batch_size: Samples of a global batch; each of W processes takes ``batch_size / W`` of them, so the learning
+            rate does not depend on W. Evaluation batches are smaller, see ``EvalBatches``.
         num_workers: Loading processes of each loader; 0 loads in the training process.
-        shuffle_targets: A control without any signal: each training image gets the target of another one.
-        seed: Seed of order and augmentation; null takes the run's (``seed_everything``).
+        shuffle_targets: A control without any signal: each training sample gets the target of another one.
+        seed: Seed of order and augmentation; null takes the run's seed (``seed_everything``).
+        shapes: Settings of the data that ``source: shapes`` generates.
     """
 
-    def __init__(self, root: str, batch_size: int, num_workers: int, shuffle_targets: bool, seed: int | None) -> None:
+    def __init__(
+        self,
+        root: str,
+        source: Source = "local",
+        batch_size: int = 8,
+        num_workers: int = 0,
+        shuffle_targets: bool = False,
+        seed: int | None = None,
+        shapes: Shapes = Shapes(),  # noqa: B008  (frozen)
+    ) -> None:
         super().__init__()
         self.root = Path(root)
+        self.source, self.shapes = source, shapes
         self.batch_size, self.num_workers = batch_size, num_workers
         self.shuffle_targets = shuffle_targets
         self._seed = seed
@@ -47,23 +62,33 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
     @property
     @abstractmethod
     def class_names(self) -> tuple[str, ...]:
-        """Names of labels 1..C, without the background."""
+        """Names of labels 1..C, without the background; known as soon as the files are there."""
 
     def fetch(self) -> None:
-        """Bring the data set's files into ``root`` if its source asks for it; runs once per machine."""
+        """Download or generate missing files, as ``source`` says; runs once per machine."""
 
     @abstractmethod
     def open_split(self, split: str) -> P | None:
-        """The annotations of ``train``, ``val`` or ``test``, packed on the first call; None if it has none."""
+        """Return the annotations of ``train``, ``val`` or ``test``, packed on the first call; None if there are none.
+
+        Raises:
+            UserError: If a file is missing or unusable.
+        """
 
     @abstractmethod
     def dataset(self, packed: P, training: bool) -> Dataset[Sample]:
-        """The samples of a split by (epoch, index); augmented, and with shuffled targets if asked, in training."""
+        """Return the samples of a split by (epoch, index).
+
+        Args:
+            packed: The split.
+            training: Whether to augment the samples, and to shuffle their targets if ``shuffle_targets`` is set.
+        """
 
     def survey(self, split: str) -> Survey:
-        """What a split lists and what is wrong with its annotations, for ``litcv doctor``; empty if it has none.
+        """Return the images of a split and the defects of its annotations, for ``litcv doctor``.
 
-        This one asks :meth:`open_split`, whose reader stops at the first defect; a data set overrides it to read on.
+        This implementation calls :meth:`open_split`, whose reader stops at the first defect; a data set overrides it
+        to report all of them. The survey of a split without annotations is empty.
         """
         try:
             packed = self.open_split(split)
@@ -85,11 +110,11 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
 
     @property
     def counts(self) -> dict[str, int]:
-        """``<split>/<what>``: images, annotations, and what of them was clipped or dropped."""
+        """Counts by ``<split>/<name>``: images, annotations, and those that were clipped or dropped."""
         return {f"{name}/{key}": n for name, split in self.splits.items() for key, n in split.counts.items()}
 
     def prepare_data(self) -> None:
-        """Fetch the files and pack the annotations, which checks them; runs once per machine."""
+        """Fetch the files, and check and pack the annotations; runs once per machine."""
         self.fetch()
         for split in SPLITS:
             self.open_split(split)
@@ -101,25 +126,28 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
             self.splits = {split: packed for split, packed in opened.items() if packed is not None}
 
     def partners(self, packed: P) -> NDArray[int64] | None:
-        """For each training sample the one whose target it gets, int64 (N,); None: its own."""
+        """Return the sample whose target each training sample gets, int64 (N,); None: its own."""
         return derangement(len(packed), self.seed) if self.shuffle_targets else None
 
     def train_dataloader(self) -> Loader:
-        """Shuffled, augmented global batches, of which this process takes its share."""
+        """Return this process's share of shuffled, augmented global batches."""
         packed = self._split("train")
         batches = TrainBatches(len(packed), self.batch_size, self.seed, *self._ranks())
         return Loader(self.dataset(packed, training=True), batches, self.num_workers, self._pin_memory())
 
     def val_dataloader(self) -> Loader:
-        """The validation images in order, sharded by rank, nothing padded."""
+        """Return the validation samples in order, sharded by rank, without padding."""
         return self._eval_loader("val")
 
     def test_dataloader(self) -> Loader:
-        """The test images in order, sharded by rank, nothing padded."""
+        """Return the test samples in order, sharded by rank, without padding."""
         return self._eval_loader("test")
 
     def train_in_order(self, first: int = 0) -> Loader:
-        """The training images from ``first`` on, in order and without augmentation, for what follows the training."""
+        """Return the training samples from index ``first``, in order and without augmentation.
+
+        Stages that follow the training use them.
+        """
         return self._eval_loader("train", first)
 
     def _eval_loader(self, split: str, first: int = 0) -> Loader:

@@ -1,15 +1,17 @@
 """Defects of a data set, as readers report them to `litcv doctor`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from datamodules.boxes.packed_boxes import clip_boxes
 from lit_cv.errors import UserError
 
 ROUNDING = 0.05  # pixels: corners that are sums of rounded numbers may lie outside by this much
+LARGEST = 1e9  # pixels: no image has coordinates beyond
 
 
 class Defect(NamedTuple):
@@ -19,18 +21,76 @@ class Defect(NamedTuple):
         file: The defective file.
         what: The problem and its fix, without the name of the file.
         kind: Short name, by which defects are counted: `missing file`, `box without area`, `leak`, ...
+        sentence: The whole as a sentence, if it is not just file and problem.
     """
 
     file: Path
     what: str
     kind: str
+    sentence: str = ""
 
     @classmethod
     def of(cls, error: UserError, file: Path, kind: str) -> "Defect":
         """Return the defect that corresponds to a reader's error about a file."""
         text = str(error)
         named = text.startswith((f"{file} ", f"{file}:"))
-        return cls(file, text.removeprefix(str(file)).lstrip(" :") if named else text, kind)
+        return cls(file, text.removeprefix(str(file)).lstrip(" :") if named else text, kind, text)
+
+    @classmethod
+    def inside(cls, file: Path, part: str, what: str, kind: str) -> "Defect":
+        """Return the defect of a part of a file, such as an annotation."""
+        return cls(file, f"{part} {what}", kind, f"{file}: {part} {what}.")
+
+    @property
+    def error(self) -> UserError:
+        """The error of a reader that refuses the file because of this defect."""
+        return UserError(self.sentence or f"{self.file} {self.what}.")
+
+
+Report = Callable[[Defect], None]
+"""Receives the defects of a file, which the reader then leaves out."""
+
+
+def stop(defect: Defect) -> None:
+    """Raise the defect as an error: the ``Report`` of a reader that stops at the first one."""
+    raise defect.error
+
+
+def stop_at(defects: Iterable[Defect]) -> None:
+    """Raise the first defect as an error.
+
+    Raises:
+        UserError: If there is a defect.
+    """
+    for defect in defects:
+        raise defect.error
+
+
+class Finding(NamedTuple):
+    """The rows of a table that break one rule.
+
+    Attributes:
+        rows: bool (N,), whether each row breaks the rule.
+        kind: Short name of the defect.
+        what: Returns the problem of row n and its fix, as the predicate of a sentence.
+    """
+
+    rows: NDArray[np.bool_]
+    kind: str
+    what: Callable[[int], str]
+
+
+def found_defects(file: Path, name: Callable[[int], str], findings: Iterable[Finding]) -> Iterator[Defect]:
+    """Yield a defect for each row of each finding.
+
+    Args:
+        file: The file that the rows are from.
+        name: Returns the name of row n, the subject of the sentence.
+        findings: The rules that are broken.
+    """
+    for rows, kind, what in findings:
+        for row in np.flatnonzero(rows).tolist():
+            yield Defect.inside(file, name(row), what(row), kind)
 
 
 class Listed(NamedTuple):
@@ -66,6 +126,12 @@ def repeated(values: NDArray[Any]) -> NDArray[np.bool_]:
     return again
 
 
+def finite_boxes(boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which boxes (N, 4) have four numbers, bool (N,); absurdly large ones count as damaged."""
+    finite: NDArray[np.bool_] = np.all(np.abs(boxes) < LARGEST, axis=1)
+    return finite
+
+
 def box_defects(file: Path, name: Callable[[int], str], boxes: ArrayLike, sizes: ArrayLike) -> list[Defect]:
     """Return the boxes that are not finite, have no area within their image, or reach outside.
 
@@ -76,28 +142,20 @@ def box_defects(file: Path, name: Callable[[int], str], boxes: ArrayLike, sizes:
         sizes: Width and height in pixels: (2,) of one image for all boxes, or (N, 2) for each box.
     """
     corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-    limits = np.broadcast_to(np.tile(np.asarray(sizes), 2), corners.shape)
-    clipped = np.clip(corners, 0, limits)
-    finite = np.all(np.isfinite(corners), axis=1)
-    empty = np.any(clipped[:, 2:] <= clipped[:, :2], axis=1)
+    limits = np.broadcast_to(np.asarray(sizes), (len(corners), 2))
+    finite = finite_boxes(corners)
+    clipped, solid = clip_boxes(corners, limits)
     outside = np.any(np.abs(clipped - corners) > ROUNDING, axis=1)
     defects = []
-    for index in np.flatnonzero(~finite | empty | outside).tolist():
+    for index in np.flatnonzero(~finite | ~solid | outside).tolist():
         box = "({:g}, {:g}, {:g}, {:g})".format(*corners[index].tolist())
         if not finite[index]:
             kind, what = "box not finite", "is not finite: fix or remove it"
-        elif empty[index]:
+        elif not solid[index]:
             kind, what = "box without area", "has no area within it and is dropped: fix or remove it"
         else:
             kind, what = "box outside the image", "reaches outside and is clipped: fix it"
-        width, height = limits[index, :2].tolist()
-        defects.append(Defect(file, f"the box {box} of {name(index)} in {width:g}x{height:g} pixels {what}", kind))
+        width, height = limits[index].tolist()
+        subject = f"the box {box} of {name(index)} in {width:g}x{height:g} pixels"
+        defects.append(Defect.inside(file, subject, what, kind))
     return defects
-
-
-Report = Callable[[UserError], None]
-
-
-def stop(error: UserError) -> None:
-    """Raise the error: the `Report` of a reader that stops at the first defect."""
-    raise error

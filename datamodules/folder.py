@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import Dataset
 
-from datamodules.boxes.dataset import to_tensor
+from datamodules.loading.dataset import to_tensor
 from datamodules.loading.decode import read_image
 from datamodules.loading.loader import PlainLoader, collate
 from lit_cv.contract import Sample

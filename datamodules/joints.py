@@ -44,6 +44,14 @@ def mirrored_order(count: int, pairs: Sequence[tuple[int, int]]) -> NDArray[np.i
     return order
 
 
+def left_right_pairs(names: Sequence[str]) -> list[tuple[int, int]]:
+    """Return the (right, left) joints: those named ``right_<part>`` and ``left_<part>``."""
+    places = {name: place for place, name in enumerate(names)}
+    rights = [name for name in names if name.startswith("right_")]
+    pairs = [(name, f"left_{name.removeprefix('right_')}") for name in rights]
+    return [(places[right], places[left]) for right, left in pairs if left in places]
+
+
 def inside_image(joints: NDArray[np.float64], sizes: NDArray[Any]) -> NDArray[np.bool_]:
     """Return which joints (N, K, 3) lie in their image of width and height (N, 2), bool (N, K); NaN does not."""
     with np.errstate(invalid="ignore"):

@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lit_cv.ops.iou import pairwise_iou
+
 Image = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
 
@@ -205,11 +207,7 @@ def _judge(patches: NDArray[np.float64], boxes: NDArray[np.float64]) -> tuple[ND
         with a box, float64 (T,).
     """
     sides = patches[:, 2:] - patches[:, :2]
-    upper = np.minimum(patches[:, None, 2:], boxes[:, 2:])
-    lower = np.maximum(patches[:, None, :2], boxes[:, :2])
-    inter = (upper - lower).clip(0).prod(axis=2)
-    union = sides.prod(axis=1)[:, None] + (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) - inter
     center = (boxes[:, :2] + boxes[:, 2:]) / 2
     inside = np.all((center > patches[:, None, :2]) & (center < patches[:, None, 2:]), axis=2)
     shaped = (sides[:, 0] <= 2 * sides[:, 1]) & (sides[:, 1] <= 2 * sides[:, 0])
-    return shaped & inside.any(axis=1), (inter / union).max(axis=1)
+    return shaped & inside.any(axis=1), pairwise_iou(patches, boxes).max(axis=1)

@@ -1,9 +1,14 @@
-"""What the data sets of boxes share: proposals that are attached to their targets."""
+"""The base of the data sets of boxes: augmentation, and proposals in the targets."""
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
-from datamodules.base import DataModule
+import albumentations as A
+
+from datamodules.augmentation.presets import Preset, make_augmentation
+from datamodules.base import SPLITS, DataModule
+from datamodules.boxes.dataset import DetectionDataset
 from datamodules.boxes.packed_boxes import B
 from datamodules.boxes.proposal_search import Found, find_proposals
 from datamodules.boxes.proposals import Proposals, StoredProposals, open_proposals
@@ -13,31 +18,33 @@ class BoxDataModule(DataModule[B]):
     """Base of the data sets of boxes.
 
     Args:
-        root: Folder that holds the official layout.
-        batch_size: Images of a global batch; each of W processes takes ``batch_size / W`` of them.
-        num_workers: Loading processes of each loader; 0 loads in the training process.
-        shuffle_targets: A control without any signal: each training image gets the target of another one.
-        seed: Seed of order and augmentation; null takes the run's (``seed_everything``).
-        proposals: What is attached to the targets as ``proposals``, computed by ``litcv proposals`` or before the first
+        augmentation: ``none``, ``flip``, ``ssd``, ``ssd_zoom`` or a list of albumentations transforms; see
+            :func:`make_augmentation`. Evaluation does not augment.
+        proposals: Proposals that targets contain as ``proposals``, computed by ``litcv proposals`` or before the first
             run; null for none.
+        options: Those of :class:`DataModule`.
+
+    Attributes:
+        difficult: Whether to train on objects that are flagged as difficult.
     """
+
+    difficult = False
 
     def __init__(
         self,
         root: str,
-        batch_size: int,
-        num_workers: int,
-        shuffle_targets: bool,
-        seed: int | None,
-        proposals: Proposals | None,
+        *args: Any,
+        augmentation: Preset | list[A.BasicTransform] = "flip",
+        proposals: Proposals | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(root, batch_size, num_workers, shuffle_targets, seed)
-        self.proposals = proposals
+        super().__init__(root, *args, **options)
+        self.augmentation, self.proposals = augmentation, proposals
         self._stored: dict[Path, StoredProposals] = {}
 
     @property
     def fingerprint(self) -> str:
-        """That of :class:`DataModule`; with proposals it covers these, too."""
+        """The fingerprint of :class:`DataModule`; with proposals it covers these, too."""
         fingerprint = super().fingerprint
         if self.proposals is None:
             return fingerprint
@@ -49,7 +56,7 @@ class BoxDataModule(DataModule[B]):
 
     @property
     def counts(self) -> dict[str, int]:
-        """That of :class:`DataModule`, and ``<split>/proposals``: the number of them within the limit."""
+        """The counts of :class:`DataModule`; with proposals, also ``<split>/proposals``, those within the limit."""
         if self.proposals is None:
             return super().counts
         attached = {
@@ -58,27 +65,40 @@ class BoxDataModule(DataModule[B]):
         return super().counts | attached
 
     def prepare_data(self) -> None:
-        """Fetch the files, pack the annotations and compute the proposals that are missing; runs once per machine."""
+        """Fetch the files, pack the annotations and compute missing proposals; runs once per machine."""
         super().prepare_data()
         self.prepare_proposals()
 
     def prepare_proposals(self, replace: bool = False) -> dict[str, Found]:
-        """Compute the proposals of each split unless they are there; see :func:`find_proposals`.
-
-        Args:
-            replace: Replace those that were computed for other images or settings; otherwise they are refused.
-        """
+        """Compute the proposals of each split unless they are stored; see :func:`find_proposals`."""
         if self.proposals is None:
             return {}
-        opened = {split: self.open_split(split) for split in ("train", "val", "test")}
+        opened = {split: self.open_split(split) for split in SPLITS}
         return {
             split: find_proposals(self.root, _names(packed), self.proposals, f"{split} images", replace)
             for split, packed in opened.items()
             if packed is not None
         }
 
+    def dataset(self, packed: B, training: bool) -> DetectionDataset:
+        """Return the samples of a split."""
+        return DetectionDataset(self.root, packed, **self.sampling(packed, training))
+
+    def sampling(self, packed: B, training: bool) -> dict[str, Any]:
+        """Return the options of a split's :class:`DetectionDataset`."""
+        proposals = self.attached(packed)
+        if not training:
+            return {"proposals": proposals}
+        return {
+            "augmentation": make_augmentation(self.augmentation),
+            "seed": self.seed,
+            "partners": self.partners(packed),
+            "everything": self.difficult,
+            "proposals": proposals,
+        }
+
     def attached(self, packed: B) -> StoredProposals | None:
-        """The proposals of a split; None for none."""
+        """Return the proposals of a split; None for none."""
         return None if self.proposals is None else self._opened(self.proposals, packed)
 
     def _opened(self, proposals: Proposals, packed: B) -> StoredProposals:

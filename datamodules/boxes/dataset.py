@@ -1,61 +1,38 @@
 """A packed data set of images with boxes."""
 
-from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from datamodules.augmentation.presets import Augmentation
 from datamodules.augmentation.ssd_transforms import Boxes, Image
 from datamodules.boxes.packed_boxes import Objects, PackedBoxes, Rows
 from datamodules.boxes.proposals import StoredProposals
-from datamodules.loading.decode import check_size, read_image
-from datamodules.loading.sampling import Key, sample_seed
+from datamodules.loading.dataset import PackedDataset, to_tensor
+from datamodules.loading.sampling import Key
 from lit_cv.contract import Sample, Target
 
 
-def to_tensor(image: NDArray[np.uint8]) -> Tensor:
-    """An image uint8 (H, W, 3) as a contiguous tensor uint8 (3, H, W)."""
-    planes = np.empty((3, *image.shape[:2]), dtype=np.uint8)
-    cv2.split(image, list(planes))  # several times faster than a transposing copy
-    return torch.from_numpy(planes)
-
-
-class DetectionDataset(Dataset[Sample]):
+class DetectionDataset(PackedDataset[PackedBoxes, Augmentation]):
     """Maps (epoch, index) to an image and its target.
 
+    The target of a partner is rescaled to the size of the image.
+
     Args:
-        root: Folder that the names in ``annotations`` are relative to.
-        annotations: Boxes, labels and flags of all images.
-        augmentation: Applied to image and boxes; None for none.
-        seed: With epoch and index it determines the augmentation, see :func:`sample_seed`.
-        everything: Whether objects that are not trained on (difficult ones, crowds) are kept.
-        partners: int64 (N,); image i gets the target of image ``partners[i]``, rescaled to its size. None: its own.
-        proposals: Of the same images; with them targets have ``proposals``. None: none.
+        everything: Whether to keep objects that are not trained on (difficult ones, crowds).
+        proposals: Proposals of the same images, which targets then contain as ``proposals``. None: none.
+        options: Those of :class:`PackedDataset`.
     """
 
     def __init__(
-        self,
-        root: Path,
-        annotations: PackedBoxes,
-        augmentation: Augmentation | None = None,
-        seed: int = 0,
-        everything: bool = True,
-        partners: NDArray[np.int64] | None = None,
-        proposals: StoredProposals | None = None,
+        self, *args: Any, everything: bool = True, proposals: StoredProposals | None = None, **options: Any
     ) -> None:
-        self.root, self.annotations, self.augmentation = root, annotations, augmentation
-        self.seed, self.everything, self.partners, self.proposals = seed, everything, partners, proposals
-
-    def __len__(self) -> int:
-        return len(self.annotations)
+        super().__init__(*args, **options)
+        self.everything, self.proposals = everything, proposals
 
     def __getitem__(self, key: Key) -> Sample:
-        """The sample of one epoch.
+        """Return the sample of one epoch.
 
         Args:
             key: (epoch, index).
@@ -63,21 +40,18 @@ class DetectionDataset(Dataset[Sample]):
         Returns:
             The image, uint8 (3, H, W) RGB, and its target: ``boxes`` float32 (N, 4) xyxy in pixels, ``labels`` int64
             (N,) in 1..C, ``area`` float32 (N,) in square pixels, ``iscrowd`` int64 (N,), of VOC ``difficult`` bool
-            (N,), ``image_id`` int64 scalar, the index; with proposals, those of the image: ``proposals`` float32
-            (P, 4) xyxy in pixels, best first.
+            (N,), ``image_id`` int64 scalar, the index; with proposals, also ``proposals`` float32 (P, 4) xyxy in
+            pixels, best first.
 
         Raises:
-            UserError: If the image cannot be read or is not of the annotated size.
+            UserError: If the image cannot be read, or its size is not the annotated one.
         """
-        epoch, index = key
-        path = self.root / self.annotations.name(index)
-        image = read_image(path)
-        width, height = self.annotations.sizes[index].tolist()
-        check_size(path, (image.shape[1], image.shape[0]), (width, height))
+        _, index = key
+        image = self.read(index)
         objects = self._objects(index)
         proposals = np.zeros((0, 4), np.float32) if self.proposals is None else self.proposals.best(index)
         if self.augmentation:
-            chance = sample_seed(self.seed, epoch, index)
+            chance = self.random_seed(key)
             image, objects, proposals = self._augmented(self.augmentation, image, objects, proposals, chance)
         target = self._target(objects)
         target["image_id"] = torch.tensor(index)
@@ -86,8 +60,8 @@ class DetectionDataset(Dataset[Sample]):
         return to_tensor(image), target
 
     def _objects(self, index: int) -> Objects:
-        """What image ``index`` is trained or evaluated on."""
-        table, owner = self.annotations, self._owner(index)
+        """Return the objects that image ``index`` is trained or evaluated on."""
+        table, owner = self.packed, self.owner(index)
         objects = table.objects(self._rows(owner))
         if owner != index:
             resize = table.sizes[index] / table.sizes[owner]
@@ -95,13 +69,9 @@ class DetectionDataset(Dataset[Sample]):
             objects["area"] = objects["area"] * resize.prod().astype(np.float32)
         return objects
 
-    def _owner(self, index: int) -> int:
-        """The image whose target image ``index`` gets."""
-        return index if self.partners is None else int(self.partners[index])
-
     def _rows(self, owner: int) -> Rows:
-        rows = self.annotations.rows(owner)
-        return np.arange(rows.start, rows.stop) if self.everything else self.annotations.trained(rows)
+        rows = self.packed.rows(owner)
+        return np.arange(rows.start, rows.stop) if self.everything else self.packed.trained(rows)
 
     def _augmented(
         self, augmentation: Augmentation, image: Image, objects: Objects, proposals: Boxes, chance: int
@@ -114,12 +84,12 @@ class DetectionDataset(Dataset[Sample]):
 
 
 def kept_objects(objects: Objects, boxes: Boxes, rows: Rows) -> Objects:
-    """The objects that an augmentation has left, with their new boxes; areas shrink or grow as the boxes do.
+    """Return the objects that remain after an augmentation; areas change in proportion to the boxes.
 
     Args:
         objects: The N objects before.
         boxes: float32 (K, 4), the new boxes.
-        rows: int64 (K,), the object of each.
+        rows: int64 (K,), the object of each one.
     """
     kept: Objects = {name: column[rows] for name, column in objects.items()}
     before, after = ((corners[:, 2:] - corners[:, :2]).prod(axis=1) for corners in (kept["boxes"], boxes))

@@ -6,25 +6,36 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.loading.packed import Packed
+from datamodules.loading.packed import PackedImages
 
 Rows = NDArray[np.int64]
 Objects = dict[str, Any]
 """The N objects of an image: an array (N, ...) for each key of the targets."""
 
 
-class PackedBoxes(Packed):
+def clip_boxes(boxes: NDArray[np.floating], sizes: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Clip boxes to their images.
+
+    Args:
+        boxes: (M, 4), xyxy in pixels.
+        sizes: (M, 2), width and height of the image of each box.
+
+    Returns:
+        The clipped boxes, float32 (M, 4), and whether each one has an area, bool (M,).
+    """
+    clipped = np.clip(boxes, 0, np.tile(sizes, 2)).astype(np.float32)
+    return clipped, np.all(clipped[:, 2:] > clipped[:, :2], axis=1)
+
+
+class PackedBoxes(PackedImages):
     """Packed images with boxes; base of the box data sets.
 
     Attributes:
-        names: bytes (N,), path of each image relative to the root, UTF-8.
-        sizes: int32 (N, 2), width and height.
         offsets: int64 (N + 1,); rows ``offsets[i]:offsets[i + 1]`` of the arrays of objects belong to image i.
         boxes: float32 (M, 4), xyxy in pixels, inside the image, with x2 > x1 and y2 > y1.
         labels: int64 (M,), 1..C.
     """
 
-    sizes: NDArray[np.int32]
     offsets: NDArray[np.int64]
     boxes: NDArray[np.float32]
     labels: NDArray[np.int64]

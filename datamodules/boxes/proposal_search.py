@@ -1,6 +1,5 @@
 """Compute the proposals of a data set's images: in parallel, resumable, each image once."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -28,6 +27,7 @@ from datamodules.boxes.proposals import (
 from datamodules.loading.decode import read_image
 from datamodules.loading.packed import stat_of
 from datamodules.loading.pool import Pool
+from datamodules.loading.waiting_lock import waiting_lock
 from lit_cv.errors import UserError
 from lit_cv.ops.selective_search.search import Mode, selective_search
 
@@ -75,9 +75,8 @@ def find_proposals(
     """
     begin = time.monotonic()
     folder = proposal_folder(root, names, settings.mode)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     computed = 0
-    with _waiting(folder.with_name(f".{folder.name}.lock")):
+    with waiting_lock(folder.with_name(f".{folder.name}.lock"), "computes these proposals"):
         try:
             stored = open_proposals(root, names, settings)
         except UserError:
@@ -254,15 +253,3 @@ def _explained(folder: Path) -> Iterator[None]:
             f"{folder} cannot be written ({error.strerror}): free space or set LITCV_CACHE to another folder, and run "
             "it again; complete images are kept."
         ) from None
-
-
-@contextmanager
-def _waiting(lock: Path) -> Iterator[None]:
-    """Hold a lock, waiting for it if necessary; the system frees it even when the process is killed."""
-    with lock.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"Waiting for another process that computes these proposals ({lock}).")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

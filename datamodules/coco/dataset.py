@@ -1,11 +1,10 @@
 """COCO's images with the masks and joints of their objects."""
 
-from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from datamodules.augmentation.presets import Augmentation
 from datamodules.augmentation.ssd_transforms import Boxes, Image
@@ -13,7 +12,7 @@ from datamodules.boxes.dataset import DetectionDataset
 from datamodules.boxes.packed_boxes import Objects
 from datamodules.coco.augmentation import augment_instances
 from datamodules.coco.packed_coco import PackedCOCO
-from datamodules.joints import mirrored_order
+from datamodules.joints import left_right_pairs, mirrored_order
 from lit_cv.contract import Target
 from lit_cv.ops.mask_runs import MaskRuns, decode_masks, encode_masks
 
@@ -34,33 +33,19 @@ class InstanceDataset(DetectionDataset):
     coordinates and does not change. Subtract the half pixel from predictions for the official server.
 
     Args:
-        root: Folder that the names in ``annotations`` are relative to.
-        annotations: The objects of all images.
         masks: Whether targets have masks.
-        augmentation: Applied to image and objects; None for none.
-        seed: With epoch and index it determines the augmentation, see :func:`sample_seed`.
-        everything: Whether crowds are kept.
-        partners: int64 (N,); image i gets the target of image ``partners[i]``, rescaled to its size. None: its own.
+        options: Those of :class:`DetectionDataset`.
     """
 
-    annotations: PackedCOCO
+    packed: PackedCOCO
 
-    def __init__(
-        self,
-        root: Path,
-        annotations: PackedCOCO,
-        masks: bool,
-        augmentation: Augmentation | None = None,
-        seed: int = 0,
-        everything: bool = True,
-        partners: NDArray[np.int64] | None = None,
-    ) -> None:
-        super().__init__(root, annotations, augmentation, seed, everything, partners)
-        self.masks = masks
-        self.mirrored = mirrored_order(len(annotations.joint_names), annotations.joint_pairs)
+    def __init__(self, *args: Any, masks: bool, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.masks, names = masks, self.packed.facts.joints
+        self.mirrored = mirrored_order(len(names), left_right_pairs(names))
 
     def _objects(self, index: int) -> Objects:
-        objects, table, owner = super()._objects(index), self.annotations, self._owner(index)
+        objects, table, owner = super()._objects(index), self.packed, self.owner(index)
         (width, height), old = table.sizes[index].tolist(), table.sizes[owner]
         if owner != index and "keypoints" in objects:
             joints = objects["keypoints"]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.defects import Report, stop
+from datamodules.defects import Defect, Report, stop
 from datamodules.loading.json_stream import read_records
 from lit_cv.errors import UserError
 from lit_cv.ops.rle import decompress_runs
@@ -30,6 +30,39 @@ CATEGORIES = {
 
 
 Categories = list[dict[str, Any]]
+
+
+class COCOSet(NamedTuple):
+    """The files of a set: its annotations, and the folder of its images."""
+
+    file: Path
+    images: Path
+
+
+class Facts(NamedTuple):
+    """The facts that all sets of a data set share.
+
+    Attributes:
+        classes: Names of labels 1..C.
+        joints: The K names of the joints; empty without joints.
+        limbs: Pairs of joints that a line connects in pictures, from 0.
+    """
+
+    classes: tuple[str, ...]
+    joints: tuple[str, ...]
+    limbs: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, categories: Categories, keypoints: bool) -> "Facts":
+        """Return the facts of categories that :func:`datamodules.coco.checks.category_errors` accepts.
+
+        Args:
+            categories: In ascending order of their ids.
+            keypoints: Whether objects have joints.
+        """
+        first = categories[0] if keypoints else {}
+        limbs = tuple((start - 1, end - 1) for start, end in first.get("skeleton") or ())
+        return cls(tuple(kind["name"] for kind in categories), tuple(first.get("keypoints") or ()), limbs)
 
 
 class Images(NamedTuple):
@@ -119,7 +152,7 @@ def read_file(path: Path, masks: bool, keypoints: bool, report: Report = stop) -
         path: The file.
         masks: Whether to read the segmentations.
         keypoints: Whether to read the joints; an annotation without ``keypoints`` has none.
-        report: Receives an error for each record that is not in COCO's format.
+        report: Receives a defect for each record that is not in COCO's format.
 
     Raises:
         UserError: If the file cannot be read, is cut off, or has no images, annotations or categories.
@@ -180,13 +213,14 @@ def _columns(path: Path, kind: str, read: Callable[[list[Any]], R], records: lis
 _UNREADABLE = (KeyError, ValueError, TypeError, OverflowError, AttributeError)
 
 
-def _fault(path: Path, kind: str, read: Callable[[list[Any]], object], record: Any) -> UserError | None:
+def _fault(path: Path, kind: str, read: Callable[[list[Any]], object], record: Any) -> Defect | None:
     try:
         read([record])
     except _UNREADABLE as error:
         name = record.get("id", "without id") if isinstance(record, dict) else "that is no object"
         reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-        return UserError(f"{path} has the {kind} {name} that is not in COCO's format ({reason}): fix it.")
+        what = f"has the {kind} {name} that is not in COCO's format ({reason}): fix it"
+        return Defect(path, what, "unusable record")
     return None
 
 

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from datamodules.boxes.packed_boxes import Objects, PackedBoxes, Rows
+from datamodules.coco.files import Facts
 from datamodules.coco.masks import polygon_runs
 from lit_cv.ops.mask_runs import MaskRuns
 
@@ -52,12 +53,10 @@ class PackedCOCO(PackedBoxes):
     limbs: NDArray[np.int64]
 
     @property
-    def joint_pairs(self) -> list[tuple[int, int]]:
-        """(right, left) joints: those named ``right_<part>`` and ``left_<part>``."""
-        names = [bytes(name).decode() for name in self.joint_names]
-        lefts = {name.removeprefix("left_"): place for place, name in enumerate(names) if name.startswith("left_")}
-        rights = {name.removeprefix("right_"): place for place, name in enumerate(names) if name.startswith("right_")}
-        return [(rights[part], lefts[part]) for part in rights if part in lefts]
+    def facts(self) -> Facts:
+        """The names of the classes and joints, and the limbs."""
+        classes, joints = (tuple(bytes(name).decode() for name in names) for names in (self.classes, self.joint_names))
+        return Facts(classes, joints, tuple((start, end) for start, end in self.limbs.tolist()))
 
     def trained(self, rows: slice) -> Rows:
         """Return the rows of the objects that are no crowds."""

@@ -1,17 +1,19 @@
 """The location of COCO's files, and the sets of each split."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from datamodules.base import SPLITS, Source
 from datamodules.coco import generated
 from datamodules.coco.archives import fetch_coco
-from datamodules.coco.files import CATEGORIES
-from datamodules.coco.packing import COCOSet
+from datamodules.coco.checks import category_errors, folder_errors
+from datamodules.coco.files import CATEGORIES, COCOSet, Facts, read_categories
+from datamodules.defects import stop_at
 from datamodules.shapes.settings import Shapes
 from lit_cv.errors import UserError
 
-Source = Literal["local", "download", "shapes"]
 Objects = Literal["instances", "person_keypoints"]
 
 
@@ -20,18 +22,17 @@ class COCOSource:
 
     Args:
         root: Folder that holds ``annotations`` and a folder of images for each set.
-        source: ``local``: the files are there; ``download``: fetch the official archives that are missing; ``shapes``:
-            generate a small data set of shapes and stick figures (train2017 and val2017 only) if there is none.
-        shapes: Settings of the data that ``source: shapes`` generates.
+        source: Origin of the files, see :class:`DataModule`.
+        shapes: Settings of the generated sets.
         objects: Beginning of the names of the annotation files.
-        sets: Names of the sets of train, val and test; None or empty for a split without.
+        sets: Names of the sets of train, val and test; None or empty for a split without sets.
     """
 
     def __init__(
-        self, root: str, source: Source, shapes: Shapes, objects: Objects, *sets: Sequence[str] | None
+        self, root: Path, source: Source, shapes: Shapes, objects: Objects, *sets: Sequence[str] | None
     ) -> None:
-        self.root, self.source, self.shapes, self.objects = Path(root), source, shapes, objects
-        self.sets = {split: list(names or ()) for split, names in zip(("train", "val", "test"), sets, strict=True)}
+        self.root, self.source, self.shapes, self.objects = root, source, shapes, objects
+        self.sets = {split: list(names or ()) for split, names in zip(SPLITS, sets, strict=True)}
 
     @property
     def known_names(self) -> tuple[str, ...] | None:
@@ -40,6 +41,23 @@ class COCOSource:
             return None
         categories = generated.CATEGORIES if self.source == "shapes" else CATEGORIES
         return tuple(categories.values()) if self.objects == "instances" else (categories[1],)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """The names of classes and joints, and the limbs, read from the smallest annotation file.
+
+        Raises:
+            UserError: If no set is named, or a file is missing or unusable.
+        """
+        named = [self.named(name) for names in self.sets.values() for name in names]
+        if not named:
+            raise UserError("No COCO set is named: set train_sets or val_sets.")
+        for source in named:
+            self.check(source)
+        file = min((source.file for source in named), key=lambda path: path.stat().st_size)
+        categories, keypoints = read_categories(file), self.objects == "person_keypoints"
+        stop_at(category_errors(file, categories, keypoints))
+        return Facts.of(categories, keypoints)
 
     def fetch(self) -> None:
         """Download or generate missing files, as ``source`` says."""
@@ -60,10 +78,7 @@ class COCOSource:
         files = [self.named(name) for name in names]
         for source in files:
             self.check(source)
-            if not source.images.is_dir():
-                raise UserError(
-                    f"{source.images} is no folder, though {source.file} describes its images: put them there."
-                )
+            stop_at(folder_errors(source))
         return files
 
     def named(self, name: str) -> COCOSet:

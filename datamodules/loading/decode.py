@@ -1,5 +1,6 @@
 """Read images with OpenCV as uint8 RGB; truncated files are refused."""
 
+from io import BytesIO
 from pathlib import Path
 
 import cv2
@@ -27,12 +28,7 @@ def read_image(path: Path, upright: bool = False) -> NDArray[np.uint8]:
     Raises:
         UserError: If the file is missing, is no image or is truncated (OpenCV would fill the missing part with gray).
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): restore the file or its permissions.") from None
-    if is_truncated(data):
-        raise UserError(f"{path} is truncated: its end is missing; fetch the file again.")
+    data = read_whole(path)
     flags = cv2.IMREAD_COLOR_RGB if upright else cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -41,6 +37,21 @@ def read_image(path: Path, upright: bool = False) -> NDArray[np.uint8]:
     if image is None:
         raise UserError(f"{path} is not an image that can be decoded: replace or remove the file.")
     return np.asarray(image, dtype=np.uint8)
+
+
+def read_whole(path: Path) -> bytes:
+    """Read the bytes of an image file.
+
+    Raises:
+        UserError: If the file cannot be read or is truncated.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): restore the file or its permissions.") from None
+    if is_truncated(data):
+        raise UserError(f"{path} is truncated: its end is missing; fetch the file again.")
+    return data
 
 
 def is_truncated(data: bytes) -> bool:
@@ -53,27 +64,24 @@ def is_truncated(data: bytes) -> bool:
     return data.startswith(_PNG_START) and _PNG_END not in data[-4096:]
 
 
-def check_image(path: Path, size: tuple[int, int], source: Path) -> None:
-    """Check an image file without decoding it.
+def image_size(path: Path, source: Path, whole: bool = False) -> tuple[int, int]:
+    """Return width and height of an image in pixels, without decoding it.
 
     Args:
         path: The image.
-        size: Its expected width and height in pixels.
-        source: The annotation file with the expected size.
+        source: The annotation file that names it.
+        whole: Also check that the file is not truncated, which reads all of it.
 
     Raises:
-        UserError: If the file is missing, truncated, no image, or of another size.
+        UserError: If the file is missing, truncated, or no image.
     """
+    if not path.exists():
+        raise UserError(f"{path} is missing, though {source} describes it: restore the image.")
     try:
-        if is_truncated(path.read_bytes()):
-            raise UserError(f"{path} is truncated: its end is missing; fetch the file again.")
-        with Image.open(path) as image:
-            found = image.size
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing, though {source} describes it: restore the image.") from None
+        with Image.open(BytesIO(read_whole(path)) if whole else path) as image:
+            return image.size
     except OSError as error:
         raise UserError(f"{path} is not a readable image ({error}): replace the file.") from None
-    check_size(path, found, size)
 
 
 def check_size(path: Path, found: tuple[int, int], expected: tuple[int, int]) -> None:

@@ -1,6 +1,5 @@
 """Downloads from mirrors: resumed when interrupted, verified before use, unpacked inside the target folder only."""
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
+from datamodules.loading.waiting_lock import waiting_lock
 from lit_cv.errors import UserError
 
 _CHUNK = 1 << 20
@@ -48,9 +48,7 @@ def fetch_archive(archive: Archive, root: Path) -> None:
     marker = root / f".{archive.name}.unpacked"
     if marker.exists():
         return
-    root.mkdir(parents=True, exist_ok=True)
-    with (root / f".{archive.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be at it
+    with waiting_lock(root / f".{archive.name}.lock", f"downloads {archive.name}"):
         if not marker.exists():
             file = download(archive, root)
             unpack(file, root)

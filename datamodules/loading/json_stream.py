@@ -1,11 +1,12 @@
-"""JSON files of hundreds of megabytes, parsed some records at a time.
+"""JSON files of hundreds of megabytes, parsed a few records at a time.
 
-Parsed as a whole, such a file becomes tens of millions of Python objects at once: several times its size in memory.
+Parsed as a whole, such a file becomes tens of millions of Python objects: several times its size in memory.
 """
 
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ from numpy.typing import NDArray
 from lit_cv.errors import UserError
 from lit_cv.ops.compiled import compiled
 
-CHUNK = 128  # records; the objects of some thousand leave the cache, and parsing takes four times as long
+CHUNK = 128  # records; the objects of some thousand do not fit the cache, and parsing takes four times as long
 _QUOTE, _BACKSLASH, _COMMA = ord('"'), ord("\\"), ord(",")
 _OPENING, _CLOSING = (ord("["), ord("{")), (ord("]"), ord("}"))
+_BLANK = re.compile(rb"\s*")
 _KEY = re.compile(rb'\s*("(?:[^"\\]|\\.)*")\s*:\s*')
+
+Text = NDArray[np.uint8]
 
 
 def read_records(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[str, list[Any]]]:
@@ -33,47 +37,82 @@ def read_records(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[str, lis
         A key and some records of its list, in the order of the file; an empty list gives one empty chunk.
 
     Raises:
-        UserError: If the file is missing, cut off, no such object, or not valid JSON where it is read.
+        UserError: If the file is missing, cut off, no such object, or not valid JSON in the parts that are read.
     """
+    with _opened(path) as text:
+        yield from _object(text, wanted)
+
+
+def read_list(path: Path) -> Iterator[Any]:
+    """Read the elements of a JSON list, one at a time.
+
+    Raises:
+        UserError: If the file is missing, cut off, no list, or not valid JSON.
+    """
+    with _opened(path) as text:
+        for elements in _elements(text, _begin(text, "["), 1):
+            yield from elements
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Text]:
+    """Map a file into memory, and turn the errors of reading it into one sentence."""
     try:
-        data = path.read_bytes()
+        text = np.memmap(path, dtype=np.uint8, mode="r").view(np.ndarray) if path.stat().st_size else np.zeros(0, "u1")
+        yield text
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): restore it, or fix root and the sets.") from None
-    text = np.frombuffer(data, dtype=np.uint8)
-    try:
-        yield from _read(data, text, wanted)
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}): fetch it again.") from None
 
 
-def _read(data: bytes, text: NDArray[np.uint8], wanted: tuple[str, ...]) -> Iterator[tuple[str, list[Any]]]:
-    place = len(data) - len(data.lstrip())
-    if data[place : place + 1] != b"{":
-        raise ValueError("it does not begin with {")
-    while data[place : place + 1] != b"}":
-        key = _KEY.match(data, place + 1)
+def _object(text: Text, wanted: tuple[str, ...]) -> Iterator[tuple[str, list[Any]]]:
+    place = _begin(text, "{")
+    while not _at(text, place, "}"):
+        key = _KEY.match(text.data, place + 1)
         if key is None:
             raise ValueError(f"no key at byte {place + 1}")
         name, place = orjson.loads(key[1]), key.end()
-        if name in wanted and data[place : place + 1] == b"[":
-            while data[place : place + 1] != b"]":
-                start, place = place + 1, _end(text, place + 1, CHUNK)
-                yield name, _parse(data, start, place)
-            place += 1
-        elif name in wanted:
+        if name in wanted and not _at(text, place, "["):
             raise ValueError(f"{name!r} is not a list")
+        if name in wanted:
+            for records in _elements(text, place, CHUNK):
+                yield name, records
         place = _end(text, place, 1)
 
 
-def _parse(data: bytes, start: int, end: int) -> list[Any]:
+def _elements(text: Text, place: int, count: int) -> Iterator[list[Any]]:
+    """Yield the elements of the list that begins at ``place``, at most ``count`` at a time."""
+    while not _at(text, place, "]"):
+        start, place = place + 1, _end(text, place + 1, count)
+        yield _parse(text, start, place)
+
+
+def _begin(text: Text, bracket: str) -> int:
+    match = _BLANK.match(text.data)
+    place = match.end() if match else 0
+    if not _at(text, place, bracket):
+        raise ValueError(f"it does not begin with {bracket}")
+    return place
+
+
+def _at(text: Text, place: int, bracket: str) -> bool:
+    return place < len(text) and text[place] == ord(bracket)
+
+
+def _parse(text: Text, start: int, end: int) -> list[Any]:
+    content = b"[" + text[start:end].tobytes() + b"]"
     try:
-        records: list[Any] = orjson.loads(b"[" + data[start:end] + b"]")
+        records: list[Any] = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise ValueError(f"{error.msg} after byte {start:,}") from None
+        try:
+            records = json.loads(content)  # orjson refuses NaN and infinity, which are defects of single records
+        except ValueError:
+            raise ValueError(f"{error.msg} after byte {start:,}") from None
     return records
 
 
-def _end(text: NDArray[np.uint8], start: int, count: int) -> int:
+def _end(text: Text, start: int, count: int) -> int:
     place = int(_scan(text, start, count))
     if place == len(text):
         raise ValueError(f"it is cut off after {len(text):,} bytes")
@@ -81,10 +120,10 @@ def _end(text: NDArray[np.uint8], start: int, count: int) -> int:
 
 
 @compiled
-def _scan(text: NDArray[np.uint8], start: int, count: int) -> int:
-    """The place of the ``count``-th comma of the list or object that ``start`` is in, or of its closing bracket.
+def _scan(text: Text, start: int, count: int) -> int:
+    """Return the place of the ``count``-th comma of the list or object around ``start``, or of its closing bracket.
 
-    That bracket if it comes first; the length of the text if neither comes.
+    The first of both counts; if there is neither, the result is the length of the text.
     """
     depth, quoted, place = 0, False, start
     while place < len(text):
@@ -108,55 +147,3 @@ def _scan(text: NDArray[np.uint8], start: int, count: int) -> int:
                 return place
         place += 1
     return len(text)
-
-
-_WINDOW = 1 << 20  # characters read at once
-_LONGEST = 1 << 26  # characters of one image's regions; real ones have some thousands
-_BLANKS = " \t\r\n"
-
-
-def _stream(path: Path) -> Iterator[Any]:
-    """The elements of a JSON array, parsed one by one: all at once they would take several times the file's size."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            yield from _elements(iter(lambda: file.read(_WINDOW), ""))
-    except (OSError, ValueError) as error:  # the errors of JSON and of UTF-8 are ValueErrors
-        raise UserError(f"{path} cannot be read as a JSON list ({error}): fetch it again.") from None
-
-
-def _elements(windows: Iterator[str]) -> Iterator[Any]:
-    decode = json.JSONDecoder().raw_decode
-    text, place = next(windows, "").lstrip(_BLANKS), 1
-    if not text.startswith("["):
-        raise ValueError("it does not begin with [")
-    while True:
-        place = _skip(text, place, _BLANKS + ",")
-        if text.startswith("]", place):
-            return
-        try:
-            element, place = decode(text, place)
-        except json.JSONDecodeError:  # nothing is wrong if the window ends here
-            text, place = _longer(text[place:], windows), 0
-        else:
-            yield element
-
-
-def _longer(rest: str, windows: Iterator[str]) -> str:
-    """The rest of the text and at least as much again, so that a long element is not parsed too often in vain."""
-    parts, size = [rest], len(rest)
-    if size > _LONGEST:
-        raise ValueError(f"an entry is damaged or has more than {_LONGEST:,} characters: {rest[:40]}...")
-    for window in windows:
-        parts.append(window)
-        size += len(window)
-        if size >= 2 * len(rest):
-            return "".join(parts)
-    if size == len(rest):
-        raise ValueError(f"it is cut off or damaged after {rest[:40]!r}")
-    return "".join(parts)
-
-
-def _skip(text: str, place: int, characters: str) -> int:
-    while place < len(text) and text[place] in characters:
-        place += 1
-    return place

@@ -7,8 +7,6 @@ mapped array.
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar
@@ -16,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.loading.new_folder import new_folder
 from lit_cv.errors import UserError
 
 
@@ -72,6 +71,16 @@ class Packed:
         return bytes(self.names[index]).decode()
 
 
+class PackedImages(Packed):
+    """Packed annotations of images of known size.
+
+    Attributes:
+        sizes: int32 (N, 2), width and height of each image in pixels.
+    """
+
+    sizes: NDArray[np.int32]
+
+
 P = TypeVar("P", bound=Packed)
 
 
@@ -92,17 +101,8 @@ def open_packed(kind: type[P], cache: Path, key: str, build: Callable[[], Conten
     """
     folder = cache / f"{kind.KIND}-{key}"
     if not folder.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=cache))
-        try:
+        with new_folder(folder) as temporary:
             _write(temporary, kind, build(), facts)
-            temporary.chmod(0o755)  # only the owner can open a folder of mkdtemp
-            os.rename(temporary, folder)
-        except OSError:
-            if not folder.exists():
-                raise
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
     return kind(folder)
 
 

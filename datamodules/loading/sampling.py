@@ -101,11 +101,10 @@ class EvalBatches(Sampler[list[Key]]):
     The batches are the same for any number of ranks. So are values that depend on the other images of a batch, such as
     the padding of an image and losses. A rank without batches gets an empty one, because all ranks must take part.
 
+    The other arguments are those of :class:`TrainBatches`.
+
     Args:
-        size: Number of samples.
         batch_size: Samples of a global training batch; an evaluation batch has min(batch_size, ``LARGEST_EVALUATED``).
-        rank: This process, in [0, world_size).
-        world_size: Number of processes.
         first: Index of the first sample.
     """
 

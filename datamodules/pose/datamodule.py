@@ -1,67 +1,46 @@
-"""What the data sets of human poses share: a sample is the crop of one person."""
+"""The base of the data sets of human poses: a sample is the crop of one person."""
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
 
 from datamodules.base import DataModule
-from datamodules.boxes.dataset import to_tensor
 from datamodules.defects import Defect, Listed, Survey
 from datamodules.joints import Skeleton
-from datamodules.loading.decode import check_size, read_image
+from datamodules.loading.dataset import PackedDataset, to_tensor
+from datamodules.loading.decode import image_size
 from datamodules.loading.packed import Content, cache_folder, open_packed, source_key
-from datamodules.loading.sampling import Key, sample_seed
+from datamodules.loading.sampling import Key
+from datamodules.pose.checks import people_defects
 from datamodules.pose.crops import CropAugmentation, crop_of
-from datamodules.pose.defects import people_defects
-from datamodules.pose.packed_poses import PackedPoses, People, pack_people
-from datamodules.shapes.settings import Shapes
+from datamodules.pose.packed_poses import PackedPoses, pack_people
+from datamodules.pose.people import People
 from lit_cv.contract import Sample
 from lit_cv.errors import UserError
 
-Source = Literal["local", "shapes"]
 
-
-class PoseDataset(Dataset[Sample]):
+class PoseDataset(PackedDataset[PackedPoses, CropAugmentation]):
     """Maps (epoch, index) to the crop of a person and its joints.
 
-    Joints that augmentation moves out of the crop stay labeled: they are regressed all the same, as Toshev & Szegedy
-    2014 do with joints outside a box.
+    Joints that augmentation moves out of the crop stay labeled and are regressed, as Toshev & Szegedy 2014 do with
+    joints outside a box. A partner's joints keep their place in the crop.
 
     Args:
-        root: Folder that the names in ``people`` are relative to.
-        people: Joints, centers and sizes.
-        skeleton: Its joints.
-        crop_size: Width and height of a crop in pixels.
-        augmentation: Random changes of the crop; None for none.
-        seed: With epoch and index it determines the augmentation, see :func:`sample_seed`.
-        partners: int64 (N,); person i gets the joints of person ``partners[i]``, as they lie in that one's crop. None:
-            their own.
+        skeleton: The skeleton of the joints.
+        crop_size: Side of a crop in pixels.
+        options: Those of :class:`PackedDataset`.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        people: PackedPoses,
-        skeleton: Skeleton,
-        crop_size: int,
-        augmentation: CropAugmentation | None = None,
-        seed: int = 0,
-        partners: NDArray[np.int64] | None = None,
-    ) -> None:
-        self.root, self.people, self.crop_size = root, people, crop_size
-        self.augmentation, self.seed, self.partners = augmentation, seed, partners
-        self.mirrored = skeleton.mirrored
-
-    def __len__(self) -> int:
-        return len(self.people)
+    def __init__(self, *args: Any, skeleton: Skeleton, crop_size: int, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.mirrored, self.crop_size = skeleton.mirrored, crop_size
 
     def __getitem__(self, key: Key) -> Sample:
-        """The sample of one epoch.
+        """Return the sample of one epoch.
 
         Args:
             key: (epoch, index).
@@ -69,24 +48,20 @@ class PoseDataset(Dataset[Sample]):
         Returns:
             The crop, uint8 (3, S, S) RGB, and its target: ``keypoints`` float32 (1, K, 3), x and y in pixels of the
             crop, (0, 0) the center of the first one, and the flag 0 not labeled, 1 labeled but hidden, 2 labeled and
-            visible; ``head_size`` and ``torso_size`` float32 scalars in the same pixels, NaN where unknown;
-            ``image_id`` int64 scalar, the index.
+            visible; ``head_size`` and ``torso_size`` float32 scalars in the same pixels, NaN if unknown; ``image_id``
+            int64 scalar, the index.
 
         Raises:
-            UserError: If the image cannot be read or is not of the size that it had.
+            UserError: If the image cannot be read, or its size has changed.
         """
-        epoch, index = key
-        people = self.people
-        path = self.root / people.name(index)
-        image = read_image(path)
-        width, height = people.sizes[index].tolist()
-        check_size(path, (image.shape[1], image.shape[0]), (width, height))
+        _, index = key
+        people, image = self.packed, self.read(index)
         center, side = people.centers[index], float(people.sides[index])
         if self.augmentation:
-            crop = self.augmentation.crop(center, side, self.crop_size, sample_seed(self.seed, epoch, index))
+            crop = self.augmentation.crop(center, side, self.crop_size, self.random_seed(key))
         else:
             crop = crop_of(center, side, self.crop_size)
-        owner = index if self.partners is None else int(self.partners[index])
+        owner = self.owner(index)
         joints, resize = people.joints[owner].astype(np.float64), side / float(people.sides[owner])
         joints[:, :2] = crop.move((joints[:, :2] - people.centers[owner]) * resize + center)
         joints[joints[:, 2] == 0] = 0
@@ -107,18 +82,19 @@ class PoseDataModule(DataModule[PackedPoses]):
     A subclass has a ``skeleton`` and overrides ``fetch``, :meth:`source_file` and :meth:`read_people`.
 
     Args:
-        root: Folder that holds the official layout.
-        source: ``local`` or ``shapes``.
-        val_fraction: Share of the data that is validated on, in (0, 1).
-        batch_size: Crops of a global batch; each of W processes takes ``batch_size / W`` of them.
-        num_workers: Loading processes of each loader; 0 loads in the training process.
+        root: Folder that holds ``images`` and the annotations.
+        source: ``local``: the files are there (the authors publish no checksums, so nothing is downloaded);
+            ``shapes``: generate a small data set of stick figures in the official layout if there is none.
+        val_fraction: Share of the groups of :meth:`members` to validate on, in (0, 1); ``source: shapes`` ignores it.
+        batch_size: Crops of a global batch, see :class:`DataModule`.
         crop_size: Width and height of a crop in pixels.
-        rotation: Of training crops, see :class:`CropAugmentation`; evaluation does not augment.
-        scale_jitter: Likewise.
-        flip: Likewise.
-        shuffle_targets: A control without any signal: each training crop gets the joints of another person.
-        seed: Seed of order and augmentation; null takes the run's (``seed_everything``).
-        shapes: What ``source: shapes`` generates; it then decides on the split, too.
+        rotation: Maximum rotation of training crops, in degrees either way. Evaluation does not augment.
+        scale_jitter: Maximum relative change of the scale of training crops, in [0, 1).
+        flip: Probability of a mirrored training crop, in which left and right joints swap.
+        options: Those of :class:`DataModule`.
+
+    Attributes:
+        skeleton: The joints, their limbs and their left-right pairs.
     """
 
     skeleton: ClassVar[Skeleton]
@@ -126,24 +102,23 @@ class PoseDataModule(DataModule[PackedPoses]):
     def __init__(
         self,
         root: str,
-        source: Source,
+        source: Literal["local", "shapes"] = "local",
+        *,
         val_fraction: float,
-        batch_size: int,
-        num_workers: int,
-        crop_size: int,
-        rotation: float,
-        scale_jitter: float,
-        flip: float,
-        shuffle_targets: bool,
-        seed: int | None,
-        shapes: Shapes,
+        batch_size: int = 32,
+        crop_size: int = 224,
+        rotation: float = 30.0,
+        scale_jitter: float = 0.25,
+        flip: float = 0.5,
+        **options: Any,
     ) -> None:
-        super().__init__(root, batch_size, num_workers, shuffle_targets, seed)
+        super().__init__(root, source, batch_size, **options)
         if not 0 < val_fraction < 1 or crop_size < 1:
             raise UserError(
                 f"val_fraction={val_fraction}, crop_size={crop_size}: give a fraction between 0 and 1, and pixels."
             )
-        self.source, self.shapes, self.crop_size = source, shapes, crop_size
+        self.crop_size = crop_size
+        shapes = self.shapes
         self.val_fraction = shapes.val / (shapes.train + shapes.val) if source == "shapes" else val_fraction
         self.augmentation = CropAugmentation(rotation, scale_jitter, flip)
 
@@ -154,7 +129,7 @@ class PoseDataModule(DataModule[PackedPoses]):
 
     @abstractmethod
     def source_file(self, split: str) -> Path:
-        """The annotation file of ``train`` or ``val``.
+        """Return the annotation file of ``train`` or ``val``.
 
         Raises:
             UserError: If it or the folder of the images is missing.
@@ -162,14 +137,14 @@ class PoseDataModule(DataModule[PackedPoses]):
 
     @abstractmethod
     def read_people(self, source: Path, split: str) -> People:
-        """The people of ``train`` or ``val`` as the annotation file has them.
+        """Read the people of ``train`` or ``val`` from the annotation file.
 
         Raises:
             UserError: If the file is unusable, or the split empty.
         """
 
     def open_split(self, split: str) -> PackedPoses | None:
-        """The people of ``train`` or ``val``, packed on the first call; None for ``test``.
+        """Return the people of ``train`` or ``val``, packed on the first call; None for ``test``.
 
         Raises:
             UserError: If the root, an annotation file or an image is missing or unusable, or a split is empty.
@@ -185,7 +160,7 @@ class PoseDataModule(DataModule[PackedPoses]):
         return open_packed(PackedPoses, cache_folder(self.root), key, build, *self.skeleton.joints)
 
     def survey(self, split: str) -> Survey:
-        """See :meth:`DataModule.survey`; the annotation file is one, its people are looked at one by one."""
+        """See :meth:`DataModule.survey`; each person of the annotation file is checked by itself."""
         if split == "test":
             return Survey([], [])
         try:
@@ -194,26 +169,25 @@ class PoseDataModule(DataModule[PackedPoses]):
         except UserError as error:
             return Survey([], [Defect.of(error, self.root, "unusable annotations")])
         images = [Listed(self.root / name, None, source) for name in dict.fromkeys(people.names)]
-        return Survey(images, people_defects(self.root, people, self.skeleton, source))
+        sizes = {image.path: _size(image.path, source) for image in images}
+        limits = np.array([sizes[self.root / name] for name in people.names], dtype=np.float64).reshape(-1, 2)
+        return Survey(images, list(people_defects(people, limits, self.skeleton, source)))
 
     def dataset(self, packed: PackedPoses, training: bool) -> PoseDataset:
-        """The samples of a split."""
-        if not training:
-            return PoseDataset(self.root, packed, self.skeleton, self.crop_size)
-        return PoseDataset(
-            self.root, packed, self.skeleton, self.crop_size, self.augmentation, self.seed, self.partners(packed)
-        )
+        """Return the samples of a split."""
+        options = (self.augmentation, self.seed, self.partners(packed)) if training else ()
+        return PoseDataset(self.root, packed, *options, skeleton=self.skeleton, crop_size=self.crop_size)
 
     def members(self, groups: NDArray[np.int64], split: str, source: Path) -> NDArray[np.bool_]:
-        """Whose group belongs to ``train`` or ``val``, the last ``val_fraction`` of the groups, bool (N,).
+        """Return which people belong to a split, bool (N,); the last ``val_fraction`` of the groups are ``val``.
 
         Args:
-            groups: int64 (N,), what is never divided: the video or image of each person.
+            groups: int64 (N,), the video or image of each person, which is never divided.
             split: ``train`` or ``val``.
             source: The annotation file, named in errors.
 
         Raises:
-            UserError: If nothing is left for one of them.
+            UserError: If one of the splits would be empty.
         """
         unique = np.unique(groups)
         val = round(self.val_fraction * len(unique))
@@ -224,3 +198,11 @@ class PoseDataModule(DataModule[PackedPoses]):
             )
         chosen: NDArray[np.bool_] = (groups >= unique[-val]) == (split == "val")
         return chosen
+
+
+def _size(path: Path, source: Path) -> tuple[float, float]:
+    """Return width and height; infinite if the image is unusable, which is a defect of its own."""
+    try:
+        return image_size(path, source)
+    except UserError:
+        return np.inf, np.inf

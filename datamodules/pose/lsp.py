@@ -1,16 +1,15 @@
 """Leeds Sports Pose (Johnson & Everingham 2010) and its extended training set (Johnson & Everingham 2011)."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.io
 
 from datamodules.joints import HIDDEN, VISIBLE, Skeleton
-from datamodules.pose.datamodule import PoseDataModule, Source
+from datamodules.pose.datamodule import PoseDataModule
 from datamodules.pose.generated import write_lsp
-from datamodules.pose.packed_poses import People
-from datamodules.shapes.settings import Shapes
+from datamodules.pose.people import People
 from lit_cv.errors import UserError
 
 SKELETON = Skeleton(
@@ -31,59 +30,31 @@ SKELETON = Skeleton(
 class LSPPoseDataModule(PoseDataModule):
     """The people of Leeds Sports Pose (LSP) or of its extended training set (LSPET), one in each image.
 
-    A crop is a square of 1.25 times the longer side of the box of the labeled joints, around its center: neither set
-    has another position. Joints that are NaN or outside the image count as not labeled; people with fewer than two
-    joints apart are dropped; both are counted. The size of a head is the distance from neck to head top. Images are
-    checked to be there when the annotations are packed, and to be whole when they are read.
+    ``root`` holds ``joints.mat`` and ``images``. A crop is a square around the center of the labeled joints' box, with
+    1.25 times its longer side: neither set has other positions. Joints that are NaN or outside the image count as not
+    labeled; people with fewer than two distinct joints are dropped; both are counted. The size of a head is the
+    distance from neck to head top. Packing checks that the images exist; reading checks that they are complete.
 
-    Neither set has an official validation set, and LSPET has only training images. LSP's official halves (Johnson &
-    Everingham 2010) are ``val_fraction: 0.5``.
+    Neither set has an official validation set, and LSPET has only training images. ``val_fraction: 0.5`` gives LSP's
+    official halves (Johnson & Everingham 2010).
 
     Args:
-        root: Folder that holds ``joints.mat`` and ``images``.
-        source: ``local``: the files are there (the authors publish no checksums, so nothing is downloaded);
-            ``shapes``: generate a small data set of stick figures in the layout of LSPET if there is none.
-        val_fraction: The last so many of the images are validated on, in (0, 1).
-        batch_size: Crops of a global batch; each of W processes takes ``batch_size / W`` of them.
-        num_workers: Loading processes of each loader; 0 loads in the training process.
-        crop_size: Width and height of a crop in pixels.
-        rotation: Training crops are turned by up to so many degrees either way.
-        scale_jitter: The scale of training crops varies by up to this share.
-        flip: Probability of a mirrored training crop, in which left and right joints change places.
-        shuffle_targets: A control without any signal: each training crop gets the joints of another person.
-        seed: Seed of order and augmentation; null takes the run's (``seed_everything``).
-        shapes: What ``source: shapes`` generates; it then decides on the split, too.
+        val_fraction: Share of the images to validate on, in (0, 1): the last ones. ``source: shapes`` sets it itself.
+        options: Those of :class:`PoseDataModule`.
     """
 
     skeleton: ClassVar[Skeleton] = SKELETON
 
-    def __init__(
-        self,
-        root: str,
-        source: Source = "local",
-        val_fraction: float = 0.1,
-        batch_size: int = 32,
-        num_workers: int = 0,
-        crop_size: int = 224,
-        rotation: float = 30.0,
-        scale_jitter: float = 0.25,
-        flip: float = 0.5,
-        shuffle_targets: bool = False,
-        seed: int | None = None,
-        shapes: Shapes = Shapes(),  # noqa: B008  (frozen)
-    ) -> None:
-        super().__init__(
-            *(root, source, val_fraction, batch_size, num_workers, crop_size),
-            *(rotation, scale_jitter, flip, shuffle_targets, seed, shapes),
-        )
+    def __init__(self, *args: Any, val_fraction: float = 0.1, **options: Any) -> None:
+        super().__init__(*args, val_fraction=val_fraction, **options)
 
     def fetch(self) -> None:
-        """Generate what is missing, if ``source`` says so."""
+        """Generate missing files if ``source`` says so."""
         if self.source == "shapes":
             write_lsp(self.root, self.shapes)
 
     def source_file(self, split: str) -> Path:
-        """``joints.mat``, of both splits."""
+        """Return ``joints.mat``, which serves both splits."""
         source = self.root / "joints.mat"
         if not (source.is_file() and (self.root / "images").is_dir()):
             raise UserError(f"{self.root} does not hold joints.mat and images: set root to the folder of LSP or LSPET.")
@@ -99,9 +70,9 @@ class LSPPoseDataModule(PoseDataModule):
 def read_joints(path: Path) -> People:
     """Read ``joints.mat`` of either set.
 
-    LSPET: 14 x 3 x N, the third row is 1 where the joint is labeled. LSP: 3 x 14 x N, all joints are labeled, and the
-    third row is 1 where the joint is hidden (its read-me calls it visibility, the values say the contrary). Coordinates
-    are taken to count pixels from 1, as MATLAB does; the authors do not say.
+    LSPET: 14 x 3 x N, the third row is 1 if the joint is labeled. LSP: 3 x 14 x N, all joints are labeled, and the
+    third row is 1 if the joint is hidden (its read-me calls it visibility; the values show the opposite). Coordinates
+    are assumed to count pixels from 1, as in MATLAB; the authors do not say.
 
     Raises:
         UserError: If the file cannot be read, or has no array ``joints`` of one of these shapes.

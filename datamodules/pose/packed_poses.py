@@ -1,46 +1,26 @@
 """The people of a whole data set, cleaned and packed."""
 
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from tqdm import tqdm
 
-from datamodules.joints import Skeleton, inside_image
-from datamodules.loading.packed import Content, Packed
+from datamodules.joints import Skeleton
+from datamodules.loading.decode import image_size
+from datamodules.loading.packed import Content, PackedImages
+from datamodules.pose.checks import find_flaws
+from datamodules.pose.people import People
 from lit_cv.errors import UserError
 
 BOX_MARGIN = 1.25  # side of the crop over the longer side of the labeled joints' box, for hands, feet and hair
 
 
-class People(NamedTuple):
-    """N people as annotated; each one becomes a sample.
-
-    Attributes:
-        names: Path of each person's image relative to the root.
-        joints: float64 (N, K, 3): x and y in pixels, (0, 0) the center of the first one, and the flag: 0 not labeled,
-            1 labeled but hidden, 2 labeled and visible. Labeled joints may be NaN or lie outside the image.
-        centers: float64 (N, 2), center of the crop in the same pixels. None: the center of the labeled joints' box.
-        sides: float64 (N,), side of the square crop in pixels; NaN if unknown. None: ``BOX_MARGIN`` times the longer
-            side of the labeled joints' box.
-        head_sizes: float64 (N,), in pixels, NaN if unknown. None: the distance of the skeleton's ``head`` joints.
-    """
-
-    names: list[str]
-    joints: NDArray[np.float64]
-    centers: NDArray[np.float64] | None = None
-    sides: NDArray[np.float64] | None = None
-    head_sizes: NDArray[np.float64] | None = None
-
-
-class PackedPoses(Packed):
+class PackedPoses(PackedImages):
     """Packed people; a sample is one person.
 
     Attributes:
-        names: bytes (N,), path of each person's image relative to the root, UTF-8.
-        sizes: int32 (N, 2), width and height of the image.
         joints: float32 (N, K, 3), x and y in pixels inside the image (zeros if not labeled) and the flag 0, 1 or 2.
         centers: float32 (N, 2), center of the crop.
         sides: float32 (N,), side of the square crop in pixels, > 0.
@@ -54,7 +34,6 @@ class PackedPoses(Packed):
     ARRAYS: ClassVar[tuple[str, ...]] = (
         "names", "sizes", "joints", "centers", "sides", "head_sizes", "torso_sizes"
     )  # fmt: skip
-    sizes: NDArray[np.int32]
     joints: NDArray[np.float32]
     centers: NDArray[np.float32]
     sides: NDArray[np.float32]
@@ -63,11 +42,11 @@ class PackedPoses(Packed):
 
 
 def pack_people(root: Path, people: People, skeleton: Skeleton, source: Path) -> Content:
-    """Read the sizes of the images, drop what cannot be used, and count it.
+    """Read the sizes of the images, drop flawed joints and people, and count.
 
     Args:
         root: Folder that ``people.names`` are relative to.
-        people: What ``source`` says.
+        people: The people of ``source``.
         skeleton: Its joints.
         source: The annotation file, named in errors.
 
@@ -75,16 +54,18 @@ def pack_people(root: Path, people: People, skeleton: Skeleton, source: Path) ->
         The arrays of ``PackedPoses``.
 
     Raises:
-        UserError: If an image is missing or is none, or nobody is left.
+        UserError: If an image is missing or unreadable, or nobody is left.
     """
     sizes = _image_sizes(root, people.names, source)
-    joints, joints_dropped = _usable_joints(people.joints, sizes)
-    labeled = joints[..., 2] > 0
-    centers, sides = _squares(joints)
-    centers = centers if people.centers is None else people.centers
-    sides = sides if people.sides is None else people.sides
-    with np.errstate(invalid="ignore"):
-        kept = np.flatnonzero(labeled.any(axis=1) & np.isfinite(centers).all(axis=1) & (sides > 0) & (sides < 1e6))
+    flaws = find_flaws(people, sizes)
+    dropped = flaws.not_finite | flaws.outside
+    labeled = (people.joints[..., 2] > 0) & ~dropped
+    joints = np.where(labeled[..., None], people.joints, 0.0)
+    box_centers, box_sides = _squares(joints)
+    centers = box_centers if people.centers is None else people.centers
+    sides = box_sides if people.sides is None else people.sides
+    flaws = find_flaws(People(people.names, joints, centers, sides), sizes)
+    kept = np.flatnonzero(~(flaws.without_joint | flaws.without_center | flaws.without_scale))
     if not len(kept):
         raise UserError(f"{source} has nobody with a labeled joint in this split: fix the file or change the split.")
     heads = _distances(joints, skeleton.head) if people.head_sizes is None else people.head_sizes
@@ -103,7 +84,7 @@ def pack_people(root: Path, people: People, skeleton: Skeleton, source: Path) ->
         "images": len(np.unique(names)),
         "people": len(kept),
         "joints": int(labeled[kept].sum()),
-        "joints_dropped": joints_dropped,
+        "joints_dropped": int(dropped.sum()),
         "people_dropped": len(people.names) - len(kept),
         "people_without_head": int(np.isnan(heads[kept]).sum()),
         "people_without_torso": int(np.isnan(torsos[kept]).sum()),
@@ -114,24 +95,8 @@ def pack_people(root: Path, people: People, skeleton: Skeleton, source: Path) ->
 def _image_sizes(root: Path, names: list[str], source: Path) -> NDArray[np.int32]:
     """Return width and height of each name's image, int32 (N, 2); only the files' headers are read."""
     unique, inverse = np.unique(np.array(names), return_inverse=True)
-    sizes = np.zeros((len(unique), 2), dtype=np.int32)
-    for index, name in enumerate(tqdm(unique.tolist(), desc=f"Images of {source.name}", unit="image", delay=2)):
-        try:
-            with Image.open(root / name) as image:
-                sizes[index] = image.size
-        except FileNotFoundError:
-            raise UserError(f"{root / name} is missing, though {source} describes it: restore the image.") from None
-        except OSError as error:
-            raise UserError(f"{root / name} is not a readable image ({error}): replace the file.") from None
-    return sizes[inverse]
-
-
-def _usable_joints(joints: NDArray[np.float64], sizes: NDArray[np.int32]) -> tuple[NDArray[np.float64], int]:
-    """Take the label off joints that are NaN or outside the image, zero all without one; and how many lost theirs."""
-    inside = inside_image(joints, sizes)
-    labeled = joints[..., 2] > 0
-    usable = np.where((inside & labeled)[..., None], joints, 0.0)
-    return usable, int((labeled & ~inside).sum())
+    bar = tqdm(unique.tolist(), desc=f"Images of {source.name}", unit="image", delay=2)
+    return np.array([image_size(root / name, source) for name in bar], dtype=np.int32).reshape(-1, 2)[inverse]
 
 
 def _squares(joints: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -1,14 +1,12 @@
 """Settings of generated data, and a function that writes it once."""
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from datamodules.loading.new_folder import new_folder
 from lit_cv.errors import UserError
 
 
@@ -50,19 +48,10 @@ def write_once(folder: Path, layout: dict[str, Any], settings: Shapes, write: Ca
         return folder
     if settings.size < 32 or settings.train < 1 or settings.val < 1 or settings.seed < 0:
         raise UserError(f"{settings}: size must be at least 32, train and val at least 1, and seed at least 0.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with new_folder(folder) as temporary:
         write(temporary)
         (temporary / "shapes.json").write_text(described)
-        temporary.chmod(0o755)  # only the owner can open a folder of mkdtemp
-        os.rename(temporary, folder)
-    except OSError:
-        if not (folder / "shapes.json").exists():
-            raise
-        _check_present(folder, described)  # another process was faster
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    _check_present(folder, described)  # another process may have been faster
     return folder
 
 

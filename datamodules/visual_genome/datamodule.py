@@ -1,121 +1,104 @@
 """Visual Genome's region descriptions (Krishna et al. 2017), as dense captioning uses them (Johnson et al. 2016)."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import albumentations as A
 import numpy as np
 
 from datamodules.augmentation.presets import make_color_augmentation
 from datamodules.base import DataModule
-from datamodules.defects import Survey
+from datamodules.defects import Survey, stop_at
 from datamodules.loading.packed import Content, cache_folder, open_packed, source_key
 from datamodules.loading.sampling import derangement
-from datamodules.shapes.settings import Shapes
+from datamodules.visual_genome.checks import image_errors, list_images
 from datamodules.visual_genome.dataset import RegionDataset
-from datamodules.visual_genome.defects import Reading, known_words, list_images, read_all, survey_regions
-from datamodules.visual_genome.files import (
-    FOLDERS,
-    IMAGES,
-    REGIONS,
-    find_images,
-    list_file,
-    read_regions,
-    read_set,
-    read_sizes,
-)
+from datamodules.visual_genome.defects import Reading, read_all, survey_regions
+from datamodules.visual_genome.files import FOLDERS, IMAGES, REGIONS, find_images, list_file, read_regions, read_sizes
 from datamodules.visual_genome.generated import write_visual_genome
 from datamodules.visual_genome.packed_regions import PackedRegions, ParsedRegions, pack_regions, to_lines
 from lit_cv.errors import UserError
 from lit_cv.ops.vocabulary import Vocabulary
 
-Source = Literal["local", "shapes"]
-
 
 class VisualGenomeDataModule(DataModule[PackedRegions]):
-    """Images with boxes and a phrase for each, in the layout of Visual Genome v1.0, v1.2 or v1.4.
+    """Images with boxes and a phrase for each box, in the layout of Visual Genome v1.0, v1.2 or v1.4.
 
-    Words and vocabulary are DenseCap's: lower case without punctuation (``words_of``), words that occur fewer than
-    ``min_count`` times in the training phrases are ``<UNK>``; its paper also strips openings such as "there is", which
-    its released code does not, nor does this. Near-duplicates stay: the metric merges their boxes. Coordinates count
-    from 0. Boxes are clipped to their image; regions without area, without a word, or with more than ``max_words`` are
-    dropped; all that is counted, and so are phrases without any known word, which stay as ``<UNK>`` throughout. Images
-    are checked to be there when the regions are packed, and to be whole and of the listed size when they are read.
+    Words and vocabulary are DenseCap's: lower case without punctuation (``words_of``); words that occur fewer than
+    ``min_count`` times in the training phrases become ``<UNK>``. Its paper also removes openings such as "there is";
+    its released code and this class do not. Near-duplicates stay: the metric merges their boxes. Coordinates count from
+    0. Boxes are clipped to their image. Regions without area, without a word, or with more than ``max_words`` are
+    dropped. Phrases without any known word stay, as ``<UNK>`` only. All of these are counted. Packing checks that the
+    images exist; reading checks that they are complete and of the listed size.
 
-    ``region_descriptions.json`` is parsed as a stream and once. There is no augmentation that mirrors or moves the
-    image, since phrases say "left" and "behind".
+    ``region_descriptions.json`` is parsed once, as a stream. No augmentation mirrors or moves the image, because
+    phrases contain "left" and "behind".
 
     Args:
         root: Folder that holds ``region_descriptions.json``, ``image_data.json``, and the images in ``VG_100K`` and
             ``VG_100K_2``.
         source: ``local``: the files are there; ``shapes``: generate a small data set of shapes in the same layout, with
-            lists of the names of DenseCap's, if there is none.
-        train_sets: Image sets to train on and to build the vocabulary of: ``densecap_train``, ``densecap_val`` or
-            ``densecap_test`` of ``<root>/densecap_splits.json``; ``all`` images that have regions; or ``<list>``:
-            ``<root>/<list>.txt`` with an image id a line.
+            lists named as DenseCap's, if there is none.
+        train_sets: Image sets to train on and to build the vocabulary from: ``densecap_train``, ``densecap_val`` or
+            ``densecap_test`` of ``<root>/densecap_splits.json``; ``all`` images with regions; or ``<list>``:
+            ``<root>/<list>.txt`` with one image id per line.
         val_sets: Image sets to validate on.
         test_sets: Image sets to test on; null for none.
-        max_words: Longer phrases are dropped in all splits.
-        min_count: A word of the vocabulary occurs so often in the training phrases, at least.
-        batch_size: Images of a global batch; each of W processes takes ``batch_size / W`` of them.
-        num_workers: Loading processes of each loader; 0 loads in the training process.
-        augmentation: ``none`` or a list of albumentations transforms that change colors only.
+        max_words: Maximum number of words; longer phrases are dropped in all splits.
+        min_count: Minimum number of times that a word of the vocabulary occurs in the training phrases.
+        augmentation: ``none`` or a list of albumentations transforms that change only colors.
         shuffle_phrases: A control without any signal in the words: each training region keeps its box and gets the
             phrase of another one, of any image.
-        seed: Seed of order and augmentation; null takes the run's (``seed_everything``).
-        shapes: What ``source: shapes`` generates.
+        options: Those of :class:`DataModule` except ``shuffle_targets``.
     """
 
     def __init__(
         self,
         root: str,
-        source: Source = "local",
+        source: Literal["local", "shapes"] = "local",
+        *,
         train_sets: Sequence[str] = ("densecap_train",),
         val_sets: Sequence[str] = ("densecap_val",),
         test_sets: Sequence[str] | None = None,
         max_words: int = 10,
         min_count: int = 15,
-        batch_size: int = 8,
-        num_workers: int = 0,
         augmentation: Literal["none"] | list[A.BasicTransform] = "none",
         shuffle_phrases: bool = False,
-        seed: int | None = None,
-        shapes: Shapes = Shapes(),  # noqa: B008  (frozen)
+        **options: Any,
     ) -> None:
-        super().__init__(root, batch_size, num_workers, False, seed)
-        self.source, self.shapes, self.shuffle_phrases = source, shapes, shuffle_phrases
-        self.max_words, self.min_count = max_words, min_count
+        super().__init__(root, source, shuffle_targets=False, **options)
+        self.shuffle_phrases, self.max_words, self.min_count = shuffle_phrases, max_words, min_count
         self.sets = {"train": list(train_sets), "val": list(val_sets), "test": list(test_sets or ())}
         self.augmentation = make_color_augmentation(augmentation)
         self._reading: Reading | None = None
         if not self.sets["train"]:
-            raise UserError("train_sets is empty: name a set, since the vocabulary is built of its phrases.")
+            raise UserError("train_sets is empty: name a set, because the vocabulary is built from its phrases.")
         if max_words < 1 or min_count < 1:
             raise UserError(f"max_words={max_words} and min_count={min_count} must be at least 1: raise them.")
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """One: dense captioning tells regions from the background by a single label."""
+        """One class: dense captioning separates regions from the background with a single label."""
         return ("region",)
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The words that the training phrases give, the same for all splits; fetches and packs them if need be."""
+        """The vocabulary of the training phrases, the same for all splits; fetches and packs them first if needed."""
         self.fetch()
         packed = self.splits.get("train") or self.open_split("train")
         assert packed is not None  # train_sets is not empty
         return packed.vocabulary
 
     def fetch(self) -> None:
-        """Generate what is missing, if ``source`` says so."""
+        """Generate missing files if ``source`` says so."""
         if self.source == "shapes":
             write_visual_genome(self.root, self.shapes)
 
     def open_split(self, split: str) -> PackedRegions | None:
-        """The regions of ``train``, ``val`` or ``test``, packed on the first call; None if no set is named.
+        """Return the regions of a split, packed on the first call; None if no set is named.
 
         Raises:
-            UserError: If a file, an image, or what a set names is missing or unusable.
+            UserError: If a file, an image, or an entry of a list is missing or unusable.
         """
         if not self.sets[split]:
             return None
@@ -131,45 +114,29 @@ class VisualGenomeDataModule(DataModule[PackedRegions]):
         return open_packed(PackedRegions, cache_folder(self.root), key, lambda: self._pack(split))
 
     def survey(self, split: str) -> Survey:
-        """See :meth:`DataModule.survey`; the files are read once for all splits, past what cannot be used."""
+        """See :meth:`DataModule.survey`; the files are read once for all splits."""
         sets = self.sets[split]
         if not sets:
             return Survey([], [])
         if self._reading is None:
             self._reading = read_all(self.root)
-        training, _ = list_images(self._reading, self.sets["train"])
-        known = known_words(self._reading, training, self.max_words, self.min_count)
-        images, defects = list_images(self._reading, sets)
-        survey = survey_regions(self._reading, sets, images, self.max_words, known)
-        return Survey(survey.images, self._reading.defects + defects + survey.defects)
+        return survey_regions(self._reading, sets, self.sets["train"], self.max_words, self.min_count)
 
     def dataset(self, packed: PackedRegions, training: bool) -> RegionDataset:
-        """The samples of a split."""
+        """Return the samples of a split."""
         if not training:
-            return RegionDataset(self.root, packed, self.max_words)
+            return RegionDataset(self.root, packed, max_words=self.max_words)
         partners = derangement(len(packed.boxes), self.seed) if self.shuffle_phrases else None
-        return RegionDataset(self.root, packed, self.max_words, self.augmentation, self.seed, partners)
+        return RegionDataset(self.root, packed, self.augmentation, self.seed, partners, max_words=self.max_words)
 
     def _pack(self, split: str) -> Content:
-        parsed = self._parse()
-        described = parsed.names.astype(np.int64).tolist()
-        ids = [number for name in self.sets[split] for number in read_set(self.root, name, described)]
-        what = f"{split}_sets={self.sets[split]}"
+        parsed, sets = self._parse(), self.sets[split]
+        ids = list_images(self.root, sets, parsed.places)
         sizes, files = read_sizes(self.root / IMAGES), find_images(self.root)
-        try:
-            members = parsed.members(ids, what)
-        except ValueError as error:
-            raise UserError(f"{error} in {self.root / REGIONS}: mend the list or choose other sets.") from None
-        for number in ids:
-            if number not in sizes:
-                raise UserError(f"{what} name image {number}, whose size {self.root / IMAGES} lacks: fetch it again.")
-            if number not in files:
-                raise UserError(
-                    f"{what} name image {number}, but {self.root} has no {' or '.join(FOLDERS)}/{number}.jpg: "
-                    "restore the image or take it out of the list."
-                )
+        stop_at(image_errors(self.root, sets, ids, parsed.places, sizes, files))
         known: Vocabulary | int = self.min_count if split == "train" else self.vocabulary
         table = np.array([sizes[number] for number in ids], dtype=np.int32)
+        members = np.array([parsed.places[number] for number in ids], dtype=np.int64)
         return pack_regions(parsed, members, [files[number] for number in ids], table, self.max_words, known)
 
     def _parse(self) -> ParsedRegions:

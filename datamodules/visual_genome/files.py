@@ -11,8 +11,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from datamodules.defects import Report, stop
-from datamodules.loading.json_stream import _stream
+from datamodules.defects import Defect, Report, stop
+from datamodules.loading.json_stream import read_list
 from lit_cv.errors import UserError
 from lit_cv.ops.vocabulary import words_of
 
@@ -50,7 +50,7 @@ def read_regions(path: Path, report: Report = stop) -> Regions:
 
     Args:
         path: The file.
-        report: Receives an error for each image and region in another format, and for each image that occurs again.
+        report: Receives a defect for each image and region in another format, and for each image that occurs again.
 
     Raises:
         UserError: If the file is cut off or no list.
@@ -59,14 +59,15 @@ def read_regions(path: Path, report: Report = stop) -> Regions:
     ids, boxes, words = array("q"), array("f"), array("i")
     lexicon: defaultdict[str, int] = defaultdict(count().__next__)
     known: set[int] = set()
-    for number, image in enumerate(_stream(path)):
+    for number, image in enumerate(read_list(path)):
         try:
             image_id, regions = _image_id(image), list(image["regions"])
         except _MALFORMED as error:
             report(_malformed(path, f"entry {number}", error))
             continue
         if image_id in known:
-            report(UserError(f"{path} describes image {image_id} twice: fetch it again or remove one entry."))
+            what = f"describes image {image_id} twice: fetch it again or remove one entry"
+            report(Defect(path, what, "unusable record"))
             continue
         known.add(image_id)
         for place, region in enumerate(regions):
@@ -91,11 +92,12 @@ def read_regions(path: Path, report: Report = stop) -> Regions:
 _MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
 
 
-def _malformed(path: Path, what: str, error: Exception) -> UserError:
-    return UserError(
-        f"{path} is not in Visual Genome's format: {what} ({type(error).__name__}: {error}); "
-        "fetch the region descriptions of v1.0, v1.2 or v1.4."
+def _malformed(path: Path, entry: str, error: Exception) -> Defect:
+    what = (
+        f"is not in Visual Genome's format: {entry} ({type(error).__name__}: {error}); "
+        "fetch the region descriptions of v1.0, v1.2 or v1.4"
     )
+    return Defect(path, what, "unusable record")
 
 
 def _region_id(region: dict[str, Any]) -> int:

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from datamodules.visual_genome.files import Regions
 from datamodules.visual_genome.packed_regions import expand
+from lit_cv.ops.iou import pairwise_iou
 
 SAME_BOX = 0.7  # minimum IoU at which the evaluation of dense captions merges boxes (Johnson et al. 2016, section 4)
 SAME_WORDS = 0.75  # share of the distinct words of two phrases that both contain
@@ -27,21 +28,11 @@ def near_duplicates(regions: Regions, rows: Rows, owners: Rows) -> Rows:
     edges = np.flatnonzero(np.diff(owners, prepend=-1, append=-1))
     for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         own = rows[start:end]
-        alike = np.tril((_overlaps(regions.boxes[own]) >= SAME_BOX) & (_shared(regions, own) >= SAME_WORDS), -1)
+        boxes = regions.boxes[own].astype(np.float64)
+        alike = np.tril((pairwise_iou(boxes, boxes) >= SAME_BOX) & (_shared(regions, own) >= SAME_WORDS), -1)
         twice = np.flatnonzero(alike.any(axis=1))
         found[start + twice] = start + alike[twice].argmax(axis=1)
     return found
-
-
-def _overlaps(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
-    """IoU (N, N)."""
-    corners = boxes.astype(np.float64)
-    low = np.maximum(corners[:, None, :2], corners[None, :, :2])
-    high = np.minimum(corners[:, None, 2:], corners[None, :, 2:])
-    common = (high - low).clip(min=0).prod(axis=2)
-    areas = (corners[:, 2:] - corners[:, :2]).clip(min=0).prod(axis=1)
-    iou: NDArray[np.float64] = common / np.maximum(areas[:, None] + areas - common, 1e-9)
-    return iou
 
 
 def _shared(regions: Regions, rows: Rows) -> NDArray[np.float64]:

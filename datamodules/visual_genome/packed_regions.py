@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.loading.packed import Content, Packed
+from datamodules.boxes.packed_boxes import clip_boxes
+from datamodules.loading.packed import Content, Packed, PackedImages
 from lit_cv.ops.vocabulary import PADDING, UNKNOWN, Vocabulary
 
 
@@ -27,26 +28,16 @@ class ParsedRegions(Packed):
     words: NDArray[np.int32]
     lexicon: NDArray[np.uint8]
 
-    def members(self, ids: Sequence[int], what: str) -> NDArray[np.int64]:
-        """The places of images by their ids, int64 (N,).
-
-        Raises:
-            ValueError: Naming the image that is not among them, or is named twice.
-        """
-        places = {int(name): place for place, name in enumerate(self.names.tolist())}
-        if missing := [number for number in ids if number not in places]:
-            raise ValueError(f"{what} name image {missing[0]}, which has no region descriptions")
-        if len(set(ids)) < len(ids):
-            raise ValueError(f"{what} name an image twice")
-        return np.array([places[number] for number in ids], dtype=np.int64)
+    @cached_property
+    def places(self) -> dict[int, int]:
+        """Maps the id of each image to its index."""
+        return {int(name): place for place, name in enumerate(self.names.tolist())}
 
 
-class PackedRegions(Packed):
+class PackedRegions(PackedImages):
     """The images of a split and their regions.
 
     Attributes:
-        names: bytes (N,), path of each image relative to the root, UTF-8.
-        sizes: int32 (N, 2), width and height.
         offsets: int64 (N + 1,); regions ``offsets[i]:offsets[i + 1]`` belong to image i.
         boxes: float32 (M, 4), xyxy in pixels, inside the image, with x2 > x1 and y2 > y1.
         word_offsets: int64 (M + 1,); ``words[word_offsets[r]:word_offsets[r + 1]]`` are the words of region r.
@@ -62,7 +53,6 @@ class PackedRegions(Packed):
     ARRAYS: ClassVar[tuple[str, ...]] = (
         *("names", "sizes", "offsets", "boxes", "word_offsets", "words", "lexicon", "known"),
     )
-    sizes: NDArray[np.int32]
     offsets: NDArray[np.int64]
     boxes: NDArray[np.float32]
     word_offsets: NDArray[np.int64]
@@ -116,30 +106,32 @@ def pack_regions(
 
     Args:
         parsed: All regions.
-        members: Places of the split's images.
+        members: int64 (N,), indices of the split's images.
         names: Their paths.
         sizes: Their widths and heights, int32 (N, 2).
         max_words: Regions with more words are dropped.
-        known: The vocabulary, or, to build it of these regions, the least number of times that a word occurs.
+        known: The vocabulary; or the minimum number of times that a word occurs, to build it from these regions.
     """
     per_image = np.diff(parsed.offsets)[members]
     regions = expand(parsed.offsets[members], per_image)
     boxes = parsed.boxes[regions]
-    clipped = np.clip(boxes, 0, np.repeat(np.tile(sizes, 2), per_image, axis=0).astype(np.float32))
-    inside = (clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])
+    clipped, inside = clip_boxes(boxes, np.repeat(sizes, per_image, axis=0))
     lengths = parsed.word_offsets[regions + 1] - parsed.word_offsets[regions]
-    keep = inside & (lengths > 0) & (lengths <= max_words)
+    wordless, long = phrase_flaws(lengths, max_words)
+    keep = inside & ~wordless & ~long
     owners = np.repeat(np.arange(len(members)), per_image)[keep]
     offsets = np.searchsorted(owners, np.arange(len(members) + 1)).astype(np.int64)
     words = parsed.words[expand(parsed.word_offsets[regions[keep]], lengths[keep])]
     if isinstance(known, int):
         known = _count_words(parsed, words, known)
+    word_offsets = np.concatenate([[0], np.cumsum(lengths[keep])]).astype(np.int64)
+    is_known = np.array([word in known.ids for word in from_lines(parsed.lexicon)], dtype=np.bool_)
     arrays = {
         "names": np.array([name.encode() for name in names], dtype=np.bytes_),
         "sizes": sizes,
         "offsets": offsets,
         "boxes": clipped[keep],
-        "word_offsets": np.concatenate([[0], np.cumsum(lengths[keep])]).astype(np.int64),
+        "word_offsets": word_offsets,
         "words": words,
         "lexicon": parsed.lexicon,
         "known": to_lines(known.words),
@@ -150,9 +142,9 @@ def pack_regions(
         "regions": int(keep.sum()),
         "clipped": int(((clipped != boxes).any(axis=1) & keep).sum()),
         "dropped": int((~inside).sum()),
-        "long": int((inside & (lengths > max_words)).sum()),
-        "wordless": int((inside & (lengths == 0)).sum()),
-        "unknown": _without_known_word(parsed, words, arrays["word_offsets"], known),
+        "long": int((inside & long).sum()),
+        "wordless": int((inside & wordless).sum()),
+        "unknown": int((count_known(words, word_offsets, is_known) == 0).sum()),
     }
     return Content(arrays, counts)
 
@@ -163,13 +155,24 @@ def _count_words(parsed: ParsedRegions, words: NDArray[np.int32], minimum: int) 
     return Vocabulary.counted(dict(zip(lexicon, counts, strict=True)), minimum)
 
 
-def _without_known_word(
-    parsed: ParsedRegions, words: NDArray[np.int32], word_offsets: NDArray[Any], known: Vocabulary
-) -> int:
-    if not len(words):
-        return 0
-    is_known = np.array([word in known.ids for word in from_lines(parsed.lexicon)], dtype=np.bool_)
-    return int(np.count_nonzero(~np.logical_or.reduceat(is_known[words], word_offsets[:-1])))
+def phrase_flaws(lengths: NDArray[np.int64], max_words: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which phrases, of given numbers of words (M,), have no word, and which have too many, bool (M,) each."""
+    return lengths == 0, lengths > max_words
+
+
+def count_known(
+    words: NDArray[np.int32], word_offsets: NDArray[np.int64], known: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Return the number of words of each region that are in the vocabulary, int64 (M,).
+
+    Args:
+        words: int32 (W,), indices into the lexicon.
+        word_offsets: int64 (M + 1,), the range of words of each region.
+        known: bool (L,), whether each word of the lexicon is in the vocabulary.
+    """
+    sums = np.concatenate([[0], np.cumsum(known[words])])
+    counts: NDArray[np.int64] = sums[word_offsets[1:]] - sums[word_offsets[:-1]]
+    return counts
 
 
 def expand(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element, ParseError
 import defusedxml.ElementTree as ElementTree
 from defusedxml import DefusedXmlException
 
-from datamodules.loading.decode import check_image
+from datamodules.loading.decode import check_size, image_size
 from datamodules.voc.packed_voc import ImageRecord
 from lit_cv.errors import UserError
 
@@ -63,7 +63,8 @@ def read_image_record(root: Path, year: str, image: str, class_names: tuple[str,
         UserError: If a file is unusable; the message names the file and the problem.
     """
     record = read_annotation(root, year, image, class_names)
-    check_image(root / record.name, record.size, annotation_file(root, year, image))
+    path = root / record.name
+    check_size(path, image_size(path, annotation_file(root, year, image), whole=True), record.size)
     return record
 
 

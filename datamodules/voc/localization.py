@@ -1,28 +1,24 @@
-"""Pascal VOC with one object an image, for classification with localization."""
+"""Pascal VOC with one object per image, for classification with localization."""
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import albumentations as A
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.augmentation.presets import Augmentation, Preset
+from datamodules.augmentation.presets import Augmentation
 from datamodules.augmentation.ssd_transforms import Boxes, Image
 from datamodules.boxes.dataset import DetectionDataset
 from datamodules.loading.packed import Content, cache_folder, open_packed
-from datamodules.shapes.settings import Shapes
 from datamodules.voc.detection import VOCDetectionDataModule
 from datamodules.voc.packed_voc import PackedAnnotations
-from datamodules.voc.source import Source
 
 
 class LargestObjects(PackedAnnotations):
     """Packed boxes, one for each image.
 
     Attributes:
-        counts: Number of images, of those left out because they have no object (``without_object``), of difficult boxes
-            among the chosen, and of all annotated boxes that were clipped or dropped.
+        counts: Number of images, of images left out because they have no object (``without_object``), of difficult
+            boxes among the chosen ones, and of all annotated boxes that were clipped or dropped.
     """
 
     KIND: ClassVar[str] = "largest-1"
@@ -31,50 +27,23 @@ class LargestObjects(PackedAnnotations):
 class VOCLocalizationDataModule(VOCDetectionDataModule):
     """The largest object of each image of Pascal VOC, in its official layout.
 
-    It is the one whose box, clipped to the image, has the largest area among those not flagged as difficult, or, where
-    all are, among those (of equals the first). Images without an object are left out and counted. Batches are those of
-    ``VOCDetectionDataModule`` with exactly one box, ``(1, 4)``, and one label, ``(1,)``, an image, in training and in
-    evaluation.
+    The largest object has the box, clipped to the image, with the largest area. Objects that are flagged as difficult
+    count only if all of an image are; ties go to the first. Images without an object are left out and counted. Batches
+    are those of ``VOCDetectionDataModule`` with exactly one box, ``(1, 4)``, and one label, ``(1,)``, per image, in
+    training and evaluation.
 
-    Where an augmentation loses the object (a crop beside it), the image stays as it is. ``ssd`` keeps the center of the
-    object in its patch and clips the box to it.
+    If an augmentation loses the object (a crop beside it), the image stays unchanged. ``ssd`` keeps the center of the
+    object in its patch and clips the box to the patch.
 
     Args:
-        root: Folder that holds ``VOCdevkit`` (or that folder itself).
-        source: ``local``: the files are there; ``download``: fetch the official archives that are missing; ``shapes``:
-            generate a small VOCdevkit of shapes (VOC2012 only) if there is none.
-        train_sets: Image lists to train on, ``<year>_<list>``: ``[2007_trainval, 2012_trainval]`` is 07+12.
-        val_sets: Image lists to validate on.
-        test_sets: Image lists to test on; null for none.
-        batch_size: Images of a global batch; each of W processes takes ``batch_size / W`` of them.
-        num_workers: Loading processes of each loader; 0 loads in the training process.
-        augmentation: ``none``, ``flip``, ``ssd`` or a list of albumentations transforms; see :func:`make_augmentation`.
-        shuffle_targets: A control without any signal: each training image gets the target of another one.
-        seed: Seed of order and augmentation; null takes the run's (``seed_everything``).
-        shapes: What ``source: shapes`` generates.
+        options: Those of :class:`VOCDetectionDataModule` except ``difficult`` and ``proposals``.
     """
 
-    def __init__(
-        self,
-        root: str,
-        source: Source = "local",
-        train_sets: Sequence[str] = ("2012_train",),
-        val_sets: Sequence[str] = ("2012_val",),
-        test_sets: Sequence[str] | None = None,
-        batch_size: int = 8,
-        num_workers: int = 0,
-        augmentation: Preset | list[A.BasicTransform] = "flip",
-        shuffle_targets: bool = False,
-        seed: int | None = None,
-        shapes: Shapes = Shapes(),  # noqa: B008  (frozen)
-    ) -> None:
-        super().__init__(
-            root, source, train_sets, val_sets, test_sets, batch_size, num_workers, augmentation,
-            difficult=True, shuffle_targets=shuffle_targets, seed=seed, shapes=shapes,
-        )  # fmt: skip
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, difficult=True, proposals=None, **options)
 
     def open_split(self, split: str) -> LargestObjects | None:
-        """The objects of ``train``, ``val`` or ``test``, packed on the first call; None if no set is named.
+        """Return the objects of a split, packed on the first call; None if no list is named.
 
         Raises:
             UserError: If the root, a list, an annotation or an image is missing or unusable.
@@ -86,7 +55,7 @@ class VOCLocalizationDataModule(VOCDetectionDataModule):
         return open_packed(LargestObjects, cache, key, lambda: largest_objects(packed), *self.class_names)
 
     def dataset(self, packed: PackedAnnotations, training: bool) -> DetectionDataset:
-        """The samples of a split."""
+        """Return the samples of a split."""
         dataset = super().dataset(packed, training)
         if dataset.augmentation:
             dataset.augmentation = KeepObject(dataset.augmentation)
@@ -94,10 +63,10 @@ class VOCLocalizationDataModule(VOCDetectionDataModule):
 
 
 class KeepObject(Augmentation):
-    """An augmentation that leaves a sample as it is where it would lose all its objects.
+    """An augmentation that leaves a sample unchanged if it would lose all objects.
 
     Args:
-        augmentation: Applied otherwise.
+        augmentation: The augmentation of all other samples.
     """
 
     def __init__(self, augmentation: Augmentation) -> None:
@@ -112,13 +81,13 @@ class KeepObject(Augmentation):
 
 
 def largest_objects(packed: PackedAnnotations) -> Content:
-    """Choose the largest object of each image: the not difficult first, then the largest area, then the first."""
+    """Choose the largest object of each image: not difficult before difficult, then by area, then in file order."""
     lengths = np.diff(packed.offsets)
     owners = np.repeat(np.arange(len(packed)), lengths)
     sides = (packed.boxes[:, 2:] - packed.boxes[:, :2]).astype(np.float64)
     order = np.lexsort((-sides.prod(axis=1), packed.difficult, owners))
     kept = lengths > 0
-    # Sorted by image first, so the rows of an image begin where they began, now with the best one.
+    # Images keep their order, so each image's rows still start at its offset, now with the best object.
     chosen = order[packed.offsets[:-1][kept]]
     arrays = {
         "names": packed.names[kept],

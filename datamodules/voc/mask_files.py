@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import loadmat
 
-from datamodules.loading.decode import is_truncated
+from datamodules.loading.decode import image_size, read_whole
 from datamodules.voc.packed_masks import VOID, Mask, MaskRecord, runs_of
 from lit_cv.errors import UserError
 
@@ -74,7 +74,7 @@ def read_mask_record(root: Path, image: MaskedImage, num_classes: int) -> MaskRe
     """
     mask = read_mask(image.mask, num_classes)
     size = mask.shape[1], mask.shape[0]
-    expected = _picture_size(image.picture, image.mask)
+    expected = image_size(image.picture, image.mask, whole=True)
     if size != expected:
         raise UserError(
             f"{image.mask} is {size[0]}x{size[1]} pixels but its image {image.picture} is {expected[0]}x{expected[1]}: "
@@ -106,7 +106,7 @@ def read_mask(path: Path, num_classes: int) -> Mask:
 
 def _read_png(path: Path) -> Mask:
     """Return the palette indices of a PNG, uint8 (H, W); its colors are ignored."""
-    data = _bytes_of(path)
+    data = read_whole(path)
     try:
         with Image.open(BytesIO(data)) as image:
             mode, indices = image.mode, np.asarray(image)
@@ -121,7 +121,7 @@ def _read_png(path: Path) -> Mask:
 
 def _read_mat(path: Path) -> Mask:
     """Return ``GTcls.Segmentation`` of a MATLAB file, uint8 (H, W)."""
-    data = _bytes_of(path)
+    data = read_whole(path)
     try:
         mask = np.asarray(loadmat(BytesIO(data), variable_names=["GTcls"])["GTcls"][0, 0]["Segmentation"])
     except Exception as error:  # on damaged files the reader raises many kinds of errors
@@ -129,28 +129,3 @@ def _read_mat(path: Path) -> Mask:
     if mask.dtype != np.uint8 or mask.ndim != 2 or not mask.size:
         raise UserError(f"{path}: GTcls.Segmentation is {mask.dtype} {mask.shape}, not uint8 (H, W): restore the file.")
     return np.ascontiguousarray(mask)
-
-
-def _bytes_of(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"The mask {path} cannot be read ({error.strerror}): restore it, or take it out of the list."
-        ) from None
-    if is_truncated(data):
-        raise UserError(f"{path} is truncated: its end is missing; fetch the file again.")
-    return data
-
-
-def _picture_size(path: Path, mask: Path) -> tuple[int, int]:
-    """Return width and height of an image without decoding it; a truncated file is refused."""
-    try:
-        if is_truncated(path.read_bytes()):
-            raise UserError(f"{path} is truncated: its end is missing; fetch the file again.")
-        with Image.open(path) as image:
-            return image.size
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing, though {mask} is its mask: restore the image.") from None
-    except OSError as error:
-        raise UserError(f"{path} is not a readable image ({error}): replace the file.") from None

@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.loading.packed import Content, Packed, open_packed
+from datamodules.loading.packed import Content, PackedImages, open_packed
 
 VOID = 255
 Mask = NDArray[np.uint8]
@@ -29,12 +29,10 @@ class MaskRecord(NamedTuple):
     lengths: NDArray[np.uint32]
 
 
-class PackedMasks(Packed):
+class PackedMasks(PackedImages):
     """Packed masks: unpacking one opens no file and takes a tenth of the time of decoding its PNG.
 
     Attributes:
-        names: bytes (N,), path of each image relative to the root, UTF-8.
-        sizes: int32 (N, 2), width and height.
         offsets: int64 (N + 1,); runs ``offsets[i]:offsets[i + 1]`` belong to image i.
         values: uint8 (R,), class of each run.
         lengths: uint32 (R,), pixels of each run.
@@ -43,7 +41,6 @@ class PackedMasks(Packed):
 
     KIND: ClassVar[str] = "masks-1"
     ARRAYS: ClassVar[tuple[str, ...]] = ("names", "sizes", "offsets", "values", "lengths")
-    sizes: NDArray[np.int32]
     offsets: NDArray[np.int64]
     values: NDArray[np.uint8]
     lengths: NDArray[np.uint32]

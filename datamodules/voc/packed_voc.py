@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.boxes.packed_boxes import Objects, PackedBoxes, Rows
+from datamodules.boxes.packed_boxes import Objects, PackedBoxes, Rows, clip_boxes
 from datamodules.loading.packed import Content, open_packed
 
 
@@ -73,9 +73,7 @@ def _pack(records: Iterable[ImageRecord]) -> Content:
     labels = np.array([label for image in images for label in image.labels], dtype=np.int64)
     difficult = np.array([flag for image in images for flag in image.difficult], dtype=np.bool_)
 
-    limits = np.repeat(np.tile(sizes, 2), lengths, axis=0).astype(np.float32)
-    clipped = np.clip(boxes, 0, limits)
-    valid = (clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])
+    clipped, valid = clip_boxes(boxes, np.repeat(sizes, lengths, axis=0))
     owners = np.repeat(np.arange(len(images)), lengths)[valid]
     arrays = {
         "names": np.array([image.name.encode() for image in images], dtype=np.bytes_),

@@ -1,63 +1,35 @@
 """Pascal VOC semantic segmentation (Everingham et al. 2015 §3.2), with SBD's extra masks (Hariharan et al. 2011)."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
 
 import albumentations as A
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from datamodules.augmentation.presets import MaskAugmentation, MaskPreset, make_mask_augmentation
-from datamodules.base import DataModule
-from datamodules.boxes.dataset import to_tensor
-from datamodules.defects import Defect, Listed, Survey
-from datamodules.loading.decode import check_size, read_image
+from datamodules.defects import Defect, Listed, Report, Survey, stop
+from datamodules.loading.dataset import PackedDataset, to_tensor
 from datamodules.loading.download import fetch_archive
 from datamodules.loading.packed import cache_folder, source_key
-from datamodules.loading.sampling import Key, sample_seed
-from datamodules.shapes.settings import Shapes
+from datamodules.loading.sampling import Key
 from datamodules.voc.archives import SBD_ARCHIVE
+from datamodules.voc.datamodule import VOCDataModule
 from datamodules.voc.mask_files import MaskedImage, read_mask, read_mask_record, sbd_images, voc_image
 from datamodules.voc.packed_masks import VOID, Mask, MaskRecord, PackedMasks, open_masks
-from datamodules.voc.source import Source, VOCSource
 from lit_cv.contract import Sample
 from lit_cv.errors import UserError
 
 _SBD = "sbd_"
 
 
-class SegmentationDataset(Dataset[Sample]):
-    """Maps (epoch, index) to an image and its mask.
-
-    Args:
-        root: Folder that the names in ``masks`` are relative to.
-        masks: The masks of all images.
-        augmentation: Applied to image and mask; None for none.
-        seed: With epoch and index it determines the augmentation, see :func:`sample_seed`.
-        partners: int64 (N,); image i gets the mask of image ``partners[i]``, resized to its size (nearest neighbor).
-            None: its own.
-    """
-
-    def __init__(
-        self,
-        root: Path,
-        masks: PackedMasks,
-        augmentation: MaskAugmentation | None = None,
-        seed: int = 0,
-        partners: NDArray[np.int64] | None = None,
-    ) -> None:
-        self.root, self.masks, self.augmentation = root, masks, augmentation
-        self.seed, self.partners = seed, partners
-
-    def __len__(self) -> int:
-        return len(self.masks)
+class SegmentationDataset(PackedDataset[PackedMasks, MaskAugmentation]):
+    """Maps (epoch, index) to an image and its mask; a partner's mask is resized to the image (nearest neighbor)."""
 
     def __getitem__(self, key: Key) -> Sample:
-        """The sample of one epoch.
+        """Return the sample of one epoch.
 
         Args:
             key: (epoch, index).
@@ -67,89 +39,56 @@ class SegmentationDataset(Dataset[Sample]):
             ``image_id`` int64 scalar, the index.
 
         Raises:
-            UserError: If the image cannot be read or is not of its mask's size.
+            UserError: If the image cannot be read, or its size is not that of its mask.
         """
-        epoch, index = key
-        path = self.root / self.masks.name(index)
-        image = read_image(path)
-        width, height = self.masks.sizes[index].tolist()
-        check_size(path, (image.shape[1], image.shape[0]), (width, height))
-        mask = self._mask(index, (width, height))
+        _, index = key
+        image = self.read(index)
+        mask = self._mask(index)
         if self.augmentation:
-            image, mask = self.augmentation(image, mask, sample_seed(self.seed, epoch, index))
+            image, mask = self.augmentation(image, mask, self.random_seed(key))
         return to_tensor(image), {"mask": torch.from_numpy(mask), "image_id": torch.tensor(index)}
 
-    def _mask(self, index: int, size: tuple[int, int]) -> Mask:
+    def _mask(self, index: int) -> Mask:
+        mask = self.packed.mask(self.owner(index))
         if self.partners is None:
-            return self.masks.mask(index)
-        other = self.masks.mask(int(self.partners[index]))
-        return np.asarray(cv2.resize(other, size, interpolation=cv2.INTER_NEAREST_EXACT), dtype=np.uint8)
+            return mask
+        size = self.packed.sizes[index].tolist()
+        return np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT), dtype=np.uint8)
 
 
-class VOCSegmentationDataModule(DataModule[PackedMasks]):
+class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
     """Class masks of Pascal VOC in its official layout, and of SBD beside it.
 
     Masks are the palette indices of ``SegmentationClass/<id>.png``: 0 background, 1..C in the order of the classes, 255
-    void (the border of objects and what is hard to tell). All of them are read and checked once, then cached. An image
-    whose mask is all void is left out and counted.
+    void (borders of objects and ambiguous pixels). All masks are read and checked once, then cached. An image whose
+    mask is all void is left out and counted.
 
     A set named ``sbd_<list>`` is the list ``<root>/benchmark_RELEASE/dataset/<list>.txt`` of the Semantic Boundaries
-    Dataset, with its ``img/<id>.jpg`` and ``cls/<id>.mat``. SBD has no void: its classes reach up to the border. Its
-    own lists ``train`` and ``val`` hold images of VOC's lists, which is refused: put a list without them beside these,
-    for instance the usual ``train_noval`` (which is not in the archive), without the images of VOC's train if that is
-    trained on as well.
+    Dataset, with its ``img/<id>.jpg`` and ``cls/<id>.mat``; its images follow those of VOC. SBD has no void: its
+    classes extend to the border. Its own lists ``train`` and ``val`` contain images of VOC's lists, which is refused.
+    Put another list beside them, for example the usual ``train_noval`` (not in the archive); it must also exclude the
+    images of VOC's train if these are trained on.
 
     Args:
-        root: Folder that holds ``VOCdevkit`` (or that folder itself), and ``benchmark_RELEASE`` if SBD is used.
-        source: ``local``: the files are there; ``download``: fetch the official archives that are missing; ``shapes``:
-            generate a small VOCdevkit of shapes (VOC2012 only) if there is none.
-        train_sets: Image lists to train on, ``<year>_<list>`` or ``sbd_<list>``; the latter come last.
-        val_sets: Image lists to validate on.
-        test_sets: Image lists to test on; null for none.
-        batch_size: Images of a global batch; each of W processes takes ``batch_size / W`` of them.
-        num_workers: Loading processes of each loader; 0 loads in the training process.
         augmentation: ``none``, ``flip`` or a list of albumentations transforms; see :func:`make_mask_augmentation`.
-        shuffle_targets: A control without any signal: each training image gets the mask of another one.
-        seed: Seed of order and augmentation; null takes the run's (``seed_everything``).
-        shapes: What ``source: shapes`` generates.
+        options: Those of :class:`VOCDataModule`.
     """
 
-    def __init__(
-        self,
-        root: str,
-        source: Source = "local",
-        train_sets: Sequence[str] = ("2012_train",),
-        val_sets: Sequence[str] = ("2012_val",),
-        test_sets: Sequence[str] | None = None,
-        batch_size: int = 8,
-        num_workers: int = 0,
-        augmentation: MaskPreset | list[A.BasicTransform] = "flip",
-        shuffle_targets: bool = False,
-        seed: int | None = None,
-        shapes: Shapes = Shapes(),  # noqa: B008  (frozen)
-    ) -> None:
-        sets = {"train": list(train_sets), "val": list(val_sets), "test": list(test_sets or ())}
-        official = [[name for name in names if not name.startswith(_SBD)] for names in sets.values()]
-        self.voc = VOCSource(root, source, shapes, "Segmentation", *official)
-        self.sbd = {
-            split: [name.removeprefix(_SBD) for name in names if name.startswith(_SBD)] for split, names in sets.items()
-        }
-        super().__init__(str(self.voc.root), batch_size, num_workers, shuffle_targets, seed)
-        self.augmentation = make_mask_augmentation(augmentation)
+    task: ClassVar[Literal["Main", "Segmentation"]] = "Segmentation"
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The 20 official names, or those of ``VOCdevkit/classes.txt`` where there is one."""
-        return self.voc.class_names
+    def __init__(self, *args: Any, augmentation: MaskPreset | list[A.BasicTransform] = "flip", **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.augmentation = make_mask_augmentation(augmentation)
+        self.sbd = self.voc.take(_SBD)
 
     def fetch(self) -> None:
-        """Download or generate what is missing, as ``source`` says."""
-        self.voc.fetch()
-        if self.voc.source == "download" and any(self.sbd.values()):
+        """Download or generate missing files, as ``source`` says."""
+        super().fetch()
+        if self.source == "download" and any(self.sbd.values()):
             fetch_archive(SBD_ARCHIVE, self.root)
 
     def open_split(self, split: str) -> PackedMasks | None:
-        """The masks of ``train``, ``val`` or ``test``, packed on the first call; None if no set is named.
+        """Return the masks of a split, packed on the first call; None if no set is named.
 
         Raises:
             UserError: If the root, a list, a mask or an image is missing or unusable, or an image is in two lists.
@@ -172,21 +111,14 @@ class VOCSegmentationDataModule(DataModule[PackedMasks]):
         return packed
 
     def dataset(self, packed: PackedMasks, training: bool) -> SegmentationDataset:
-        """The samples of a split."""
-        if not training:
-            return SegmentationDataset(self.root, packed)
-        return SegmentationDataset(self.root, packed, self.augmentation, self.seed, self.partners(packed))
+        """Return the samples of a split."""
+        options = (self.augmentation, self.seed, self.partners(packed)) if training else ()
+        return SegmentationDataset(self.root, packed, *options)
 
     def survey(self, split: str) -> Survey:
-        """See :meth:`DataModule.survey`; each mask is read by itself."""
-        listed, defects = self.voc.survey(split)
-        files = [voc_image(self.voc.devkit, year, image) for year, image in listed]
-        for name in self.sbd[split]:
-            try:
-                files += sbd_images(self.root, name)
-            except UserError as error:
-                defects.append(Defect.of(error, self.root, "unusable image list"))
-        images = []
+        """See :meth:`DataModule.survey`; each mask is checked by itself."""
+        images, defects = [], list[Defect]()
+        files = self._images(split, defects.append)
         for image in tqdm(files, desc=f"Reading the {split} masks", unit="image", delay=2):
             size = None
             try:
@@ -199,18 +131,22 @@ class VOCSegmentationDataModule(DataModule[PackedMasks]):
             images.append(Listed(image.picture, size, image.mask))
         return Survey(images, defects)
 
-    def _images(self, split: str) -> list[MaskedImage]:
-        """The files of a split, each photograph once."""
-        images = [voc_image(self.voc.devkit, year, image) for year, image in self.voc.images(split)]
+    def _images(self, split: str, report: Report = stop) -> list[MaskedImage]:
+        """Return the files of a split; each photograph may occur once."""
+        images = [voc_image(self.voc.devkit, year, image) for year, image in self.voc.images(split, report)]
         for name in self.sbd[split]:
-            images += sbd_images(self.root, name)
+            try:
+                images += sbd_images(self.root, name)
+            except UserError as error:
+                report(Defect.of(error, self.root, "unusable image list"))
         seen: set[str] = set()
         for image in images:
             if image.image_id in seen:
-                raise UserError(
-                    f"{split}_sets name {image.image_id} twice, the second time {image.picture}: "
-                    "choose lists without overlap, or write one without it."
+                what = (
+                    f"is the photograph {image.image_id}, which {split}_sets already name: choose lists without "
+                    "overlap, or write one without it"
                 )
+                report(Defect(image.picture, what, "duplicate id"))
             seen.add(image.image_id)
         return images
 
@@ -221,5 +157,5 @@ class VOCSegmentationDataModule(DataModule[PackedMasks]):
             if shared:
                 raise UserError(
                     f"train_sets and {split}_sets share {len(shared)} images ({shared[0].picture}, ...): "
-                    "evaluate on lists that nothing is trained on."
+                    "evaluate on lists that are not trained on."
                 )

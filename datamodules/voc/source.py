@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from datamodules.defects import Defect
+from datamodules.base import SPLITS, Source
+from datamodules.defects import Defect, Report, stop
 from datamodules.shapes import scenes
 from datamodules.shapes.settings import Shapes
 from datamodules.voc.archives import fetch_voc
@@ -12,19 +13,17 @@ from datamodules.voc.files import CLASS_NAMES, list_file, read_list
 from datamodules.voc.generated import write_voc
 from lit_cv.errors import UserError
 
-Source = Literal["local", "download", "shapes"]
-
 
 class VOCSource:
     """A VOCdevkit and the image lists of the splits.
 
     Args:
-        root: Folder that holds ``VOCdevkit`` (or that folder itself).
-        source: ``local``: the files are there; ``download``: fetch the official archives that are missing; ``shapes``:
-            generate a small VOCdevkit of shapes (VOC2012 only) if there is none.
-        shapes: Settings of the data that ``source: shapes`` generates.
+        root: The folder ``VOCdevkit`` or the one that holds it.
+        source: Origin of the files: local, download or shapes.
+        shapes: Settings of the generated VOCdevkit.
         task: Folder of the lists in ``ImageSets``.
-        sets: Names of the image lists, ``<year>_<list>``, of train, val and test; None or empty for a split without.
+        sets: Names of the image lists, ``<year>_<list>``, of train, val and test; None or empty for a split without
+            lists.
     """
 
     def __init__(
@@ -34,7 +33,18 @@ class VOCSource:
         folder = Path(root)
         self.root = folder.parent if folder.name == "VOCdevkit" else folder
         self.source, self.shapes, self.task = source, shapes, task
-        self.sets = {split: list(names or ()) for split, names in zip(("train", "val", "test"), sets, strict=True)}
+        self.sets = {split: list(names or ()) for split, names in zip(SPLITS, sets, strict=True)}
+
+    def take(self, prefix: str) -> dict[str, list[str]]:
+        """Remove the sets whose names start with a prefix, and return their names without it, by split."""
+        taken = {
+            split: [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+            for split, names in self.sets.items()
+        }
+        self.sets = {
+            split: [name for name in names if not name.startswith(prefix)] for split, names in self.sets.items()
+        }
+        return taken
 
     @property
     def devkit(self) -> Path:
@@ -56,39 +66,31 @@ class VOCSource:
         elif self.source == "shapes":
             write_voc(self.root, self.shapes)
 
-    def images(self, split: str) -> list[tuple[str, str]]:
-        """Return (``VOC<year>``, image id) of a split, in the order of its lists; empty for a split without lists.
+    def images(self, split: str, report: Report = stop) -> list[tuple[str, str]]:
+        """Return (``VOC<year>``, image id) of a split, each once, in the order of its lists; empty without lists.
 
-        Raises:
-            UserError: If the root or a list is missing, or an image is named twice.
-        """
-        if not self.sets[split]:
-            return []
-        if not self.devkit.is_dir():
-            raise UserError(f"{self.root} holds no VOCdevkit folder: fix root, or set source to download.")
-        images = [image for name in self.sets[split] for image in read_list(self.devkit, name, self.task)]
-        if len(set(images)) < len(images):
-            raise UserError(f"{split}_sets={self.sets[split]} name an image twice: choose lists without overlap.")
-        return images
-
-    def survey(self, split: str) -> tuple[list[tuple[str, str]], list[Defect]]:
-        """Return the images of a split, each once, and the defects of its lists.
+        Args:
+            split: ``train``, ``val`` or ``test``.
+            report: Receives a defect if the root or a list is missing, and for each image that occurs again.
 
         Raises:
             UserError: If the name of a list is malformed.
         """
+        if self.sets[split] and not self.devkit.is_dir():
+            what = "holds no VOCdevkit folder: fix root, or set source to download"
+            report(Defect(self.root, what, "missing folder"))
+            return []
         images: dict[tuple[str, str], None] = {}
-        defects: list[Defect] = []
         for name in self.sets[split]:
             file = list_file(self.devkit, name, self.task)
             try:
                 listed = read_list(self.devkit, name, self.task)
             except UserError as error:
-                defects.append(Defect.of(error, file, "unusable image list"))
+                report(Defect.of(error, file, "unusable image list"))
                 continue
             for image in listed:
                 if image in images:
                     what = f"names {image[1]} a second time in {split}_sets: remove it, or choose other lists"
-                    defects.append(Defect(file, what, "duplicate id"))
+                    report(Defect(file, what, "duplicate id"))
                 images[image] = None
-        return list(images), defects
+        return list(images)

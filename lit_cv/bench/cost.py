@@ -1,4 +1,4 @@
-"""What a network costs: parameters, arithmetic, seconds, also by stage, and memory."""
+"""Cost of a network: parameters, FLOPs, memory, and seconds in total and by stage."""
 
 import os
 import platform
@@ -19,20 +19,20 @@ from tqdm import tqdm
 from lit_cv.bench.stages import StageClock, staged, wait
 from lit_cv.models.network import evaluating
 
-# Of Linux; other systems have none of these files.
+# These files exist only on Linux.
 STATUS, CLEAR_REFS, CPUINFO = Path("/proc/self/status"), Path("/proc/self/clear_refs"), Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of a network's `predict`.
+    """Cost of a network's ``predict``.
 
     Attributes:
-        params: number of parameters.
-        trainable_params: those that require a gradient.
-        gflops: 1e9 floating-point operations per image; one multiply-add is two. Convolutions and matrix products
-            are counted, the rest (pooling, NMS, pointwise) is not.
-        seconds_per_image: median wall time of `predict` on one image.
+        params: Number of parameters.
+        trainable_params: Number of parameters that require a gradient.
+        gflops: 1e9 floating-point operations per image; a multiply-add counts as two. Only convolutions and matrix
+            products are counted, not pooling, NMS or pointwise operations.
+        seconds_per_image: Median wall time of ``predict`` on one image.
     """
 
     params: int
@@ -42,17 +42,17 @@ class Cost:
 
 
 def measure(network: nn.Module, images: Sequence[Tensor], repeats: int = 10) -> Cost:
-    """Measure `network.predict` in eval mode without gradients, on the network's device.
+    """Measure ``network.predict`` in eval mode without gradients, on the network's device.
 
     Every image runs once before the clock starts. The modes of all submodules are restored.
 
     Args:
-        network: has `predict(images: list[Tensor])`.
-        images: uint8 (3, H, W) RGB, at least one; arithmetic is averaged over them, timing goes round them.
-        repeats: how many timed calls.
+        network: Network with ``predict(images: list[Tensor])``.
+        images: uint8 (3, H, W) RGB, at least one. FLOPs are averaged over them; timed calls cycle through them.
+        repeats: Number of timed calls.
 
     Raises:
-        ValueError: no image, or no repeat.
+        ValueError: If there is no image or no repeat.
     """
     _check(images, repeats)
     parameters = list(network.parameters())
@@ -73,21 +73,21 @@ def measure(network: nn.Module, images: Sequence[Tensor], repeats: int = 10) -> 
 
 
 def stage_seconds(network: nn.Module, images: Sequence[Tensor], repeats: int = 5) -> dict[str, float]:
-    """Measure `network.predict` by stage, in eval mode without gradients, on the network's device.
+    """Measure ``network.predict`` by stage, in eval mode without gradients, on the network's device.
 
-    Every image runs once before the clock starts. An image's times are those of its run with the median total, so that
-    the stages sum to a time that was measured.
+    Every image runs once before the clock starts. The times of an image are those of its run with the median total,
+    so that the stages sum to a measured time.
 
     Args:
-        network: has `predict(images: list[Tensor])`; see `Network.stages` for its stages.
+        network: Network with ``predict(images: list[Tensor])``; see ``Network.stages`` for its stages.
         images: uint8 (3, H, W) RGB, at least one; seconds are averaged over them.
-        repeats: how many timed calls of each image.
+        repeats: Number of timed calls per image.
 
     Returns:
-        Stage -> seconds per image, in the order of `STAGES`; their sum is the total.
+        Seconds per image for each stage, in the order of ``STAGES``; their sum is the total.
 
     Raises:
-        ValueError: no image, or no repeat.
+        ValueError: If there is no image or no repeat.
     """
     _check(images, repeats)
     clock = StageClock(next(network.parameters()).device)
@@ -105,7 +105,7 @@ def stage_seconds(network: nn.Module, images: Sequence[Tensor], repeats: int = 5
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Begin the measurement of `peak_memory_gb` anew, where the system can (GPUs, Linux)."""
+    """Reset the measurement of ``peak_memory_gb`` on systems that support it (GPUs, Linux)."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif CLEAR_REFS.exists():
@@ -113,7 +113,7 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory_gb(device: torch.device) -> float:
-    """Gigabytes: the most that tensors took on a GPU, else the largest resident set of this process."""
+    """Return in gigabytes the peak memory of tensors on a GPU, or else the peak resident set size of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     if STATUS.exists():
@@ -124,7 +124,7 @@ def peak_memory_gb(device: torch.device) -> float:
 
 
 def device_name(device: torch.device) -> str:
-    """The name of a GPU, or of the processor and its number of cores."""
+    """Return the name of a GPU, or of the processor with its number of cores."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     model = platform.processor() or platform.machine()
@@ -140,7 +140,7 @@ def _check(images: Sequence[Tensor], repeats: int) -> None:
 
 
 def _seconds(predict: Callable[[list[Tensor]], Any], batch: list[Tensor], device: torch.device) -> float:
-    """Wall time of a call, the device's queue included."""
+    """Return the wall time of a call, including the work queued on the device."""
     wait(device)
     start = time.perf_counter()
     predict(batch)

@@ -1,4 +1,4 @@
-"""What a run does between its last training step and its final validation."""
+"""Work of a run between its last training step and its final validation."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -7,14 +7,14 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class AfterTraining(Callback, ABC):
-    """A callback with work of its own after the training, still part of the run's `fit`."""
+    """A callback that works after the training, as a part of the run's ``fit``."""
 
     @abstractmethod
     def after_training(self, trainer: Trainer, pl_module: LightningModule, folder: Path) -> None:
-        """Do the work; after a kill it is called again, also where the training itself has nothing left to do.
+        """Do the work. After a kill it is called again, even if the training itself is complete.
 
         Args:
-            trainer: The run's, after its `fit`.
-            pl_module: With the final weights, on the CPU.
-            folder: The run's.
+            trainer: Trainer of the run, after its ``fit``.
+            pl_module: The task with its final weights, on the CPU.
+            folder: Folder of the run.
         """

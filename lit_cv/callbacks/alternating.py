@@ -13,11 +13,16 @@ from lit_cv.errors import UserError
 from lit_cv.models.rcnn.two_stage import TwoStageDetector
 
 State = dict[str, Tensor]
-FROZEN = (("roi_heads",), ("rpn",), ("backbone", "roi_heads"), ("backbone", "rpn"))  # in each of the four steps
+FROZEN = (
+    ("roi_heads",),
+    ("rpn",),
+    ("backbone", "roi_heads"),
+    ("backbone", "rpn"),
+)  # in each step
 
 
 class AlternatingTraining(Callback):
-    """Trains the two ends of a ``FasterRCNN`` or an ``RFCN`` in turns, first on a backbone each, then on a shared one.
+    """Train the two ends of a ``FasterRCNN`` or ``RFCN`` in turns, first on separate backbones, then on a shared one.
 
     1. The proposal network and the backbone.
     2. The region head and a backbone that starts from the first weights again, on the proposals of step 1, which keep
@@ -26,32 +31,32 @@ class AlternatingTraining(Callback):
        the authors' code: those of step 1 belong to another backbone.
     4. The region head alone, on the proposals of step 3; both now share all of the backbone.
 
-    Where this differs from the authors' code: proposals are computed when they are needed, from the augmented image,
-    instead of once before step 2 and step 4.
+    Difference from the authors' code: proposals are computed when needed, from the augmented image, instead of once
+    before step 2 and step 4.
 
-    The losses of what does not train are 0. Predictions are those of the network as it is, on one backbone: they mean
-    nothing in step 1 and little in steps 2 and 3, whose checkpoints need step 4.
+    The losses of frozen parts are 0. Predictions use the current network on one backbone: they are meaningless in
+    step 1 and poor in steps 2 and 3, whose checkpoints need step 4.
 
-    The step is a function of the optimiser's steps alone, so a run that is resumed goes on in it; the first weights and
-    the backbone of step 1 are in the checkpoint for as long as they are needed. What is frozen does not move at all,
-    see ``TrainingPhases``. Each step starts with an empty optimiser, without the momentum of the step before. The
+    The step depends only on the number of optimizer steps, so a resumed run continues in it. The first weights and the
+    backbone of step 1 are in the checkpoint as long as they are needed. Frozen parts do not change at all, see
+    ``TrainingPhases``. Each step starts with an empty optimizer, without the momentum of the previous step. The
     learning rate follows its own schedule, such as ``lit_cv.tasks.RestartingStepLR``.
 
-    With several processes, plain ``ddp`` cannot do without the gradients of the frozen parts: use
+    With several processes, plain ``ddp`` needs the gradients of the frozen parts: use
     ``trainer.strategy: ddp_find_unused_parameters_true``, not ``fsdp2``.
 
     Args:
-        steps: The optimiser steps of each of the four, at least 1. Training that goes on after them stays in the last.
+        steps: Number of optimizer steps of each of the four, at least 1. Further training stays in the last step.
 
     Raises:
-        UserError: There are not four positive numbers, the training is shorter than they are, the network is no
+        UserError: There are not four positive numbers, the training is shorter than their sum, the network is no
             ``TwoStageDetector``, the strategy is a plain ``ddp`` or ``fsdp2``, or the checkpoint was written without
             this callback.
     """
 
     def __init__(self, steps: Sequence[int]) -> None:
         if len(steps) != len(FROZEN) or min(steps) < 1:
-            raise UserError(f"steps={list(steps)}: AlternatingTraining takes four numbers of steps, each at least 1.")
+            raise UserError(f"steps={list(steps)}: AlternatingTraining needs four numbers of steps, each at least 1.")
         self.ends = list(accumulate(steps))
         self.step = 0
         self._first: dict[str, State] = {}
@@ -59,20 +64,20 @@ class AlternatingTraining(Callback):
         self._parts: dict[str, Part] = {}
 
     def step_of(self, optimizer_step: int) -> int:
-        """Return which of the four steps, 0 to 3, an optimiser step belongs to."""
+        """Return the step, 0 to 3, of an optimizer step."""
         return sum(optimizer_step >= end for end in self.ends[:-1])
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the step that was begun last and the weights that later ones need."""
+        """Return the current step and the weights that later steps need."""
         return {"step": self.step, "first": self._first, "proposer": self._proposer}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Continue from a checkpoint."""
         self.step = state_dict["step"]
         self._first, self._proposer = state_dict["first"], state_dict["proposer"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the first weights and what trains where nothing is frozen, or go on from a checkpoint."""
+        """Record the first weights and the trainable parameters, or continue from a checkpoint."""
         self._check(trainer, pl_module)
         network = cast(TwoStageDetector, pl_module.network)
         if trainer.global_step == 0:
@@ -82,7 +87,7 @@ class AlternatingTraining(Callback):
         self._arrange(network)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Begin the step that is due and freeze what does not train in it, and only that."""
+        """Start the next step when it is due, and freeze exactly the parts that it does not train."""
         while self.step < self.step_of(trainer.global_step):
             self._advance(cast(TwoStageDetector, pl_module.network))
             for optimizer in trainer.optimizers:
@@ -90,7 +95,7 @@ class AlternatingTraining(Callback):
         freeze_only(self._parts, FROZEN[self.step])
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave the network as it was found."""
+        """Restore the network's original state."""
         freeze_only(self._parts, ())
         network = cast(TwoStageDetector, pl_module.network)
         network.trained, network.proposer = "both", None
@@ -99,7 +104,7 @@ class AlternatingTraining(Callback):
         refuse_strategy(self, trainer)
         if not isinstance(pl_module.network, TwoStageDetector):
             name = type(pl_module.network).__name__
-            raise UserError(f"AlternatingTraining trains a FasterRCNN or an RFCN, not {name}: take the callback out.")
+            raise UserError(f"AlternatingTraining trains a FasterRCNN or an RFCN, not {name}: remove the callback.")
         if trainer.estimated_stepping_batches < self.ends[-1]:
             raise UserError(
                 f"AlternatingTraining takes {self.ends[-1]} steps, but the training ends after "
@@ -122,7 +127,7 @@ class AlternatingTraining(Callback):
         self._arrange(network)
 
     def _arrange(self, network: TwoStageDetector) -> None:
-        """Set which losses the network computes and whose proposals it takes."""
+        """Select the losses that the network computes and the source of its proposals."""
         network.trained = "regions" if self.step % 2 else "proposals"
         network.proposer = None
         if self._proposer:

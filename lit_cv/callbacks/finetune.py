@@ -1,4 +1,4 @@
-"""Fine-tuning of a backbone that begins after a number of steps."""
+"""Fine-tuning of a backbone that starts after a number of steps."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ from lit_cv.errors import UserError
 
 
 class FinetuneBackbone(Callback):
-    """Keep the network's ``backbone`` fixed up to an optimiser step, then train it with the rest.
+    """Keep the network's ``backbone`` fixed until an optimizer step, then train it with the rest.
 
-    DenseCap's ``finetune_cnn_after`` (Johnson et al. 2016, section 3.4). What is frozen gets no gradient and is in eval
-    mode; the optimiser is built over it from the start, and the learning rate follows its own schedule. What is never
-    trained (``trainable_layers``) stays so. The phase is a function of the step alone, so a resumed run goes on in it.
+    DenseCap's ``finetune_cnn_after`` (Johnson et al. 2016, section 3.4). The frozen backbone gets no gradient and is
+    in eval mode. The optimizer holds it from the start, and the learning rate follows its own schedule. Layers that
+    ``trainable_layers`` excludes never train. The phase depends only on the step, so a resumed run continues in it.
 
     With several processes use ``trainer.strategy: ddp_find_unused_parameters_true``, not ``fsdp2``.
 
     Args:
-        after: The optimiser step from which the backbone trains, >= 0.
+        after: First optimizer step that trains the backbone, >= 0.
 
     Raises:
         UserError: The step is negative, the network has no backbone, or the strategy is a plain ``ddp``
@@ -33,16 +33,16 @@ class FinetuneBackbone(Callback):
         self._backbone: Part | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note what trains in the end."""
+        """Record the trainable parameters."""
         refuse_strategy(self, trainer)
         backbone = getattr(pl_module.network, "backbone", None)
         if not isinstance(backbone, nn.Module):
             name = type(pl_module.network).__name__
-            raise UserError(f"FinetuneBackbone: {name} has no backbone; take the callback out.")
+            raise UserError(f"FinetuneBackbone: {name} has no backbone; remove the callback.")
         self._backbone = Part(backbone)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Freeze the backbone before its step, and only then."""
+        """Freeze the backbone exactly before its first step."""
         if self._backbone is not None:
             if trainer.global_step < self.after:
                 self._backbone.freeze()
@@ -50,6 +50,6 @@ class FinetuneBackbone(Callback):
                 self._backbone.thaw()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave the network as it was found, however short the training was."""
+        """Restore the network's original state, even after a short training."""
         if self._backbone is not None:
             self._backbone.thaw()

@@ -1,4 +1,4 @@
-"""Freezing of all parts of a network but some."""
+"""Freezing of some parts of a network."""
 
 from collections.abc import Collection, Mapping
 
@@ -11,17 +11,21 @@ from lit_cv.errors import UserError
 
 
 def refuse_strategy(callback: Callback, trainer: Trainer) -> None:
-    """Raise a ``UserError`` where a callback freezes parameters and the strategy cannot do without their gradients."""
+    """Refuse a strategy that needs the gradients of the parameters that a callback freezes.
+
+    Raises:
+        UserError: The strategy is plain ``ddp`` or ``fsdp2``.
+    """
     plain_ddp = isinstance(trainer.model, DistributedDataParallel) and not trainer.model.find_unused_parameters
     if plain_ddp or isinstance(trainer.strategy, ModelParallelStrategy):
         raise UserError(
-            f"{type(callback).__name__} freezes parameters, which neither plain ddp nor fsdp2 can do without: "
+            f"{type(callback).__name__} freezes parameters, but plain ddp and fsdp2 need their gradients: "
             "set trainer.strategy to ddp_find_unused_parameters_true."
         )
 
 
 class Part:
-    """A part of a network that can be frozen and be given back its state."""
+    """A part of a network that can be frozen and restored to its state."""
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
@@ -46,7 +50,7 @@ class Part:
 
 
 def freeze_only(parts: Mapping[str, Part], frozen: Collection[str]) -> None:
-    """Freeze the parts with these names and give the others back their state."""
+    """Freeze the parts with these names and restore the others."""
     for name, part in parts.items():
         if name in frozen:
             part.freeze()

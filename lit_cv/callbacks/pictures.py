@@ -1,4 +1,4 @@
-"""Pictures of what a network predicts, at every validation."""
+"""Pictures of predictions, at every validation."""
 
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,15 @@ from lit_cv.renderers.canvas import side_by_side, write_png
 
 
 class Pictures(Callback):
-    """Writes `pictures/<step>_<image_id>.png` into the run folder at every validation, ground truth left, found right.
+    """Write ``pictures/<step>_<image_id>.png`` at every validation: ground truth on the left, predictions on the right.
 
-    The run folder is `trainer.default_root_dir`; how it looks is the task's (`pl_module.renderer`). With a WandbLogger
-    each image is also logged as W&B media under `val/pictures/<image_id>`, with layers that can be toggled where the
-    renderer has some, else as drawn. Rank 0 draws from its own share of the images; the sanity check draws nothing.
+    The folder is ``trainer.default_root_dir``; the task's renderer (``pl_module.renderer``) draws. With a WandbLogger
+    each image is also logged as W&B media under ``val/pictures/<image_id>``: with layers that can be toggled if the
+    renderer has layers, else as drawn. Rank 0 draws from its own share of the images; the sanity check draws nothing.
 
     Args:
-        count: how many images of each validation, the first ones.
-        score_threshold: predictions with a lower score, in [0, 1], are left out.
+        count: Number of images of each validation, the first ones.
+        score_threshold: Lowest score that is drawn, in [0, 1].
     """
 
     def __init__(self, count: int = 8, score_threshold: float = 0.3) -> None:
@@ -27,7 +27,7 @@ class Pictures(Callback):
         self._drawn = 0
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start anew."""
+        """Reset the count."""
         self._drawn = 0
 
     def on_validation_batch_end(
@@ -39,10 +39,10 @@ class Pictures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Draw the images of a batch while `count` is not reached.
+        """Draw the images of a batch until ``count`` is reached.
 
         Args:
-            outputs: what `validation_step` returned: a prediction an image.
+            outputs: Output of ``validation_step``: one prediction per image.
             batch: (images, targets).
         """
         if trainer.sanity_checking or not trainer.is_global_zero or self._drawn >= self.count:

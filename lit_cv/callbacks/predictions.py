@@ -1,4 +1,4 @@
-"""What `litcv predict` found, drawn and as one JSON file."""
+"""Predictions of `litcv predict`, drawn and as one JSON file."""
 
 import json
 import os
@@ -11,19 +11,20 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lit_cv.contract import HasImageFiles, data_of, require
 from lit_cv.errors import UserError
 from lit_cv.metrics.base import gather
+from lit_cv.runs.files import replaced
 
 
 class PredictionWriter(Callback):
-    """Draws each image of `trainer.predict` into `<stem>.png` and lists all predictions in `predictions.json`.
+    """Draw each image of ``trainer.predict`` into ``<stem>.png`` and list all predictions in ``predictions.json``.
 
-    The list has one entry per image, in the order of the input: `file`, and what the task's renderer
-    (`pl_module.renderer`) says of the prediction. It is written at the end under a temporary name and renamed, so it is
-    whole or absent. Images that share a stem (a.jpg, a.png) are drawn into `<name>.png`.
-    `trainer.datamodule.paths[image_id]` is the image's file.
+    The list has one entry per image, in the order of the input: ``file`` and the fields of the task's renderer
+    (``pl_module.renderer``). It is written at the end under a temporary name and renamed, so it is complete or absent.
+    Images that share a stem (a.jpg, a.png) are drawn into ``<name>.png``.
+    ``trainer.datamodule.paths[image_id]`` is the image's file.
 
     Args:
-        output_dir: the folder, made when missing; not that of the images.
-        score_threshold: predictions with a lower score, in [0, 1], are left out.
+        output_dir: Output folder, created if missing; not the folder of the images.
+        score_threshold: Lowest score that is drawn and listed, in [0, 1].
     """
 
     def __init__(self, output_dir: str | os.PathLike[str], score_threshold: float = 0.3) -> None:
@@ -34,10 +35,10 @@ class PredictionWriter(Callback):
         self._stems: Counter[str] = Counter()
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start anew.
+        """Reset the list.
 
         Raises:
-            UserError: an image lies in `output_dir`, where its drawing could overwrite it.
+            UserError: An image lies in ``output_dir``, where its drawing could overwrite it.
         """
         self._rows = []
         self._paths = list(require(self, data_of(trainer), HasImageFiles).paths)
@@ -57,7 +58,7 @@ class PredictionWriter(Callback):
         """Draw the images of a batch.
 
         Args:
-            outputs: what `predict_step` returned: a prediction an image.
+            outputs: Output of ``predict_step``: one prediction per image.
             batch: (images, targets).
         """
         renderer = pl_module.renderer(self.score_threshold)  # type: ignore[operator]
@@ -73,6 +74,5 @@ class PredictionWriter(Callback):
         rows = gather(self._rows, key=lambda row: row[0])
         if trainer.is_global_zero:
             self.output_dir.mkdir(parents=True, exist_ok=True)
-            unfinished = self.output_dir / "predictions.json.tmp"
-            unfinished.write_text(json.dumps([row for _, row in rows], indent=1) + "\n")
-            unfinished.replace(self.output_dir / "predictions.json")
+            with replaced(self.output_dir / "predictions.json") as temporary:
+                temporary.write_text(json.dumps([row for _, row in rows], indent=1) + "\n")

@@ -1,10 +1,9 @@
-"""Exact evaluation over ranks: what every image found and wanted, kept per image, gathered, and counted once.
+"""Exact evaluation over ranks: predictions and targets are kept per image, gathered, and each image is counted once.
 
 A detection metric is not a sum over batches: the evaluation needs all detections of all images in one
-place. So each rank keeps the small arrays of its own images, and `compute` gathers them as objects,
-drops the images that two ranks have both seen (a padding sampler repeats some) and sorts by
-`image_id`. The result is the same number, to the last digit, however the images were dealt out, also
-when a rank has none.
+place. Each rank therefore keeps the small arrays of its own images. ``compute`` gathers them as objects,
+drops duplicates (a padding sampler gives some images to two ranks) and sorts by ``image_id``. The result is
+bit-identical for every distribution of the images over ranks, including ranks without images.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,12 +22,13 @@ T = TypeVar("T")
 
 
 class ImageRecord(NamedTuple):
-    """What one image wanted and what was found in it.
+    """Predictions and targets of one image.
 
     Attributes:
-        image_id: unique in the data set.
-        found: `boxes` (M, 4), `scores` (M,), `labels` (M,), and what the metric keeps besides.
-        wanted: `boxes` (N, 4), `labels` (N,), `area` (N,), `iscrowd` (N,), `difficult` (N,), and likewise.
+        image_id: Unique in the data set.
+        found: Predictions: ``boxes`` (M, 4), ``scores`` (M,), ``labels`` (M,), and the metric's ``shapes`` columns.
+        wanted: Targets: ``boxes`` (N, 4), ``labels`` (N,), ``area`` (N,), ``iscrowd`` (N,), ``difficult`` (N,), and the
+            metric's ``shapes`` columns.
     """
 
     image_id: int
@@ -37,14 +37,16 @@ class ImageRecord(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """All images of an evaluation as columns; `image` (rows,) int64 is the position in `image_ids`.
+    """All images of an evaluation as columns.
+
+    The column ``image``, int64 (rows,), holds the position in ``image_ids``.
 
     Attributes:
         image_ids: (images,) ascending.
-        found: `image`, `boxes` (M, 4) float64, `scores` (M,) float64, `labels` (M,) int64.
-        wanted: `image`, `boxes` (N, 4) float64, `labels` (N,) int64, `area` (N,) float64, `iscrowd` (N,) bool,
-            `difficult` (N,) bool.
-        Both have the metric's further columns, with the rows that `shape_columns` made.
+        found: Predictions: ``image``, ``boxes`` (M, 4) float64, ``scores`` (M,) float64, ``labels`` (M,) int64.
+        wanted: Targets: ``image``, ``boxes`` (N, 4) float64, ``labels`` (N,) int64, ``area`` (N,) float64,
+            ``iscrowd`` (N,) bool, ``difficult`` (N,) bool.
+        Both also hold the metric's additional columns, as returned by ``shape_columns``.
     """
 
     image_ids: list[int]
@@ -68,15 +70,15 @@ _WANTED = ("boxes", "labels", "area", "iscrowd", "difficult")
 
 
 def gather(records: Sequence[T], key: Callable[[T], int]) -> list[T]:
-    """The records of all ranks, one per key, sorted by key.
+    """Return the records of all ranks, one per key, sorted by key.
 
-    A collective call when torch.distributed is initialised: every rank must make it, with any number of
-    records (also none), and every rank gets the same list. Of two records with one key, the lower rank's
-    (then the earlier) stays.
+    This is a collective call when torch.distributed is initialized: every rank must make it, with any number of
+    records (including zero), and every rank gets the same list. If several records share a key, the one of the
+    lowest rank is kept, and within a rank the earliest.
 
     Args:
-        records: this rank's records; anything that pickles.
-        key: what identifies a record over all ranks.
+        records: Picklable records of this rank.
+        key: Maps a record to its identifier, which is unique over all ranks.
     """
     ranks: list[Sequence[T]] = [records]
     if dist.is_available() and dist.is_initialized():
@@ -90,40 +92,39 @@ def gather(records: Sequence[T], key: Callable[[T], int]) -> list[T]:
 
 
 class ImageMetric(Metric):
-    """The base of metrics that need all detections of all images at once.
+    """Base class of metrics that need all detections of all images at once.
 
-    A subclass writes `compute`, which starts from `self.evaluation()`; where boxes are not enough it names `shapes` and
-    overrides `shape_columns`. The arrays wait on the CPU
-    whatever the device of the predictions. `compute` is a collective call when torch.distributed is
-    initialised (see `gather`); torchmetrics' own synchronisation is switched off, since it needs the same number of
-    images on every rank.
+    A subclass implements ``compute``, starting from ``self.evaluation()``. A metric that needs more than boxes sets
+    ``shapes`` and overrides ``shape_columns``. The arrays are stored on the CPU for predictions on any device.
+    ``compute`` is a collective call when torch.distributed is initialized (see ``gather``). The synchronization of
+    torchmetrics is switched off, because it needs the same number of images on every rank.
     """
 
     full_state_update = False
     is_differentiable = False
     higher_is_better = True
     images: list[ImageRecord]
-    shapes: tuple[str, ...] = ()  # further columns of predictions and targets
+    shapes: tuple[str, ...] = ()  # additional columns of predictions and targets
 
     def __init__(self) -> None:
         super().__init__(sync_on_compute=False)
         self.add_state("images", default=[])
 
     def __hash__(self) -> int:
-        # torchmetrics hashes the state's items, which these arrays refuse, and Lightning's clean-up asks for it.
+        # torchmetrics hashes the items of the state, but arrays are not hashable. Lightning's cleanup needs a hash.
         return id(self)
 
     def update(self, preds: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
         """Keep the predictions and targets of one batch.
 
         Args:
-            preds: per image `boxes` (M, 4) xyxy in pixels, `scores` (M,), `labels` (M,) int64.
-            targets: per image `boxes` (N, 4) xyxy in pixels, `labels` (N,) int64, `image_id` int64 scalar, unique
-                in the data set; optional `area` (N,) in square pixels (default: the box's), `iscrowd` (N,)
-                and `difficult` (N,) (default: none is).
+            preds: Per image ``boxes`` (M, 4) xyxy in pixels, ``scores`` (M,), ``labels`` (M,) int64.
+            targets: Per image ``boxes`` (N, 4) xyxy in pixels, ``labels`` (N,) int64, ``image_id`` int64 scalar, unique
+                in the data set; optional ``area`` (N,) in square pixels (default: the area of the box),
+                ``iscrowd`` (N,) and ``difficult`` (N,) (default: all False).
 
         Raises:
-            ValueError: the batches differ in length, the columns of one image do, or a number is not finite.
+            ValueError: If the batches or the columns of one image differ in length, or a number is not finite.
         """
         if len(preds) != len(targets):
             raise ValueError(f"{len(preds)} predictions for {len(targets)} targets: one of each per image is needed")
@@ -138,11 +139,11 @@ class ImageMetric(Metric):
             self.images.append(ImageRecord(image_id, found, wanted))
 
     def shape_columns(self, image_id: int, objects: Mapping[str, Any]) -> dict[str, Array]:
-        """The columns `shapes` of a prediction or a target: arrays of as many rows as it has boxes; none here."""
+        """Return the columns ``shapes`` of a prediction or a target, one row per box. The base class has none."""
         return {}
 
     def evaluation(self) -> Evaluation:
-        """Every rank's images as columns, each image once, sorted by `image_id`."""
+        """Return the images of all ranks as columns, each image once, sorted by ``image_id``."""
         records = gather(self.images, key=lambda record: record.image_id)
         return Evaluation(
             [record.image_id for record in records],
@@ -155,19 +156,19 @@ class ImageMetric(Metric):
 
         @wraps(compute)
         def wrapped() -> dict[str, float | Tensor]:
-            # torchmetrics makes a scalar of a tensor with one element: the only class of a data set
+            # torchmetrics turns a tensor with one element (a data set with one class) into a scalar.
             results = squeezing().items()
             return {name: value.reshape(-1) if isinstance(value, Tensor) else value for name, value in results}
 
         return wrapped
 
     def _apply(self, fn: Callable[..., Any], exclude_state: Sequence[str] = ()) -> nn.Module:
-        # The records are numpy arrays: `.to(device)` is not for them.
+        # The records are NumPy arrays, which `.to(device)` cannot move.
         return super()._apply(fn, exclude_state=("images", *exclude_state))
 
 
 def check_labels(evaluation: Evaluation, num_classes: int) -> None:
-    """Raise ValueError when a label, found or wanted, is not in 1..num_classes."""
+    """Raise ValueError if a label of a prediction or target is not in 1..num_classes."""
     for side, columns in (("prediction", evaluation.found), ("target", evaluation.wanted)):
         wrong = np.flatnonzero((columns["labels"] < 1) | (columns["labels"] > num_classes))
         if wrong.size:
@@ -177,7 +178,7 @@ def check_labels(evaluation: Evaluation, num_classes: int) -> None:
 
 
 def to_array(tensor: Tensor) -> Array:
-    """A copy on the CPU: a view would change with its tensor, and keep the whole batch alive."""
+    """Return a copy on the CPU. A view would change with its tensor and keep the whole batch alive."""
     tensor = tensor.detach().cpu()
     array: Array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
     return array.copy()
@@ -200,7 +201,7 @@ def _check(image_id: int, columns: Mapping[str, Array]) -> None:
 
 
 def _columns(rows: Sequence[Mapping[str, Array]], names: Iterable[str]) -> dict[str, Array]:
-    """One array per name over all images, and `image`, the position of the image that each row belongs to."""
+    """Return one array per name over all images, and ``image``, the position of each row's image."""
     counts = [len(row["labels"]) for row in rows]
     columns: dict[str, Array] = {"image": np.repeat(np.arange(len(rows)), counts)}
     for name in names:

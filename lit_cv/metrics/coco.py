@@ -1,4 +1,4 @@
-"""COCO average precision: the official evaluation's digits (pycocotools) through hotcoco, fed with arrays."""
+"""COCO average precision, computed by hotcoco from arrays, with exactly the results of pycocotools."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, get_args
@@ -12,7 +12,7 @@ from lit_cv.metrics.coco_tables import COCO_SIGMAS, IouType, evaluate
 from lit_cv.metrics.facts import SHARE, Fact
 from lit_cv.metrics.instance_columns import MASK_COLUMNS, keypoint_column, mask_columns
 
-# Along the last two axes of the tables that `evaluate` returns.
+# The last two axes of the tables that `evaluate` returns: sizes, and the maximum number of detections.
 _SIZES = ("all", "small", "medium", "large")
 _PEOPLE_SIZES = ("all", "medium", "large")
 _MOST, _MOST_PEOPLE = (1, 10, 100), (20,)
@@ -25,26 +25,26 @@ class COCOAveragePrecision(ImageMetric):
     """AP and AR as the COCO server computes them (Lin et al. 2014; cocodataset.org/#detection-eval, #keypoints-eval).
 
     Mean over the IoU thresholds 0.50:0.05:0.95 of the 101-point interpolated precision, at most 100 detections per
-    image; of keypoints over the same thresholds of OKS, at most 20. Crowd regions absorb detections without
-    penalty, and so do people without a labelled joint; size classes follow the targets' `area`
+    image. Keypoints use the same thresholds of OKS and at most 20 detections per image. Detections on crowd regions
+    or on people without a labeled joint are not penalized. Size classes follow the targets' ``area``
     (small < 32² ≤ medium < 96² ≤ large, in square pixels).
 
-    Besides what `ImageMetric.update` takes, predictions and targets have their masks for "segm" (see
-    `instance_columns.mask_columns`) and `keypoints` (N, K, 3) for "keypoints": x and y in pixels and of targets a
-    flag that is 0 where a joint is not labelled; the third number of predictions is not looked at. For
-    both, targets need `area`, in square pixels: COCO's is the mask's.
+    In addition to the columns of ``ImageMetric.update``, predictions and targets need masks for "segm" (see
+    ``instance_columns.mask_columns``), and ``keypoints`` (N, K, 3) for "keypoints": x and y in pixels and, in targets,
+    a flag that is 0 for an unlabeled joint. The third number of predictions is ignored. For "segm" and "keypoints",
+    targets need ``area`` in square pixels; COCO uses the area of the mask.
 
-    `compute` returns floats in [0, 1] under `map`, `map_50`, `map_75`, `map_small`, `map_medium`, `map_large`, `mar_1`,
-    `mar_10`, `mar_100` (keypoints: no `map_small`, and `mar_20` alone), and, when `class_names` is given, float64
-    tensors (C,) `map_per_class` and `map_50_per_class` over the labels 1..C. **-1 means that there was nothing to
-    evaluate** (no target of that class or size), as in the official evaluation; leave it out of any mean. It is not NaN
-    so that it survives JSON and every logger.
+    ``compute`` returns floats in [0, 1] under ``map``, ``map_50``, ``map_75``, ``map_small``, ``map_medium``,
+    ``map_large``, ``mar_1``, ``mar_10``, ``mar_100`` (keypoints: no ``map_small``, and only ``mar_20``). If
+    ``class_names`` is given, it also returns float64 tensors (C,) ``map_per_class`` and ``map_50_per_class`` over
+    the labels 1..C. **-1 means that there was nothing to evaluate** (no target of that class or size), as in the
+    official evaluation. Exclude it from any mean. It is not NaN, so that JSON and every logger can store it.
 
     Args:
-        iou_type: what is compared: boxes ("bbox"), masks ("segm") or "keypoints".
-        class_names: the names of the labels 1..C. None: the labels that occur are evaluated.
-        sigmas: for keypoints: the K joints' spreads, half the k of OKS = exp(-d² / 2 area k²); by default those of
-            COCO's 17 joints.
+        iou_type: Compared shapes: boxes ("bbox"), masks ("segm") or "keypoints".
+        class_names: Names of the labels 1..C. With None, the labels that occur are evaluated.
+        sigmas: For keypoints, the spreads of the K joints, half the k of OKS = exp(-d² / 2 area k²). Defaults to
+            those of COCO's 17 joints.
 
     Attributes:
         FACTS: Unit and direction of each float of ``compute``, by ``iou_type``.
@@ -70,23 +70,25 @@ class COCOAveragePrecision(ImageMetric):
         self.shapes = {"bbox": (), "segm": MASK_COLUMNS, "keypoints": ("keypoints",)}[iou_type]
 
     def update(self, preds: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
-        """Keep the predictions and targets of one batch; see `ImageMetric.update`.
+        """Keep the predictions and targets of one batch; see ``ImageMetric.update``.
 
         Raises:
-            ValueError: as there, or masks, keypoints or the `area` of a target are missing or of another form, or the
-                masks of an image differ in size.
+            ValueError: As in ``ImageMetric.update``, or if masks, keypoints or the ``area`` of a target are missing or
+                malformed, or the masks of an image differ in size.
         """
         if self.shapes:
             for target in targets:
                 if "area" not in target:
-                    raise ValueError(f"image {int(target['image_id'])}: the target has no area, which its size is")
+                    raise ValueError(
+                        f"image {int(target['image_id'])}: the target has no area: add it in square pixels"
+                    )
         super().update(preds, targets)
         if self.iou_type == "segm":
             for record in self.images[len(self.images) - len(targets) :]:
                 _check_sizes(record)
 
     def shape_columns(self, image_id: int, objects: Mapping[str, Any]) -> dict[str, Array]:
-        """The compressed masks, or the keypoints, of a prediction or a target."""
+        """Return the compressed masks or the keypoints of a prediction or a target."""
         if self.iou_type == "segm":
             return mask_columns(image_id, objects)
         return keypoint_column(image_id, objects, len(self.sigmas)) if self.iou_type == "keypoints" else {}
@@ -95,7 +97,7 @@ class COCOAveragePrecision(ImageMetric):
         """Evaluate all images seen since the last reset, on all ranks.
 
         Raises:
-            ValueError: a label is outside 1..C.
+            ValueError: If a label is outside 1..C.
         """
         evaluation = self.evaluation()
         if self.class_names is None:
@@ -130,11 +132,11 @@ def _check_sizes(record: ImageRecord) -> None:
 
 
 def _mean(table: Array) -> float:
-    """The mean over what could be evaluated; -1 when nothing could, as in the official `summarize`."""
+    """Return the mean over the evaluated entries; -1 if there are none, as in the official ``summarize``."""
     filled = table[table > -1]
     return float(filled.mean()) if filled.size else -1.0
 
 
 def _mean_per_class(table: Array) -> Tensor:
-    """`_mean` of each class of a table (iou, recall, C)."""
+    """Return ``_mean`` of each class of a table (iou, recall, C)."""
     return torch.tensor([_mean(table[:, :, k]) for k in range(table.shape[2])], dtype=torch.float64)

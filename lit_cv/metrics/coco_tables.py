@@ -1,4 +1,4 @@
-"""The official evaluation's tables (pycocotools' `COCOeval`), through hotcoco, from the columns of an evaluation."""
+"""Precision and recall tables of the official evaluation (pycocotools' ``COCOeval``), computed by hotcoco."""
 
 import gc
 from collections.abc import Iterator, Sequence
@@ -17,24 +17,24 @@ COCO_SIGMAS = (
     *(0.079, 0.079, 0.072, 0.072, 0.062, 0.062),  # shoulders, elbows, wrists
     *(0.107, 0.107, 0.087, 0.087, 0.089, 0.089),  # hips, knees, ankles
 )
-"""The spread of each joint of COCO's people, half the k of cocodataset.org/#keypoints-eval."""
+"""Spread of each of COCO's 17 joints, half the k of cocodataset.org/#keypoints-eval."""
 
 
 def evaluate(
     evaluation: Evaluation, classes: list[int], iou_type: IouType, sigmas: Sequence[float]
 ) -> tuple[Array, Array]:
-    """Match and accumulate.
+    """Match predictions to targets and accumulate precision and recall.
 
     Args:
-        evaluation: all images.
-        classes: the labels that are evaluated.
-        iou_type: what is compared: boxes, masks, or keypoints.
-        sigmas: the K spreads of the joints, for keypoints.
+        evaluation: All images.
+        classes: Evaluated labels.
+        iou_type: Compared shapes: boxes, masks or keypoints.
+        sigmas: Spreads of the K joints, for keypoints.
 
     Returns:
         Precision (10, 101, C, A, M) and recall (10, C, A, M) over IoU or OKS 0.50:0.05:0.95, recall 0:0.01:1, classes,
-        sizes (all, small, medium, large; keypoints: all, medium, large) and most detections (1, 10, 100; keypoints:
-        20); -1 where there was nothing to evaluate.
+        sizes (all, small, medium, large; keypoints: all, medium, large) and the maximum number of detections (1, 10,
+        100; keypoints: 20); -1 for entries with nothing to evaluate.
     """
     images = [{"id": index} for index in range(len(evaluation.image_ids))]
     categories = [{"id": label, "name": str(label)} for label in classes]
@@ -49,13 +49,13 @@ def evaluate(
     evaluator.evaluate()
     evaluator.accumulate()
     tables = evaluator.eval
-    assert tables is not None  # accumulate() has filled it
+    assert tables is not None  # filled by accumulate()
     return tables["precision"], tables["recall"]
 
 
 @contextmanager
 def _collector_at_rest() -> Iterator[None]:
-    """Python's garbage collector would look at a dict per mask again and again, which takes most of the time."""
+    """Pause Python's garbage collector, which would otherwise take most of the time rescanning one dict per mask."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -66,7 +66,7 @@ def _collector_at_rest() -> Iterator[None]:
 
 
 def _load_regions(evaluation: Evaluation, images: list[Any], categories: list[Any]) -> tuple[Any, Any]:
-    """Boxes, and masks where there are some; the size of a detected mask is the number of its pixels."""
+    """Load boxes and, if present, masks. The size of a detected mask is its number of pixels."""
     found, wanted = evaluation.found, evaluation.wanted
     targets = hotcoco.COCO.from_arrays(
         images,
@@ -87,17 +87,17 @@ def _load_regions(evaluation: Evaluation, images: list[Any], categories: list[An
 
 
 def _load_keypoints(evaluation: Evaluation, images: list[Any], categories: list[Any], joints: int) -> tuple[Any, Any]:
-    """People; hotcoco takes keypoints from dicts alone."""
+    """Load people as dicts, the only form in which hotcoco accepts keypoints."""
     found, wanted = evaluation.found, evaluation.wanted
-    labelled = (wanted["keypoints"].reshape(-1, joints, 3)[..., 2] > 0).sum(axis=1)
+    labeled = (wanted["keypoints"].reshape(-1, joints, 3)[..., 2] > 0).sum(axis=1)
     columns = {
-        "id": np.arange(1, len(labelled) + 1),
+        "id": np.arange(1, len(labeled) + 1),
         "image_id": wanted["image"],
         "category_id": wanted["labels"],
         "bbox": _xywh(wanted["boxes"]),
         "area": wanted["area"],
         "iscrowd": wanted["iscrowd"].astype(np.int64),
-        "num_keypoints": labelled,
+        "num_keypoints": labeled,
         "keypoints": wanted["keypoints"].reshape(-1, 3 * joints),
     }
     targets = hotcoco.COCO({"images": images, "categories": categories, "annotations": _dicts(columns)})

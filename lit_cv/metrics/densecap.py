@@ -15,55 +15,60 @@ IOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
 METEORS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)
 Measure = Literal["meteor", "exact_match_meteor"]
 PREFIXES: dict[Measure, str] = {"meteor": "", "exact_match_meteor": "exact_match_"}
-MERGED = 0.7  # target boxes with at least this IoU are one box with several references
+MERGED = 0.7  # target boxes with at least this IoU are merged into one box with several references
 
 
 class _Judged(NamedTuple):
-    """What is known of an image once its predictions are assigned; `best` is -1 where a prediction overlaps nothing."""
+    """Evaluation of one image after its predictions were assigned to its target boxes."""
 
     image_id: int
     scores: NDArray[np.float64]  # (M,), descending
-    ious: NDArray[np.float64]  # (M,) with the merged target box that overlaps most
-    takes: NDArray[np.bool_]  # (M,) whether it is the first to be assigned to that box
+    ious: NDArray[np.float64]  # (M,) with the merged target box of the highest IoU
+    takes: NDArray[np.bool_]  # (M,) True for the first prediction assigned to that box
     meteors: NDArray[np.float64]  # (M,) against that box's references
-    language: NDArray[np.float64]  # (M,) against all phrases of the image; (0,) unless asked for
-    targets: int  # merged boxes
+    language: NDArray[np.float64]  # (M,) against all phrases of the image; (0,) if not requested
+    targets: int  # number of merged boxes
 
 
 class DenseCaptionAP(ImageMetric):
-    """AP of regions with phrases, as DenseCap's released code computes it (its `eval/eval_utils.lua`).
+    """AP of regions with phrases, as DenseCap's released code computes it (its ``eval/eval_utils.lua``).
 
-    1. Target boxes are merged: the box with the most others at IoU ≥ 0.7 and these become one, with their mean
-       corners and all their phrases as references; again with what is left, until nothing is.
-    2. In the order of scores, each prediction is assigned to the merged box with the highest IoU, however small, and
-       takes it; a box is taken once, and later predictions assigned to it are wrong.
+    1. Merge target boxes: the box with the most others at IoU ≥ 0.7 and these others become one box, with their mean
+       corners and all their phrases as references. Repeat with the remaining boxes until none is left.
+    2. In descending order of scores, assign each prediction to the merged box with the highest IoU above 0. The first
+       prediction assigned to a box takes it; later ones are wrong.
     3. A prediction is right if it took its box with IoU ≥ t and the METEOR of its phrase against the references is
        above s. AP is the mean over the recalls 0, 0.01, …, 1 of the highest precision at that recall or a higher one.
-    4. The mean over t in {.3, .4, .5, .6, .7} and s in {0, .05, .1, .15, .2, .25}, all images together.
+    4. The result is the mean over t in {.3, .4, .5, .6, .7} and s in {0, .05, .1, .15, .2, .25}. Each AP is computed
+       over all images together.
 
-    As there, overlaps count pixels with both ends (width = x2 - x1 + 1). Two things differ: boxes are in pixels of
-    the image, not of its copy with a longer side of 720; and a prediction that overlaps nothing takes nothing, where
-    that code, indexing with -1, lets it take the image's last box.
+    As in the released code, both end pixels belong to a box (width = x2 - x1 + 1). There are two differences. Boxes
+    are in pixels of the image, not of a copy resized to a longer side of 720. A prediction that overlaps no box takes
+    none; the released code indexes with -1 and lets it take the last box of the image.
 
-    `compute` returns floats in [0, 1]: `densecap_map`; its parts `ap_<100 t>_<100 s>` (`ap_30_05`); `box_map`, the mean
-    over t of the AP of boxes alone, whatever their phrases, and its parts `box_ap_<100 t>`; and `meteor`, the mean
-    over all predictions of the METEOR against the references of their box, 0 where there is none (the `average_score`
-    of that code). With `language`, also `language_meteor`: the mean against all phrases of the image, wherever they
-    are, as in the paper's column "Language". **-1 means that there was nothing to evaluate**: no target, or for the two
-    means no prediction.
+    ``compute`` returns floats in [0, 1]:
 
-    With `meteor="exact_match_meteor"` all that depends on it is named `exact_match_...` (`exact_match_densecap_map`),
-    since it is another measure. Each process scores its own images before they are gathered; a pair of a phrase and
-    references that the evaluation before had is not scored again.
+    * ``densecap_map`` and its parts ``ap_<100 t>_<100 s>`` (``ap_30_05``);
+    * ``box_map``, the mean over t of the AP of boxes alone, ignoring phrases, and its parts ``box_ap_<100 t>``;
+    * ``meteor``, the mean over all predictions of the METEOR against the references of their box, 0 without a box
+      (the ``average_score`` of the released code);
+    * ``language_meteor``, if ``language`` is set: the mean over all predictions of the METEOR against all phrases of
+      the image, regardless of their boxes, as in the paper's column "Language".
+
+    **-1 means that there was nothing to evaluate**: no target or, for the two means of METEOR, no prediction.
+
+    With ``meteor="exact_match_meteor"`` the names of all results that depend on it start with ``exact_match_``
+    (``exact_match_densecap_map``), because it is a different measure. Each process scores its own images before they
+    are gathered. Scores of pairs (phrase, references) from the previous evaluation are reused.
 
     Args:
-        meteor: `meteor`: METEOR 1.5, which needs Java and the extra `captions`; `exact_match_meteor`: its formula
-            with exact matches only, see `lit_cv.metrics.meteor`.
-        language: whether `language_meteor` is computed, too: a comparison with every phrase of the image for each
-            prediction, which takes some ten times as long as all the rest.
+        meteor: ``meteor``: METEOR 1.5, which needs Java and the extra ``captions``; ``exact_match_meteor``: its formula
+            with exact matches only, see ``lit_cv.metrics.meteor``.
+        language: Also compute ``language_meteor``. It compares each prediction with every phrase of the image and
+            takes about ten times as long as everything else.
 
     Raises:
-        UserError: METEOR's program is asked for and it or Java is missing.
+        UserError: If METEOR's program is selected and it or Java is missing.
     """
 
     shapes = ("phrases",)
@@ -89,17 +94,17 @@ class DenseCaptionAP(ImageMetric):
         """Keep the predictions and targets of one batch.
 
         Args:
-            preds: per image `boxes` (M, 4) xyxy in pixels, `scores` (M,), `phrases` a list of M strings.
-            targets: per image `boxes` (N, 4) xyxy in pixels, `phrases` a list of N strings, `image_id` int64 scalar,
-                unique in the data set.
+            preds: Per image ``boxes`` (M, 4) xyxy in pixels, ``scores`` (M,), ``phrases`` a list of M strings.
+            targets: Per image ``boxes`` (N, 4) xyxy in pixels, ``phrases`` a list of N strings, ``image_id`` int64
+                scalar, unique in the data set.
 
         Raises:
-            ValueError: the batches differ in length, the columns of one image do, or a number is not finite.
+            ValueError: If the batches or the columns of one image differ in length, or a number is not finite.
         """
-        super().update([_labelled(pred) for pred in preds], [_labelled(target) for target in targets])
+        super().update([_labeled(pred) for pred in preds], [_labeled(target) for target in targets])
 
     def shape_columns(self, image_id: int, objects: Mapping[str, Any]) -> dict[str, Array]:
-        """The phrases, (N,) objects."""
+        """Return the phrases, an object array (N,)."""
         phrases = np.empty(len(objects["phrases"]), dtype=np.object_)
         phrases[:] = objects["phrases"]
         return {"phrases": phrases}
@@ -108,13 +113,13 @@ class DenseCaptionAP(ImageMetric):
         """Evaluate all images seen since the last reset, on all ranks.
 
         Raises:
-            UserError: METEOR's program fails.
+            UserError: If METEOR's program fails.
         """
         judged = gather(self._judge(), key=lambda image: image.image_id)
         return _named(judged, PREFIXES[self.measure], self.language)
 
     def _judge(self) -> list[_Judged]:
-        """The own images, their phrases scored in one go."""
+        """Evaluate the images of this process and score all their phrases in one call."""
         judged: list[_Judged] = []
         pairs: list[list[Pair]] = []
         for image in self.images:
@@ -135,20 +140,20 @@ class DenseCaptionAP(ImageMetric):
         missing = [pair for pair in distinct if pair not in self._known]
         measure = meteor if self.measure == "meteor" else exact_match_meteor
         fresh = dict(zip(missing, measure(missing), strict=True))
-        # Only what this evaluation used is kept, or memory would grow with every epoch.
+        # Only the pairs of this evaluation are kept; otherwise memory would grow with every epoch.
         self._known = {pair: fresh[pair] if pair in fresh else self._known[pair] for pair in distinct}
         return [np.array([self._known[pair] for pair in group], dtype=np.float64) for group in groups]
 
 
 def merge_boxes(boxes: Array, phrases: Array) -> tuple[NDArray[np.float64], list[tuple[str, ...]]]:
-    """Merge target boxes that overlap by IoU ≥ 0.7, the box with the most such others first.
+    """Merge target boxes that overlap with IoU ≥ 0.7, starting with the box that has the most such neighbors.
 
     Args:
         boxes: (N, 4) xyxy in pixels.
         phrases: (N,) strings.
 
     Returns:
-        The K merged boxes, (K, 4), means of their members; and the different phrases of each one's members.
+        The K merged boxes, (K, 4), each the mean of its members; and the distinct phrases of the members of each.
     """
     boxes = boxes.astype(np.float64).reshape(-1, 4)
     close = _ious(boxes, boxes) >= MERGED
@@ -166,11 +171,12 @@ def assign(found: Array, wanted: Array) -> tuple[NDArray[np.float64], NDArray[np
     """Assign each prediction to the target box with the highest IoU.
 
     Args:
-        found: (M, 4) xyxy in pixels, the highest score first.
+        found: (M, 4) xyxy in pixels, in descending order of scores.
         wanted: (K, 4) xyxy in pixels.
 
     Returns:
-        The IoU, (M,); the target box, (M,), -1 where none overlaps; whether the prediction is the first there, (M,).
+        The IoU, (M,); the index of the target box, (M,), -1 if none overlaps; True for the first prediction assigned
+        to its target box, (M,).
     """
     ious, best = np.zeros(len(found)), np.full(len(found), -1)
     takes = np.zeros(len(found), dtype=np.bool_)
@@ -184,7 +190,7 @@ def assign(found: Array, wanted: Array) -> tuple[NDArray[np.float64], NDArray[np
 
 
 def _ious(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """IoU of boxes (M, 4) with boxes (N, 4) whose last pixel belongs to them, (M, N)."""
+    """Return the IoU (M, N) of boxes (M, 4) with boxes (N, 4); the end pixels belong to the boxes."""
     first_area, second_area = ((boxes[:, 2:] - boxes[:, :2] + 1).prod(axis=1) for boxes in (first, second))
     lower = np.maximum(first[:, None, :2], second[:, :2])
     upper = np.minimum(first[:, None, 2:], second[:, 2:])
@@ -193,7 +199,7 @@ def _ious(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np
     return iou
 
 
-def _labelled(regions: Mapping[str, Any]) -> dict[str, Any]:
+def _labeled(regions: Mapping[str, Any]) -> dict[str, Any]:
     return {**regions, "labels": torch.ones(len(regions["boxes"]), dtype=torch.int64)}
 
 
@@ -228,13 +234,13 @@ def _box_part(iou: float) -> str:
 
 
 def average_precision(right: NDArray[np.bool_], targets: int) -> float:
-    """AP at 101 recalls of predictions in the order of their scores, bool (M,); -1 without a target."""
+    """Return the AP at 101 recalls of predictions in descending order of scores, bool (M,); -1 without a target."""
     if not targets:
         return -1.0
     found = np.cumsum(right)
     precision = found / np.arange(1, len(found) + 1)
     highest = np.maximum.accumulate(precision[::-1])[::-1]
-    # The fewest right predictions that give a recall of k / 100, in whole numbers: no rounding decides.
+    # Smallest number of right predictions with a recall of k / 100, in integers to avoid rounding errors.
     needed = -(-np.arange(101) * targets // 100)
     places = np.searchsorted(found, needed)
     return float(np.append(highest, 0.0)[places].sum() / 101)

@@ -1,4 +1,4 @@
-"""Masks and keypoints of one image as columns of an evaluation, masks in COCO's compressed form."""
+"""Masks (in COCO's compressed form) and keypoints of one image as columns of an evaluation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,18 +15,19 @@ MASK_COLUMNS = ("masks", "mask_size")
 
 
 def mask_columns(image_id: int, objects: Mapping[str, Any]) -> dict[str, Array]:
-    """The masks of a prediction or a target, compressed.
+    """Return the compressed masks of a prediction or a target.
 
     Args:
-        image_id: named in errors.
-        objects: `mask_runs`, `mask_lengths` and `mask_size` (see `ops.mask_runs`), or `masks`: dense (N, H, W), bool
-            or uint8, or a list of COCO's RLE dicts, their `counts` compressed (str, bytes) or not (a list of int).
+        image_id: Reported in error messages.
+        objects: Holds ``mask_runs``, ``mask_lengths`` and ``mask_size`` (see ``ops.mask_runs``), or ``masks``:
+            dense (N, H, W), bool or uint8, or a list of COCO's RLE dicts with compressed (str, bytes) or uncompressed
+            (list of int) ``counts``.
 
     Returns:
-        `masks` (N,), each the bytes of COCO's compressed `counts`; `mask_size` int64 (N, 2), height and width.
+        ``masks`` (N,), each the bytes of COCO's compressed ``counts``; ``mask_size`` int64 (N, 2), height and width.
 
     Raises:
-        ValueError: there are no masks, or they are of another form; runs that do not fill the mask.
+        ValueError: If masks are missing or malformed, or the runs of a mask do not fill it.
     """
     if "mask_runs" in objects:
         height, width = (int(side) for side in objects["mask_size"])
@@ -46,10 +47,10 @@ def mask_columns(image_id: int, objects: Mapping[str, Any]) -> dict[str, Array]:
 
 
 def keypoint_column(image_id: int, objects: Mapping[str, Any], joints: int) -> dict[str, Array]:
-    """The `keypoints` (N, K, 3) of a prediction or a target.
+    """Return the ``keypoints`` (N, K, 3) of a prediction or a target.
 
     Raises:
-        ValueError: they are missing, or of another shape.
+        ValueError: If they are missing or of another shape.
     """
     if "keypoints" not in objects:
         raise ValueError(f"image {image_id}: keypoints are missing")
@@ -85,7 +86,7 @@ def _check_runs(image_id: int, runs: Array, lengths: Array, size: tuple[int, int
     if len(runs) != lengths.sum():
         raise ValueError(f"image {image_id}: {len(runs)} runs, but mask_lengths sum to {lengths.sum()}")
     if not lengths.all():
-        raise ValueError(f"image {image_id}: a mask without runs: an empty one is a single run of all pixels")
+        raise ValueError(f"image {image_id}: a mask without runs: give an empty mask as a single run of all pixels")
     pixels = np.add.reduceat(runs, lengths.cumsum() - lengths) if len(runs) else runs
     height, width = size
     wrong = np.flatnonzero(pixels != height * width)

@@ -1,4 +1,4 @@
-"""How often the one object of an image is named and found."""
+"""Accuracy of classifying and localizing the single object of an image."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -10,28 +10,31 @@ from torchvision.ops import box_iou
 
 from lit_cv.metrics.facts import ERROR, SHARE, Fact
 
-# IoU is summed in whole parts of 2^-32: a sum of floats would depend on the order, and so on the number of processes.
+# IoU is summed in integer multiples of 2^-32: a sum of floats depends on the order, thus on the number of processes.
 _PARTS = 2**32
 
 
 class LocalizationAccuracy(Metric):
-    """Class and box of one object an image (Russakovsky et al. 2015, section 4.2; Simonyan & Zisserman 2014, A).
+    """Accuracy of class and box for one object per image.
 
-    ``compute`` gives floats in [0, 1], NaN before the first image:
+    Sources: Russakovsky et al. 2015, section 4.2; Simonyan & Zisserman 2014, appendix A.
 
-    * ``loc_accuracy``: the share of images whose most probable class is right and whose box for it has an IoU with the
-      truth of at least ``iou_threshold``;
-    * ``loc_accuracy_top5``: the share in which that holds for one of the five most probable classes;
-    * ``gt_class_error``: 1 - the share of images whose box for the true class, wherever that ranks, has that IoU
-      (appendix A.2 of the second paper);
+    ``compute`` returns floats in [0, 1], NaN before the first image:
+
+    * ``loc_accuracy``: the share of images whose most probable class is right and whose box for it has an IoU of at
+      least ``iou_threshold`` with the target;
+    * ``loc_accuracy_top5``: the share of images for which this holds for one of the five most probable classes;
+    * ``gt_class_error``: 1 - the share of images whose box for the true class, at any rank, has an IoU of at least
+      ``iou_threshold`` (appendix A.2 of the second paper);
     * ``class_accuracy``: the share of images whose most probable class is right;
-    * ``mean_iou``: the mean IoU of the most probable class's box with the truth, whatever the class, to 10 digits.
+    * ``mean_iou``: the mean IoU of the most probable class's box with the target, for right and wrong classes,
+      to 10 digits.
 
-    The states are sums of whole numbers over images, so any number of processes gives the same digits as one, if each
-    image is seen once.
+    The states are sums of integers over images, so the result is bit-identical for any number of processes, provided
+    that each image is seen once.
 
     Args:
-        iou_threshold: In (0, 1].
+        iou_threshold: Minimum IoU, in (0, 1].
 
     Attributes:
         FACTS: Unit and direction of each number of ``compute``.
@@ -53,11 +56,11 @@ class LocalizationAccuracy(Metric):
     def __init__(self, iou_threshold: float = 0.5) -> None:
         super().__init__()
         self.iou_threshold = iou_threshold
-        # Images; and of them: top class and box right, one of five, box of the true class, top class alone; IoU.
+        # Images; right in top class and box, one of five, box of the true class, top class; sum of IoU.
         self.add_state("sums", torch.zeros(6, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, preds: Sequence[Mapping[str, Tensor]], targets: Sequence[Mapping[str, Tensor]]) -> None:
-        """Add the images of a batch.
+        """Count the images of one batch.
 
         Args:
             preds: Per image ``boxes`` (C, 4) xyxy in pixels and ``labels`` (C,), every class once, in descending order
@@ -65,8 +68,8 @@ class LocalizationAccuracy(Metric):
             targets: Per image ``boxes`` (1, 4) xyxy in pixels and ``labels`` (1,).
 
         Raises:
-            ValueError: The batches differ in length, a target has another number of objects than one, a class is not
-                among the predictions exactly once, or a box is not finite.
+            ValueError: If the batches differ in length, a target does not have exactly one object, the class of a
+                target is not among the predicted labels exactly once, or a box is not finite.
         """
         if len(preds) != len(targets):
             raise ValueError(f"{len(preds)} predictions for {len(targets)} targets: one of each per image is needed")
@@ -90,7 +93,7 @@ class LocalizationAccuracy(Metric):
         self.sums += torch.stack([*counts, parts]).to(self.sums.device)
 
     def compute(self) -> dict[str, float]:
-        """Return the shares over all images since the last reset, on all processes."""
+        """Return the shares over all images since the last reset, over all processes."""
         images, *sums = self.sums.tolist()
         top, top5, true_class, named, parts = (total / images if images else float("nan") for total in sums)
         return {

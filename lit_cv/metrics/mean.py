@@ -9,10 +9,10 @@ from torchmetrics import Metric
 
 
 class ExactMean(Metric):
-    """The weighted mean of numbers from all processes, to the last digit the same for any number of processes.
+    """Weighted mean over all processes, bit-identical for any number of processes.
 
-    A sum of floats depends on its order. This one is rounded once, at its end. ``compute`` is a collective call when
-    torch.distributed is initialised; it gives NaN where no rank has a number.
+    A sum of floats depends on the order of its terms. This sum is rounded only once, at the end (``math.fsum``).
+    ``compute`` is a collective call when torch.distributed is initialized. It returns NaN if no rank has a value.
     """
 
     full_state_update = False
@@ -26,12 +26,12 @@ class ExactMean(Metric):
         self.add_state("weights", default=[])
 
     def update(self, value: Tensor, weight: int) -> None:
-        """Add a scalar."""
+        """Add a scalar with its weight."""
         self.values.append(value.detach())
         self.weights.append(torch.tensor(weight))
 
     def compute(self) -> float:
-        """Return the mean of what all ranks have added since the last reset."""
+        """Return the mean of the values added on all ranks since the last reset."""
         values = torch.stack(self.values).tolist() if self.values else []
         own = list(zip(values, torch.tensor(self.weights).tolist(), strict=True))
         ranks = [own]

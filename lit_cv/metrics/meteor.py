@@ -1,4 +1,4 @@
-"""METEOR of phrases: by its program (Denkowski & Lavie 2014), or its formula with exact matches only."""
+"""METEOR of phrases: the official program (Denkowski & Lavie 2014), or its formula with exact matches only."""
 
 import shutil
 import subprocess
@@ -19,11 +19,11 @@ PairScores = Callable[[Sequence[Pair]], list[float]]
 # Parameters of METEOR 1.5 for English, tuned on rankings (its README).
 _ALPHA, _BETA, _GAMMA = 0.85, 0.2, 0.6
 _BEAM = 40
-_TOGETHER = 128  # statistics that become scores in one line
+_TOGETHER = 128  # number of statistics scored by one EVAL line
 
 
 def find_meteor() -> tuple[str, Path]:
-    """The paths of Java and of METEOR's jar.
+    """Return the paths of Java and of METEOR's jar.
 
     Raises:
         UserError: If one of them is missing.
@@ -32,20 +32,20 @@ def find_meteor() -> tuple[str, Path]:
     if java is None:
         raise UserError(
             "METEOR needs Java, and there is no `java` in PATH: install the package openjdk-17-jre-headless (Debian, "
-            "Ubuntu), or choose meteor=exact_match_meteor, which is another measure."
+            "Ubuntu), or choose meteor=exact_match_meteor, which is a different measure."
         )
     if package is None or not package.submodule_search_locations:
         raise UserError(
             "METEOR needs the package pycocoevalcap: install the extra (pip install 'lit-cv[captions]'), or choose "
-            "meteor=exact_match_meteor, which is another measure."
+            "meteor=exact_match_meteor, which is a different measure."
         )
     return java, Path(package.submodule_search_locations[0]) / "meteor" / "meteor-1.5.jar"
 
 
 def meteor(pairs: Sequence[Pair]) -> list[float]:
-    """METEOR 1.5 of each candidate, as its program computes it for English with its own tokenizer (``-l en -norm``).
+    """Compute METEOR 1.5 of each candidate with the official program for English and its tokenizer (``-l en -norm``).
 
-    The program is started once for all pairs, which takes some seconds, and scores some thousand pairs a second.
+    The program is started once for all pairs, which takes a few seconds. It scores about a thousand pairs per second.
 
     Args:
         pairs: Candidates, each with its references; the best one counts.
@@ -61,7 +61,7 @@ def meteor(pairs: Sequence[Pair]) -> list[float]:
     if lines:
         with _program() as ask:
             statistics = ask(list(lines.values()), len(lines))
-            # Each answer to EVAL ends with the score of all of its statistics together: nobody asked for that one.
+            # Each answer to EVAL ends with the combined score of all its statistics, which is not needed.
             batches = [statistics[start : start + _TOGETHER] for start in range(0, len(lines), _TOGETHER)]
             answers = ask([" ||| ".join(["EVAL", *batch]) for batch in batches], len(lines) + len(batches))
         wanted = [answer for place, answer in enumerate(answers[:-1]) if place % (_TOGETHER + 1) < _TOGETHER]
@@ -82,7 +82,7 @@ def _clean(text: str) -> str:
 
 @contextmanager
 def _program() -> Iterator[Callable[[list[str], int], list[str]]]:
-    """A function that sends lines to the program and returns a number of lines that it answers."""
+    """Start the program and yield a function that sends lines and returns the requested number of answer lines."""
     java, jar = find_meteor()
     command = [java, "-Xmx2G", "-Dfile.encoding=UTF-8", "-jar", str(jar), "-", "-", "-stdio", "-l", "en", "-norm"]
     pipe = subprocess.PIPE
@@ -93,12 +93,12 @@ def _program() -> Iterator[Callable[[list[str], int], list[str]]]:
         sender, receiver = process.stdin, process.stdout
 
         def send(lines: list[str]) -> None:
-            with suppress(OSError):  # the answers that do not come tell as much
+            with suppress(OSError):  # a failure shows as missing answers
                 sender.writelines(f"{line}\n" for line in lines)
                 sender.flush()
 
         def ask(lines: list[str], answers: int) -> list[str]:
-            # Beside the reading: pipes hold little, and the program stops reading when nobody reads what it writes.
+            # Write in a thread while reading: pipe buffers are small, and the program blocks if its output is not read.
             writer = Thread(target=send, args=(lines,), daemon=True)
             writer.start()
             received = [receiver.readline().strip() for _ in range(answers)]
@@ -119,14 +119,15 @@ def _program() -> Iterator[Callable[[list[str], int], list[str]]]:
 
 def _last_line(file: IO[str]) -> str:
     file.seek(0)
-    return (file.read().strip().splitlines() or ["without a word"])[-1]
+    return (file.read().strip().splitlines() or ["no message"])[-1]
 
 
 def exact_match_meteor(pairs: Sequence[Pair]) -> list[float]:
-    """METEOR's formula with exact matches of words only: no stems, synonyms, paraphrases, function words, no Java.
+    """Compute METEOR's formula with exact word matches only: no stems, synonyms, paraphrases or function words.
 
-    It is another measure than METEOR and mostly lower: never put both into one table. The parameters are those of
-    METEOR 1.5 for English but its delta, since all words weigh the same. Words are what blanks divide, in lower case.
+    It does not need Java. It is a different measure than METEOR and mostly lower: never put both into one table. The
+    parameters are those of METEOR 1.5 for English, except delta, because all words have the same weight. Text is
+    converted to lower case and split at whitespace.
 
     Args:
         pairs: Candidates, each with its references; the best one counts.
@@ -140,24 +141,25 @@ def exact_match_meteor(pairs: Sequence[Pair]) -> list[float]:
 
 
 def _exact(candidate: str, reference: str) -> float:
-    """Eq. 1 to 5 of Denkowski & Lavie 2014 with a single matcher and delta 0.5."""
+    """Evaluate Eq. 1 to 5 of Denkowski & Lavie 2014 with a single matcher and delta 0.5."""
     hypothesis, words = candidate.lower().split(), reference.lower().split()
     matches, chunks = _align(hypothesis, words)
     if not matches:
         return 0.0
     precision, recall = matches / len(hypothesis), matches / len(words)
     mean = precision * recall / (_ALPHA * precision + (1 - _ALPHA) * recall)
-    # As in the program: a phrase that equals its reference is not fragmented at all.
+    # As in the program, a phrase that equals its reference has no fragmentation penalty.
     fragmentation = 0.0 if hypothesis == words else chunks / matches
     return float(mean * (1 - _GAMMA * fragmentation**_BETA))
 
 
 def _align(hypothesis: list[str], words: list[str]) -> tuple[int, int]:
-    """The largest number of matched words and, with so many, the smallest number of chunks; a beam search as METEOR's.
+    """Return the largest number of matched words and the smallest number of chunks at that number of matches.
 
-    A chunk is a run of words that are matched in the same order and side by side in both phrases.
+    A chunk is a run of words that are matched in the same order and side by side in both phrases. The search is a beam
+    search, as in METEOR.
     """
-    # From the reference's places in use (as bits) and that of the last match, to words without a match and chunks.
+    # Maps (used positions of the reference as bits, position of the last match) to (unmatched words, chunks).
     states = {(0, -2): (0, 0)}
     for word in hypothesis:
         places = [place for place, other in enumerate(words) if other == word]

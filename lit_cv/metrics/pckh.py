@@ -14,16 +14,16 @@ Counts = tuple[Tensor, Tensor]
 
 
 class CorrectKeypoints(Metric):
-    """Base of ``PCKh`` and ``PCK``: the share of labelled joints whose error is at most a fraction of a person's size.
+    """Base of ``PCKh`` and ``PCK``: the share of labeled joints with an error of at most a fraction of a person's size.
 
-    ``compute`` returns, for each threshold t, ``<prefix>_<100 t>``, a float64 scalar in [0, 1] over all labelled joints
-    but ``left_out``, and ``<prefix>_<100 t>_per_joint``, float64 (K,); NaN where no joint was labelled. The counts wait
-    on the CPU whatever the device of the points. ``compute`` is a collective call when torch.distributed is
-    initialised and sums the counts of all ranks, also of ranks that saw nobody.
+    ``compute`` returns, for each threshold t, ``<prefix>_<100 t>``, a float64 scalar in [0, 1] over all labeled joints
+    except ``left_out``, and ``<prefix>_<100 t>_per_joint``, float64 (K,). Both are NaN if no joint was labeled. The
+    counts are stored on the CPU for points on any device. ``compute`` is a collective call when torch.distributed is
+    initialized. It sums the counts of all ranks, including ranks without any person.
 
     Args:
-        thresholds: Fractions of the size, whole percentages.
-        left_out: Joints that the totals leave out.
+        thresholds: Fractions of the size, in whole percent.
+        left_out: Joints excluded from the totals.
 
     Attributes:
         FACT: Unit and direction of every number of ``compute``.
@@ -38,7 +38,7 @@ class CorrectKeypoints(Metric):
     labelled: Tensor
 
     def __init__(self, thresholds: Sequence[float], left_out: Sequence[int]) -> None:
-        super().__init__(sync_on_compute=False)  # torchmetrics' own needs states of one shape on all ranks
+        super().__init__(sync_on_compute=False)  # torchmetrics' synchronization needs equal shapes on all ranks
         self.thresholds, self.left_out = tuple(thresholds), tuple(left_out)
         self.add_state("correct", default=torch.zeros(len(self.thresholds), 0, dtype=torch.int64))
         self.add_state("labelled", default=torch.zeros(0, dtype=torch.int64))
@@ -48,12 +48,12 @@ class CorrectKeypoints(Metric):
 
         Args:
             points: Predictions (N, K, 2) in pixels.
-            target: (N, K, 2) in the same pixels.
-            labelled: bool (N, K), which of them count.
-            size: (N,) in the same pixels; people of NaN do not count.
+            target: Positions (N, K, 2) in the same pixels.
+            labelled: bool (N, K), True for joints that count.
+            size: (N,) in the same pixels; people with a size of NaN do not count.
 
         Raises:
-            ValueError: The shapes do not fit one another.
+            ValueError: If the shapes do not match.
         """
         count, joints = labelled.shape
         if points.shape != (count, joints, 2) or target.shape != points.shape or size.shape != (count,):
@@ -67,7 +67,7 @@ class CorrectKeypoints(Metric):
         self.correct, self.labelled = _added((self.correct, self.labelled), (correct, counted.sum(dim=0)))
 
     def compute(self) -> dict[str, Tensor]:
-        """Return the shares of everything seen since the last reset, on all ranks; see the class."""
+        """Return the shares over all joints since the last reset, on all ranks; see the class."""
         correct, labelled = _over_ranks((self.correct, self.labelled))
         kept = torch.ones(labelled.numel(), dtype=torch.bool)
         kept[list(self.left_out) if labelled.numel() else []] = False
@@ -86,12 +86,12 @@ class CorrectKeypoints(Metric):
 class PCKh(CorrectKeypoints):
     """PCKh (Andriluka et al. 2014, section 4): errors as fractions of the size of the head.
 
-    The official evaluation takes 0.6 times the diagonal of the head box as that size and leaves pelvis and thorax out
-    of the total.
+    The official evaluation uses 0.6 times the diagonal of the head box as the size and excludes pelvis and thorax from
+    the total.
 
     Args:
         thresholds: 0.5 gives ``pckh_50`` and ``pckh_50_per_joint``, and so on.
-        left_out: Joints that the totals leave out.
+        left_out: Joints excluded from the totals.
     """
 
     prefix: ClassVar[str] = "pckh"
@@ -101,11 +101,11 @@ class PCKh(CorrectKeypoints):
 
 
 class PCK(CorrectKeypoints):
-    """PCK of the torso (Toshev & Szegedy 2014, section 4.1, there PDJ): errors as fractions of its diameter.
+    """PCK (Toshev & Szegedy 2014, section 4.1, called PDJ there): errors as fractions of the torso's diameter.
 
     Args:
         thresholds: 0.2 gives ``pck_20`` and ``pck_20_per_joint``, and so on.
-        left_out: Joints that the totals leave out.
+        left_out: Joints excluded from the totals.
     """
 
     prefix: ClassVar[str] = "pck"
@@ -115,7 +115,7 @@ class PCK(CorrectKeypoints):
 
 
 def _added(first: Counts, second: Counts) -> Counts:
-    """The sum of two pairs of counts; those of nobody have no joints."""
+    """Return the sum of two pairs of counts; counts without any person have zero joints."""
     if not first[1].numel():
         return second
     if not second[1].numel():

@@ -9,29 +9,29 @@ from torchmetrics import Metric
 
 from lit_cv.metrics.facts import SHARE, Fact
 
-_VALUES = 256  # of a uint8 mask
+_VALUES = 256  # number of values of a uint8 mask
 
 
 class SegmentationMetrics(Metric):
-    """The four measures of Long et al. 2015 (§5, Metrics), from one confusion matrix over all pixels of all images.
+    """Compute the four measures of Long et al. 2015 (§5, Metrics) from one confusion matrix over all images.
 
     With n_ij the number of pixels of class i that are predicted as class j, and t_i = Σ_j n_ij:
 
-    * `pixel_accuracy` = Σ_i n_ii / Σ_i t_i
-    * `mean_accuracy` = mean over i of n_ii / t_i
-    * `iou_per_class` = n_ii / (t_i + Σ_j n_ji − n_ii), and `miou` its mean over i
-    * `fw_iou` = Σ_i t_i iou_i / Σ_i t_i
+    * ``pixel_accuracy`` = Σ_i n_ii / Σ_i t_i
+    * ``mean_accuracy`` = mean over i of n_ii / t_i
+    * ``iou_per_class`` = n_ii / (t_i + Σ_j n_ji − n_ii), and ``miou`` its mean over i
+    * ``fw_iou`` = Σ_i t_i iou_i / Σ_i t_i
 
-    A class that occurs neither in a target nor in a prediction has no IoU (nan) and is left out of `miou`; one that
-    occurs in no target has no accuracy and is left out of `mean_accuracy`, as in the authors' own evaluation. Each mean
-    is nan when nothing is left. Void pixels are counted nowhere, whatever is predicted there.
+    A class that occurs neither in a target nor in a prediction has no IoU (NaN) and is excluded from ``miou``. A class
+    that occurs in no target has no accuracy and is excluded from ``mean_accuracy``, as in the authors' evaluation. A
+    mean over no class is NaN. Void pixels are not counted, regardless of their prediction.
 
-    Counts are whole numbers, so the result does not depend on batches or on how images are dealt out to ranks, and the
-    sum over ranks is exact.
+    Counts are integers. The sum over ranks is therefore exact, and the result does not depend on the batches or on the
+    distribution of the images over ranks.
 
     Args:
-        num_classes: number of classes with the background, at most 256.
-        ignore_index: label of void pixels.
+        num_classes: Number of classes including the background, at most 256.
+        ignore_index: Label of void pixels.
 
     Attributes:
         FACTS: Unit and direction of each float of ``compute``.
@@ -53,11 +53,13 @@ class SegmentationMetrics(Metric):
         """Count the pixels of one batch.
 
         Args:
-            preds: per image `mask` uint8 (H, W), 0..num_classes - 1.
-            targets: per image `mask` uint8 (H, W), 0..num_classes - 1 or `ignore_index`, and `image_id` int64 scalar.
+            preds: Per image ``mask`` uint8 (H, W), 0..num_classes - 1.
+            targets: Per image ``mask`` uint8 (H, W), 0..num_classes - 1 or ``ignore_index``, and ``image_id`` int64
+                scalar.
 
         Raises:
-            ValueError: the batches differ in length, a prediction in size from its target, or a label is out of range.
+            ValueError: If the batches differ in length, a prediction differs in size from its target, or a label is out
+                of range.
         """
         if len(preds) != len(targets):
             raise ValueError(f"{len(preds)} predictions for {len(targets)} targets: one of each per image is needed")
@@ -69,15 +71,15 @@ class SegmentationMetrics(Metric):
         found = torch.cat([pred["mask"].flatten() for pred in preds]).to(device)
         wanted = torch.cat([target["mask"].flatten() for target in targets]).to(device)
         counts = self._count(wanted, found)
-        # Pixels that are neither void nor of a class, in the target or in the prediction.
+        # The target or the prediction has pixels that are neither void nor of a valid class.
         if int(found.max()) >= self.num_classes or counts[self.num_classes :].any():
             self._refuse_labels(preds, targets)
         self.confusion += counts[: self.num_classes]
 
     def compute(self) -> dict[str, float | Tensor]:
-        """Return the measures of all images since the last reset, on all ranks: floats in [0, 1] or nan.
+        """Return the measures of all images since the last reset, on all ranks: floats in [0, 1] or NaN.
 
-        `iou_per_class` is float64 (num_classes,) on the CPU.
+        ``iou_per_class`` is float64 (num_classes,) on the CPU.
         """
         confusion = self.confusion.cpu().double()
         hits, wanted = confusion.diagonal(), confusion.sum(dim=1)
@@ -91,8 +93,8 @@ class SegmentationMetrics(Metric):
         }
 
     def _count(self, wanted: Tensor, found: Tensor) -> Tensor:
-        """Pixels by label (256, with those of void set to 0) and prediction: int64 (256, num_classes)."""
-        # Two bytes hold every pair of up to 127 classes; a bincount of two-byte numbers takes half the time.
+        """Count pixels by label and prediction: int64 (256, num_classes), with the row of void set to 0."""
+        # int16 holds every pair for up to 127 classes, and bincount on int16 takes half the time.
         dtype = torch.int16 if _VALUES * self.num_classes < 2**15 else torch.int32
         pairs = wanted.to(dtype).mul_(self.num_classes).add_(found)
         counts = torch.bincount(pairs, minlength=_VALUES * self.num_classes)

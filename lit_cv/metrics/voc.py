@@ -10,27 +10,28 @@ from torch import Tensor
 from lit_cv.metrics.base import Array, Evaluation, ImageMetric, check_labels
 from lit_cv.metrics.facts import SHARE, Fact
 
-# k / 10 is rounded just as true positives / positives is, so a recall of exactly 3/10 reaches the third point.
+# k / 10 is rounded like true positives / positives, so a recall of exactly 3/10 reaches the point 0.3.
 _ELEVEN_RECALLS = np.arange(11) / 10
 
 
 class VOCAveragePrecision(ImageMetric):
     """Mean AP over classes at one IoU threshold, as the devkit computes it (Everingham et al. 2010, §4.2).
 
-    Per class, detections of all images in the order of descending score (ties: by `image_id`, then in the order
-    of the prediction): each looks at the one target of its class and image with the highest IoU. Below
-    the threshold it is a false positive; at or above it, the first detection of a target is a true positive and
-    later ones are false positives. A `difficult` target is no positive, and detections on it count neither way.
+    Per class, the detections of all images are processed in descending order of scores (ties: by ``image_id``, then in
+    the order of the prediction). Each detection is compared only with the target of its class and image that has the
+    highest IoU. Below the threshold, it is a false positive. At or above the threshold, the first detection of a target
+    is a true positive and later ones are false positives. A ``difficult`` target is not a positive, and detections on
+    it are ignored.
 
     The devkit measures widths as xmax - xmin + 1 in 1-based inclusive pixels. Boxes here are (xmin - 1, ymin - 1,
-    xmax, ymax), so x2 - x1 is that very width.
+    xmax, ymax), so x2 - x1 equals that width.
 
-    `compute` returns `map` (float in [0, 1]) and `map_per_class` (float64 (C,), label i at i - 1). A class
-    without a (not difficult) target is NaN and left out of the mean; `map` is NaN when all are.
+    ``compute`` returns ``map`` (float in [0, 1]) and ``map_per_class`` (float64 (C,), label i at i - 1). A class
+    without a target that is not difficult has NaN and is excluded from the mean. ``map`` is NaN if all classes are.
 
     Args:
-        class_names: the names of the labels 1..C.
-        iou_threshold: in (0, 1]; the challenge uses 0.5.
+        class_names: Names of the labels 1..C.
+        iou_threshold: In (0, 1]; the challenge uses 0.5.
         interpolation: "area" under the monotone precision-recall curve (VOC2010 on) or the mean of the precision at
             recall 0, 0.1, …, 1 ("11point", VOC2007).
 
@@ -57,7 +58,7 @@ class VOCAveragePrecision(ImageMetric):
         """Evaluate all images seen since the last reset, on all ranks.
 
         Raises:
-            ValueError: a label is outside 1..C.
+            ValueError: If a label is outside 1..C.
         """
         evaluation = self.evaluation()
         check_labels(evaluation, len(self.class_names))
@@ -76,7 +77,7 @@ class VOCAveragePrecision(ImageMetric):
 
 
 def _judge(evaluation: Evaluation, order: Array, iou_threshold: float) -> tuple[Array, Array, Array]:
-    """Each detection's label, whether it is a true positive, and whether it counts at all; rows in `order`."""
+    """Return per detection, in ``order``: its label, True for a true positive, and False if it is to be ignored."""
     found, wanted = evaluation.found, evaluation.wanted
     labels = found["labels"][order]
     target, overlap = _best_target(evaluation, order)
@@ -91,7 +92,10 @@ def _judge(evaluation: Evaluation, order: Array, iou_threshold: float) -> tuple[
 
 
 def _best_target(evaluation: Evaluation, order: Array) -> tuple[Array, Array]:
-    """Per detection the target of its image and class with the highest IoU (the first of equals; -1: none), and it."""
+    """Return per detection the target of its image and class with the highest IoU, and that IoU.
+
+    Ties go to the first target; the target is -1 if there is none.
+    """
     found, wanted = evaluation.found, evaluation.wanted
     classes = 1 + max(found["labels"].max(initial=0), wanted["labels"].max(initial=0))
     found_group = (found["image"] * classes + found["labels"])[order]
@@ -100,7 +104,7 @@ def _best_target(evaluation: Evaluation, order: Array) -> tuple[Array, Array]:
     start = np.searchsorted(wanted_group[by_group], found_group, "left")
     count = np.searchsorted(wanted_group[by_group], found_group, "right") - start
 
-    # One row per pair of a detection and a target of its group; the pairs of a detection are neighbours.
+    # One row per pair of a detection and a target of its group; the pairs of a detection are adjacent.
     detection = np.repeat(np.arange(len(order)), count)
     first_pair = np.cumsum(count) - count
     pair = np.arange(len(detection))
@@ -118,7 +122,7 @@ def _best_target(evaluation: Evaluation, order: Array) -> tuple[Array, Array]:
 
 
 def _iou(a: Array, b: Array) -> Array:
-    """IoU of the rows of (P, 4) and (P, 4)."""
+    """Return the IoU (P,) of corresponding rows of (P, 4) and (P, 4)."""
     sides = np.clip(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0, None)
     intersection = sides[:, 0] * sides[:, 1]
     areas = np.prod(a[:, 2:] - a[:, :2], axis=1) + np.prod(b[:, 2:] - b[:, :2], axis=1)
@@ -127,13 +131,13 @@ def _iou(a: Array, b: Array) -> Array:
 
 
 def _area(recall: Array, precision: Array) -> float:
-    """The area under the precision made monotone from the right (VOC2010 devkit, VOCap.m)."""
+    """Return the area under the precision made monotone from the right (VOC2010 devkit, VOCap.m)."""
     recall = np.concatenate([[0.0], recall])
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return float(np.sum(np.diff(recall) * envelope))
 
 
 def _eleven_points(recall: Array, precision: Array) -> float:
-    """The mean of the highest precision at recall ≥ 0, 0.1, …, 1 (VOC2007 devkit, VOCevaldet.m)."""
+    """Return the mean of the highest precision at recall ≥ 0, 0.1, …, 1 (VOC2007 devkit, VOCevaldet.m)."""
     reached = recall >= _ELEVEN_RECALLS[:, None]
     return float(np.mean(np.where(reached, precision, 0.0).max(axis=1, initial=0.0)))

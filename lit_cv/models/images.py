@@ -52,6 +52,11 @@ class Objects(NamedTuple):
         return self.boxes[image, : self.counts[image]]
 
 
+def size_of(pixels: Tensor) -> Size:
+    """Return height and width of an image, a batch or a map (..., H, W), as constants when the call is traced."""
+    return int(pixels.shape[-2]), int(pixels.shape[-1])
+
+
 def fit_size(size: Size, min_size: int, max_size: int) -> Size:
     """Scale a size so that its shorter side is ``min_size``, or less if its longer side would exceed ``max_size``."""
     scale = min(min_size / min(size), max_size / max(size))
@@ -80,7 +85,7 @@ def batch_images(
         channels_last: Whether the batch has the memory format ``torch.channels_last``.
         at_least: Minimum height and width of the batch.
     """
-    original_sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+    original_sizes = [size_of(image) for image in images]
     height, width = (-(-max(side) // divisible) * divisible for side in zip(*sizes, at_least, strict=True))
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     pixels = torch.empty((len(images), 3, height, width), device=device, memory_format=memory_format).zero_()

@@ -13,7 +13,7 @@ from lit_cv.models.backbones.classifier_ends import POOLED, Head, backbone_head
 from lit_cv.models.backbones.families import family_of
 from lit_cv.models.images import ImageBatch
 from lit_cv.models.layers.fully_connected import average_pool, fully_connected
-from lit_cv.models.network import Target, evaluating, known_size
+from lit_cv.models.network import OnePassNetwork, Target, known_size
 from lit_cv.models.resizing import SquareImages
 from lit_cv.ops.boxes import take
 
@@ -45,19 +45,19 @@ class Localization(TypedDict):
     labels: Tensor
 
 
-class LocalizationOutput(NamedTuple):
-    """Losses and predictions of one forward pass.
+class LocalizationOutputs(NamedTuple):
+    """Raw outputs, float32.
 
     Attributes:
-        losses: See ``Network.losses``.
-        found: One prediction for each image.
+        logits: (B, C), of the classes.
+        codes: (B, C, 4), coded boxes, see ``encode``; with one box for all classes they are the same for each class.
     """
 
-    losses: dict[str, Tensor]
-    found: list[Localization]
+    logits: Tensor
+    codes: Tensor
 
 
-class LocalizationNet(SquareImages, BackboneNetwork):
+class LocalizationNet(SquareImages, OnePassNetwork, BackboneNetwork):
     """A classification head and a box regression head on one backbone (Simonyan & Zisserman 2014, appendix A).
 
     A target has ``boxes`` float32 (1, 4) ``x1, y1, x2, y2`` in pixels and ``labels`` int64 (1,) in 1..C.
@@ -137,29 +137,15 @@ class LocalizationNet(SquareImages, BackboneNetwork):
                 layer.p = dropout
         return nn.Sequential(layers, nn.Linear(features, outputs))
 
-    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses``."""
-        batch = self.batch(images)
-        return self._losses(*self._forward(batch), batch, targets)
-
-    def evaluate(self, images: list[Tensor], targets: list[Target]) -> LocalizationOutput:
-        """Return losses and predictions of one forward pass, without gradients and in eval mode."""
-        with torch.no_grad(), evaluating(self):
-            batch = self.batch(images)
-            logits, codes = self._forward(batch)
-            return LocalizationOutput(self._losses(logits, codes, batch, targets), _ranked(logits, codes, batch))
-
-    def _predict(self, images: list[Tensor]) -> list[Localization]:
-        batch = self.batch(images)
-        return _ranked(*self._forward(batch), batch)
-
-    def _forward(self, batch: ImageBatch) -> tuple[Tensor, Tensor]:
-        """Return logits (B, C) and coded boxes (B, C, 4), float32; with ``agnostic`` all classes have the same box."""
-        features = self.pool(self.backbone(batch.pixels))
+    def forward(self, pixels: Tensor) -> LocalizationOutputs:
+        """Classify images and regress boxes: normalized pixels (B, 3, ``size``, ``size``) to raw outputs."""
+        features = self.pool(self.backbone(pixels))
         codes = self.box_head(features).float().view(len(features), -1, 4)
-        return self.class_head(features).float(), codes.expand(-1, self.num_classes, -1)
+        return LocalizationOutputs(self.class_head(features).float(), codes.expand(-1, self.num_classes, -1))
 
-    def _losses(self, logits: Tensor, codes: Tensor, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+    def losses_of(self, outputs: LocalizationOutputs, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+        """Compute the losses of raw outputs, see the class."""
+        logits, codes = outputs
         boxes, labels = (
             torch.cat([target[key] for target in targets]).to(logits.device, non_blocking=True)
             for key in ("boxes", "labels")
@@ -167,6 +153,13 @@ class LocalizationNet(SquareImages, BackboneNetwork):
         wanted = encode(boxes, _widths_and_heights(batch))
         found = take(codes, labels[:, None] - 1)[:, 0]
         return {"class": F.cross_entropy(logits, labels - 1), "box": self._distance(found, wanted) / len(boxes)}
+
+    def found_in(self, outputs: LocalizationOutputs, batch: ImageBatch) -> list[Localization]:
+        """Rank the classes of each image with their boxes."""
+        scores, order = outputs.logits.softmax(dim=1).sort(dim=1, descending=True, stable=True)
+        boxes = take(decode(outputs.codes, _widths_and_heights(batch)), order)
+        found = zip(boxes, scores, order + 1, strict=True)
+        return [Localization(boxes=box, scores=score, labels=label) for box, score, label in found]
 
     def _distance(self, found: Tensor, wanted: Tensor) -> Tensor:
         """Return the summed loss of coded boxes (B, 4)."""
@@ -206,13 +199,6 @@ def decode(codes: Tensor, sizes: Tensor) -> Tensor:
     low = torch.minimum((center - half).clamp(min=0), limits - 1)
     high = torch.maximum(torch.minimum(center + half, limits), low + 1)
     return torch.cat((low, high), dim=-1)
-
-
-def _ranked(logits: Tensor, codes: Tensor, batch: ImageBatch) -> list[Localization]:
-    scores, order = logits.softmax(dim=1).sort(dim=1, descending=True, stable=True)
-    boxes = take(decode(codes, _widths_and_heights(batch)), order)
-    found = zip(boxes, scores, order + 1, strict=True)
-    return [Localization(boxes=box, scores=score, labels=label) for box, score, label in found]
 
 
 def _widths_and_heights(batch: ImageBatch) -> Tensor:

@@ -3,12 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lit_cv.errors import UserError
+from lit_cv.models.images import ImageBatch
 
 Target = dict[str, Tensor]
 
@@ -19,6 +20,12 @@ class Network(nn.Module, ABC):
     Images are lists of uint8 RGB tensors (3, H, W) of any size, on any device. Targets are one dictionary for each
     image. Their keys depend on the task, and unknown keys are ignored. The network resizes and normalizes the images on
     its own device.
+
+    ``forward`` maps tensors to raw outputs, so that hooks, summaries, FLOP counters and exporters of other projects
+    work: ``torchinfo.summary(network, (1, 3, 224, 224))``, ``torch.export.export(network, (pixels,))``. Its input is
+    the input of the backbone: float32 pixels (B, 3, H, W), resized and normalized. Summaries create such tensors
+    themselves, exporters need fixed shapes, and gradients with respect to pixels exist; none of this is true of lists
+    of uint8 images. The outputs are a tensor or a named tuple of tensors, because tracers refuse dictionaries.
 
     Attributes:
         loss_names: Keys of ``losses()``.
@@ -54,6 +61,10 @@ class Network(nn.Module, ABC):
         return next(self.parameters()).device
 
     @abstractmethod
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the raw outputs, see the class; the arguments and the outputs depend on the network."""
+
+    @abstractmethod
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """Compute the unweighted training losses, in train mode or eval mode.
 
@@ -80,6 +91,52 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def _predict(self, images: list[Tensor]) -> list[Any]:
         """Implement ``predict``. Gradients are off and every module is in eval mode."""
+
+
+class Evaluation(NamedTuple):
+    """Losses and predictions of one forward pass.
+
+    Attributes:
+        losses: See ``Network.losses``.
+        found: One prediction for each image.
+        outputs: The raw outputs, see ``Network``.
+    """
+
+    losses: dict[str, Tensor]
+    found: list[Any]
+    outputs: Any
+
+
+class OnePassNetwork(Network):
+    """A network whose losses and predictions are both functions of the raw outputs for a batch of whole images."""
+
+    @abstractmethod
+    def batch(self, images: list[Tensor]) -> ImageBatch:
+        """Resize and normalize images, see ``Network``; ``pixels`` of the batch are the input of ``forward``."""
+
+    @abstractmethod
+    def losses_of(self, outputs: Any, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+        """Compute the losses of raw outputs, see ``Network.losses``."""
+
+    @abstractmethod
+    def found_in(self, outputs: Any, batch: ImageBatch) -> list[Any]:
+        """Convert raw outputs to predictions, see ``Network.predict``."""
+
+    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
+        """See ``Network.losses``."""
+        batch = self.batch(images)
+        return self.losses_of(self(batch.pixels), batch, targets)
+
+    def evaluate(self, images: list[Tensor], targets: list[Target]) -> Evaluation:
+        """Compute losses and predictions in one forward pass, without gradients and in eval mode."""
+        with torch.no_grad(), evaluating(self):
+            batch = self.batch(images)
+            outputs = self(batch.pixels)
+            return Evaluation(self.losses_of(outputs, batch, targets), self.found_in(outputs, batch), outputs)
+
+    def _predict(self, images: list[Tensor]) -> list[Any]:
+        batch = self.batch(images)
+        return self.found_in(self(batch.pixels), batch)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Human pose estimation by regression of joint coordinates (Toshev & Szegedy 2014)."""
 
-from typing import Any, ClassVar, Literal, NamedTuple, TypedDict
+from typing import Any, ClassVar, Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from lit_cv.models.backbone_network import BackboneNetwork
 from lit_cv.models.images import ImageBatch
 from lit_cv.models.layers.fully_connected import average_pool, fully_connected
-from lit_cv.models.network import Target, evaluating, known_size
+from lit_cv.models.network import OnePassNetwork, Target, known_size
 from lit_cv.models.resizing import SquareImages
 from lit_cv.ops.global_batch import shared_count
 
@@ -27,19 +27,7 @@ class Pose(TypedDict):
     keypoints: Tensor
 
 
-class PoseOutput(NamedTuple):
-    """Losses and predictions of one forward pass.
-
-    Attributes:
-        losses: See ``Network.losses``.
-        found: One prediction for each image.
-    """
-
-    losses: dict[str, Tensor]
-    found: list[Pose]
-
-
-class PoseNet(SquareImages, BackboneNetwork):
+class PoseNet(SquareImages, OnePassNetwork, BackboneNetwork):
     """Regression of K joints from the crop of one person. ``predict`` returns a ``Pose`` for each image.
 
     A target has ``keypoints`` float32 (1, K, 3): x and y in pixels of its image and a flag, 0 for unlabeled joints.
@@ -97,28 +85,14 @@ class PoseNet(SquareImages, BackboneNetwork):
         nn.init.zeros_(bias)
         self.use_memory_format()
 
-    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses``."""
-        batch = self.batch(images)
-        return self._losses(self._forward(batch), batch, targets)
-
-    def evaluate(self, images: list[Tensor], targets: list[Target]) -> PoseOutput:
-        """Return losses and predictions of one forward pass, without gradients and in eval mode."""
-        with torch.no_grad(), evaluating(self):
-            batch = self.batch(images)
-            points = self._forward(batch)
-            return PoseOutput(self._losses(points, batch, targets), _poses(points, batch))
-
-    def _predict(self, images: list[Tensor]) -> list[Pose]:
-        batch = self.batch(images)
-        return _poses(self._forward(batch), batch)
-
-    def _forward(self, batch: ImageBatch) -> Tensor:
-        """Return the joints in coordinates of the crop, float32 (B, K, 2)."""
-        points: Tensor = self.head(self.pool(self.backbone(batch.pixels))).float()
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Regress joints: normalized pixels (B, 3, ``size``, ``size``) to float32 (B, K, 2), see the class."""
+        points: Tensor = self.head(self.pool(self.backbone(pixels))).float()
         return points.view(-1, self.num_joints, 2)
 
-    def _losses(self, points: Tensor, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+    def losses_of(self, outputs: Tensor, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+        """Compute the loss of joints, see the class."""
+        points = outputs
         keypoints = torch.cat([target["keypoints"] for target in targets]).to(points.device, non_blocking=True)
         labeled = keypoints[..., 2] > 0
         wanted = (keypoints[..., :2] + 0.5) / _original_sizes(batch) - 0.5
@@ -132,13 +106,13 @@ class PoseNet(SquareImages, BackboneNetwork):
             distances = F.smooth_l1_loss(points, wanted, reduction="none", beta=self.beta)
         return {"joints": distances.sum() / shared_count(labeled)}
 
+    def found_in(self, outputs: Tensor, batch: ImageBatch) -> list[Pose]:
+        """Convert joints to pixels of the input images."""
+        pixels = (outputs + 0.5) * _original_sizes(batch) - 0.5
+        return [Pose(keypoints=person[None]) for person in pixels]
+
 
 def _original_sizes(batch: ImageBatch) -> Tensor:
     """Return width and height of the input images, float32 (B, 1, 2)."""
     sizes = torch.tensor(batch.original_sizes, dtype=torch.float32).flip(1)[:, None]
     return sizes.to(batch.pixels.device, non_blocking=True)
-
-
-def _poses(points: Tensor, batch: ImageBatch) -> list[Pose]:
-    pixels = (points + 0.5) * _original_sizes(batch) - 0.5
-    return [Pose(keypoints=person[None]) for person in pixels]

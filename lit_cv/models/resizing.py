@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lit_cv.models.images import IMAGENET_MEAN, IMAGENET_STD, ImageBatch, batch_images, fit_size
+from lit_cv.models.images import IMAGENET_MEAN, IMAGENET_STD, ImageBatch, batch_images, fit_size, size_of
 from lit_cv.models.network import Network
 from lit_cv.ops.global_batch import largest_size
 
@@ -29,7 +29,7 @@ class FittedImages(Network):
 
     def batch(self, images: list[Tensor]) -> ImageBatch:
         """Resize and normalize the images of a batch and pad them to the largest one of all ranks."""
-        sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+        sizes = [size_of(image) for image in images]
         if self.min_size is not None:
             sizes = [fit_size(size, self.min_size, self.max_size) for size in sizes]
         common, last = largest_size(sizes, self.device), self.channels_last

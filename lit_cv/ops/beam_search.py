@@ -1,4 +1,4 @@
-"""Writing phrases word by word, for many regions at once: greedily or by beam search."""
+"""Greedy and beam search decoding of phrases, word by word, for many regions at once."""
 
 from collections.abc import Callable
 
@@ -9,18 +9,20 @@ from lit_cv.ops.vocabulary import END, PADDING, START
 
 State = tuple[Tensor, ...]
 Step = Callable[[Tensor, State], tuple[Tensor, State]]
-"""What a recurrent network does with the last words, int64 (M,), and its state, tensors of M rows: it returns logits
-(M, V), of which column k belongs to the id ``END + k``, so that padding and ``<START>`` are never written, and the
-next state."""
+"""One step of a recurrent network.
+
+It takes the last words, int64 (M,), and the state, tensors of M rows. It returns logits (M, V) and the next state.
+Column k of the logits belongs to the id ``END + k``, so padding and ``<START>`` are never written.
+"""
 
 
 def greedy_search(step: Step, state: State, longest: int) -> Tensor:
-    """Write the most probable word, again and again, until ``<END>``; a phrase that has ended costs nothing more.
+    """Append the most probable word until ``<END>``; finished phrases are dropped from the computation.
 
     Args:
-        step: The network.
-        state: Its state before ``<START>``, tensors of N rows.
-        longest: No phrase has more words, T.
+        step: One step of the network.
+        state: State of the network before ``<START>``, tensors of N rows.
+        longest: Maximum number of words in a phrase, T.
 
     Returns:
         int64 (N, T), without ``<END>``, padded.
@@ -41,16 +43,16 @@ def greedy_search(step: Step, state: State, longest: int) -> Tensor:
 
 
 def beam_search(step: Step, state: State, longest: int, beam: int) -> Tensor:
-    """Find probable phrases: of all that continue the best so far, the best ``beam`` are kept, word by word.
+    """Find probable phrases, word by word: each step keeps the best ``beam`` continuations of the phrases so far.
 
-    The score of a phrase is the sum of its words' log-probabilities, ``<END>`` included, without a correction for its
-    length. It can only fall, so a region is done as soon as its best phrase has ended.
+    The score of a phrase is the sum of its words' log-probabilities, including ``<END>``, without length
+    normalization. The score can only decrease, so a region is finished as soon as its best phrase has ended.
 
     Args:
-        step: The network.
-        state: Its state before ``<START>``, tensors of N rows.
-        longest: No phrase has more words, T; a phrase cut off there has no ``<END>`` in its score.
-        beam: How many phrases of each region are kept.
+        step: One step of the network.
+        state: State of the network before ``<START>``, tensors of N rows.
+        longest: Maximum number of words in a phrase, T. The score of a phrase cut off there has no ``<END>`` term.
+        beam: Number of phrases kept for each region.
 
     Returns:
         int64 (N, T), the best phrase of each region, without ``<END>``, padded.
@@ -83,14 +85,14 @@ def _continue(logits: Tensor, words: Tensor, scores: Tensor) -> tuple[Tensor, Te
 
     Args:
         logits: (N, B, V), see ``Step``.
-        words: int64 (N, B), the last word of each phrase; an ended one goes on with padding at no cost.
-        scores: (N, B), of the phrases so far.
+        words: int64 (N, B), the last word of each phrase. A finished phrase continues with padding at no cost.
+        scores: (N, B), scores of the phrases so far.
 
     Returns:
-        The phrase that each one continues, int64 (N, B) in 0..B-1; its word; and its score, descending.
+        Parent phrase of each continuation, int64 (N, B) in 0..B-1; its new word; and its score, in descending order.
     """
     beam = words.shape[1]
-    best = logits.topk(min(beam, logits.shape[2]), dim=2)  # more of one phrase cannot be among the best of all
+    best = logits.topk(min(beam, logits.shape[2]), dim=2)  # one phrase supplies at most ``beam`` of the best
     gains = best.values - logits.logsumexp(dim=2, keepdim=True)
     ended = ((words == END) | (words == PADDING))[..., None]
     stay = gains.new_full(gains.shape[2:], -torch.inf)

@@ -1,4 +1,4 @@
-"""Box arithmetic beyond torchvision.ops, without waiting for the device: coding, matching, sampling, grouped NMS."""
+"""Box encoding, matching, sampling and grouped NMS beyond torchvision.ops, without device synchronization."""
 
 import math
 
@@ -22,28 +22,28 @@ def encode_boxes(boxes: Tensor, references: Tensor, weights: Weights | None = No
     Args:
         boxes: float32 (..., 4), ``x1, y1, x2, y2``.
         references: float32 (..., 4), anchors or proposals, with positive width and height.
-        weights: Factors of dx, dy, dw, dh; None: all 1.
+        weights: Factors of dx, dy, dw, dh; None means all 1.
 
     Returns:
         float32 (..., 4), ``dx, dy, dw, dh``.
     """
     ref_size = references[..., 2:] - references[..., :2]
-    ref_centre = references[..., :2] + 0.5 * ref_size
+    ref_center = references[..., :2] + 0.5 * ref_size
     size = boxes[..., 2:] - boxes[..., :2]
-    centre = boxes[..., :2] + 0.5 * size
-    deltas = torch.cat(((centre - ref_centre) / ref_size, torch.log(size / ref_size)), dim=-1)
+    center = boxes[..., :2] + 0.5 * size
+    deltas = torch.cat(((center - ref_center) / ref_size, torch.log(size / ref_size)), dim=-1)
     return deltas if weights is None else deltas * _on(deltas, weights)
 
 
 def decode_boxes(deltas: Tensor, references: Tensor, weights: Weights | None = None) -> Tensor:
-    """Invert ``encode_boxes``: deltas float32 (..., 4) on references (..., 4) give boxes ``x1, y1, x2, y2``."""
+    """Invert ``encode_boxes``: turn deltas float32 (..., 4) on references (..., 4) into boxes ``x1, y1, x2, y2``."""
     size = references[..., 2:] - references[..., :2]
-    centre = references[..., :2] + 0.5 * size
+    center = references[..., :2] + 0.5 * size
     if weights is not None:
         deltas = deltas / _on(deltas, weights)
-    centre = deltas[..., :2] * size + centre
+    center = deltas[..., :2] * size + center
     half = 0.5 * (torch.exp(deltas[..., 2:].clamp(max=MAX_LOG_SCALE)) * size)
-    return torch.cat((centre - half, centre + half), dim=-1)
+    return torch.cat((center - half, center + half), dim=-1)
 
 
 def _on(like: Tensor, weights: Weights) -> Tensor:
@@ -51,7 +51,7 @@ def _on(like: Tensor, weights: Weights) -> Tensor:
 
 
 def clip_boxes(boxes: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
-    """Clip boxes (B, N, 4) to their images, given as B (height, width)."""
+    """Clip boxes (B, N, 4) to their images, given as a list of B pairs (height, width)."""
     limits = torch.tensor([(w, h, w, h) for h, w in sizes], dtype=boxes.dtype).to(boxes.device, non_blocking=True)
     return torch.minimum(boxes.clamp(min=0), limits[:, None])
 
@@ -59,19 +59,19 @@ def clip_boxes(boxes: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
 def match_boxes(
     objects: Tensor, boxes: Tensor, high: float, low: float, rescue: bool = False, lowest: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Assign to each box the object that it overlaps most (Faster R-CNN, Ren et al. 2015, section 3.1.2).
+    """Assign to each box the object with the highest IoU (Faster R-CNN, Ren et al. 2015, section 3.1.2).
 
     Args:
         objects: float32 (N, 4), N may be 0.
         boxes: float32 (A, 4), anchors or proposals.
-        high: IoU from which a box is positive, in [0, 1].
-        low: IoU below which a box is negative.
-        rescue: Also make positive the box (or boxes, in a tie) with the highest IoU of each object.
-        lowest: IoU from which a box is negative; without any object all boxes are.
+        high: Minimum IoU of a positive box, in [0, 1].
+        low: A box is negative if its IoU is below this value.
+        rescue: Also mark the box (or the tied boxes) with the highest IoU of each object as positive.
+        lowest: Minimum IoU of a negative box. Without objects all boxes are negative.
 
     Returns:
-        The object of each box, int64 (A,) in 0..N-1 (0 where there is none), and its state, int64 (A,): 1 positive, 0
-        negative, -1 neither.
+        The object of each box, int64 (A,) in 0..N-1 (0 if there are no objects), and its state, int64 (A,):
+        1 positive, 0 negative, -1 neither.
     """
     if not len(objects):
         none = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
@@ -86,24 +86,25 @@ def match_boxes(
 
 
 def match_best(objects: Tensor, boxes: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
-    """Assign objects to default boxes, each to its best and to all above a threshold (Liu et al. 2016, section 2.2).
+    """Assign each object to its best default box and to all above a threshold (SSD, Liu et al. 2016, section 2.2).
 
     Args:
         objects: float32 (N, 4), N may be 0.
         boxes: float32 (A, 4).
-        threshold: IoU, in [0, 1].
+        threshold: Minimum IoU of a match, in [0, 1].
 
     Returns:
-        The object of each box, int64 (A,) in 0..N-1 (0 where there is none), and whether it has one, bool (A,).
+        The object of each box, int64 (A,) in 0..N-1 (0 if there are no objects), and the mask of matched boxes,
+        bool (A,).
     """
     if not len(objects):
         none = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
         return none, none.bool()
     overlap = pairwise_iou(objects, boxes)
     best, index = overlap.max(dim=0)
-    favourite = overlap.argmax(dim=1)
-    index[favourite] = torch.arange(len(objects), device=boxes.device)
-    return index, (best >= threshold).index_fill(0, favourite, True)
+    favorite = overlap.argmax(dim=1)
+    index[favorite] = torch.arange(len(objects), device=boxes.device)
+    return index, (best >= threshold).index_fill(0, favorite, True)
 
 
 def take(values: Tensor, index: Tensor) -> Tensor:
@@ -123,49 +124,62 @@ def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
     return inter / (first_area[:, None] + second_area - inter)
 
 
+def centered_iou(first: Tensor, second: Tensor) -> Tensor:
+    """Compute the IoU of boxes ``x, y, w, h``, x and y their centers, element by element: (..., 4) to (...).
+
+    The IoU of two boxes without area is 0.
+    """
+    half, other = first[..., 2:] / 2, second[..., 2:] / 2
+    low = torch.maximum(first[..., :2] - half, second[..., :2] - other)
+    high = torch.minimum(first[..., :2] + half, second[..., :2] + other)
+    inter = (high - low).clamp(min=0).prod(dim=-1)
+    union = first[..., 2:].prod(dim=-1) + second[..., 2:].prod(dim=-1) - inter
+    return inter / union.clamp(min=1e-12)
+
+
 def random_keys(like: Tensor) -> Tensor:
-    """Draw one key in [0, 1) for each element of (B, ...), a row an image; the largest keys are sampled."""
+    """Sample one key in [0, 1) for each element of (B, ...), one row per image; elements with the largest keys win."""
     return uniform(like.shape, like.device, rank() * len(like))
 
 
 def sample_balanced(
     states: Tensor, count: int, positive_fraction: float, keys: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Draw boxes for the loss: at most a fraction of positives, the rest negatives (Ren et al. 2015, section 3.1.3).
+    """Sample boxes for the loss: a limited share of positives, the rest negatives (Ren et al. 2015, section 3.1.3).
 
     Args:
-        states: int64 (B, A): > 0 positive, 0 negative, < 0 never drawn.
-        count: How many to draw in each image.
-        positive_fraction: The largest share of positives.
-        keys: In [0, 1), (B, A): the largest are drawn; None: random ones.
+        states: int64 (B, A): > 0 positive, 0 negative, < 0 never sampled.
+        count: Number of boxes to sample in each image.
+        positive_fraction: Maximum share of positives.
+        keys: (B, A) in [0, 1); boxes with the largest keys are sampled. None means random keys.
 
     Returns:
-        int64 (B, K) indices into the A boxes and bool (B, K), true where the index was drawn: with fewer than ``count``
-        candidates the rest is filled up. K is ``min(count, A)``.
+        int64 (B, K) indices into the A boxes, and bool (B, K), true for a sampled index and false for filler when
+        there are fewer than ``count`` candidates. K is ``min(count, A)``.
     """
     keys = random_keys(states) if keys is None else keys
     positives = min(int(count * positive_fraction), states.shape[1])
     chosen = torch.where(states > 0, keys, -1.0).topk(positives, dim=1)
-    # The chosen positives outrank all negatives; the other positives and the ignored are never drawn.
+    # The chosen positives outrank all negatives; other positives and ignored boxes are never sampled.
     ranks = torch.where(states == 0, keys, -1.0).scatter_add(1, chosen.indices, 2 * (chosen.values >= 0).to(keys.dtype))
-    drawn = ranks.topk(min(count, states.shape[1]), dim=1)
-    return drawn.indices, drawn.values >= 0
+    sampled = ranks.topk(min(count, states.shape[1]), dim=1)
+    return sampled.indices, sampled.values >= 0
 
 
 @stage("nms")
 def grouped_nms(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float) -> Tensor:
-    """Suppress overlapping boxes of the same group; same result as ``torchvision.ops.batched_nms``.
+    """Suppress overlapping boxes within each group, with the same result as ``torchvision.ops.batched_nms``.
 
-    On a GPU one call on boxes moved apart by group replaces a loop over the groups that would wait for each of them.
+    On a GPU, boxes are offset by group and suppressed in one call. A loop over groups would synchronize once per group.
 
     Args:
         boxes: float32 (N, 4).
         scores: float32 (N,).
-        groups: int64 (N,), class or level.
-        threshold: IoU above which the box with the lower score goes.
+        groups: int64 (N,), class or pyramid level of each box.
+        threshold: The box with the lower score is removed if the IoU is above this value.
 
     Returns:
-        int64 indices of the boxes kept, by descending score.
+        int64 indices of the kept boxes, by descending score.
     """
     kept: Tensor
     if boxes.is_cuda and len(boxes):

@@ -9,12 +9,12 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function with numba on its first call; threads run it side by side, without Python's lock.
+    """Compile a function with numba on its first call; the GIL is released, so threads run it in parallel.
 
-    The machine code is kept beside the source, or in ``$NUMBA_CACHE_DIR`` or the user's cache where that is read-only.
-    Where nothing can be written each process compiles anew.
+    Machine code is cached next to the source file, or in ``$NUMBA_CACHE_DIR`` or the user's cache folder if that is
+    read-only. If no folder is writable, each process compiles the function again.
     """
     try:
         return cast(Function, njit(cache=True, nogil=True, fastmath=True)(function))
-    except RuntimeError:  # numba found no folder for its cache
+    except RuntimeError:  # numba found no writable cache folder
         return cast(Function, njit(nogil=True, fastmath=True)(function))

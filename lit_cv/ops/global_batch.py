@@ -1,12 +1,12 @@
-"""What the processes (ranks) of a training step share, so that together they compute what one process would.
+"""Collective functions that make a training step on several ranks compute the same result as on one process.
 
-Each rank holds a slice of the global batch: the same number of images, in the order of the ranks. Its gradients are
-averaged over the ranks, so a loss that is a sum over n things, divided by ``shared_count`` of them, becomes the loss of
-the global batch. Losses that are divided by the number of images need nothing: that is the same on every rank.
+Each rank holds a slice of the global batch: the same number of images, in rank order. Gradients are averaged over the
+ranks. A loss that sums over elements and divides by their ``shared_count`` therefore equals the loss of the global
+batch. Losses divided by the number of images need no change, because that number is the same on every rank.
 
-All of this holds inside ``global_batch`` alone, which a training step enters, and the functions are collective there:
-every rank calls the same ones in the same order. Elsewhere each rank is by itself: evaluation batches are whole, and
-not every rank has equally many.
+The functions are collective only inside the context ``global_batch``, which the training step enters. There, every rank
+must call the same functions in the same order. Outside it each rank acts alone: evaluation batches are not split over
+the ranks, and ranks can have different numbers of them.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _inside = False
 
 @contextmanager
 def global_batch() -> Iterator[None]:
-    """Let the losses in a ``with`` block be those of the global batch, on all ranks together."""
+    """Compute the losses inside the ``with`` block over the global batch of all ranks."""
     global _inside
     before, _inside = _inside, True
     try:
@@ -31,23 +31,23 @@ def global_batch() -> Iterator[None]:
 
 
 def world_size() -> int:
-    """Return the number of ranks that share the batch, 1 outside ``global_batch``."""
+    """Return the number of ranks that share the batch; 1 outside ``global_batch``."""
     return dist.get_world_size() if _inside and dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Return the place of this process's slice in the batch, 0 outside ``global_batch``."""
+    """Return the position of this process's slice in the batch; 0 outside ``global_batch``."""
     return dist.get_rank() if world_size() > 1 else 0
 
 
 def shared_count(members: Tensor) -> Tensor:
-    """Return by what a rank divides its sum, so that the mean over the ranks is the mean over all members.
+    """Return the divisor of a rank's sum that makes the mean over ranks equal the mean over all members.
 
     Args:
-        members: bool (...), true for each thing that this rank's sum is over.
+        members: bool (...), true for each element that enters this rank's sum.
 
     Returns:
-        Their number on all ranks, at least 1, over the number of ranks; a scalar.
+        Number of members on all ranks (at least 1), divided by the number of ranks; a scalar.
     """
     count = members.sum()
     ranks = world_size()
@@ -58,7 +58,7 @@ def shared_count(members: Tensor) -> Tensor:
 
 
 def largest_size(sizes: list[tuple[int, int]], device: torch.device) -> tuple[int, int]:
-    """Return the largest height and the largest width of the images of all ranks."""
+    """Return the maximum height and maximum width of the images on all ranks."""
     height, width = (max(side) for side in zip(*sizes, strict=True))
     if world_size() == 1:
         return height, width
@@ -69,7 +69,7 @@ def largest_size(sizes: list[tuple[int, int]], device: torch.device) -> tuple[in
 
 
 def first_row(rows: int, device: torch.device) -> Tensor | int:
-    """Return how many rows the ranks before this one have, when this one has ``rows``."""
+    """Return the total number of rows on lower ranks, where this rank has ``rows`` rows."""
     ranks = world_size()
     if ranks == 1:
         return 0
@@ -79,7 +79,7 @@ def first_row(rows: int, device: torch.device) -> Tensor | int:
 
 
 def gather_rows(rows: Tensor) -> tuple[Tensor, int]:
-    """Join the rows of all ranks, (N, ...) with any N each, and say where this rank's begin; without gradients."""
+    """Join the rows (N, ...) of all ranks, without gradients, and return the offset of this rank's; N may differ."""
     ranks = world_size()
     if ranks == 1:
         return rows, 0

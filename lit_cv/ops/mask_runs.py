@@ -1,4 +1,4 @@
-"""Binary masks as runs: COCO's run-length encoding in tensors, on any device."""
+"""Binary masks in COCO's run-length encoding, stored as tensors on any device."""
 
 from typing import NamedTuple
 
@@ -8,11 +8,12 @@ from torch import Tensor
 
 
 class MaskRuns(NamedTuple):
-    """N masks of one image as runs of equal pixels, column by column as COCO counts them.
+    """N masks of one image as runs of equal pixels in column-major order, as in COCO.
 
     Attributes:
-        runs: int64 (R,), the pixels of each run; in each mask zeros and ones in turn, beginning with zeros (perhaps 0).
-        lengths: int64 (N,), the number of runs of each mask; they sum to R.
+        runs: int64 (R,), run lengths in pixels. In each mask, runs of zeros and ones alternate, starting with zeros
+            (its length may be 0).
+        lengths: int64 (N,), number of runs of each mask; the sum is R.
         size: Height and width in pixels.
     """
 
@@ -22,11 +23,11 @@ class MaskRuns(NamedTuple):
 
 
 def encode_masks(masks: Tensor) -> MaskRuns:
-    """Encode masks (N, H, W), bool or 0 and 1; N may be 0."""
+    """Encode masks (N, H, W), bool or with values 0 and 1; N may be 0."""
     count, height, width = masks.shape
     pixels = masks.bool().transpose(1, 2).flatten(1)
     edge = pixels.new_ones(count, 1)
-    # A run begins at each change against the pixel before; 0 before the first pixel, and one end after the last.
+    # A run begins where a pixel differs from the previous one; the pixel before the first counts as 0.
     changes = torch.cat((pixels[:, :1], pixels[:, 1:] != pixels[:, :-1], edge), dim=1)
     place = _true_places(changes.flatten())
     owner = place.div(changes.shape[1], rounding_mode="floor")
@@ -37,7 +38,7 @@ def encode_masks(masks: Tensor) -> MaskRuns:
 
 
 def decode_masks(masks: MaskRuns) -> Tensor:
-    """Decode to uint8 (N, H, W)."""
+    """Decode masks to uint8 (N, H, W) with values 0 and 1."""
     height, width = masks.size
     first = masks.lengths.cumsum(0) - masks.lengths
     place = torch.arange(len(masks.runs), device=masks.runs.device) - first.repeat_interleave(masks.lengths)
@@ -46,19 +47,19 @@ def decode_masks(masks: MaskRuns) -> Tensor:
 
 
 def _true_places(flags: Tensor) -> Tensor:
-    if flags.device.type == "cpu":  # numpy takes a tenth of the time
+    if flags.device.type == "cpu":  # numpy is ten times faster here
         return torch.from_numpy(np.flatnonzero(flags.numpy()))
     return flags.nonzero().squeeze(1)
 
 
 def _repeated(values: Tensor, times: Tensor, total: int) -> Tensor:
-    if values.device.type == "cpu":  # numpy takes a thirtieth of the time
+    if values.device.type == "cpu":  # numpy is thirty times faster here
         return torch.from_numpy(np.repeat(values.numpy(), times.numpy()))
     return values.repeat_interleave(times, output_size=total)
 
 
 def select_masks(masks: MaskRuns, index: Tensor) -> MaskRuns:
-    """Take the masks at int64 (K,) positions in 0..N-1, in their order; repetitions are allowed."""
+    """Select the masks at int64 (K,) positions in 0..N-1, in that order; positions may repeat."""
     lengths = masks.lengths[index]
     first = (masks.lengths.cumsum(0) - masks.lengths)[index]
     offset = first - (lengths.cumsum(0) - lengths)

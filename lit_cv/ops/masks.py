@@ -1,4 +1,4 @@
-"""Masks between a box and its image: cutting targets out of whole masks, and pasting predictions into images."""
+"""Conversion of masks between box and image coordinates: crop training targets and paste predictions."""
 
 import torch
 from torch import Tensor
@@ -6,16 +6,16 @@ from torchvision.ops import roi_align
 
 from lit_cv.ops.mask_runs import MaskRuns, decode_masks, encode_masks, select_masks
 
-PIXELS_AT_ONCE = 2**24  # of pasted masks; bounds their memory
+PIXELS_AT_ONCE = 2**24  # limits the memory of pasted masks
 
 
 def crop_masks(masks: MaskRuns, index: Tensor, boxes: Tensor, size: int) -> Tensor:
-    """Cut masks out and bring them to one size, averaged over the pixels of a cell, as torchvision's Mask R-CNN does.
+    """Crop masks to boxes and resize them by averaging the pixels of each cell, as torchvision's Mask R-CNN does.
 
     Args:
         masks: N masks of one image.
-        index: int64 (K,), the mask of each box.
-        boxes: float32 (K, 4), ``x1, y1, x2, y2`` in pixels of the masks.
+        index: int64 (K,), index of the mask of each box.
+        boxes: float32 (K, 4), ``x1, y1, x2, y2`` in pixels of the mask.
         size: Height and width of the results.
 
     Returns:
@@ -28,14 +28,14 @@ def crop_masks(masks: MaskRuns, index: Tensor, boxes: Tensor, size: int) -> Tens
 
 
 def paste_masks(probabilities: Tensor, boxes: Tensor, size: tuple[int, int]) -> MaskRuns:
-    """Put predicted masks into their boxes in the image: bilinear between the centres of their cells, 0 outside.
+    """Paste predicted masks into their boxes in the image: bilinear between cell centers, 0 outside.
 
-    A pixel belongs to the mask where the result, at its centre, is at least 0.5 (He et al. 2017, section 3.1).
-    Interpolation along a side is linear in the cells, so that each mask takes two products of matrices.
+    A pixel belongs to the mask if the interpolated value at its center is at least 0.5 (He et al. 2017, section 3.1).
+    Interpolation along each axis is linear in the cells, so each mask takes two matrix products.
 
     Args:
         probabilities: float32 (K, M, M), in [0, 1].
-        boxes: float32 (K, 4), ``x1, y1, x2, y2`` in pixels of the image, with an area.
+        boxes: float32 (K, 4), ``x1, y1, x2, y2`` in pixels of the image, with positive area.
         size: Height and width of the image.
     """
     height, width = size
@@ -51,12 +51,12 @@ def _paste(probabilities: Tensor, boxes: Tensor, height: int, width: int) -> Ten
     cells = probabilities.shape[-1]
     columns = _weights(boxes[:, 0], boxes[:, 2], width, cells)
     rows = _weights(boxes[:, 1], boxes[:, 3], height, cells)
-    # Column by column, as the runs are counted: transposed it costs nothing there.
+    # Runs are column-major: with this memory layout ``encode_masks`` transposes without a copy.
     return (columns @ probabilities.transpose(1, 2) @ rows.transpose(1, 2)).transpose(1, 2)
 
 
 def _weights(low: Tensor, high: Tensor, length: int, cells: int) -> Tensor:
-    """Weights (K, length, cells) of the cells between ``low`` and ``high`` (K,) at the centre of each pixel."""
-    centres = torch.arange(length, device=low.device) + 0.5
-    place = (centres - low[:, None]) / (high - low)[:, None] * cells - 0.5
+    """Return weights (K, length, cells) of the cells between ``low`` and ``high`` (K,) at each pixel center."""
+    centers = torch.arange(length, device=low.device) + 0.5
+    place = (centers - low[:, None]) / (high - low)[:, None] * cells - 0.5
     return (1 - (place[..., None] - torch.arange(cells, device=low.device)).abs()).clamp(min=0)

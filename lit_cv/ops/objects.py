@@ -1,4 +1,4 @@
-"""The objects of one image, of a target or a prediction: a dictionary of columns with a row an object."""
+"""Objects of one image, from a target or a prediction: a dictionary of columns with one row per object."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,20 +9,20 @@ from torch import Tensor
 from lit_cv.ops.mask_runs import MaskRuns, select_masks
 
 Objects = Mapping[str, Any]
-"""Tensors, lists of text, and masks as runs under ``MASK_KEYS``."""
+"""Columns are tensors or lists of text. Masks are stored as runs under ``MASK_KEYS``."""
 
 MASK_KEYS = ("mask_runs", "mask_lengths", "mask_size")
-OTHERS = ("image_id", "proposals")  # keys of a target that have no row an object
+OTHERS = ("image_id", "proposals")  # keys of a target without one row per object
 
 
 def masks_of(objects: Objects, device: torch.device | None = None) -> MaskRuns:
-    """Return the masks, on a device; None: where they are."""
+    """Return the masks on ``device``; None keeps their current device."""
     height, width = objects["mask_size"].tolist()
     return MaskRuns(objects["mask_runs"].to(device), objects["mask_lengths"].to(device), (height, width))
 
 
 def rows_of(objects: Objects, rows: Tensor) -> dict[str, Any]:
-    """Take the objects at int64 (K,) positions, in their order; what has no rows stays as it is."""
+    """Select the objects at int64 (K,) positions, in that order; entries without rows are unchanged."""
     taken = {name: _rows(column, rows) for name, column in objects.items() if name not in (*MASK_KEYS, *OTHERS)}
     if "mask_runs" in objects:
         masks = select_masks(masks_of(objects), rows)
@@ -35,9 +35,9 @@ def _rows(column: Any, rows: Tensor) -> Any:
 
 
 def without_crowds(target: Objects) -> dict[str, Any]:
-    """Leave out the objects with ``iscrowd`` 1, groups outlined as one, which COCO evaluates and no network learns.
+    """Remove the objects with ``iscrowd`` 1 (groups outlined as one), which COCO evaluates but networks do not learn.
 
-    Without that key there are none.
+    A target without that key has no crowds and is returned as a copy.
     """
     if "iscrowd" not in target or not target["iscrowd"].any():
         return dict(target)

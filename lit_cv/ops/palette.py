@@ -1,4 +1,4 @@
-"""Colors of classes."""
+"""Class colors."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ VOID = 255
 
 
 def voc_colors() -> Picture:
-    """The colours of Pascal VOC's masks (`VOClabelcolormap` of the development kit), uint8 (256, 3) RGB."""
+    """Return the colors of Pascal VOC's masks (``VOClabelcolormap`` of the devkit), uint8 (256, 3), RGB."""
     index, bits = np.arange(256)[:, None], np.arange(8)
     channels = [(((index >> (3 * bits + channel)) & 1) << (7 - bits)).sum(axis=1) for channel in range(3)]
     return np.stack(channels, axis=1).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""COCO's compressed run-length encoding: the byte strings in which masks are stored and exchanged."""
+"""COCO's compressed run-length encoding, the byte strings used to store and exchange masks."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,22 +6,22 @@ from numpy.typing import NDArray
 from lit_cv.ops.compiled import compiled
 from lit_cv.ops.mask_runs import MaskRuns
 
-# Of each byte the low 6 bits are used: 5 of the number, and whether more follow; 48 makes it printable.
+# Each byte uses its low 6 bits: 5 bits of the number and a continuation flag. Adding 48 makes it printable.
 _BITS, _SIGN, _MORE, _PRINTABLE = 5, 0x10, 0x20, 48
-_MOST_BYTES = 7  # of a number: 35 bits, more pixels than any image has
+_MOST_BYTES = 7  # per number: 35 bits, more than the pixel count of any image
 
 
 def compress_runs(runs: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[bytes]:
-    """Encode masks as `rleToString` of the COCO API does, byte for byte.
+    """Encode masks byte for byte like ``rleToString`` of the COCO API.
 
-    From the fourth run of a mask on it is the difference to the last but one that is written.
+    From the fourth run of a mask, the difference to the run two places earlier is written.
 
     Args:
-        runs: int64 (R,), pixels of each run, see `MaskRuns`.
-        lengths: int64 (N,), runs of each mask.
+        runs: int64 (R,), pixels of each run, see ``MaskRuns``.
+        lengths: int64 (N,), number of runs of each mask.
 
     Returns:
-        N strings, `counts` of COCO's annotations.
+        N byte strings, the ``counts`` of COCO's annotations.
     """
     text = np.empty(_MOST_BYTES * len(runs), dtype=np.uint8)
     ends = np.empty(len(lengths), dtype=np.int64)
@@ -32,13 +32,13 @@ def compress_runs(runs: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[b
 
 
 def decompress_runs(text: bytes) -> NDArray[np.int64]:
-    """The runs in pycocotools' compressed text (``rleFrString`` in its ``maskApi.c``), int64 (R,).
+    """Decode the runs of one mask, int64 (R,), like ``rleFrString`` in ``maskApi.c`` of pycocotools.
 
-    Each number is written in digits of five bits, the lowest first, in the characters from "0" on; a sixth bit says
-    that more follow. From the fourth on it is the difference to the number before the last.
+    Each number is written in digits of five bits, lowest first, as characters starting at "0". A sixth bit says that
+    more digits follow. From the fourth number, the difference to the number two places earlier is stored.
 
     Raises:
-        ValueError: If the text ends within a number or has other characters.
+        ValueError: If the text ends within a number, has an invalid character or a number of more than seven digits.
     """
     digits = np.frombuffer(text, dtype=np.uint8).astype(np.int64) - ord("0")
     if not digits.size:
@@ -50,7 +50,7 @@ def decompress_runs(text: bytes) -> NDArray[np.int64]:
     starts = np.append(0, ends[:-1] + 1)
     places = 5 * (np.arange(len(digits)) - np.repeat(starts, ends - starts + 1))
     if places.max() > 30:
-        raise ValueError("its RLE has a number beyond 32 bits")
+        raise ValueError("its RLE has a number of more than 32 bits")
     numbers = np.add.reduceat((digits & 31) << places, starts)
     negative = (digits[ends] & 16) != 0
     numbers -= negative.astype(np.int64) << places[ends] + 5
@@ -60,7 +60,7 @@ def decompress_runs(text: bytes) -> NDArray[np.int64]:
 
 
 def compress_masks(masks: MaskRuns) -> list[bytes]:
-    """`compress_runs` of masks in tensors, on any device."""
+    """Apply ``compress_runs`` to masks in tensors on any device."""
     return compress_runs(masks.runs.cpu().numpy(), masks.lengths.cpu().numpy())
 
 
@@ -77,7 +77,7 @@ def _compress(
             while more:
                 group = value & (2**_BITS - 1)
                 value >>= _BITS
-                # A number ends where what is left of it is the sign that its last group says.
+                # A number ends when the remaining bits are only the sign extension of the last group.
                 more = value != (-1 if group & _SIGN else 0)
                 text[end] = group + _PRINTABLE + (_MORE if more else 0)
                 end += 1

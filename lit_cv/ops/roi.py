@@ -1,4 +1,4 @@
-"""Pooling of regions of interest from one feature map or a pyramid."""
+"""Pooling of regions of interest from one feature map or a feature pyramid."""
 
 import math
 from typing import Literal
@@ -15,16 +15,16 @@ RoIOp = Literal["align", "pool", "bilinear"]
 
 
 def pool_rois(maps: list[Tensor], strides: list[int], rois: Tensor, size: int, op: RoIOp = "align") -> Tensor:
-    """Pool each region from the map that fits its size.
+    """Pool each region from the pyramid level that fits its size.
 
-    On CPU ``align`` and ``pool`` are those of ``roi_cpu``, which give the results of torchvision's kernels in a
-    fraction of their time (``benchmarks/roi_ops.py``); elsewhere they are torchvision's.
+    On CPU, ``align`` and ``pool`` use ``roi_cpu``, which matches the results of torchvision's kernels in a fraction of
+    their time (``benchmarks/roi_ops.py``). Other devices use torchvision's kernels.
 
     Args:
-        maps: Feature maps (B, C, H, W), finest first; one map for a network without a pyramid.
-        strides: Pixels of the image between two cells of each map, powers of two.
-        rois: float32 (K, 5): the index of the image in the batch, then ``x1, y1, x2, y2`` in its pixels.
-        size: Height and width of the result.
+        maps: Feature maps (B, C, H, W), finest first; a single map for a network without a pyramid.
+        strides: Image pixels per cell of each map, powers of two.
+        rois: float32 (K, 5): index of the image in the batch, then ``x1, y1, x2, y2`` in image pixels.
+        size: Height and width of the pooled result.
         op: ``align`` (Mask R-CNN, He et al. 2017, section 3), ``pool`` (Fast R-CNN, Girshick 2015, section 2.1) or
             ``bilinear``, see ``sample_grid``.
 
@@ -32,7 +32,8 @@ def pool_rois(maps: list[Tensor], strides: list[int], rois: Tensor, size: int, o
         (K, C, size, size), in the order of ``rois``.
     """
     levels = pyramid_levels(rois[:, 1:], strides)
-    if op != "bilinear" and rois.device.type == "cpu":
+    exported = torch.compiler.is_compiling()  # exporters cannot see into the compiled loops of ``roi_cpu.max_pool``
+    if rois.device.type == "cpu" and (op == "align" or (op == "pool" and not exported)):
         cells = roi_cpu.find_cells(maps, strides, rois, levels)
         on_cpu = roi_cpu.align(cells, size) if op == "align" else roi_cpu.max_pool(cells, size)
         return on_cpu.to(maps[0].dtype)
@@ -51,19 +52,19 @@ def pool_rois(maps: list[Tensor], strides: list[int], rois: Tensor, size: int, o
 
 
 def sample_grid(features: Tensor, rois: Tensor, size: int, scale: float) -> Tensor:
-    """Read a map at a grid of points between its cells that spans each region from edge to edge.
+    """Interpolate a map at a regular grid of points that spans each region from edge to edge.
 
-    DenseCap's bilinear interpolation (Johnson et al. 2016, section 3.2; Jaderberg et al. 2015, eq. 5). The result has
-    a gradient with respect to the regions, too. Points outside the map lie on its edge.
+    DenseCap's bilinear interpolation (Johnson et al. 2016, section 3.2; Jaderberg et al. 2015, eq. 5). The result is
+    also differentiable with respect to the regions. Points outside the map are clamped to its edge.
 
     Args:
         features: (B, C, H, W).
         rois: float32 (K, 5), see ``pool_rois``.
-        size: Points along each side of the grid.
-        scale: Cells of the map a pixel of the image.
+        size: Number of points along each side of the grid.
+        scale: Map cells per image pixel.
 
     Returns:
-        (K, C, size, size), in the type of ``features``.
+        (K, C, size, size), in the dtype of ``features``.
     """
     images, channels, height, width = features.shape
     share = torch.linspace(0, 1, size, device=rois.device)
@@ -71,7 +72,7 @@ def sample_grid(features: Tensor, rois: Tensor, size: int, scale: float) -> Tens
         ((rois[:, [low]] + share * (rois[:, [low + 2]] - rois[:, [low]])) * scale - 0.5).clamp(0, cells - 1)
         for low, cells in ((1, width), (2, height))
     )
-    y = y + rois[:, :1] * height  # the maps of all images lie below one another, so that one call reads them all
+    y = y + rois[:, :1] * height  # all images are stacked vertically, so one call samples them all
     x, y = (2 * x + 1) / width - 1, (2 * y + 1) / (images * height) - 1
     grid = torch.stack((x[:, None].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)), dim=-1)
     stacked = features.to(torch.promote_types(features.dtype, rois.dtype)).transpose(0, 1)
@@ -81,16 +82,16 @@ def sample_grid(features: Tensor, rois: Tensor, size: int, scale: float) -> Tens
 
 
 def as_rois(boxes: list[Tensor]) -> Tensor:
-    """Join the boxes (N, 4) of each image of a batch to regions (K, 5), with the index of the image first."""
+    """Join the boxes (N, 4) of all images of a batch into regions (K, 5) with the image index first."""
     return torch.cat([functional.pad(part, (1, 0), value=image) for image, part in enumerate(boxes)])
 
 
 def pyramid_levels(boxes: Tensor, strides: list[int]) -> Tensor:
-    """Choose the map of each box by its area: 224 x 224 pixels belong to stride 16 (FPN, Lin et al. 2017, eq. 1).
+    """Choose the pyramid level of each box by its area: 224 x 224 maps to stride 16 (FPN, Lin et al. 2017, eq. 1).
 
     Args:
         boxes: float32 (K, 4).
-        strides: Of the maps, finest first.
+        strides: Strides of the maps, finest first.
 
     Returns:
         int64 (K,) indices into ``strides``.

@@ -1,7 +1,7 @@
-"""Pooling of regions on CPU: the results of torchvision's kernels in a fraction of their time, forward and backward.
+"""Region pooling on CPU: same results as torchvision's kernels in a fraction of their time, forward and backward.
 
-Both read the maps as one table with a row for each cell, in which the channels of a cell lie side by side. Both are the
-same in every run: no two threads add to one sum.
+RoIAlign and RoI max pooling read all maps from one table with one row per cell and contiguous channels. Both are
+deterministic: no two threads add to the same sum.
 """
 
 from typing import Any, NamedTuple
@@ -14,21 +14,21 @@ from torch.nn import functional
 
 from lit_cv.ops.compiled import compiled
 
-SAMPLES = 2  # RoIAlign reads 2 x 2 points in each bin
-NEIGHBOURS = (2 * SAMPLES) ** 2  # and each point lies between four cells
+SAMPLES = 2  # RoIAlign samples 2 x 2 points in each bin
+NEIGHBORS = (2 * SAMPLES) ** 2  # cells per bin: each point lies between four cells
 
 Array = np.ndarray[Any, Any]
 
 
 class Cells(NamedTuple):
-    """The cells of all maps, and where K regions lie in them.
+    """Cells of all maps, and the position of K regions in them.
 
     Attributes:
-        table: (N, C) in single or double precision; map by map, image by image, row by row.
-        boxes: (K, 4), ``x1, y1, x2, y2`` in cells of the region's map.
-        origin: int64 (K,), the row of ``table`` at which the region's map begins.
-        height: int64 (K,), of the region's map.
-        width: int64 (K,), of the region's map.
+        table: (N, C) float32 or float64; ordered by map, image, row, column.
+        boxes: (K, 4), ``x1, y1, x2, y2`` in cell units of the region's map.
+        origin: int64 (K,), index of the first row of the region's map in ``table``.
+        height: int64 (K,), height of the region's map in cells.
+        width: int64 (K,), width of the region's map in cells.
     """
 
     table: Tensor
@@ -39,7 +39,7 @@ class Cells(NamedTuple):
 
 
 def find_cells(maps: list[Tensor], strides: list[int], rois: Tensor, levels: Tensor) -> Cells:
-    """Join maps (B, C, H, W) to one table and find regions (K, 5) in it, each on the map ``levels`` (K,) of it."""
+    """Join maps (B, C, H, W) into one table and locate regions (K, 5) in it; ``levels`` (K,) selects their maps."""
     channels = maps[0].shape[1]
     table = torch.cat([level.permute(0, 2, 3, 1).reshape(-1, channels) for level in maps])
     heights, widths, cells = torch.tensor([(*level.shape[-2:], level[:, 0].numel()) for level in maps]).T
@@ -54,21 +54,21 @@ def find_cells(maps: list[Tensor], strides: list[int], rois: Tensor, levels: Ten
 
 
 def align(cells: Cells, size: int) -> Tensor:
-    """RoIAlign: every bin is a weighted sum of ``NEIGHBOURS`` rows of the table; (K, C, size, size)."""
+    """Apply RoIAlign: each bin is a weighted sum of ``NEIGHBORS`` rows of the table; (K, C, size, size)."""
     left, top, right, bottom = cells.boxes.T
-    rows, row_weights = _neighbours(top, bottom, cells.height, size)
-    columns, column_weights = _neighbours(left, right, cells.width, size)
+    rows, row_weights = _neighbors(top, bottom, cells.height, size)
+    columns, column_weights = _neighbors(left, right, cells.width, size)
     rows = cells.origin[:, None, None] + rows * cells.width[:, None, None]
     index = rows.int()[:, :, None, :, None] + columns.int()[:, None, :, None, :]
     weights = (row_weights[:, :, None, :, None] * column_weights[:, None, :, None, :]).to(cells.table.dtype)
-    pooled: Tensor = _WeightedGather.apply(cells.table, index.view(-1, NEIGHBOURS), weights.view(-1, NEIGHBOURS))
+    pooled: Tensor = _WeightedGather.apply(cells.table, index.view(-1, NEIGHBORS), weights.view(-1, NEIGHBORS))
     return pooled.view(-1, size, size, cells.table.shape[1]).permute(0, 3, 1, 2)
 
 
-def _neighbours(low: Tensor, high: Tensor, cells: Tensor, bins: int) -> tuple[Tensor, Tensor]:
+def _neighbors(low: Tensor, high: Tensor, cells: Tensor, bins: int) -> tuple[Tensor, Tensor]:
     """Find the cells around the sampled points of each bin along one axis, and their weights, (K, bins, 2 * SAMPLES).
 
-    Points more than one cell outside the map count as zero, as in torchvision; points near its edge lie on the edge.
+    As in torchvision, points more than one cell outside the map count as zero; nearer points are clamped to its edge.
     """
     cells = cells[:, None]
     length = (high - low).clamp(min=1)
@@ -84,9 +84,9 @@ def _neighbours(low: Tensor, high: Tensor, cells: Tensor, bins: int) -> tuple[Te
 
 
 class _WeightedGather(torch.autograd.Function):
-    """Weighted sums of rows of a table (N, C), with indices and weights (M, L), to (M, C).
+    """Weighted sums (M, C) of rows of a table (N, C), with indices and weights (M, L).
 
-    The gradient is the same operation with the indices transposed: for each row of the table the sums that it entered.
+    The gradient is the same operation with the indices transposed: each table row adds up the sums it contributed to.
     """
 
     @staticmethod
@@ -112,7 +112,7 @@ class _WeightedGather(torch.autograd.Function):
 
 
 def max_pool(cells: Cells, size: int) -> Tensor:
-    """RoI max pooling: every bin is the largest of its cells in each channel, 0 outside the map; (K, C, size, size)."""
+    """Apply RoI max pooling: each bin is the channelwise maximum of its cells, 0 if empty; (K, C, size, size)."""
     left, top, right, bottom = cells.boxes.T
     rows = _bounds(top, bottom, cells.height, size)
     columns = _bounds(left, right, cells.width, size)
@@ -121,9 +121,9 @@ def max_pool(cells: Cells, size: int) -> Tensor:
 
 
 def _bounds(low: Tensor, high: Tensor, cells: Tensor, bins: int) -> Tensor:
-    """Find the first cell of each bin along one axis and the one after its last, int64 (K, bins, 2).
+    """Find the start and end (exclusive) cell of each bin along one axis, int64 (K, bins, 2).
 
-    Neighbouring bins may share a cell, and a bin outside the map is empty, as in torchvision.
+    Neighboring bins may share a cell, and a bin outside the map is empty, as in torchvision.
     """
     start, end = _round(low), _round(high)
     length = ((end - start + 1).clamp(min=1) / bins)[:, None]
@@ -133,16 +133,16 @@ def _bounds(low: Tensor, high: Tensor, cells: Tensor, bins: int) -> Tensor:
 
 
 def _round(values: Tensor) -> Tensor:
-    """Round halves away from zero, as C does; ``torch.round`` takes them to the even number."""
+    """Round halves away from zero as C does; ``torch.round`` rounds them to the even number."""
     magnitude = values.abs()
     below = magnitude.floor()
     return (below + (magnitude - below >= 0.5)).copysign(values)
 
 
 class _MaxPool(torch.autograd.Function):
-    """Maxima over rectangles of cells, to (K, C, bins * bins); the gradient goes to the first cell that holds one.
+    """Maxima over rectangles of cells, (K, C, bins * bins); in a tie the gradient goes to the first cell.
 
-    The loops are compiled: torch has no operation that finds the places of maxima over rectangles of any size.
+    The loops are compiled because torch has no argmax over rectangles of variable size.
     """
 
     @staticmethod
@@ -166,10 +166,10 @@ class _MaxPool(torch.autograd.Function):
 
 @compiled
 def _maxima(table: Array, boxes: tuple[Array, Array, Array, Array], pooled: Array, where: Array) -> None:
-    """Fill ``pooled`` and ``where`` (K, C, bins * bins): the maxima and their rows of the table, -1 in empty bins.
+    """Fill ``pooled`` and ``where`` (K, C, bins * bins): maxima and their table rows, -1 in empty bins.
 
-    ``boxes`` are the bounds of the bins, rows and columns (K, bins, 2), and ``origin`` and ``width`` of ``Cells``. One
-    region is held in the processor's cache with its channels side by side, then written with its bins side by side.
+    ``boxes`` holds the bin bounds of rows and columns (K, bins, 2), and ``origin`` and ``width`` of ``Cells``. Each
+    region is computed in the CPU cache with contiguous channels, then written with contiguous bins.
     """
     rows, columns, origin, width = boxes
     bins, channels = rows.shape[1], table.shape[1]
@@ -198,7 +198,7 @@ def _maxima(table: Array, boxes: tuple[Array, Array, Array, Array], pooled: Arra
 
 @compiled
 def _add_at(gradient: Array, where: Array, sums: Array) -> None:
-    """Add each gradient (K, C, bins * bins) to the sum (C, N) of its channel and of the row ``where`` it came from."""
+    """Add each gradient (K, C, bins * bins) to ``sums`` (C, N) at its channel and at the table row in ``where``."""
     for region in range(gradient.shape[0]):
         for channel in range(gradient.shape[1]):
             for bin_ in range(gradient.shape[2]):

@@ -1,4 +1,4 @@
-"""Names for the work of a function, for a clock that measures a network by stage (see ``lit_cv.bench.stages``)."""
+"""Stage names for functions, used to time a network by stage (see ``lit_cv.bench.stages``)."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ _observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
 
 
 def stage(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a function whose calls are work of the stage ``name``."""
+    """Decorate a function so that its calls count as stage ``name``."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
@@ -31,7 +31,7 @@ def stage(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 @contextmanager
 def observed_by(observer: Observer) -> Iterator[None]:
-    """Enter ``observer(name)`` around every call of a decorated function, for the length of a ``with`` block."""
+    """Enter ``observer(name)`` around every call of a decorated function, inside the ``with`` block."""
     token = _observer.set(observer)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Enlarging feature maps: the five operators of in-network upsampling, and a measure of the pattern they may leave.
+"""Operators for in-network upsampling of feature maps, and a measure of the checkerboard pattern they may leave.
 
 All maps are (B, C, H, W); results keep the memory format of the input.
 """
@@ -14,13 +14,13 @@ def nearest(x: Tensor, factor: int) -> Tensor:
 
 
 def bilinear(x: Tensor, factor: int) -> Tensor:
-    """Interpolate linearly along both axes, cells as areas (``align_corners=False``), edges held.
+    """Interpolate bilinearly with ``align_corners=False``; edge values are repeated outside the map.
 
     The backward pass is not deterministic on GPU (atomic additions).
 
     Args:
         x: (B, C, H, W).
-        factor: Of both sides.
+        factor: Scale factor of height and width.
 
     Returns:
         (B, C, H * factor, W * factor).
@@ -29,13 +29,13 @@ def bilinear(x: Tensor, factor: int) -> Tensor:
 
 
 def bed_of_nails(x: Tensor, factor: int) -> Tensor:
-    """Put each value into the upper left corner of a cell of zeros (Zeiler & Fergus' unpooling without switches).
+    """Place each value in the upper left corner of a cell of zeros (Zeiler & Fergus' unpooling without switches).
 
-    It is the transpose of taking every ``factor``-th value.
+    This is the transpose of subsampling every ``factor``-th value.
 
     Args:
         x: (B, C, H, W).
-        factor: Sides of a cell.
+        factor: Side length of a cell.
 
     Returns:
         (B, C, H * factor, W * factor).
@@ -51,17 +51,18 @@ def bed_of_nails(x: Tensor, factor: int) -> Tensor:
 
 
 def max_unpool(x: Tensor, indices: Tensor, factor: int) -> Tensor:
-    """Put each value where the maximum of its window was, zeros elsewhere (Zeiler & Fergus 2014; Noh et al. 2015).
+    """Place each value at the maximum of its window, zeros elsewhere (Zeiler & Fergus 2014; Noh et al. 2015).
 
-    Equal to ``torch.nn.functional.max_unpool2d``, which PyTorch refuses under ``torch.use_deterministic_algorithms``:
-    overlapping windows could name one place twice. Those of pooling with ``kernel_size = stride = factor`` cannot, so
-    this is deterministic on every device, forward and backward.
+    Equal to ``torch.nn.functional.max_unpool2d``, which PyTorch rejects under ``torch.use_deterministic_algorithms``
+    because overlapping windows could write to one position twice. Windows of pooling with
+    ``kernel_size = stride = factor`` do not overlap, so this function is deterministic on every device, forward and
+    backward.
 
     Args:
         x: (B, C, H, W).
-        indices: int64 (B, C, H, W), each the flat place of a maximum in the larger map, as ``max_pool2d(larger, factor,
-            return_indices=True)`` gives them.
-        factor: Sides of a window.
+        indices: int64 (B, C, H, W), flat position of each maximum in the larger map, as returned by
+            ``max_pool2d(larger, factor, return_indices=True)``.
+        factor: Side length of a window.
 
     Returns:
         (B, C, H * factor, W * factor).
@@ -69,7 +70,7 @@ def max_unpool(x: Tensor, indices: Tensor, factor: int) -> Tensor:
     batch, channels, height, width = x.shape
     height, width = height * factor, width * factor
     if _is_channels_last(x):
-        # Along one axis of all values: neighbours in memory stay neighbours.
+        # One scatter over the flattened values keeps adjacent memory adjacent.
         channel = torch.arange(channels, device=x.device)
         places = torch.add(channel, indices.permute(0, 2, 3, 1), alpha=channels)
         values = x.permute(0, 2, 3, 1).flatten(1)
@@ -82,30 +83,30 @@ def max_unpool(x: Tensor, indices: Tensor, factor: int) -> Tensor:
 def bilinear_kernel(size: int) -> Tensor:
     """Return the weights of a transposed convolution that interpolates bilinearly (Long et al. 2015, section 3.3).
 
-    With ``size = 2 * stride`` and ``padding = stride / 2`` it enlarges by ``stride``; the edges fade to zero.
+    With ``size = 2 * stride`` and ``padding = stride / 2`` the convolution upsamples by ``stride``; edges fade to zero.
 
     Args:
-        size: Sides of the kernel; it is a tent of half-width (size + 1) // 2.
+        size: Side length of the kernel, a tent of half-width (size + 1) // 2.
 
     Returns:
         float32 (size, size) with values in (0, 1].
     """
     half = (size + 1) // 2
-    centre = half - 1 if size % 2 else half - 0.5
-    tent = 1 - (torch.arange(size) - centre).abs() / half
+    center = half - 1 if size % 2 else half - 0.5
+    tent = 1 - (torch.arange(size) - center).abs() / half
     return torch.outer(tent, tent)
 
 
 def checkerboard(scores: Tensor, stride: int) -> Tensor:
-    """Measure the pattern with period ``stride`` that upsampling leaves (Odena, Dumoulin & Olah 2016).
+    """Measure the pattern of period ``stride`` left by upsampling (Odena, Dumoulin & Olah 2016).
 
-    The share of the spectral energy of each map, its mean left out, that lies exactly at the harmonics of the
-    frequency 1 / ``stride`` of both axes. By Parseval's theorem it is the variance of the means of the stride² phases
-    over the variance of the map, so no transform is needed.
+    The measure is the share of each map's spectral energy, without the mean, that lies exactly at the harmonics of
+    frequency 1 / ``stride`` along both axes. By Parseval's theorem this equals the variance of the means of the stride²
+    phases divided by the variance of the map, so no Fourier transform is needed.
 
     Args:
-        scores: Maps (B, C, H, W); what exceeds a multiple of ``stride`` at the right and the bottom is left out.
-        stride: Period of the pattern in cells, 1 where there was no upsampling.
+        scores: Maps (B, C, H, W), cropped at the right and the bottom to a multiple of ``stride``.
+        stride: Period of the pattern in cells; 1 without upsampling.
 
     Returns:
         float32 scalar in [0, 1], the mean over images and channels; constant maps count as 0.
@@ -113,9 +114,9 @@ def checkerboard(scores: Tensor, stride: int) -> Tensor:
     height, width = (side // stride for side in scores.shape[-2:])
     channels_last = scores.is_contiguous(memory_format=torch.channels_last)
     shares = []
-    for maps in scores[..., : height * stride, : width * stride]:  # one by one: a whole batch leaves the cache
-        maps = maps.permute(1, 2, 0)[None] if channels_last else maps[..., None]  # as in memory: (., H, W, .)
-        maps = (maps - maps[:, :1, :1]).float()  # else rounding would give constant maps a variance
+    for maps in scores[..., : height * stride, : width * stride]:  # one by one: a whole batch exceeds the cache
+        maps = maps.permute(1, 2, 0)[None] if channels_last else maps[..., None]  # memory order: (., H, W, .)
+        maps = (maps - maps[:, :1, :1]).float()  # otherwise rounding gives constant maps a variance
         rows = maps.unflatten(1, (height, stride)).sum(dim=1)
         phases = rows.unflatten(2, (width, stride)).sum(dim=2) / (height * width)
         squares = maps.square_().sum(dim=1).sum(dim=1) / (height * width * stride**2)

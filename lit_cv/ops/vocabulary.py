@@ -11,7 +11,7 @@ from torch import Tensor
 PADDING, START, END, UNKNOWN = range(4)
 SPECIAL = ("<PAD>", "<START>", "<END>", "<UNK>")
 
-# What the released code of DenseCap replaces before it deletes punctuation; accents fall off by decomposition.
+# Replaced by DenseCap's released code before it deletes punctuation. Unicode decomposition removes accents.
 _SPELLED_OUT = str.maketrans({"½": "half", "—": "-", "™": "", "¢": "cent", "°": " degree", "…": ""})
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -19,15 +19,15 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 def words_of(phrase: str) -> list[str]:
     """Split a phrase into its words as DenseCap does (Johnson et al. 2016 §4; their ``preprocess.py``).
 
-    Lower case, a few characters spelled out, punctuation deleted (``man's`` becomes ``mans``, ``t-shirt`` ``tshirt``);
-    accents fall off and other characters outside ASCII are deleted, where DenseCap's code knows four accented letters
-    and stops at all others.
+    Words are lower case, a few characters are spelled out and punctuation is deleted (``man's`` becomes ``mans``,
+    ``t-shirt`` becomes ``tshirt``). Accents and other non-ASCII characters are removed. DenseCap's code handles only
+    four accented letters and fails on all others.
 
     Args:
-        phrase: Text as people wrote it.
+        phrase: Raw text.
 
     Returns:
-        Words of ASCII without blanks and punctuation; none for a phrase without a letter or digit.
+        ASCII words without spaces and punctuation; an empty list for a phrase without letters or digits.
     """
     if not phrase.isascii():
         decomposed = unicodedata.normalize("NFKD", phrase.translate(_SPELLED_OUT))
@@ -36,31 +36,31 @@ def words_of(phrase: str) -> list[str]:
 
 
 class Vocabulary:
-    """The words that a captioning network knows; a word's id is its place.
+    """Words known to a captioning network; the id of a word is its index.
 
-    Ids 0 to 3 are ``<PAD>``, ``<START>``, ``<END>`` and ``<UNK>``. Encoded phrases hold neither start nor end: a
-    network that wants them adds them.
+    Ids 0 to 3 are ``<PAD>``, ``<START>``, ``<END>`` and ``<UNK>``. Encoded phrases contain neither
+    ``<START>`` nor ``<END>``; the network adds them if needed.
 
     Args:
-        words: All words, the four special ones first, none twice.
+        words: All words, without duplicates, starting with the four special ones.
 
     Raises:
-        ValueError: If they are not like that.
+        ValueError: If the special words are not first or a word is repeated.
     """
 
     def __init__(self, words: Sequence[str]) -> None:
         self.words = tuple(words)
         self.ids = {word: number for number, word in enumerate(self.words)}
         if self.words[: len(SPECIAL)] != SPECIAL or len(self.ids) < len(self.words):
-            raise ValueError(f"a vocabulary starts with {', '.join(SPECIAL)} and names no word twice")
+            raise ValueError(f"a vocabulary must start with {', '.join(SPECIAL)} and must contain no word twice")
 
     @classmethod
     def counted(cls, counts: Mapping[str, int], minimum: int) -> "Vocabulary":
-        """The words that occur often enough, the most frequent first, equally frequent ones by the alphabet.
+        """Build a vocabulary of the frequent words, most frequent first, ties in alphabetical order.
 
         Args:
-            counts: How often each word occurs in the training phrases.
-            minimum: Rarer words become ``<UNK>`` (DenseCap: 15).
+            counts: Number of occurrences of each word in the training phrases.
+            minimum: Minimum count; rarer words become ``<UNK>`` (DenseCap: 15).
         """
         kept = (word for word, count in counts.items() if count >= minimum)
         return cls([*SPECIAL, *sorted(kept, key=lambda word: (-counts[word], word))])
@@ -69,7 +69,7 @@ class Vocabulary:
         return len(self.words)
 
     def encode(self, phrases: Sequence[str]) -> NDArray[np.int64]:
-        """Ids of the phrases' words, int64 (N, T), T the longest's number of words, padded with 0; see `words_of`."""
+        """Return the word ids (see ``words_of``), int64 (N, T), padded with 0 to the longest phrase's T words."""
         rows = [[self.ids.get(word, UNKNOWN) for word in words_of(phrase)] for phrase in phrases]
         tokens = np.full((len(rows), max(map(len, rows), default=0)), PADDING, dtype=np.int64)
         for number, row in enumerate(rows):
@@ -77,10 +77,10 @@ class Vocabulary:
         return tokens
 
     def decode(self, tokens: Tensor | NDArray[np.int64]) -> list[str]:
-        """The phrases of ids, int (N, T): each up to its first ``<END>`` or padding, without ``<START>``.
+        """Return the phrases of ids int (N, T), each up to its first ``<END>`` or padding, without ``<START>``.
 
         Raises:
-            IndexError: If an id is not below the number of words.
+            IndexError: If an id is not less than the number of words.
         """
         return [" ".join(self._until_end(row)) for row in tokens.tolist()]
 

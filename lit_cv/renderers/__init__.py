@@ -1,4 +1,4 @@
-"""How targets and predictions look: drawn, as W&B media, and as rows of predictions.json."""
+"""Rendering of targets and predictions: pictures, W&B media and rows of predictions.json."""
 
 from lit_cv.renderers.base import Renderer
 from lit_cv.renderers.boxes import BoxRenderer, TopBoxRenderer

@@ -1,4 +1,4 @@
-"""What the callbacks that draw need to know of a task."""
+"""Interface between a task and the callbacks that draw its targets and predictions."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -12,14 +12,14 @@ from lit_cv.renderers.canvas import write_png
 
 
 class Renderer(ABC):
-    """Draws targets and predictions of one task; a task makes it (``Task.renderer``)."""
+    """Draw targets and predictions of one task; created by the task (``Task.renderer``)."""
 
     @abstractmethod
     def draw(self, image: Tensor, objects: Objects) -> Picture:
         """Draw a target or a prediction into its image.
 
         Args:
-            image: uint8 (3, H, W) RGB; left as it is.
+            image: uint8 (3, H, W) RGB; not modified.
             objects: A target or a prediction of the task.
 
         Returns:
@@ -28,13 +28,13 @@ class Renderer(ABC):
 
     @abstractmethod
     def describe(self, found: Objects) -> dict[str, Any]:
-        """A prediction as plain data for `predictions.json`."""
+        """Return a prediction as plain data for ``predictions.json``."""
 
     def media(self, image: Tensor, target: Objects, found: Objects) -> dict[str, Any]:
-        """Layers of a `wandb.Image` of this image that can be toggled: its `boxes` or `masks`, none by default."""
+        """Return toggleable layers (``boxes`` or ``masks``) for a ``wandb.Image`` of this image; none by default."""
         return {}
 
     def write(self, folder: Path, name: str, image: Tensor, found: Objects) -> dict[str, Any]:
-        """Write `<name>.png`, the prediction drawn into its image, and return its row of `predictions.json`."""
+        """Write ``<name>.png``, the prediction drawn into its image, and return its row of ``predictions.json``."""
         write_png(folder / f"{name}.png", self.draw(image, found))
         return self.describe(found)

@@ -1,4 +1,4 @@
-"""Boxes with the names of their classes."""
+"""Drawing of boxes with the names of their classes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,43 +12,43 @@ from lit_cv.renderers.canvas import draw_boxes
 
 
 class BoxRenderer(Renderer):
-    """Draws `boxes` with `labels` and, of predictions, `scores`.
+    """Draw ``boxes`` with ``labels`` and, for predictions, ``scores``.
 
     Args:
         class_names: Names of labels 1..C.
-        score_threshold: Predictions with a lower score, in [0, 1], are left out.
+        score_threshold: Minimum score of the predictions that are shown, in [0, 1].
     """
 
     def __init__(self, class_names: Sequence[str], score_threshold: float) -> None:
         self.class_names, self.score_threshold = list(class_names), score_threshold
 
     def draw(self, image: Tensor, objects: Objects) -> Picture:
-        """Outline and name the boxes; see `draw_boxes`."""
+        """Outline and name the boxes; see ``draw_boxes``."""
         objects = self.confident(objects)
         return draw_boxes(image, objects["boxes"], objects["labels"], self.class_names, objects.get("scores"))
 
     def describe(self, found: Objects) -> dict[str, Any]:
-        """`boxes` (xyxy in pixels of the image), `scores` (descending) and `labels` (class names)."""
+        """Return ``boxes`` (xyxy in pixels of the image), ``scores`` (descending) and ``labels`` (class names)."""
         found = self.confident(found)
         return {"boxes": found["boxes"].tolist(), "scores": found["scores"].tolist(), "labels": self.names(found)}
 
     def media(self, image: Tensor, target: Objects, found: Objects) -> dict[str, Any]:
-        """The boxes of target and prediction."""
+        """Return the boxes of target and prediction."""
         layers = {"ground_truth": target, "predictions": self.confident(found)}
         return {"boxes": {name: self.wandb_boxes(objects) for name, objects in layers.items()}}
 
     def confident(self, objects: Objects) -> Objects:
-        """The objects whose score, where they have one, reaches the threshold."""
+        """Return the objects with a score of at least the threshold; objects without scores are all returned."""
         if "scores" not in objects:
             return objects
         return rows_of(objects, (objects["scores"] >= self.score_threshold).nonzero()[:, 0])
 
     def names(self, objects: Objects) -> list[str]:
-        """What is written on the boxes, without the scores: the names of their classes."""
+        """Return the texts of the boxes without scores: the names of their classes."""
         return [self.class_names[label - 1] for label in objects["labels"].tolist()]
 
     def wandb_boxes(self, objects: Objects) -> dict[str, Any]:
-        """The boxes as a layer of a `wandb.Image`."""
+        """Return the boxes as a layer of a ``wandb.Image``."""
         scores = objects["scores"].tolist() if "scores" in objects else None
         rows = []
         columns = zip(objects["boxes"].tolist(), objects["labels"].tolist(), self.names(objects), strict=True)
@@ -67,9 +67,9 @@ class BoxRenderer(Renderer):
 
 
 class TopBoxRenderer(BoxRenderer):
-    """Of predictions that answer with one box an image: draws the first box and describes the first five.
+    """Render tasks with one box per image: draw the first predicted box and describe the first five.
 
-    Each image has an answer, so no score is too low.
+    Every image has exactly one object, so there is no score threshold.
 
     Args:
         class_names: Names of labels 1..C.
@@ -83,14 +83,14 @@ class TopBoxRenderer(BoxRenderer):
         return super().draw(image, _first(objects, 1))
 
     def describe(self, found: Objects) -> dict[str, Any]:
-        """As `BoxRenderer.describe`, of the first five boxes."""
+        """Return ``BoxRenderer.describe`` of the first five boxes."""
         return super().describe(_first(found, 5))
 
     def media(self, image: Tensor, target: Objects, found: Objects) -> dict[str, Any]:
-        """The boxes of target and prediction."""
+        """Return the boxes of target and prediction."""
         return super().media(image, target, _first(found, 1))
 
 
 def _first(objects: Objects, count: int) -> Objects:
-    """The first rows of a prediction; a target, which has no scores, as it is."""
+    """Return the first rows of a prediction; a target (it has no scores) is returned unchanged."""
     return {name: column[:count] for name, column in objects.items()} if "scores" in objects else objects

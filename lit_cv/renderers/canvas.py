@@ -1,4 +1,4 @@
-"""Boxes with names and scores, and class masks with a legend, drawn into images, legible on small ones too."""
+"""Drawing of boxes with names and scores, and of class masks with a legend; small images are enlarged."""
 
 import colorsys
 from collections.abc import Sequence
@@ -26,17 +26,17 @@ _CUT = ".."
 def draw_boxes(
     image: Tensor, boxes: Tensor, labels: Tensor, class_names: Sequence[str], scores: Tensor | None = None
 ) -> Picture:
-    """The image with each box outlined and named; a small image is enlarged first, so that names can be read.
+    """Return the image with each box outlined and named; a small image is enlarged first, so that names are legible.
 
     Args:
         image: uint8 (3, H, W) RGB.
-        boxes: (N, 4) xyxy in pixels of `image`.
-        labels: int64 (N,) in 1..C; label i is `class_names[i - 1]`.
-        class_names: the C names.
-        scores: (N,) in [0, 1], written behind the names; the best box is drawn last, on top.
+        boxes: (N, 4) xyxy in pixels of ``image``.
+        labels: int64 (N,) in 1..C; label i is ``class_names[i - 1]``.
+        class_names: The C names.
+        scores: (N,) in [0, 1], written after the names; the box with the highest score is drawn last, on top.
 
     Returns:
-        uint8 (H', W', 3) RGB; H'/H = W'/W is a whole number ≥ 1.
+        uint8 (H', W', 3) RGB; H'/H = W'/W is an integer ≥ 1.
     """
     zoom = legible_zoom(image)
     picture = enlarged(image.permute(1, 2, 0), zoom)
@@ -55,11 +55,11 @@ def outline_boxes(
     """Outline and name boxes in a picture.
 
     Args:
-        picture: uint8 (H, W, 3) RGB, drawn into.
-        boxes: (N, 4) xyxy in its pixels.
-        texts: N names; one that is wider than the picture is cut off.
-        colors: N colours.
-        order: the boxes to draw, the last one on top.
+        picture: uint8 (H, W, 3) RGB, modified in place.
+        boxes: (N, 4) xyxy in pixels of the picture.
+        texts: N names; a name wider than the picture is truncated.
+        colors: N colors.
+        order: Indices of the boxes to draw, the last one on top.
     """
     corners = boxes.round().long().tolist()
     for index in order:
@@ -70,7 +70,7 @@ def outline_boxes(
 
 
 def tint(picture: Picture, inside: NDArray[np.bool_], color: Color) -> None:
-    """Draw an area, bool (H, W), into a picture, uint8 (H, W, 3): translucent, with a contour inside its edge."""
+    """Draw an area, bool (H, W), into a picture, uint8 (H, W, 3), translucent and with a contour inside its edge."""
     tinted = cv2.addWeighted(picture, 1 - _OPACITY, np.full_like(picture, color), _OPACITY, 0)
     eroded = cv2.erode(inside.astype(np.uint8), np.ones((2 * _CONTOUR + 1, 2 * _CONTOUR + 1), np.uint8))
     picture[inside] = tinted[inside]
@@ -78,16 +78,16 @@ def tint(picture: Picture, inside: NDArray[np.bool_], color: Color) -> None:
 
 
 def draw_mask(image: Tensor, mask: Tensor, class_names: Sequence[str]) -> Picture:
-    """The image with each class in its colour of VOC's map and outlined, void hatched, and a legend below.
+    """Return the image with classes outlined and in VOC's colors, void hatched, and a legend below.
 
-    The background is left as it is. A small image is enlarged as in `draw_boxes`. The legend names the classes that
-    occur, the largest first; its space depends on `class_names` and the size of the image alone, so that pictures of
+    The background is unchanged. A small image is enlarged as in ``draw_boxes``. The legend names the classes that
+    occur, the largest first. Its size depends only on ``class_names`` and the size of the image, so that pictures of
     different masks have the same size.
 
     Args:
         image: uint8 (3, H, W) RGB.
-        mask: uint8 (H, W), 0 background, 1..C, 255 void; label i is `class_names[i - 1]`.
-        class_names: the C names.
+        mask: uint8 (H, W), 0 background, 1..C, 255 void; label i is ``class_names[i - 1]``.
+        class_names: The C names.
 
     Returns:
         uint8 (H', W', 3) RGB.
@@ -107,7 +107,7 @@ def draw_mask(image: Tensor, mask: Tensor, class_names: Sequence[str]) -> Pictur
 
 
 def side_by_side(pictures: Sequence[Picture], captions: Sequence[str]) -> Picture:
-    """Pictures of one height in a row, each under its caption, on white."""
+    """Return pictures of equal height in a row on white, each under its caption."""
     columns = []
     for picture, caption in zip(pictures, captions, strict=True):
         column = np.pad(picture, ((_CAPTION, 0), (0, _GAP), (0, 0)), constant_values=255)
@@ -117,20 +117,20 @@ def side_by_side(pictures: Sequence[Picture], captions: Sequence[str]) -> Pictur
 
 
 def write_png(path: Path, picture: Picture) -> None:
-    """Write an RGB picture; the folder is made when it is missing.
+    """Write an RGB picture; a missing folder is created.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: If the file cannot be written.
     """
     _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     _write(path, data.tobytes())
 
 
 def write_mask(path: Path, mask: Tensor) -> None:
-    """Write a mask, uint8 (H, W), as a PNG of class indices with VOC's palette; the folder is made when it is missing.
+    """Write a mask, uint8 (H, W), as a PNG of class indices with VOC's palette; a missing folder is created.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: If the file cannot be written.
     """
     image, data = Image.fromarray(mask.cpu().numpy()), BytesIO()
     image.putpalette(voc_colors().tobytes())
@@ -147,18 +147,18 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def legible_zoom(image: Tensor) -> int:
-    """How many times an image, uint8 (3, H, W), is enlarged so that what is drawn into it can be read; 1 if large."""
+    """Return the factor that enlarges an image, uint8 (3, H, W), so that text in it is legible; 1 for large images."""
     return max(1, round(_LEGIBLE_SIDE / max(image.shape[1:])))
 
 
 def enlarged(pixels: Tensor, zoom: int) -> Picture:
-    """A copy of uint8 (H, W, ...) whose pixels are squares of `zoom` x `zoom`."""
+    """Return a copy of uint8 (H, W, ...) with every pixel enlarged to ``zoom`` x ``zoom``."""
     array = pixels.cpu().numpy().repeat(zoom, axis=0)
     return np.ascontiguousarray(array.repeat(zoom, axis=1))
 
 
 def _hatch(picture: Picture, area: NDArray[np.bool_]) -> None:
-    """Diagonal stripes, light and dark grey."""
+    """Fill an area with diagonal stripes in light and dark gray."""
     y, x = np.nonzero(area)
     light = (x + y) // _HATCH % 2 == 0
     picture[y, x] = np.where(light, 225, 110)[:, None]
@@ -184,7 +184,7 @@ def _with_legend(picture: Picture, counts: NDArray[np.int64], class_names: Seque
 
 
 def _draw_entry(cell: Picture, label: int, text: str) -> None:
-    """The colour of a label (none for 0) and a text."""
+    """Draw the color of a label (none for 0) and a text."""
     swatch = cell[:_SWATCH, _MARGIN : _MARGIN + _SWATCH]
     if label == VOID:
         _hatch(swatch, np.ones(swatch.shape[:2], np.bool_))
@@ -202,7 +202,7 @@ def _draw_name(picture: Picture, corners: Sequence[int], text: str, color: Color
         text = text.removesuffix(_CUT)[:-1] + _CUT
         width = cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)[0][0]
     width, height = width + 2 * _MARGIN, height + baseline + _MARGIN
-    # The name stands on the box, or inside it at the upper edge, and never leaves the picture.
+    # The name is placed above the box, or inside it at the upper edge, and always within the picture.
     left = max(0, min(x1, picture.shape[1] - width))
     top = max(0, min(y1 - height if y1 >= height else y1, picture.shape[0] - height))
     cv2.rectangle(picture, (left, top), (left + width, top + height), color, cv2.FILLED)
@@ -211,6 +211,6 @@ def _draw_name(picture: Picture, corners: Sequence[int], text: str, color: Color
 
 
 def strong_color(number: int) -> Color:
-    """A strong colour per class or instance; hues a golden section apart keep neighbours distinct."""
+    """Return a saturated color per class or instance; golden-ratio hue steps keep consecutive numbers distinct."""
     red, green, blue = colorsys.hsv_to_rgb(number * 0.618034 % 1, 0.85, 0.95)
     return round(255 * red), round(255 * green), round(255 * blue)

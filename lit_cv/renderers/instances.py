@@ -1,4 +1,4 @@
-"""Instances: each with its mask, its box and its skeleton, as far as it has them."""
+"""Drawing of instances with their boxes and, if present, masks and skeletons."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,19 +15,19 @@ from lit_cv.renderers.boxes import BoxRenderer
 from lit_cv.renderers.canvas import enlarged, legible_zoom, outline_boxes, strong_color, tint
 from lit_cv.renderers.poses import PoseRenderer
 
-_HALF = 0.5  # of a pixel: between the corner of the image, from which instances are measured, and its first centre
-_WANDB_MOST = 255  # numbers in one of its masks
+_HALF = 0.5  # pixel: offset of the first pixel's center from the image corner, the origin of instance coordinates
+_WANDB_MOST = 255  # maximum number of instances in one W&B mask
 
 
 class InstanceRenderer(BoxRenderer):
-    """Draws `boxes` with `labels` and, where there are, `scores`, masks (as runs) and `keypoints`.
+    """Draw ``boxes`` with ``labels`` and, if present, ``scores``, masks (as runs) and ``keypoints``.
 
-    Each instance has a colour of its own, so that neighbours of one class can be told apart.
+    Each instance has its own color, so that neighbors of one class can be distinguished.
 
     Args:
         class_names: Names of labels 1..C.
-        score_threshold: Predictions with a lower score, in [0, 1], are left out.
-        poses: Draws the skeletons; None for data without keypoints.
+        score_threshold: Minimum score of the predictions that are shown, in [0, 1].
+        poses: Renderer of the skeletons; None for data without keypoints.
     """
 
     def __init__(self, class_names: Sequence[str], score_threshold: float, poses: PoseRenderer | None = None) -> None:
@@ -35,7 +35,7 @@ class InstanceRenderer(BoxRenderer):
         self.poses = poses
 
     def draw(self, image: Tensor, objects: Objects) -> Picture:
-        """Tint, outline and name the instances, the best on top; a small image is enlarged first."""
+        """Tint, outline and name the instances, the highest score on top; a small image is enlarged first."""
         objects = self.confident(objects)
         zoom = legible_zoom(image)
         picture = enlarged(image.permute(1, 2, 0), zoom)
@@ -49,14 +49,16 @@ class InstanceRenderer(BoxRenderer):
                 tint(picture, enlarged(masks[index], zoom) > 0, colors[index])
         outline_boxes(picture, objects["boxes"] * zoom, texts, colors, order)
         if self.poses and "keypoints" in objects:
-            # Of a prediction the third number is a score, which may be anything: all joints are drawn.
+            # The third number of a prediction is a score, not a flag: all joints are drawn.
             keypoints = objects["keypoints"]
-            keypoints = keypoints - keypoints.new_tensor([_HALF, _HALF, 0])  # poses count from the first pixel's centre
+            keypoints = keypoints - keypoints.new_tensor(
+                [_HALF, _HALF, 0]
+            )  # origin of poses: center of the first pixel
             self.poses.draw_people(picture, keypoints[..., :2] if "scores" in objects else keypoints, zoom)
         return picture
 
     def describe(self, found: Objects) -> dict[str, Any]:
-        """As `BoxRenderer.describe`, and `masks` (COCO's compressed RLE) and `keypoints` ([x, y, score] each)."""
+        """Return ``BoxRenderer.describe`` plus ``masks`` (COCO's compressed RLE) and ``keypoints`` ([x, y, score])."""
         found = self.confident(found)
         row = super().describe(found)
         if "mask_runs" in found:
@@ -67,7 +69,7 @@ class InstanceRenderer(BoxRenderer):
         return row
 
     def media(self, image: Tensor, target: Objects, found: Objects) -> dict[str, Any]:
-        """The boxes and masks of target and prediction; none with keypoints, which W&B's layers cannot show."""
+        """Return the boxes and masks of target and prediction; none with keypoints, which W&B layers cannot show."""
         if "keypoints" in target:
             return {}
         layers = super().media(image, target, found)
@@ -77,7 +79,7 @@ class InstanceRenderer(BoxRenderer):
         return layers
 
     def _wandb_masks(self, objects: Objects) -> dict[str, Any]:
-        """A map of the instances, numbered from 1: W&B's masks hold one number a pixel."""
+        """Return a map of the instances, numbered from 1, because W&B masks hold one number per pixel."""
         masks = masks_of(objects)
         numbers: NDArray[np.uint8] = np.zeros(masks.size, np.uint8)
         dense, order = decode_masks(masks).cpu().numpy().astype(bool), _order(objects)[-_WANDB_MOST:]
@@ -91,6 +93,6 @@ class InstanceRenderer(BoxRenderer):
 
 
 def _order(objects: Objects) -> list[int]:
-    """The best last, so that it lies on top; targets as they come."""
+    """Return the drawing order: ascending scores, so that the highest is on top; targets in their own order."""
     scores: Tensor | None = objects.get("scores")
     return list(range(len(objects["labels"]))) if scores is None else scores.argsort().tolist()

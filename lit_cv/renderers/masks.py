@@ -1,4 +1,4 @@
-"""Class masks over their images."""
+"""Drawing of class masks over their images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from lit_cv.renderers.canvas import draw_mask, write_mask
 
 
 class MaskRenderer(Renderer):
-    """Draws `mask`, uint8 (H, W): 0 background, 1..C, 255 void.
+    """Draw ``mask``, uint8 (H, W): 0 background, 1..C, 255 void.
 
     Args:
         class_names: Names of labels 1..C.
@@ -24,18 +24,18 @@ class MaskRenderer(Renderer):
         self.class_names = list(class_names)
 
     def draw(self, image: Tensor, objects: Objects) -> Picture:
-        """Colour and name the classes; pictures of one image have one size. See `draw_mask`."""
+        """Color and name the classes; all pictures of one image have the same size. See ``draw_mask``."""
         return draw_mask(image, objects["mask"], self.class_names)
 
     def describe(self, found: Objects) -> dict[str, Any]:
-        """`share`: the part of the image's pixels that each found class has, the largest first."""
+        """Return ``share``: the fraction of the image's pixels of each predicted class, the largest first."""
         counts = torch.bincount(found["mask"].flatten()).tolist()
         labels = sorted((label for label, count in enumerate(counts) if count), key=lambda label: -counts[label])
         total = found["mask"].numel()
         return {"share": {self._labels()[label]: counts[label] / total for label in labels}}
 
     def media(self, image: Tensor, target: Objects, found: Objects) -> dict[str, Any]:
-        """The masks of target and prediction."""
+        """Return the masks of target and prediction."""
         layers = {"ground_truth": target, "predictions": found}
         return {
             "masks": {
@@ -45,7 +45,7 @@ class MaskRenderer(Renderer):
         }
 
     def write(self, folder: Path, name: str, image: Tensor, found: Objects) -> dict[str, Any]:
-        """Write also `<name>_mask.png`, class indices with VOC's palette, and name it in the row."""
+        """Also write ``<name>_mask.png`` (class indices with VOC's palette) and add its name to the row."""
         row = super().write(folder, name, image, found)
         write_mask(folder / f"{name}_mask.png", found["mask"])
         return {"mask": f"{name}_mask.png", **row}

@@ -1,4 +1,4 @@
-"""Boxes with phrases."""
+"""Drawing of boxes with phrases."""
 
 from typing import Any
 
@@ -12,11 +12,12 @@ from lit_cv.renderers.canvas import enlarged, legible_zoom, outline_boxes, stron
 
 
 class PhraseRenderer(BoxRenderer):
-    """Draws `boxes` with `phrases` and, of predictions, `scores`.
+    """Draw ``boxes`` with ``phrases`` and, for predictions, ``scores``.
 
     Args:
-        score_threshold: Predictions with a lower score, in [0, 1], are left out.
-        most: So many boxes are drawn, the best, or the first ones of a target: the text of all would hide the image.
+        score_threshold: Minimum score of the predictions that are shown, in [0, 1].
+        most: Maximum number of boxes drawn, because more text would hide the image. Predictions with the highest
+            scores are chosen, or the first boxes of a target.
     """
 
     def __init__(self, score_threshold: float, most: int = 12) -> None:
@@ -24,7 +25,7 @@ class PhraseRenderer(BoxRenderer):
         self.most = most
 
     def draw(self, image: Tensor, objects: Objects) -> Picture:
-        """Outline the boxes and write their phrases on them, the best on top; a small image is enlarged first."""
+        """Outline the boxes and label them with their phrases, the best on top; a small image is enlarged first."""
         objects = self._few(objects)
         zoom = legible_zoom(image)
         picture = enlarged(image.permute(1, 2, 0), zoom)
@@ -36,16 +37,16 @@ class PhraseRenderer(BoxRenderer):
         return picture
 
     def describe(self, found: Objects) -> dict[str, Any]:
-        """`boxes` (xyxy in pixels of the image), `scores` and `phrases`."""
+        """Return ``boxes`` (xyxy in pixels of the image), ``scores`` and ``phrases``."""
         found = self.confident(found)
         return {"boxes": found["boxes"].tolist(), "scores": found["scores"].tolist(), "phrases": self.names(found)}
 
     def names(self, objects: Objects) -> list[str]:
-        """The phrases."""
+        """Return the phrases."""
         return list(objects["phrases"])
 
     def wandb_boxes(self, objects: Objects) -> dict[str, Any]:
-        """The boxes as a layer of a `wandb.Image`; all are of one class."""
+        """Return the boxes as a layer of a ``wandb.Image``; all have the same class."""
         return super().wandb_boxes({**objects, "labels": torch.ones(len(objects["phrases"]), dtype=torch.int64)})
 
     def _few(self, objects: Objects) -> Objects:

@@ -1,4 +1,4 @@
-"""Skeletons, right and left in colours of their own."""
+"""Drawing of skeletons with separate colors for right and left."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,19 +14,19 @@ from lit_cv.renderers.canvas import enlarged, legible_zoom
 
 RIGHT, LEFT, MIDDLE = (255, 120, 0), (0, 170, 255), (90, 230, 90)  # RGB
 _EDGE = (0, 0, 0)
-_SHIFT = 4  # OpenCV takes fixed-point coordinates with so many binary digits
+_SHIFT = 4  # number of fractional bits in OpenCV's fixed-point coordinates
 
 
 class PoseRenderer(Renderer):
-    """Draws `keypoints` as a skeleton: the person's right side in orange, the left one in blue, the rest in green.
+    """Draw ``keypoints`` as a skeleton: the person's right side in orange, the left side in blue, the rest in green.
 
-    A joint that is labelled but hidden is a ring, one that is not labelled is left out with its limbs. W&B has no layer
-    for joints: the picture itself is logged.
+    A joint that is labeled but hidden is drawn as a ring. An unlabeled joint is omitted together with its limbs. W&B
+    has no layer for joints, so the picture itself is logged.
 
     Args:
-        joint_names: The K names.
+        joint_names: Names of the K joints.
         limbs: Pairs of joints that a line connects.
-        pairs: (right, left) joints.
+        pairs: Pairs (right, left) of corresponding joints.
     """
 
     def __init__(
@@ -45,24 +45,24 @@ class PoseRenderer(Renderer):
         return picture
 
     def draw_people(self, picture: Picture, keypoints: Tensor, zoom: int) -> None:
-        """Draw skeletons, (P, K, 3) or (P, K, 2), into the picture of an image that is enlarged `zoom` times."""
+        """Draw skeletons, (P, K, 3) or (P, K, 2), into a picture that is enlarged ``zoom`` times."""
         thickness = max(2, round(max(picture.shape) / 150))
         for person in keypoints.cpu().double().numpy():
             flags = person[:, 2] if person.shape[1] == 3 else np.full(len(person), 2)
-            # A prediction may be far away: OpenCV's coordinates are limited.
+            # A prediction may lie far outside the image, and OpenCV's coordinates have a limited range.
             corners = np.clip((person[:, :2] + 0.5) * zoom - 0.5, -(2**14), 2**14)
             fixed = np.round(corners * 2**_SHIFT).astype(int).tolist()
             self._draw_person(picture, fixed, flags.tolist(), thickness)
 
     def describe(self, found: Objects) -> dict[str, Any]:
-        """`joints`: of each name its [x, y] in pixels of the image."""
+        """Return ``joints``: a mapping from joint names to [x, y] in pixels of the image."""
         points = found["keypoints"][0, :, :2].tolist()
         return {"joints": dict(zip(self.joint_names, points, strict=True))}
 
     def _draw_person(self, picture: Picture, points: list[list[int]], flags: list[float], thickness: int) -> None:
         for start, end in self.limbs:
             if flags[start] and flags[end]:
-                # A limb belongs to a side if either of its joints does, unless they differ: the hips, the shoulders.
+                # A limb takes the side of either joint; if both sides occur (hips, shoulders), it is middle.
                 sides = {self.colors[start], self.colors[end]} - {MIDDLE}
                 color = sides.pop() if len(sides) == 1 else MIDDLE
                 cv2.line(picture, points[start], points[end], color, thickness, cv2.LINE_AA, _SHIFT)

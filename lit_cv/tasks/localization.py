@@ -51,7 +51,8 @@ class LocalizationTask(Task):
 
     def evaluate(self, batch: Batch) -> tuple[Mapping[str, Tensor], Predictions]:
         """Return losses and predictions of one forward pass."""
-        return self.network.evaluate(*batch)
+        output = self.network.evaluate(*batch)
+        return output.losses, output.found
 
     def update_metrics(self, found: Predictions, targets: Targets) -> None:
         """Add the predictions of a batch."""

@@ -29,7 +29,7 @@ class Convolution(nn.Module):
         return self.body(torch.stack(images).float())
 
 
-def test_arithmetic_of_a_convolution_equals_the_formula_and_the_network_is_as_before() -> None:
+def test_flops_of_a_convolution_equal_the_formula_and_the_network_is_unchanged() -> None:
     network = Convolution()
     cost = measure(network, [torch.zeros(3, 16, 20, dtype=torch.uint8), torch.zeros(3, 32, 20, dtype=torch.uint8)], 5)
     pixels = (16 * 20 + 32 * 20) / 2
@@ -42,7 +42,7 @@ def test_arithmetic_of_a_convolution_equals_the_formula_and_the_network_is_as_be
     assert not network.body[1].training
 
 
-def test_the_network_is_as_before_when_predict_fails() -> None:
+def test_the_network_is_unchanged_when_predict_fails() -> None:
     network = Convolution()
     with pytest.raises(RuntimeError):
         measure(network, [torch.zeros(4, 16, 16, dtype=torch.uint8)])
@@ -56,7 +56,7 @@ CPU = torch.device("cpu")
 
 
 class Watch:
-    """A clock that goes forward only when told to."""
+    """Clock that advances only on request."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -75,7 +75,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
 
 
 class Spend(nn.Module):
-    """Takes a known time, part of it in a module of its own."""
+    """Spend a known time, optionally part of it in an inner module."""
 
     def __init__(self, seconds: float, inner: nn.Module | None = None) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class Spend(nn.Module):
 
 
 class Stages(Network):
-    """Spends 20 ms in a backbone, 30 in heads and 40 in a backbone inside them, 25 in a method, 15 in itself."""
+    """Spend 20 ms in a backbone, 30 in heads and 40 in a backbone inside them, 25 in a method, 15 outside them."""
 
     loss_names = ()
     stages: ClassVar[dict[str, str]] = {
@@ -105,6 +105,9 @@ class Stages(Network):
         self.blocks = nn.ModuleList([Spend(0.01, inner), Spend(0.02)])
         self.backbone = nn.ModuleDict({"outer": Spend(0.02), "inner": inner})
         self.calls = 0
+
+    def forward(self) -> None:
+        raise NotImplementedError
 
     def losses(self, images: Any, targets: Any) -> dict[str, Tensor]:
         raise NotImplementedError
@@ -125,7 +128,7 @@ class Stages(Network):
 
 @pytest.fixture
 def slow_nms(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The innermost of the three functions that suppress boxes takes 10 ms."""
+    """Make the innermost of the three NMS functions take 10 ms."""
     kernel = torch.ops.torchvision.nms
 
     def slow(*args: Any) -> Tensor:
@@ -135,7 +138,7 @@ def slow_nms(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.ops.torchvision, "nms", slow)
 
 
-def test_the_time_of_a_part_appears_in_its_stage_alone(slow_nms: None) -> None:
+def test_the_time_of_a_part_appears_only_in_its_stage(slow_nms: None) -> None:
     seconds = stage_seconds(Stages(), [IMAGE], repeats=2)
     expected = {"proposals": 0.025, "backbone": 0.06, "heads": 0.03, "nms": 0.01, "rest": 0.015}
     assert list(seconds) == list(STAGES)
@@ -167,7 +170,7 @@ def test_stages_are_averaged_over_the_images(watch: Watch) -> None:
     assert seconds["rest"] == pytest.approx(0.03)
 
 
-def test_everything_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_network_and_functions_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     network = Stages()
     functions = (boxes.nms, boxes.grouped_nms, torchvision.ops.nms, torchvision.ops.boxes.batched_nms)
     attributes = {name: set(vars(module)) for name, module in network.named_modules()}
@@ -208,7 +211,7 @@ def test_a_detector_spends_time_in_every_stage_and_finds_the_same() -> None:
     assert all(torch.equal(found[key], expected[key]) for key in ("boxes", "scores", "labels"))
 
 
-def test_peak_memory_forgets_what_was_freed() -> None:
+def test_reset_peak_memory_excludes_freed_memory() -> None:
     reset_peak_memory(CPU)
     before = peak_memory_gb(CPU)
     held = np.ones(50_000_000)

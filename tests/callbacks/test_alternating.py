@@ -11,7 +11,7 @@ from datamodules import Shapes, VOCDetectionDataModule
 from lit_cv.callbacks import AlternatingTraining
 from lit_cv.errors import UserError
 from lit_cv.models import SSD, FasterRCNN
-from lit_cv.models.images import batch_objects
+from lit_cv.models.images import batch_objects, size_of
 from lit_cv.runs.checkpoints import AtomicCheckpointIO
 from lit_cv.tasks import DetectionTask, RestartingStepLR
 from lit_cv.training.checkpoints import LastCheckpoint
@@ -176,7 +176,7 @@ def test_losses_of_one_end_are_those_of_both_and_the_others_zero(trained: Any) -
 def _of_rpn(model: FasterRCNN) -> tuple[Any, Any]:
     images, targets = scene()
     batch = model.batch(images)
-    return model.rpn(batch, list(model.backbone(batch.pixels).values())), batch_objects(targets, batch)
+    return model.rpn(size_of(batch.pixels), list(model.backbone(batch.pixels).values())), batch_objects(targets, batch)
 
 
 def test_regions_come_from_the_proposer_and_are_pooled_on_the_own_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,7 +282,7 @@ def test_the_rate_drops_and_starts_again() -> None:
 
 def test_unusable_settings_are_refused(shapes: Path, tmp_path: Path) -> None:
     for steps in ([1, 2, 3], [1, 0, 1, 1]):
-        with pytest.raises(UserError, match="takes four numbers of steps, each at least 1"):
+        with pytest.raises(UserError, match="needs four numbers of steps, each at least 1"):
             AlternatingTraining(steps)
     with pytest.raises(UserError, match="takes 7 steps, but the training ends after 6"):
         trainer(AlternatingTraining(STEPS), max_steps=6).fit(task(), data(shapes))

@@ -80,5 +80,5 @@ def test_unusable_settings_are_refused(tmp_path: Path) -> None:
         FinetuneBackbone(-1)
     module = task()
     del module.network.backbone
-    with pytest.raises(UserError, match="FasterRCNN has no backbone; take the callback out"):
+    with pytest.raises(UserError, match="FasterRCNN has no backbone; remove the callback"):
         fit(module, tmp_path, FinetuneBackbone(1))

@@ -134,7 +134,7 @@ def test_unusable_settings_are_refused(shapes: Path) -> None:
             TrainingPhases(*steps)
     module = task(backbone="tiny", pool=1)
     del module.network.box_head
-    with pytest.raises(UserError, match="LocalizationNet has no box_head; take the callback out"):
+    with pytest.raises(UserError, match="LocalizationNet has no box_head; remove the callback"):
         trainer(TrainingPhases(1, 2), num_sanity_val_steps=0).fit(module, data(shapes))
 
 

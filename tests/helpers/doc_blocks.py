@@ -108,7 +108,7 @@ def words_of(command: str) -> tuple[dict[str, str], list[str]]:
 
 
 def hidden_commands(text: str) -> list[str]:
-    """Return the lines of a page that read as commands but stand in no block of commands."""
+    """Return the lines of a page that look like commands outside a block of commands."""
     blocks, found, fenced = read_blocks(text, ""), [], set()
     for block in blocks:
         start = int(block.place[1:])

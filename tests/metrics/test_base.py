@@ -12,7 +12,7 @@ from tests.helpers.two_processes import results_of_two
 
 CLASSES = ("a", "b", "c", "d")
 IMAGES = 21
-# What each of two ranks sees: an odd split, one rank without any image, and a padding sampler that repeats images.
+# Images of each of two ranks: an odd split, one rank without any image, and a padding sampler that repeats images.
 SHARES: list[tuple[list[int], list[int]]] = [
     (list(range(0, IMAGES, 2)), list(range(1, IMAGES, 2))),
     (list(range(IMAGES)), []),
@@ -34,14 +34,14 @@ def evaluate(share: list[int]) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
-def test_two_processes_give_the_digits_of_one(tmp_path: Path) -> None:
+def test_two_processes_give_the_same_digits_as_one(tmp_path: Path) -> None:
     expected = evaluate(list(range(IMAGES)))
     assert 0.1 < expected["COCOAveragePrecision/map"] < 0.9
     assert 0.1 < expected["VOCAveragePrecision/map"] < 0.9
     assert results_of_two(evaluate, SHARES, tmp_path) == [expected] * 2 * len(SHARES)
 
 
-def test_without_processes_records_are_sorted_and_the_first_of_a_key_stays() -> None:
+def test_without_processes_records_are_sorted_and_the_first_of_a_key_is_kept() -> None:
     assert gather([(3, "x"), (1, "y"), (3, "z")], key=lambda record: record[0]) == [(1, "y"), (3, "x")]
     assert gather([], key=hash) == []
 
@@ -56,7 +56,7 @@ def test_the_metric_keeps_copies_survives_pickling_and_moving_and_resets() -> No
     for columns in (*predictions, *targets):
         columns["boxes"].zero_()
     moved = pickle.loads(pickle.dumps(metric)).to("meta")
-    moved.update([], [])  # forgets the cached result
+    moved.update([], [])  # discards the cached result
     assert moved.compute()["map"] == before
     metric.reset()
     assert metric.images == []

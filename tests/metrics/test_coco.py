@@ -18,7 +18,7 @@ NAMES = ("map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar
 
 
 def official(dataset: dict[str, Any], predictions: dict[int, dict[str, Tensor]]) -> tuple[dict[str, float], np.ndarray]:
-    """The numbers of pycocotools, and its precision table for per-class values."""
+    """Return the results of pycocotools and its precision table for per-class values."""
     results = [
         {"image_id": image_id, "category_id": int(label), "score": float(score), "bbox": [x1, y1, x2 - x1, y2 - y1]}
         for image_id, found in predictions.items()
@@ -136,7 +136,7 @@ def test_one_perfect_box_is_one_and_absent_classes_and_sizes_are_minus_one() -> 
     assert result["map_50_per_class"].tolist() == pytest.approx([-1.0, 1.0])
 
 
-def test_no_prediction_is_zero_no_target_is_minus_one_and_reset_forgets() -> None:
+def test_no_prediction_is_zero_no_target_is_minus_one_and_reset_clears_the_state() -> None:
     metric = COCOAveragePrecision()
     preds, targets = one_image()
     metric.update(preds, targets)
@@ -150,7 +150,7 @@ def test_no_prediction_is_zero_no_target_is_minus_one_and_reset_forgets() -> Non
     assert set(metric.compute().values()) == {-1.0}
 
 
-def test_bad_input_is_named() -> None:
+def test_invalid_input_is_reported() -> None:
     metric = COCOAveragePrecision(class_names=("cat", "dog"))
     with pytest.raises(ValueError, match="1 predictions for 0 targets"):
         metric.update(one_image()[0], [])

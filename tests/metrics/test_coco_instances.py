@@ -28,7 +28,7 @@ def as_runs(masks: np.ndarray) -> dict[str, Tensor]:
 
 
 def mask_case(dataset: dict[str, Any]) -> tuple[Case, list[dict[str, Any]]]:
-    """Predictions, targets, and the predictions as COCO's results."""
+    """Return predictions, targets, and the predictions in COCO's result format."""
     rng = np.random.default_rng(0)
     ids = sorted(category["id"] for category in dataset["categories"])
     predictions, targets, results = [], [], []
@@ -38,7 +38,7 @@ def mask_case(dataset: dict[str, Any]) -> tuple[Case, list[dict[str, Any]]]:
         labels = target["labels"].numpy()[rng.integers(0, len(rows), len(found))] if len(rows) else np.zeros(0, int)
         labels[::2] = target["labels"].numpy()[: len(labels[::2])]
         scores = rng.random(len(found)).round(2).astype(np.float32)
-        boxes = torch.tensor(rng.uniform(0, 90, (len(found), 4))).float()  # nobody may look at them
+        boxes = torch.tensor(rng.uniform(0, 90, (len(found), 4))).float()  # must be ignored
         predictions.append({"boxes": boxes, "scores": torch.tensor(scores), "labels": torch.tensor(labels)})
         predictions[-1] |= as_runs(found)
         targets.append(target | as_runs(masks))
@@ -61,7 +61,7 @@ def people_case(dataset: dict[str, Any], joints: int = 17) -> tuple[Case, list[d
         keypoints = np.array([row["keypoints"] for row in rows], dtype=np.float32).reshape(len(rows), 17, 3)
         keypoints = keypoints[:, :joints]
         targets.append(columns(image, rows, [1]) | {"keypoints": torch.tensor(keypoints)})
-        rounds = 12 if len(rows) > 2 else 3  # more than the 20 that count
+        rounds = 12 if len(rows) > 2 else 3  # more than the maximum of 20
         spread = np.array([row["area"] for row in rows]) ** 0.5
         noise = rng.normal(0, 0.08, (rounds, *keypoints.shape)) * spread[:, None, None]
         found = (keypoints + noise).reshape(-1, joints, 3).astype(np.float32)
@@ -95,7 +95,7 @@ def work(rank: int, folder: str) -> None:
     for iou_type in ("segm", "keypoints"):
         case = torch.load(f"{folder}/{iou_type}.pt", weights_only=True)
         share = list(range(len(case[0])))
-        share = share[:5] if rank else share[3:]  # of unequal length, and some images twice
+        share = share[:5] if rank else share[3:]  # unequal lengths; some images are on both ranks
         results.append(updated(case, share, iou_type=iou_type).compute())
     Path(folder, f"{rank}.json").write_text(json.dumps(results))
     dist.destroy_process_group()
@@ -125,7 +125,7 @@ def test_masks_and_keypoints_equal_pycocotools_on_one_and_two_processes(real_dat
         assert result.pop("map_per_class").tolist() == pytest.approx(means, abs=1e-9)
         del result["map_50_per_class"]
         one_process.append(result)
-        # the crowds do matter
+        # the crowds change the result
         crowdless = {**dataset, "annotations": [row | {"iscrowd": 0} for row in dataset["annotations"]]}
         assert evaluated(crowdless, results, iou_type).stats[0] != pytest.approx(official.stats[0], abs=1e-4)
     mp.spawn(work, args=(str(tmp_path),), nprocs=2)
@@ -150,7 +150,7 @@ def test_other_skeletons_take_their_own_sigmas(real_data: Path) -> None:
 
 
 def squares(*spans: tuple[int, int]) -> np.ndarray:
-    """A mask a span, rows of 10 pixels from the first row to the last."""
+    """Return one mask per span; it fills rows of 10 pixels from the first row to the last."""
     masks = np.zeros((len(spans), 20, 10), np.uint8)
     for mask, (top, bottom) in zip(masks, spans, strict=True):
         mask[top:bottom] = 1
@@ -166,8 +166,8 @@ def row(masks: dict[str, Any], scores: list[float] | None = None, **more: Any) -
 
 
 def test_masks_by_hand_and_in_every_form() -> None:
-    # Ten rows wanted. The first mask found shares 8 of 10 (IoU 0.8: true up to 0.80, 7 of 10 thresholds); the second
-    # 2 of 14, never.
+    # The target has ten rows. The first predicted mask shares 8 of 10 (IoU 0.8: true up to 0.80, 7 of 10 thresholds).
+    # The second shares 2 of 14 and is never true.
     wanted, found = squares((0, 10)), squares((0, 8), (8, 12))
     forms = [as_runs(found), {"masks": torch.from_numpy(found)}, {"masks": torch.from_numpy(found).bool()}]
     strings = [official_masks.encode(np.asfortranarray(mask)) for mask in found]
@@ -186,8 +186,8 @@ def test_masks_by_hand_and_in_every_form() -> None:
         assert all(isinstance(mask, bytes) for mask in metric.images[0].found["masks"])  # compact
 
 
-def test_a_found_mask_is_as_large_as_its_pixels_not_as_its_box() -> None:
-    # What is neither matched nor of the class of size counts nowhere: 160 pixels are small, a box of 100² is large.
+def test_the_size_of_a_predicted_mask_is_its_pixel_count_not_its_box() -> None:
+    # Unmatched predictions outside the size class are ignored: 160 pixels are small, a box of 100² is large.
     boxes = torch.tensor([[0.0, 0, 100, 100], [0, 0, 100, 100]])
     metric = COCOAveragePrecision("segm")
     found = row(as_runs(squares((12, 20), (0, 10))), [0.9, 0.8]) | {"boxes": boxes}
@@ -197,7 +197,7 @@ def test_a_found_mask_is_as_large_as_its_pixels_not_as_its_box() -> None:
     assert result["map_large"] == -1
 
 
-def test_masks_within_a_crowd_cost_nothing_and_nothing_is_no_crash() -> None:
+def test_masks_within_a_crowd_are_not_penalized_and_empty_input_is_accepted() -> None:
     metric = COCOAveragePrecision("segm")
     target = row(as_runs(squares((0, 5), (5, 20))), labels=[1, 1], iscrowd=torch.tensor([0, 1]))
     metric.update([row(as_runs(squares((6, 9), (0, 5))), [0.9, 0.8])], [target])
@@ -214,7 +214,7 @@ def test_masks_within_a_crowd_cost_nothing_and_nothing_is_no_crash() -> None:
 
 def test_keypoints_by_hand() -> None:
     # One joint, 8 pixels off, of a person of 3200 square pixels: OKS = exp(-8² / (2 · 3200 · (2 · 0.1)²)) = exp(-0.25)
-    # = 0.779, at or above 6 of the 10 thresholds. A second, unlabelled joint does not count.
+    # = 0.779, at or above 6 of the 10 thresholds. A second, unlabeled joint does not count.
     points = torch.tensor([[[50.0, 50, 2], [0, 0, 0]]])
     target = {"boxes": torch.tensor([[30.0, 30, 70, 110]]), "labels": torch.tensor([1]), "image_id": torch.tensor(4)}
     target |= {"area": torch.tensor([3200.0]), "keypoints": points}
@@ -225,13 +225,13 @@ def test_keypoints_by_hand() -> None:
     assert [result[name] for name in ("map", "mar_20", "map_medium")] == pytest.approx([0.6] * 3)
     assert result["map_per_class"].tolist() == pytest.approx([0.6])
     assert result.keys() == {*PEOPLE_NAMES, "map_per_class", "map_50_per_class"}
-    # Nobody labelled: what is found there costs nothing.
+    # Without labeled people, predictions are not penalized.
     metric.reset()
     metric.update([found], [target | {"keypoints": torch.zeros(1, 2, 3)}])
     assert metric.compute()["map"] == -1
 
 
-def test_what_does_not_fit_is_named() -> None:
+def test_invalid_input_is_reported() -> None:
     metric, mask = COCOAveragePrecision("segm"), as_runs(squares((0, 9)))
     target = row(mask)
     for wrong, sentence in (

@@ -43,29 +43,29 @@ def by_hand() -> tuple[dict[str, Any], dict[str, Any]]:
 def test_merged_references_and_a_double_detection_worked_by_hand() -> None:
     prediction, target = by_hand()
     result = computed([prediction], [target], language=True)
-    # Best first: right; the same box again, so wrong; the other box, whose METEOR is 0.1404. Recall 1/2 is reached with
-    # precision 1 (recalls 0 to 0.50), recall 1 with precision 2/3 (0.51 to 1) if the last one counts.
+    # By score: right; wrong (same box again); the other box, with METEOR 0.1404. Recall 1/2 is reached with
+    # precision 1 (recalls 0 to 0.50), recall 1 with precision 2/3 (0.51 to 1) if the last one is right.
     both, one = (51 + 50 * 2 / 3) / 101, 51 / 101
     assert result["exact_match_ap_30_10"] == result["exact_match_ap_70_00"] == pytest.approx(both, abs=1e-12)
     assert result["exact_match_ap_30_15"] == result["exact_match_ap_70_25"] == pytest.approx(one, abs=1e-12)
     assert result["exact_match_densecap_map"] == pytest.approx((both + one) / 2, abs=1e-12)
     assert result["box_map"] == result["box_ap_70"] == pytest.approx(both, abs=1e-12)
-    # "red car" is nearer to "car" (P 1/2, R 1, one chunk of one match) than to "a red car".
+    # "red car" is closer to "car" (P 1/2, R 1, one chunk of one match) than to "a red car".
     scores = [1, 0.5 / (0.85 * 0.5 + 0.15) * 0.4, (1 / 6) / 0.475 * 0.4]
     assert result["exact_match_meteor"] == pytest.approx(sum(scores) / 3, abs=1e-12)
     assert result["exact_match_language_meteor"] == pytest.approx(sum(scores) / 3, abs=1e-12)
 
 
-def test_a_box_is_taken_by_the_best_score_however_little_they_overlap() -> None:
+def test_a_box_is_taken_by_the_highest_score_even_with_a_small_overlap() -> None:
     target = regions([[0, 0, 99, 99]], ["a dog"], image_id=torch.tensor(0))
     boxes = [[0, 0, 99, 49], [0, 0, 99, 99], [300, 300, 310, 310]]  # IoU 0.5, 1 and none
     prediction = regions(boxes, ["a dog"] * 3, scores=torch.tensor([0.9, 0.8, 0.95]))
     result = computed([prediction], [target])
     assert [result[f"box_ap_{t}"] for t in (30, 40, 50, 60, 70)] == pytest.approx([0.5, 0.5, 0.5, 0, 0])
-    assert result["exact_match_meteor"] == pytest.approx(2 / 3)  # nothing to compare the last one with
+    assert result["exact_match_meteor"] == pytest.approx(2 / 3)  # the last one has no reference
 
 
-def test_nothing_to_find_and_nothing_found() -> None:
+def test_without_targets_and_without_predictions() -> None:
     nothing = {**regions([], []), "scores": torch.zeros(0)}
     empty, full = regions([], [], image_id=torch.tensor(1)), by_hand()[1]
     result = computed([nothing], [empty], language=True)
@@ -119,7 +119,7 @@ def merge(boxes: list[list[float]], phrases: list[str]) -> list[tuple[list[float
 
 
 def brute_force(predictions: Regions, targets: Regions) -> dict[str, float]:
-    """The definition in loops, for scores that all differ."""
+    """Compute the definition in loops, for distinct scores."""
     records, count = [], 0
     for prediction, target in zip(predictions, targets, strict=True):
         merged = merge(target["boxes"].double().tolist(), target["phrases"])
@@ -177,7 +177,7 @@ def test_with_meteor_itself_and_without_java(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PATH", "")
     metric.reset()
     metric.update([prediction], [target])
-    assert metric.compute() == result  # all of it was scored before, so that no program is started
+    assert metric.compute() == result  # all pairs were scored before, so the program is not started
     metric.update([{**prediction, "phrases": ["a", "new", "phrase"]}], [{**target, "image_id": torch.tensor(1)}])
     with pytest.raises(UserError, match="openjdk"):
         metric.compute()
@@ -185,7 +185,7 @@ def test_with_meteor_itself_and_without_java(monkeypatch: pytest.MonkeyPatch) ->
         DenseCaptionAP()
 
 
-def test_what_does_not_fit_is_named() -> None:
+def test_invalid_input_is_reported() -> None:
     prediction, target = by_hand()
     metric = DenseCaptionAP("exact_match_meteor")
     with pytest.raises(ValueError, match="image 0: columns of different lengths"):
@@ -194,7 +194,7 @@ def test_what_does_not_fit_is_named() -> None:
         DenseCaptionAP("bleu")  # type: ignore[arg-type]
 
 
-# What each of two ranks sees: an odd split, one rank without any image, and a padding sampler that repeats images.
+# Images of each of two ranks: an odd split, one rank without any image, and a padding sampler that repeats images.
 SHARES: list[tuple[list[int], list[int]]] = [
     (list(range(0, IMAGES, 2)), list(range(1, IMAGES, 2))),
     (list(range(IMAGES)), []),
@@ -212,7 +212,7 @@ def evaluate(share: list[int]) -> dict[str, float]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
-def test_two_processes_give_the_digits_of_one(tmp_path: Path) -> None:
+def test_two_processes_give_the_same_digits_as_one(tmp_path: Path) -> None:
     expected = evaluate(list(range(IMAGES)))
     assert 0.05 < expected["exact_match_densecap_map"] < 0.9
     assert results_of_two(evaluate, SHARES, tmp_path) == [expected] * 2 * len(SHARES)

@@ -18,7 +18,7 @@ Columns = dict[str, Tensor]
 
 
 def found(*pairs: tuple[int, list[float]]) -> Columns:
-    """A prediction of these labels and boxes, the most probable first."""
+    """Return a prediction with these labels and boxes, the most probable first."""
     return {"labels": torch.tensor([label for label, _ in pairs]), "boxes": torch.tensor([box for _, box in pairs])}
 
 
@@ -33,7 +33,7 @@ def test_five_images_by_hand() -> None:
         found((1, THIRD), (2, EXACT), (3, FAR), (4, FAR), *rest),  # class right, IoU 1/3
         found((2, EXACT), (3, FAR), (1, HALF), (4, FAR), *rest),  # class third, IoU exactly 1/2
         found((2, FAR), (3, FAR), (4, FAR), (5, FAR), (6, FAR), (1, EXACT), (7, FAR)),  # class sixth
-        found((2, FAR), (1, THIRD), (3, EXACT), (4, FAR), *rest),  # wrong in every way
+        found((2, FAR), (1, THIRD), (3, EXACT), (4, FAR), *rest),  # all wrong
     ]
     metric = LocalizationAccuracy()
     metric.update(predictions[:2], [wanted(1)] * 2)
@@ -52,7 +52,7 @@ def test_five_images_by_hand() -> None:
     assert strict.compute()["loc_accuracy_top5"] == 1 / 5
 
 
-def test_nothing_seen_is_not_a_number_and_a_reset_starts_anew() -> None:
+def test_without_images_the_result_is_nan_and_a_reset_clears_the_state() -> None:
     metric = LocalizationAccuracy()
     metric.update([found((1, EXACT))], [wanted(1)])
     assert metric.compute()["loc_accuracy"] == 1
@@ -70,7 +70,7 @@ def test_nothing_seen_is_not_a_number_and_a_reset_starts_anew() -> None:
         (found((1, EXACT)), found((1, EXACT), (2, EXACT)), "another number of objects"),
     ],
 )
-def test_what_cannot_be_judged_is_refused(prediction: Columns, target: Columns, message: str) -> None:
+def test_invalid_input_is_rejected(prediction: Columns, target: Columns, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LocalizationAccuracy().update([prediction], [target])
     with pytest.raises(ValueError, match="1 predictions for 0 targets"):
@@ -119,7 +119,7 @@ SHARES = [(list(range(0, IMAGES, 2)), list(range(1, IMAGES, 2))), (list(range(IM
 
 
 def work(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)  # a forked process has none of the other threads
+    torch.set_num_threads(1)  # other threads do not exist in a forked process
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     results = [evaluate(shares[rank]) for shares in SHARES]
@@ -129,9 +129,9 @@ def work(rank: int, folder: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
-def test_two_processes_give_the_digits_of_one(tmp_path: Path) -> None:
+def test_two_processes_give_the_same_digits_as_one(tmp_path: Path) -> None:
     expected = evaluate(list(range(IMAGES)))
-    mp.start_processes(work, args=(str(tmp_path),), nprocs=2, start_method="fork")  # spares a second import of torch
+    mp.start_processes(work, args=(str(tmp_path),), nprocs=2, start_method="fork")  # avoids a second import of torch
     for rank in range(2):
         for result in pickle.loads((tmp_path / f"{rank}.pickle").read_bytes()):
             assert result == expected

@@ -36,7 +36,7 @@ def random_pairs(count: int, most: int = 4) -> list[Pair]:
 
 
 def command_line(folder: Path, pairs: list[Pair], *options: str) -> list[float]:
-    """The scores that the program prints when it is given files; short lists of references are filled by repetition."""
+    """Return the scores that the program prints for files; short lists of references are filled by repetition."""
     java, jar = find_meteor()
     most = max(len(references) for _, references in pairs)
     (folder / "hypotheses").write_text("".join(f"{candidate}\n" for candidate, _ in pairs))
@@ -50,7 +50,7 @@ def command_line(folder: Path, pairs: list[Pair], *options: str) -> list[float]:
 
 @needs_meteor
 def test_meteor_equals_the_program_on_its_command_line(tmp_path: Path) -> None:
-    pairs = random_pairs(300)  # more than are sent together; the first 20 are the phrases themselves
+    pairs = random_pairs(300)  # more than one batch; the first 20 are the phrases themselves
     scores = meteor([*pairs, ("", ("a dog",)), ("a dog", ()), ("a dog", ("", " ")), ("a ||| dog\n", ("a dog",))])
     assert scores[:300] == command_line(tmp_path, pairs)
     assert scores[:17] == [1.0] * 17
@@ -59,7 +59,7 @@ def test_meteor_equals_the_program_on_its_command_line(tmp_path: Path) -> None:
 
 
 @needs_meteor
-def test_exact_matches_equal_the_program_with_that_matcher_alone(tmp_path: Path) -> None:
+def test_exact_matches_equal_the_program_with_only_that_matcher(tmp_path: Path) -> None:
     pairs = random_pairs(300)
     expected = command_line(tmp_path, pairs, "-m", "exact", "-w", "1.0", "-p", "0.85 0.2 0.6 0.5")
     assert exact_match_meteor(pairs) == pytest.approx(expected, abs=1e-12)
@@ -71,17 +71,17 @@ def test_exact_matches_worked_by_hand() -> None:
     # Two matches in one chunk: P = 1, R = 2/3.
     halved = 1 - 0.6 * 0.5**0.2
     assert exact_match_meteor([("red car", ("a red car",))])[0] == pytest.approx((2 / 3) / 0.95 * halved)
-    # The better reference counts; nothing matches; nothing is there.
+    # The better reference counts; no match; no words.
     assert exact_match_meteor([("Red car", ("a bus", "red car")), ("cat", ("a dog",)), ("", ("a",)), ("a", ())]) == [
         *(1.0, 0.0, 0.0, 0.0)
     ]
 
 
-def test_a_stuttering_phrase_is_aligned_at_once() -> None:
+def test_a_phrase_with_many_repeated_words_is_aligned_quickly() -> None:
     assert 0 < exact_match_meteor([("a " * 40, ("a b " * 30,))])[0] < 1
 
 
-def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_programs_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match="openjdk-17-jre-headless"):
         find_meteor()

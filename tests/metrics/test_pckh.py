@@ -13,7 +13,7 @@ Args = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def by_hand() -> Args:
-    """Three people of four joints; the errors are 0, 5, 13 or huge."""
+    """Return three people with four joints; the errors are 0, 5, 13 or huge."""
     target = torch.tensor([[[10.0, 10], [20, 20], [30, 30], [40, 40]]]).repeat(3, 1, 1)
     errors = torch.tensor(
         [
@@ -28,7 +28,7 @@ def by_hand() -> Args:
 
 def test_a_case_worked_by_hand() -> None:
     # Person 1 has limits of 5, 2 and 1 and errors of 0, 5 and 13; person 2 of 12.5, 5 and 2.5, and of 5, (5) and 0.
-    # Person 3 has no head size; joint 3 is never labelled.
+    # Person 3 has no head size; joint 3 is never labeled.
     metric = PCKh()
     metric.update(*by_hand())
     shares = metric.compute()
@@ -62,7 +62,7 @@ def test_pck_names_its_own_thresholds_and_counts_over_batches() -> None:
     assert metric.compute()["pck_20"] == 3 / 5
 
 
-def test_nobody_and_nothing_labelled_give_nan() -> None:
+def test_no_people_and_no_labeled_joints_give_nan() -> None:
     points, target, labelled, size = by_hand()
     for args in ((points, target, labelled & False, size), (points, target, labelled, size * math.nan)):
         metric = PCKh()
@@ -87,13 +87,13 @@ def evaluate(share: list[int]) -> dict[str, list[float] | float]:
     return {name: value.tolist() for name, value in metric.compute().items()}
 
 
-# An odd number of people, and a rank that sees nobody.
+# An odd number of people, and a rank without people.
 SHARES: list[tuple[list[int], list[int]]] = [([0, 2, 4, 6], [1, 3, 5]), (list(range(PEOPLE)), [])]
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
-def test_two_processes_give_the_digits_of_one(tmp_path: Path) -> None:
+def test_two_processes_give_the_same_digits_as_one(tmp_path: Path) -> None:
     expected = evaluate(list(range(PEOPLE)))
     assert 0.1 < expected["pckh_50"] < 0.9
     assert results_of_two(evaluate, SHARES, tmp_path) == [expected] * 2 * len(SHARES)

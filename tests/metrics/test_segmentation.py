@@ -18,7 +18,7 @@ Masks = list[dict[str, Tensor]]
 
 
 def scenes(seed: int = 0, classes: int = CLASSES) -> tuple[Masks, Masks]:
-    """Predictions and targets of several sizes; class 4 occurs nowhere, a tenth of the targets is void."""
+    """Return predictions and targets of several sizes; class 4 occurs nowhere, a tenth of the targets is void."""
     rng = np.random.default_rng(seed)
     present = [label for label in range(classes) if label != ABSENT]
     preds, targets = [], []
@@ -40,7 +40,7 @@ def evaluate(preds: Masks, targets: Masks, classes: int = CLASSES, batch: int = 
 
 
 def by_hand(preds: Masks, targets: Masks, classes: int) -> dict[str, Any]:
-    """The formulas of Long et al. 2015, pixel set by pixel set."""
+    """Compute the formulas of Long et al. 2015, pixel set by pixel set."""
     found = np.concatenate([pred["mask"].numpy().ravel() for pred in preds])
     wanted = np.concatenate([target["mask"].numpy().ravel() for target in targets])
     found, wanted = found[wanted != 255], wanted[wanted != 255]
@@ -71,7 +71,7 @@ def test_the_four_measures_equal_their_definition(classes: int) -> None:
 
 
 def test_two_by_two_by_hand() -> None:
-    # Truth 0 0 / 1 void, found 0 1 / 1 1: n_00 = 1, n_01 = 1, n_11 = 1.
+    # Target 0 0 / 1 void, prediction 0 1 / 1 1: n_00 = 1, n_01 = 1, n_11 = 1.
     target = {"mask": torch.tensor([[0, 0], [1, 255]], dtype=torch.uint8), "image_id": torch.tensor(0)}
     pred = {"mask": torch.tensor([[0, 1], [1, 1]], dtype=torch.uint8)}
     assert evaluate([pred], [target], classes=3) == {
@@ -106,7 +106,7 @@ def test_torchmetrics_agrees() -> None:
         assert found[name] == pytest.approx(float(peer.compute()), abs=1e-6)
 
 
-def test_without_any_labelled_pixel_everything_is_nan() -> None:
+def test_without_any_labeled_pixel_all_results_are_nan() -> None:
     void = {"mask": torch.full((3, 4), 255, dtype=torch.uint8), "image_id": torch.tensor(0)}
     pred = {"mask": torch.zeros(3, 4, dtype=torch.uint8)}
     found = evaluate([pred], [void], classes=2)
@@ -123,7 +123,7 @@ def test_without_any_labelled_pixel_everything_is_nan() -> None:
         (torch.zeros(4, 5), torch.full((4, 5), 254), "image 8: a target has label 254"),
     ],
 )
-def test_what_does_not_fit_names_the_image(pred: Tensor, target: Tensor, message: str) -> None:
+def test_errors_on_invalid_input_name_the_image(pred: Tensor, target: Tensor, message: str) -> None:
     good = {"mask": torch.zeros(2, 2, dtype=torch.uint8), "image_id": torch.tensor(7)}
     bad = {"mask": target.to(torch.uint8), "image_id": torch.tensor(8)}
     with pytest.raises(ValueError, match=message):
@@ -152,7 +152,7 @@ def work(rank: int, folder: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
-def test_two_processes_give_the_digits_of_one(tmp_path: Path) -> None:
+def test_two_processes_give_the_same_digits_as_one(tmp_path: Path) -> None:
     expected = evaluate(*scenes())
     assert 0.2 < expected["miou"] < 0.8
     mp.start_processes(work, args=(str(tmp_path),), nprocs=2, start_method="fork")

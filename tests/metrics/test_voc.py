@@ -16,7 +16,7 @@ A, B, C, FAR = [0.0, 0, 10, 10], [20.0, 20, 40, 40], [50.0, 50, 60, 60], [80.0, 
 def devkit(
     predictions: list[dict[str, Tensor]], targets: list[dict[str, Tensor]], label: int, threshold: float, points: str
 ) -> float:
-    """VOCevaldet.m line by line, in its own 1-based inclusive coordinates."""
+    """Compute AP as in VOCevaldet.m, line by line, in its own 1-based inclusive coordinates."""
     order = sorted(range(len(targets)), key=lambda i: int(targets[i]["image_id"]))
     truth, positives, detections = {}, 0, []
     for i in order:
@@ -110,7 +110,7 @@ def found(boxes: list[list[float]], scores: list[float], labels: list[int]) -> d
 
 @pytest.mark.parametrize(("interpolation", "expected"), [("area", 5 / 8), ("11point", (3 * 1 + 5 * 3 / 4) / 11)])
 def test_worked_by_hand(interpolation: Literal["area", "11point"], expected: float) -> None:
-    """Five detections of four positives: true, false (second on A), nothing (difficult), true, true; one B is missed.
+    """Five detections, four positives: true, false (second on A), ignored (difficult), true, true; one B is missed.
 
     Precision 1, 1/2, 2/3, 3/4 at recall 1/4, 1/4, 2/4, 3/4; made monotone from the right 1, 3/4, 3/4, 3/4.
     """
@@ -124,7 +124,7 @@ def test_worked_by_hand(interpolation: Literal["area", "11point"], expected: flo
     assert metric.compute()["map"] == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_detection_on_a_difficult_target_counts_neither_way_and_its_class_alone_is_nan() -> None:
+def test_a_detection_on_a_difficult_target_is_ignored_and_a_class_with_only_such_targets_is_nan() -> None:
     metric = VOCAveragePrecision(["cat", "dog"])
     metric.update([found([A, B, B], [0.9, 0.8, 0.7], [1, 1, 2])], [image(0, [A, B, B], [1, 1, 2], [True, False, True])])
     result = metric.compute()
@@ -133,7 +133,7 @@ def test_a_detection_on_a_difficult_target_counts_neither_way_and_its_class_alon
 
 
 def test_the_target_with_the_highest_overlap_is_judged_even_when_it_is_taken() -> None:
-    """Both detections overlap A most, though the second also overlaps its neighbour by more than the threshold."""
+    """Both detections overlap A most, though the second also overlaps its neighbor by more than the threshold."""
     near = [0.0, 2, 10, 12]
     metric = VOCAveragePrecision(["cat"])
     metric.update([found([A, [0, 0.5, 10, 10.5]], [0.9, 0.8], [1, 1])], [image(0, [A, near], [1, 1], [False, False])])
@@ -160,7 +160,7 @@ def test_a_recall_of_exactly_three_tenths_reaches_the_third_point() -> None:
     assert metric.compute()["map"] == pytest.approx(4 / 11)
 
 
-def test_nothing_found_is_zero_and_nothing_wanted_is_nan() -> None:
+def test_no_detections_give_zero_and_no_targets_give_nan() -> None:
     metric = VOCAveragePrecision(["cat", "dog"])
     metric.update([found([], [], [])], [image(0, [A], [1], [False])])
     assert metric.compute()["map"] == 0.0

@@ -1,4 +1,4 @@
-"""Phrases of a small recurrent network against torch's LSTM, one word at a time, and against all phrases there are."""
+"""Decoded phrases of a small network against torch's LSTM step by step, and against an exhaustive search."""
 
 from itertools import product
 
@@ -14,7 +14,7 @@ LONGEST, REGIONS, FEATURES = 4, 12, 6
 
 
 def model(words: int, sharpness: float = 1.0, seed: int = 10) -> LanguageModel:
-    """Return a network whose answers are far from uniform, so that phrases of all lengths occur."""
+    """Return a network with outputs far from uniform, so that phrases of all lengths occur."""
     torch.manual_seed(seed)
     network = LanguageModel(FEATURES, len(SPECIAL) + words, embedding=5, hidden=7, dropout=0.0)
     for parameter in network.parameters():
@@ -28,7 +28,7 @@ def codes() -> Tensor:
 
 
 def log_probabilities(network: LanguageModel, code: Tensor, phrase: list[int]) -> Tensor:
-    """Return those of all ids from ``END`` on behind a phrase, by torch's LSTM on the whole phrase."""
+    """Return the log-probabilities of all ids from ``END`` after a phrase, from torch's LSTM on the whole phrase."""
     inputs = torch.cat((network.encoder(code)[None], network.words(torch.tensor([START, *phrase]))))
     return network.output(network.lstm(inputs)[0][-1]).log_softmax(dim=0)
 
@@ -38,7 +38,7 @@ def padded(phrases: list[list[int]]) -> list[list[int]]:
 
 
 @torch.no_grad()
-def test_greedy_phrases_are_those_of_torchs_lstm_step_by_step() -> None:
+def test_greedy_phrases_match_torch_lstm_step_by_step() -> None:
     network = model(words=8)
     expected = []
     for code in codes():
@@ -49,7 +49,7 @@ def test_greedy_phrases_are_those_of_torchs_lstm_step_by_step() -> None:
                 break
             phrase.append(word)
         expected.append(phrase)
-    assert {0, LONGEST} < {len(phrase) for phrase in expected}  # at once, in between, and cut off
+    assert {0, LONGEST} < {len(phrase) for phrase in expected}  # empty, in between, and cut off
     assert network.write(codes(), LONGEST).tolist() == padded(expected)
 
 
@@ -73,10 +73,10 @@ def test_a_wide_beam_finds_the_best_of_all_phrases() -> None:
 
 def test_a_beam_of_one_is_greedy() -> None:
     table = torch.randn(REGIONS, 20, 20, generator=torch.Generator().manual_seed(2))
-    table[..., 0] += 1.5  # the ends
+    table[..., 0] += 1.5  # makes <END> more frequent
 
     def step(words: Tensor, state: State) -> tuple[Tensor, State]:
-        return table[state[0].long(), words, :18], state  # the row of a region says what follows each word
+        return table[state[0].long(), words, :18], state  # each region has its own transition table
 
     regions = (torch.arange(float(REGIONS)),)
     expected = greedy_search(step, regions, 9)
@@ -85,7 +85,7 @@ def test_a_beam_of_one_is_greedy() -> None:
 
 
 @pytest.mark.parametrize("beam", [1, 3])
-def test_a_region_is_described_alike_alone_and_among_others(beam: int) -> None:
+def test_phrase_of_a_region_does_not_depend_on_the_batch(beam: int) -> None:
     network = model(words=8)
     together = network.write(codes(), LONGEST, beam)
     for code, own in zip(codes(), together, strict=True):

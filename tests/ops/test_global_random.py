@@ -5,22 +5,22 @@ from lit_cv.ops.global_random import uniform
 CPU = torch.device("cpu")
 
 
-def drawn(shape: tuple[int, ...], first_row: int = 0, seed: int = 1) -> torch.Tensor:
+def sampled(shape: tuple[int, ...], first_row: int = 0, seed: int = 1) -> torch.Tensor:
     torch.manual_seed(seed)
     return uniform(shape, CPU, first_row)
 
 
-def test_a_number_depends_on_its_row_and_its_place_alone() -> None:
-    whole = drawn((6, 7, 3))
-    assert torch.equal(drawn((2, 7, 3), first_row=4), whole[4:])
-    assert torch.equal(drawn((6, 4, 3)), whole[:, :4])
-    assert not torch.equal(drawn((6, 7, 3), seed=2), whole)
+def test_a_number_depends_only_on_key_row_and_column() -> None:
+    whole = sampled((6, 7, 3))
+    assert torch.equal(sampled((2, 7, 3), first_row=4), whole[4:])
+    assert torch.equal(sampled((6, 4, 3)), whole[:, :4])
+    assert not torch.equal(sampled((6, 7, 3), seed=2), whole)
     torch.manual_seed(1)
     assert not torch.equal(uniform((6, 5), CPU), uniform((6, 5), CPU))
 
 
 def test_numbers_are_uniform_and_independent() -> None:
-    numbers = drawn((64, 20_000))
+    numbers = sampled((64, 20_000))
     assert numbers.dtype == torch.float64
     assert 0 <= numbers.min() < 1e-5
     assert 1 - 1e-5 < numbers.max() < 1

@@ -1,4 +1,4 @@
-"""Run-length encoded masks against pycocotools."""
+"""Run-length encoding of masks against pycocotools."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def _masks(density: float, count: int = 5, size: tuple[int, int] = (7, 11)) -> t
 
 
 @pytest.mark.parametrize("density", [0.0, 0.3, 0.7, 1.0])
-def test_runs_are_those_of_coco(density: float) -> None:
+def test_runs_match_coco(density: float) -> None:
     masks = _masks(density)
     encoded = encode_masks(masks)
     counts = torch.split(encoded.runs, encoded.lengths.tolist())
@@ -25,7 +25,7 @@ def test_runs_are_those_of_coco(density: float) -> None:
 
 
 def test_a_mask_by_hand() -> None:
-    mask = torch.tensor([[[0, 1], [1, 1], [1, 0]]])  # columns 0 1 1 and 1 1 0: one zero, four ones, one zero
+    mask = torch.tensor([[[0, 1], [1, 1], [1, 0]]])  # columns 0 1 1 and 1 1 0
     encoded = encode_masks(mask)
     assert encoded.runs.tolist() == [1, 4, 1]
     assert encoded.lengths.tolist() == [3]

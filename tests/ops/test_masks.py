@@ -1,4 +1,4 @@
-"""Cutting and pasting of masks against torch's own sampling."""
+"""Cropping and pasting of masks against the sampling of torch and torchvision."""
 
 import torch
 from torch.nn import functional as F
@@ -8,11 +8,11 @@ from lit_cv.ops.mask_runs import decode_masks, encode_masks
 from lit_cv.ops.masks import crop_masks, paste_masks
 
 
-def test_pasted_masks_are_those_of_bilinear_sampling() -> None:
+def test_pasted_masks_match_bilinear_sampling() -> None:
     generator = torch.Generator().manual_seed(0)
     probabilities = torch.rand(6, 28, 28, generator=generator)
     corners = torch.rand(6, 2, 2, generator=generator).sort(dim=1).values * torch.tensor([70.0, 50.0])
-    boxes = corners.flatten(1) + torch.tensor([-5.0, -5.0, 5.0, 5.0])  # some reach over the edge
+    boxes = corners.flatten(1) + torch.tensor([-5.0, -5.0, 5.0, 5.0])  # some extend beyond the image
     rows, columns = torch.arange(50) + 0.5, torch.arange(70) + 0.5
     x = (columns - boxes[:, :1]) / (boxes[:, 2:3] - boxes[:, :1]) * 2 - 1
     y = (rows - boxes[:, 1:2]) / (boxes[:, 3:] - boxes[:, 1:2]) * 2 - 1
@@ -31,12 +31,12 @@ def test_a_full_mask_fills_its_box() -> None:
     assert torch.equal(pasted, expected)
 
 
-def test_no_mask_is_pasted_as_none() -> None:
+def test_no_masks_paste_to_no_masks() -> None:
     pasted = paste_masks(torch.zeros(0, 28, 28), torch.zeros(0, 4), (60, 40))
     assert decode_masks(pasted).shape == (0, 60, 40)
 
 
-def test_crops_are_those_of_torchvision() -> None:
+def test_crops_match_torchvision() -> None:
     generator = torch.Generator().manual_seed(2)
     masks = torch.rand(3, 40, 60, generator=generator) < 0.5
     index = torch.tensor([2, 0, 2, 2])

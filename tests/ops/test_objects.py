@@ -1,4 +1,4 @@
-"""Rows of a target, and the crowds in it."""
+"""Selection of rows of a target and removal of crowds."""
 
 import torch
 
@@ -6,7 +6,7 @@ from lit_cv.ops.mask_runs import decode_masks, encode_masks
 from lit_cv.ops.objects import masks_of, rows_of, without_crowds
 
 
-def test_crowds_go_with_all_that_belongs_to_them() -> None:
+def test_crowds_are_removed_from_all_columns() -> None:
     masks = torch.rand(3, 5, 4, generator=torch.Generator().manual_seed(0)) < 0.5
     runs = encode_masks(masks)
     target = {

@@ -7,13 +7,13 @@ from torchvision.ops import MultiScaleRoIAlign, roi_align, roi_pool
 from lit_cv.ops.roi import RoIOp, pool_rois, pyramid_levels
 
 STRIDES = [4, 8, 16]
-OPS = ["align", "pool"]  # which have a peer in torchvision
+OPS = ["align", "pool"]  # with a reference in torchvision
 ALL = [*OPS, "bilinear"]
 EDGES = torch.tensor(
     [
         [0.0, -40, -30, 20, 30],  # beyond the corner
         [1, 100, 90, 200, 300],  # beyond the other corner
-        [1, 300, 300, 400, 400],  # wholly outside
+        [1, 300, 300, 400, 400],  # completely outside
         [0, 0, 0, 128, 96],  # the whole image
         [0, 50, 50, 50, 50],  # without area
         [1, 127, 95, 128, 96],  # the last pixel
@@ -32,7 +32,7 @@ def maps_and_rois(dtype: torch.dtype = torch.float32) -> tuple[list[torch.Tensor
 
 
 def kernel(features: torch.Tensor, rois: torch.Tensor, stride: int, op: RoIOp) -> torch.Tensor:
-    """Call torchvision's."""
+    """Call the reference kernel of torchvision."""
     if op == "pool":
         return roi_pool(features, rois, 7, 1 / stride)
     return roi_align(features, rois, 7, 1 / stride, sampling_ratio=2)
@@ -41,7 +41,7 @@ def kernel(features: torch.Tensor, rois: torch.Tensor, stride: int, op: RoIOp) -
 @pytest.mark.parametrize("op", OPS)
 @pytest.mark.parametrize("level", [0, 2])
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_pooling_from_one_map_is_torchvisions(op: RoIOp, level: int, channels_last: bool) -> None:
+def test_pooling_from_one_map_matches_torchvision(op: RoIOp, level: int, channels_last: bool) -> None:
     maps, rois = maps_and_rois()
     features = maps[level].detach()
     if channels_last:
@@ -56,12 +56,12 @@ def test_pooling_from_one_map_is_torchvisions(op: RoIOp, level: int, channels_la
     torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_align_on_a_pyramid_is_torchvisions() -> None:
+def test_align_on_a_pyramid_matches_torchvision() -> None:
     maps, rois = maps_and_rois()
     rois = torch.cat((rois[rois[:, 0] == 0], rois[rois[:, 0] == 1]))
-    peer = MultiScaleRoIAlign(["0", "1", "2"], 7, 2)
+    reference_op = MultiScaleRoIAlign(["0", "1", "2"], 7, 2)
     boxes = [rois[rois[:, 0] == image, 1:] for image in (0, 1)]
-    expected = peer({str(level): features for level, features in enumerate(maps)}, boxes, [(96, 128)] * 2)
+    expected = reference_op({str(level): features for level, features in enumerate(maps)}, boxes, [(96, 128)] * 2)
     pooled = pool_rois(maps, STRIDES, rois, 7)
     torch.testing.assert_close(pooled, expected, rtol=1e-4, atol=1e-5)
     weights = torch.randn(expected.shape)
@@ -88,7 +88,7 @@ def test_pool_on_a_pyramid_takes_each_region_from_its_level() -> None:
 
 def test_pool_of_a_region_worked_by_hand() -> None:
     features = torch.tensor([[[[1.0, 7.0, 2.0], [3.0, 4.0, 5.0], [9.0, 0.0, 6.0]]]], requires_grad=True)
-    # Of columns 0 to 2 and rows 0 to 1: two columns of bins that share column 1, two rows of bins.
+    # The region covers columns 0 to 2 and rows 0 to 1: 2 x 2 bins, where the two bin columns share column 1.
     pooled = pool_rois([features], [16], torch.tensor([[0.0, 0, 0, 32, 16]]), 2, "pool")
     assert pooled.tolist() == [[[[7, 7], [4, 5]]]]
     pooled.sum().backward()
@@ -96,16 +96,16 @@ def test_pool_of_a_region_worked_by_hand() -> None:
 
 
 @pytest.mark.parametrize("op", ALL)
-def test_gradient_is_that_of_the_function(op: RoIOp) -> None:
+def test_gradient_matches_finite_differences(op: RoIOp) -> None:
     generator = torch.Generator().manual_seed(2)
-    # Values a step apart: the maxima stay the same when one of them is moved a little.
+    # Distinct integers: a small perturbation does not change the maxima.
     values = torch.randperm(2 * 2 * 5 * 6, generator=generator).double().view(2, 2, 5, 6)
     rois = torch.tensor([[0, 3.0, 5, 70, 60], [1, -20, 10, 50, 200], [1, 40, 40, 41, 41]], dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda maps: pool_rois([maps], [16], rois, 3, op), values.requires_grad_())
 
 
 @pytest.mark.parametrize("op", OPS)
-def test_gradient_is_the_same_each_time(op: RoIOp) -> None:
+def test_gradient_is_deterministic(op: RoIOp) -> None:
     maps, rois = maps_and_rois()
     weights = torch.randn(len(rois), 6, 7, 7)
     threads = torch.get_num_threads()
@@ -132,16 +132,16 @@ def test_half_precision_pools_in_single(op: RoIOp) -> None:
 
 
 def test_bilinear_points_by_hand() -> None:
-    features = torch.arange(24.0).view(2, 1, 3, 4)  # column + 4 row, + 12 in the second image; centres at 8, 24, ...
+    features = torch.arange(24.0).view(2, 1, 3, 4)  # column + 4 row, + 12 in the second image; centers at 8, 24, ...
     rois = torch.tensor([[1, 8.0, 8, 40, 24], [0, 24, 40, 24, 40], [1, -99, 0, 8, 1000]])
     pooled = pool_rois([features], [16], rois, 3, "bilinear")
-    first = [[12, 13, 14], [14, 15, 16], [16, 17, 18]]  # from the centre of one cell to that of another, and halfway
+    first = [[12, 13, 14], [14, 15, 16], [16, 17, 18]]  # cell centers and midpoints
     assert pooled[0, 0].tolist() == first
     assert pooled[1, 0].tolist() == [[9.0] * 3] * 3  # a point
-    assert pooled[2, 0].tolist() == [[12.0] * 3, [20.0] * 3, [20.0] * 3]  # points outside lie on the edge
+    assert pooled[2, 0].tolist() == [[12.0] * 3, [20.0] * 3, [20.0] * 3]  # points outside are clamped to the edge
     region = torch.tensor([[0.0, 10, 10, 38, 22]], requires_grad=True)
     pool_rois([features], [16], region, 3, "bilinear").sum().backward()
-    # An edge moved by a pixel moves three points by 1 / 16 of a cell, three by half of that, and three not at all.
+    # Moving an edge by one pixel moves three points by 1 / 16 of a cell, three by half of that and three by 0.
     torch.testing.assert_close(region.grad[0, 1:], torch.tensor([1.0, 4, 1, 4]) * 4.5 / 16)
 
 

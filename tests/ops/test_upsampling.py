@@ -1,4 +1,4 @@
-"""Upsampling against PyTorch's own, matrices written out, and the Fourier transform."""
+"""Upsampling against PyTorch's operators, explicit matrices and the Fourier transform."""
 
 import pytest
 import torch
@@ -39,7 +39,9 @@ def test_bed_of_nails_is_the_transpose_of_taking_every_nth_value(
 
 @pytest.mark.parametrize("memory_format", FORMATS)
 @pytest.mark.parametrize("factor", [2, 3])
-def test_max_unpooling_is_torchs_to_the_bit_and_deterministic(factor: int, memory_format: torch.memory_format) -> None:
+def test_max_unpooling_equals_torch_exactly_and_is_deterministic(
+    factor: int, memory_format: torch.memory_format
+) -> None:
     encoded = random(2, 8, 4 * factor, 3 * factor).relu().round(decimals=1)  # many equal values, whole windows of zeros
     _, indices = F.max_pool2d(encoded.contiguous(memory_format=memory_format), factor, return_indices=True)
     x, weights = random(2, 8, 4, 3), random(*encoded.shape)
@@ -62,7 +64,7 @@ def test_max_unpooling_is_torchs_to_the_bit_and_deterministic(factor: int, memor
         torch.use_deterministic_algorithms(False)
 
 
-def test_max_unpooling_gives_each_maximum_its_place_back() -> None:
+def test_max_unpooling_restores_the_position_of_each_maximum() -> None:
     x = random(1, 3, 6, 8).abs()
     pooled, indices = F.max_pool2d(x, 2, return_indices=True)
     unpooled = max_unpool(pooled, indices, 2)
@@ -71,10 +73,10 @@ def test_max_unpooling_gives_each_maximum_its_place_back() -> None:
 
 
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 2, 1), (4, 2, 1), (2, 2, 0), (3, 1, 1)])
-def test_transposed_convolution_is_the_transpose_of_the_convolutions_matrix(
+def test_transposed_convolution_is_the_transpose_of_the_convolution_matrix(
     kernel: int, stride: int, padding: int
 ) -> None:
-    height, width = 7 if kernel == 3 else 8, 5 if kernel == 3 else 6  # sides that the windows fill exactly
+    height, width = 7 if kernel == 3 else 8, 5 if kernel == 3 else 6  # sizes that the windows cover exactly
     weight = random(2, 3, kernel, kernel)  # 3 channels to 2
     cells = torch.zeros(3, height + 2 * padding, width + 2 * padding)
     rows = []
@@ -100,7 +102,7 @@ def test_overlaps_of_a_transposed_convolution_are_summed() -> None:
 
 
 @pytest.mark.parametrize("factor", [2, 8])
-def test_bilinear_kernel_interpolates_but_for_the_edges(factor: int) -> None:
+def test_bilinear_kernel_interpolates_except_at_the_edges(factor: int) -> None:
     x = random(1, 1, 6, 7)
     kernel = bilinear_kernel(2 * factor)[None, None]
     result = F.conv_transpose2d(x, kernel, stride=factor, padding=factor // 2)

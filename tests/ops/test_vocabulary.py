@@ -16,18 +16,18 @@ from lit_cv.ops.vocabulary import END, PADDING, SPECIAL, START, UNKNOWN, Vocabul
         ("", ""),
     ],
 )
-def test_words_are_those_of_densecap(phrase: str, words: str) -> None:
+def test_words_match_densecap(phrase: str, words: str) -> None:
     assert words_of(phrase) == words.split()
 
 
-def test_frequent_words_are_kept_the_most_frequent_first() -> None:
+def test_frequent_words_are_kept_by_descending_count() -> None:
     vocabulary = Vocabulary.counted({"zebra": 5, "a": 9, "cat": 5, "rare": 4}, minimum=5)
     assert vocabulary.words == (*SPECIAL, "a", "cat", "zebra")
     assert (SPECIAL[PADDING], SPECIAL[START], SPECIAL[END], SPECIAL[UNKNOWN]) == ("<PAD>", "<START>", "<END>", "<UNK>")
     assert len(vocabulary) == 7
 
 
-def test_phrases_become_ids_and_text_again() -> None:
+def test_phrases_are_encoded_and_decoded() -> None:
     vocabulary = Vocabulary([*SPECIAL, "a", "cat"])
     tokens = vocabulary.encode(["A cat.", "a rare cat", "rare", ""])
     assert tokens.tolist() == [[4, 5, 0], [4, 3, 5], [3, 0, 0], [0, 0, 0]]
@@ -38,6 +38,6 @@ def test_phrases_become_ids_and_text_again() -> None:
 
 
 @pytest.mark.parametrize("words", [["a", "b"], [*SPECIAL, "a", "a"]])
-def test_other_lists_of_words_are_refused(words: list[str]) -> None:
+def test_invalid_word_lists_are_rejected(words: list[str]) -> None:
     with pytest.raises(ValueError, match="no word twice"):
         Vocabulary(words)

@@ -14,17 +14,17 @@ from lit_cv.ops.mask_runs import encode_masks
 from lit_cv.renderers import InstanceRenderer, PhraseRenderer, PoseRenderer
 from lit_cv.renderers.canvas import strong_color
 
-HEIGHT, WIDTH, GREY = 480, 640, 100  # large enough to be drawn pixel by pixel
+HEIGHT, WIDTH, GRAY = 480, 640, 100  # large enough to be drawn pixel by pixel
 FIRST, SECOND = strong_color(0), strong_color(1)
 POSES = PoseRenderer(["head", "left_hand", "right_hand"], [(0, 1), (0, 2)], [(2, 1)])
 
 
 def image() -> Tensor:
-    return torch.full((3, HEIGHT, WIDTH), GREY, dtype=torch.uint8)
+    return torch.full((3, HEIGHT, WIDTH), GRAY, dtype=torch.uint8)
 
 
 def instances(scores: list[float] | None = None) -> dict[str, Any]:
-    """Two cats: the right half of the first one's mask lies under the second one's."""
+    """Return two cats: the right half of the first one's mask lies under the second one's."""
     masks = torch.zeros(2, HEIGHT, WIDTH, dtype=torch.uint8)
     masks[0, 100:200, 100:300] = 1
     masks[1, 100:200, 200:400] = 1
@@ -40,10 +40,10 @@ def instances(scores: list[float] | None = None) -> dict[str, Any]:
 
 
 def mixed(color: Any) -> list[Any]:
-    return [pytest.approx(0.45 * GREY + 0.55 * part, abs=1) for part in color]
+    return [pytest.approx(0.45 * GRAY + 0.55 * part, abs=1) for part in color]
 
 
-def test_masks_are_tinted_in_a_colour_of_their_own_and_outlined() -> None:
+def test_masks_are_tinted_in_their_own_color_and_outlined() -> None:
     pixels = image()
     renderer = InstanceRenderer(("dog", "cat"), 0.5)
     picture = renderer.draw(pixels, instances())
@@ -52,27 +52,27 @@ def test_masks_are_tinted_in_a_colour_of_their_own_and_outlined() -> None:
     assert picture[150, 150].tolist() == mixed(FIRST)
     assert picture[150, 350].tolist() == mixed(SECOND)
     assert picture[150, 100].tolist() == list(FIRST)  # the contour lies inside
-    assert picture[150, 99].tolist() == [GREY] * 3
+    assert picture[150, 99].tolist() == [GRAY] * 3
     assert picture[150, 90].tolist() == list(FIRST)  # the box
-    assert picture[150, 412].tolist() == [GREY] * 3
-    assert picture[82, 95].tolist() != [GREY] * 3  # the name
+    assert picture[150, 412].tolist() == [GRAY] * 3
+    assert picture[82, 95].tolist() != [GRAY] * 3  # the name
     runs = encode_masks(torch.ones(2, 48, 64))
     small = {"boxes": torch.zeros(2, 4), "labels": torch.tensor([1, 1]), "mask_size": torch.tensor([48, 64])}
     small |= {"mask_runs": runs.runs, "mask_lengths": runs.lengths}
     assert renderer.draw(image()[:, :48, :64], small).shape == (8 * 48, 8 * 64, 3)
 
 
-def test_what_is_not_certain_is_left_out_and_the_best_is_on_top() -> None:
+def test_low_scores_are_left_out_and_the_highest_is_on_top() -> None:
     renderer = InstanceRenderer(("dog", "cat"), 0.5)
     one = renderer.draw(image(), instances([0.4, 0.9]))
-    assert one[150, 150].tolist() == [GREY] * 3
-    assert one[150, 350].tolist() == mixed(FIRST)  # now the only one
+    assert one[150, 150].tolist() == [GRAY] * 3
+    assert one[150, 350].tolist() == mixed(FIRST)  # the only instance
     best_first = renderer.draw(image(), instances([0.9, 0.8]))
     best_last = renderer.draw(image(), instances([0.8, 0.9]))
     assert best_first[150, 298].tolist() == list(FIRST)  # its contour
     assert best_last[150, 298].tolist() != list(FIRST)
     nothing = renderer.draw(image(), instances([0.1, 0.1]))
-    assert (nothing == GREY).all()
+    assert (nothing == GRAY).all()
 
 
 def test_instances_are_described_with_rle_that_pycocotools_reads(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_instances_are_described_with_rle_that_pycocotools_reads(tmp_path: Path)
     row = json.loads(json.dumps(row))
     assert row["labels"] == ["cat"]
     assert row["keypoints"] == [[[0, 1, 2], [3, 4, 5], [6, 7, 8]]]
-    with warnings.catch_warnings(action="ignore"):  # numpy 2 warns of what pycocotools does
+    with warnings.catch_warnings(action="ignore"):  # NumPy 2 warns about code in pycocotools
         mask = official_masks.decode(row["masks"])
     assert mask.shape == (HEIGHT, WIDTH, 1)
     assert mask[100:200, 100:300].all()
@@ -93,13 +93,13 @@ def test_skeletons_lie_over_the_masks() -> None:
     points = torch.tensor([[[500.0, 300, 2], [550, 300, 2], [500, 350, 0]]] * 2)
     target = instances() | {"keypoints": points}
     picture = InstanceRenderer(("dog", "cat"), 0.5, POSES).draw(image(), target)
-    assert picture[300, 525].tolist() != [GREY] * 3  # the limb to the left hand
-    assert picture[325, 500].tolist() == [GREY] * 3  # that to the right one is not labelled
-    found = instances([0.9, 0.9]) | {"keypoints": points - torch.tensor([0, 0, 7.0])}  # scores below 0 are scores
+    assert picture[300, 525].tolist() != [GRAY] * 3  # the limb to the left hand
+    assert picture[325, 500].tolist() == [GRAY] * 3  # the right hand is not labeled
+    found = instances([0.9, 0.9]) | {"keypoints": points - torch.tensor([0, 0, 7.0])}  # scores may be negative
     picture = InstanceRenderer(("dog", "cat"), 0.5, POSES).draw(image(), found)
-    assert picture[325, 500].tolist() != [GREY] * 3
+    assert picture[325, 500].tolist() != [GRAY] * 3
     without = InstanceRenderer(("dog", "cat"), 0.5, POSES).draw(image(), instances())
-    assert without[300, 525].tolist() == [GREY] * 3
+    assert without[300, 525].tolist() == [GRAY] * 3
 
 
 def test_wandb_takes_boxes_and_masks() -> None:
@@ -110,7 +110,7 @@ def test_wandb_takes_boxes_and_masks() -> None:
     assert [truth["mask_data"][150, x] for x in (50, 150, 250, 350)] == [0, 1, 2, 2]
     assert np.unique(found["mask_data"]).tolist() == [0, 1]
     assert [len(media["boxes"][name]["box_data"]) for name in ("ground_truth", "predictions")] == [2, 1]
-    wandb.Image(image().permute(1, 2, 0).numpy(), **media)  # checks them
+    wandb.Image(image().permute(1, 2, 0).numpy(), **media)  # validates the layers
     keypoints = {"keypoints": torch.zeros(2, 3, 3)}
     assert renderer.media(image(), instances() | keypoints, instances([0.9, 0.3]) | keypoints) == {}
     boxes = {name: instances()[name] for name in ("boxes", "labels")}
@@ -124,20 +124,20 @@ def regions(count: int, scores: bool) -> dict[str, Any]:
     return found | {"scores": torch.linspace(0.1, 0.9, count)} if scores else found
 
 
-def test_phrases_stand_on_the_best_boxes() -> None:
+def test_phrases_are_drawn_on_the_boxes_with_the_highest_scores() -> None:
     renderer = PhraseRenderer(0.3, most=3)
     target = renderer.draw(image(), regions(9, scores=False))
     found = renderer.draw(image(), regions(9, scores=True))
-    drawn = [[bool((picture[40 * k + 28, 100] != GREY).any()) for k in range(9)] for picture in (target, found)]
+    drawn = [[bool((picture[40 * k + 28, 100] != GRAY).any()) for k in range(9)] for picture in (target, found)]
     assert drawn == [[True] * 3 + [False] * 6, [False] * 6 + [True] * 3]
     nothing = renderer.draw(image(), regions(0, scores=False))
-    assert (nothing == GREY).all()
+    assert (nothing == GRAY).all()
     other = regions(9, scores=False)
     other["phrases"][0] = "something else"
     assert not np.array_equal(renderer.draw(image(), other), target)
 
 
-def test_a_phrase_longer_than_the_image_is_cut_off() -> None:
+def test_a_phrase_wider_than_the_image_is_truncated() -> None:
     renderer = PhraseRenderer(0.3)
     long = {"boxes": torch.tensor([[10.0, 100, 60, 200]]), "phrases": ["word " * 60]}
     longer = {**long, "phrases": ["word " * 70]}

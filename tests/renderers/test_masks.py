@@ -15,18 +15,18 @@ from lit_cv.renderers.canvas import side_by_side
 NAMES = ("cat", "dog", "horse")
 HEIGHT, WIDTH = 120, 160
 DOG = (slice(20, 80), slice(30, 90))
-GREY = 100
+GRAY = 100
 
 
 def scene() -> tuple[torch.Tensor, torch.Tensor]:
-    """A grey image; a dog, void above it and background elsewhere."""
+    """Return a gray image; a dog, void above it and background elsewhere."""
     mask = torch.zeros(HEIGHT, WIDTH, dtype=torch.uint8)
     mask[10:20, 30:90] = 255
     mask[DOG] = 2
-    return torch.full((3, HEIGHT, WIDTH), GREY, dtype=torch.uint8), mask
+    return torch.full((3, HEIGHT, WIDTH), GRAY, dtype=torch.uint8), mask
 
 
-def test_the_colours_are_those_of_the_development_kit(real_data: Path) -> None:
+def test_the_colors_are_those_of_the_development_kit(real_data: Path) -> None:
     colors = voc_colors()
     assert [colors[label].tolist() for label in (0, 1, 15, 20, 255)] == [
         [0, 0, 0], [128, 0, 0], [192, 128, 128], [0, 64, 128], [224, 224, 192],
@@ -47,10 +47,10 @@ def test_masks_are_tinted_outlined_and_named() -> None:
     def at(y: float, x: float) -> list[int]:
         return picture[int(y * zoom), int(x * zoom)].tolist()
 
-    assert at(100, 120) == [GREY] * 3  # background
-    assert at(50, 60) == pytest.approx(0.45 * GREY + 0.55 * dog, abs=1)
+    assert at(100, 120) == [GRAY] * 3  # background
+    assert at(50, 60) == pytest.approx(0.45 * GRAY + 0.55 * dog, abs=1)
     assert at(79.9, 60) == at(50, 30) == dog.tolist()  # the contour lies inside
-    assert at(80, 60) == at(50, 29.9) == [GREY] * 3
+    assert at(80, 60) == at(50, 29.9) == [GRAY] * 3
     stripes = picture[10 * zoom : 20 * zoom, 40 * zoom : 80 * zoom]
     assert np.unique(stripes).tolist() == [110, 225]
     legend = picture[HEIGHT * zoom :]
@@ -69,7 +69,7 @@ def test_two_masks_of_one_image_fit_side_by_side() -> None:
         assert pair[0].shape == pair[1].shape
         assert not np.array_equal(*pair)
         side_by_side(pair, ["a", "b"])
-        assert pair[0].shape[0] <= size[0] * max(1, round(480 / max(size))) + 100  # of many names not all are listed
+        assert pair[0].shape[0] <= size[0] * max(1, round(480 / max(size))) + 100  # long legends are truncated
 
 
 def test_a_prediction_is_described_and_written_as_indices(tmp_path: Path) -> None:
@@ -97,4 +97,4 @@ def test_wandb_takes_the_masks() -> None:
     truth = media["masks"]["ground_truth"]
     assert truth["class_labels"] == {0: "background", 1: "cat", 2: "dog", 3: "horse", 255: "void"}
     assert np.array_equal(truth["mask_data"], mask.numpy())
-    wandb.Image(image.permute(1, 2, 0).numpy(), masks=media["masks"])  # checks them
+    wandb.Image(image.permute(1, 2, 0).numpy(), masks=media["masks"])  # validates the masks

@@ -31,7 +31,7 @@ class Small(Segmenter):
         )
         self.passes = 0
 
-    def scores(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor) -> Tensor:
         self.passes += 1
         return self.layers(pixels)
 
@@ -67,7 +67,7 @@ def test_an_epoch_measures_all_images_in_one_pass_each(data: VOCSegmentationData
     patterns, losses = [], []
     for images, targets in data.val_dataloader():
         output = task.network.evaluate(images, targets)
-        patterns += [checkerboard(scores[None], 2) for scores in output.scores]
+        patterns += [checkerboard(scores[None], 2) for scores in output.outputs]
         losses += [output.losses["cross_entropy"]] * len(images)
         for found, target in zip(output.found, targets, strict=True):
             jaccard.update(found["mask"].long()[None], target["mask"].long()[None])

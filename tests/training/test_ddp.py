@@ -61,7 +61,7 @@ def test_metrics_of_two_processes_equal_those_of_one(tmp_path: Path) -> None:
 
 def test_batch_norms_that_cannot_share_statistics_are_refused() -> None:
     asked = ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.sync_batchnorm=true"]
-    with pytest.raises(UserError, match="sync_batchnorm: PyTorch synchronises batch norms on GPUs alone"):
+    with pytest.raises(UserError, match="sync_batchnorm: PyTorch synchronizes batch norms only on GPUs"):
         LitCLI(["fit", *OPTIONS, *asked])
 
 

@@ -1,4 +1,4 @@
-"""The stages of R-CNN after its network is trained: features on disk, SVMs, box regressors."""
+"""The stages of R-CNN after the training of its network: features on disk, SVMs, box regressors."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -16,27 +16,27 @@ from lit_cv.models.rcnn.region_svm import RegionClassifiers
 
 
 class RegionStages(AfterTraining):
-    """Trains one SVM and one box regressor per class when the network itself is trained (Girshick et al. 2014).
+    """Train one SVM and one box regressor per class after the network itself (Girshick et al. 2014).
 
-    For ``RCNN`` and other networks with ``region_classifiers`` (``StagedDetector``); ``FastRCNN`` takes SVMs alone, its
-    box regressors are part of the network. In one ``litcv fit``, after its last step and before its final validation,
-    on the training images in order and without augmentation:
+    For ``RCNN`` and other networks with ``region_classifiers`` (``StagedDetector``). ``FastRCNN`` takes only SVMs:
+    its box regressors are part of the network. All stages belong to one ``litcv fit``: after its last step and before
+    its final validation, on the training images in order and without augmentation:
 
     1. the features of all objects and proposals go to ``<run>/stages/features.f16``, whose size is announced before;
     2. linear SVMs: positives are the objects, negatives the regions with an IoU below 0.3 with all objects of the
-       class, mined for hard ones (section 2.3 and appendix B), ``network.classifier: svm`` alone;
+       class, mined for hard ones (section 2.3 and appendix B); only with ``network.classifier: svm``;
     3. ridge regression from the features of regions to the objects that they overlap by at least 0.6 (appendix C),
-       ``network.box_regression: true`` alone;
-    4. both go into the network and it into ``checkpoints/last.ckpt``. A ``best.ckpt`` is of the network before these
-       stages and removed: it detects with other classifiers than the run's result.
+       only with ``network.box_regression: true``;
+    4. both are stored in the network, and the network in ``checkpoints/last.ckpt``. A ``best.ckpt`` holds the network
+       before these stages and is removed: its classifiers are not those of the run's result.
 
-    A run that was killed or found a full disk goes on in its stage, to the same result. The results of the stages stay
-    in ``<run>/stages``, the features do not.
+    A run that was killed or stopped by a full disk continues in its stage, with the same result. The results of the
+    stages are kept in ``<run>/stages``, the features are not.
 
     Args:
         keep_features: Whether the features stay on disk at the end.
-        passes: How often the SVMs see all regions; it ends earlier when a pass adds no negative. The paper found one
-            pass enough.
+        passes: Maximum number of passes over all regions for the SVMs; a pass without a new negative is the last. The
+            paper found one pass enough.
 
     Raises:
         UserError: The network has nothing to train here, there are several processes, or the training targets are
@@ -49,7 +49,7 @@ class RegionStages(AfterTraining):
         self.keep_features, self.passes = keep_features, passes
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse what cannot work before anything is trained."""
+        """Refuse impossible settings before anything is trained."""
         if stage != "fit":
             return
         if not isinstance(getattr(pl_module.network, "region_classifiers", None), RegionClassifiers):
@@ -63,10 +63,10 @@ class RegionStages(AfterTraining):
             raise UserError("RegionStages takes each image's own targets: set data.shuffle_targets to false.")
 
     def after_training(self, trainer: Trainer, pl_module: LightningModule, folder: Path) -> None:
-        """Do what is not done yet, and put the results into the network and into ``last.ckpt``.
+        """Carry out the missing stages, and store the results in the network and in ``last.ckpt``.
 
         Args:
-            folder: The run's.
+            folder: Folder of the run.
 
         Raises:
             UserError: The disk is full, or the training images have no proposals.

@@ -1,4 +1,4 @@
-"""Features of many regions on disk: appended piece by piece, read at random, whole after any kill."""
+"""Features of many regions on disk: appended in parts, read in any order, consistent after any kill."""
 
 import errno
 import os
@@ -18,18 +18,18 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class FeatureDump:
-    """Rows of float16 in ``<name>.f16``, read through a memory map, and in ``<name>.json`` how many of them are there.
+    """Rows of float16 in ``<name>.f16``, read through a memory map, with their number in ``<name>.json``.
 
-    Half precision halves the file; its relative error is 2^-11. The file is written and not mapped for that, since
+    Half precision halves the file; its relative error is 2^-11. Rows are written to the file and not to the map, since
     writing to a map on a full disk kills the process.
 
     Args:
         path: Folder and ``<name>``.
-        rows: How many there will be.
+        rows: Final number of rows.
         width: Length of a row.
 
     Attributes:
-        images: How many images are written, so where a resumed run goes on.
+        images: Number of images written so far; a resumed run continues with the next.
         size: Bytes of the whole file.
     """
 
@@ -43,10 +43,10 @@ class FeatureDump:
         self._norms: float = known.get("norms", 0.0)
 
     def announce(self) -> None:
-        """Say how much room the file takes.
+        """Print the size of the file.
 
         Raises:
-            UserError: There is too little on the disk.
+            UserError: The disk has too little space.
         """
         missing = self.size - 2 * self.written * self.width
         free = shutil.disk_usage(self.file.parent).free
@@ -63,14 +63,14 @@ class FeatureDump:
         """Write the features (n, D) of the next images.
 
         Raises:
-            UserError: The disk is full, or a feature is no number that half precision can hold.
+            UserError: The disk is full, or a feature is outside the range of half precision.
         """
         halves = features.half().cpu()
         if not halves.isfinite().all():
             raise UserError(f"{self.file}: a feature is not finite or above 65,504; check the network's weights.")
         try:
             with self.file.open("r+b" if self.file.exists() else "wb") as handle:
-                handle.seek(2 * self.written * self.width)  # over what a kill has left unrecorded
+                handle.seek(2 * self.written * self.width)  # overwrites rows that a kill left unrecorded
                 handle.write(halves.numpy().data)
                 handle.flush()
                 os.fsync(handle.fileno())
@@ -92,7 +92,7 @@ class FeatureDump:
 
     @property
     def scale(self) -> float:
-        """The factor that gives the features a mean length of ``NORM``; 1 where all are zero."""
+        """Return the factor that gives the features a mean length of ``NORM``; 1 if all are zero."""
         return NORM * self.written / self._norms if self._norms else 1.0
 
     def read(self, rows: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ class FeatureDump:
 
 
 def ran_full(error: BaseException | None) -> bool:
-    """Tell whether a full disk is behind an error; torch.save hides it behind one of its own."""
+    """Tell whether a full disk caused an error; torch.save hides the cause behind an error of its own."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in FULL:
             return True
@@ -118,5 +118,5 @@ def ran_full(error: BaseException | None) -> bool:
 
 
 def gigabytes(size: int) -> str:
-    """Write a number of bytes in a unit that suits it."""
+    """Return a number of bytes as text, in a suitable unit."""
     return f"{size / 1e9:,.1f} GB" if size >= 1e8 else f"{size / 1e6:,.2f} MB"

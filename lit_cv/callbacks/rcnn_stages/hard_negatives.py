@@ -11,23 +11,23 @@ from lit_cv.callbacks.rcnn_stages.linear_models import solve_svm
 
 HARD = -1.0001  # negatives with a higher score are added to the training set of the class ...
 EASY = -1.2  # ... and those with a lower one leave it; the thresholds of the published code
-RETRAIN = 2000  # an SVM is trained anew when so many negatives were added
+RETRAIN = 2000  # number of added negatives after which an SVM is trained again
 
 
 class HardNegativeMining:
-    """SVMs that are shown all samples block by block and trained on the negatives that they get wrong.
+    """SVMs that see all samples block by block and are trained on the negatives that they classify wrongly.
 
-    The training set of a class begins with all its positives. Where no block adds a negative any more, an SVM is the
-    one of all samples: those left out have no part in the optimum.
+    The training set of a class starts with all its positives. As soon as no block adds a negative, an SVM equals the
+    SVM of all samples: the samples left out do not affect the optimum.
 
     Args:
         positives: int64 rows of the positives of each class.
-        read: Rows int64 (n,) -> their features, float32 (n, D).
+        read: Maps rows int64 (n,) to their features, float32 (n, D).
         width: D.
-        retrain: Negatives added to a class until it is trained anew.
+        retrain: Number of added negatives after which a class is trained again.
 
     Attributes:
-        added: Negatives added to all classes since it was last set to 0.
+        added: Number of negatives added to all classes since the last reset to 0.
     """
 
     def __init__(
@@ -38,17 +38,17 @@ class HardNegativeMining:
         self.biases = torch.zeros(len(positives), dtype=torch.float64)
         self.negatives = [torch.zeros(0, dtype=torch.int64) for _ in positives]
         self.alphas = [torch.zeros(len(rows), dtype=torch.float64) for rows in positives]
-        self.waiting = [len(rows) for rows in positives]  # samples that the SVM was not trained with
+        self.waiting = [len(rows) for rows in positives]  # samples not yet trained on
         self.trained = [False] * len(positives)
         self.added = 0
 
     def show(self, rows: Tensor, features: Tensor, negative: Tensor) -> None:
-        """Add the hard negatives of a block, and train the classes that have waited long enough.
+        """Add the hard negatives of a block, and train the classes with ``retrain`` new negatives.
 
         Args:
             rows: int64 (n,).
-            features: float32 (n, D), theirs.
-            negative: bool (n, C): of which classes they are negatives.
+            features: Their features, float32 (n, D).
+            negative: bool (n, C), true if the row is a negative of the class.
         """
         scores = features @ self.weights.float().T + self.biases.float()
         hard = negative & (scores > HARD)
@@ -65,7 +65,7 @@ class HardNegativeMining:
                 self._train(index)
 
     def finish(self) -> None:
-        """Train the classes that have samples which they were not trained with."""
+        """Train the classes that have samples not yet trained on."""
         for index, waiting in enumerate(self.waiting):
             if waiting:
                 self._train(index)
@@ -78,15 +78,15 @@ class HardNegativeMining:
         self.weights[index] = torch.from_numpy(svm.weight)
         self.biases[index] = svm.bias
         self.waiting[index], self.trained[index] = 0, True
-        # A negative with a multiplier stays whatever its score, so that the multipliers still make up the weights.
+        # A negative with a multiplier stays in any case, so that the multipliers still give the weights.
         kept = positive | (features @ svm.weight + svm.bias >= EASY) | (svm.alphas > 0)
         self.alphas[index] = torch.from_numpy(svm.alphas[kept])
         self.negatives[index] = rows[torch.from_numpy(kept & ~positive)]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that changes, as tensors and plain data."""
+        """Return the whole state as tensors and plain data."""
         return {name: value for name, value in vars(self).items() if name not in ("positives", "read", "retrain")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state, to the same bits."""
+        """Continue from a saved state, bit for bit."""
         vars(self).update(state)

@@ -1,4 +1,4 @@
-"""Linear models on fixed features: a support vector machine and ridge regression, solved to their optimum."""
+"""Linear models on fixed features, solved to their optimum: a support vector machine and ridge regression."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -16,12 +16,12 @@ Vector = NDArray[np.float64]
 
 
 class SVM(NamedTuple):
-    """A linear classifier and the multipliers that it is made of.
+    """A linear classifier and its multipliers.
 
     Attributes:
         weight: float64 (D,).
         bias: The score of a sample x is ``weight @ x + bias``.
-        alphas: float64 (N,), one a sample, 0 for those that lie beyond their margin.
+        alphas: float64 (N,), one per sample; 0 for samples beyond their margin.
     """
 
     weight: Vector
@@ -41,7 +41,7 @@ def solve_svm(
 ) -> SVM:
     """Train a linear SVM on the plain hinge loss by dual coordinate descent (Hsieh et al. 2008, algorithm 1).
 
-    It minimises ``0.5 |w|^2 + 0.5 (b / bias_feature)^2 + cost * (positive_weight * sum of max(0, 1 - s) over the
+    It minimizes ``0.5 |w|^2 + 0.5 (b / bias_feature)^2 + cost * (positive_weight * sum of max(0, 1 - s) over the
     positives + sum of max(0, 1 + s) over the negatives)`` with the scores ``s = w @ x + b``. The defaults are those of
     the published R-CNN code. The same input gives the same bits on the same machine.
 
@@ -49,11 +49,11 @@ def solve_svm(
         features: float32 (N, D), contiguous.
         positive: bool (N,).
         cost: C, > 0.
-        positive_weight: By how much a positive counts more.
-        bias_feature: The constant that is a further feature of every sample; the larger, the freer the bias.
-        alphas: float64 (N,), where to start from; default 0.
-        tolerance: The largest error of a margin at which it stops.
-        max_sweeps: Where it stops at the latest.
+        positive_weight: Weight of a positive relative to a negative.
+        bias_feature: Constant that is an additional feature of every sample; a larger one penalizes the bias less.
+        alphas: Initial multipliers, float64 (N,); default 0.
+        tolerance: Largest error of a margin at the end.
+        max_sweeps: Maximum number of sweeps over the samples.
     """
     signs = np.where(positive, 1.0, -1.0)
     limits = np.where(positive, cost * positive_weight, cost)
@@ -105,11 +105,11 @@ def _sweep(
 def solve_ridge(features: Iterable[Tensor], targets: Tensor, width: int, penalty: float) -> tuple[Tensor, Tensor]:
     """Solve ``min |t - W x - b|^2 + penalty * |W|^2`` for each column of the targets (Girshick et al. 2014, eq. 5).
 
-    As in the published code the targets are centred first, and the bias is the weight of a constant feature 1, so that
-    what it adds to the mean of the targets is penalised too.
+    As in the published code the targets are centered first, and the bias is the weight of a constant feature 1, so that
+    its deviation from the mean of the targets is penalized too.
 
     Args:
-        features: float32 (n, D) each, together (N, D), N > 0; read once, one after the other.
+        features: Blocks, float32 (n, D) each, (N, D) in total, N > 0; read once, in order.
         targets: (N, T).
         width: D.
         penalty: lambda, > 0.

@@ -1,4 +1,4 @@
-"""The regions of a training set as one table, and which of them SVMs and box regressors are trained on."""
+"""The regions of a training set as one table, and the selection of those that train SVMs and box regressors."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Pairs:
 
     Attributes:
         rows: int64 (P,), ascending.
-        classes: int64 (P,), of the object, counted from 0 without the background.
+        classes: Class of the object, int64 (P,), counted from 0 without the background.
         deltas: float32 (P, 4), from the region to the object's box (appendix C, eq. 6-9).
     """
 
@@ -29,11 +29,11 @@ class Pairs:
 
 @dataclass(frozen=True)
 class RegionRows:
-    """Objects and proposals of all images, image by image, in each the objects first.
+    """Objects and proposals of all images, image by image, with the objects of an image first.
 
     Attributes:
-        boxes: float32 (R, 4), in pixels of the image as it is given.
-        labels: int64 (R,), the class of an object, 0 for a proposal.
+        boxes: float32 (R, 4), in pixels of the given image.
+        labels: int64 (R,), class of an object, 0 for a proposal.
         offsets: int64 (N + 1,); rows ``offsets[i]`` to ``offsets[i + 1]`` belong to image i.
     """
 
@@ -46,9 +46,9 @@ class RegionRows:
         """Join the targets of all images.
 
         Args:
-            targets: One an image, with ``proposals``.
-            difficult: Whether objects flagged as difficult count; they are left out as in the published code.
-            limit: The best so many proposals of an image.
+            targets: One target per image, with ``proposals``.
+            difficult: Whether objects flagged as difficult count; the published code leaves them out.
+            limit: Maximum number of proposals per image, best first.
         """
         boxes, labels, lengths = [torch.zeros(0, 4)], [torch.zeros(0, dtype=torch.int64)], [0]
         for target in targets:
@@ -68,7 +68,7 @@ class RegionRows:
         return [(self.labels == label).nonzero()[:, 0] for label in range(1, classes + 1)]
 
     def blocks(self, rows: int) -> list[tuple[int, int]]:
-        """Cut the images into runs, ``(first, end)``, of at least so many rows each (but the last)."""
+        """Divide the images into runs, ``(first, end)``, of at least ``rows`` rows each, except the last."""
         blocks, first = [], 0
         for image in range(1, len(self.offsets)):
             if self.offsets[image] - self.offsets[first] >= rows or image == len(self.offsets) - 1:
@@ -77,7 +77,7 @@ class RegionRows:
         return blocks
 
     def negatives(self, first: int, end: int, classes: int) -> Tensor:
-        """Tell of which classes the rows of images ``first`` to ``end`` are negatives, bool (n, ``classes``)."""
+        """Return bool (n, ``classes``): true if a row of the images ``first`` to ``end`` is a negative of the class."""
         return torch.cat([self._overlaps(image, classes) < NEGATIVE for image in range(first, end)])
 
     def _overlaps(self, image: int, classes: int) -> Tensor:
@@ -90,7 +90,7 @@ class RegionRows:
         return boxes.new_zeros(len(boxes), classes).scatter_reduce_(1, index, overlap, "amax")
 
     def pairs(self) -> Pairs:
-        """Pair each region with the object that it overlaps most; objects are regions of their own too."""
+        """Pair each region with the object that it overlaps most; objects count as regions too."""
         found = [self._pairs_of(image) for image in range(len(self.offsets) - 1)]
         rows, objects = (torch.cat([pair[part] for pair in found]) for part in (0, 1))
         return Pairs(rows, self.labels[objects] - 1, encode_boxes(self.boxes[objects], self.boxes[rows]))
@@ -105,7 +105,7 @@ class RegionRows:
         return first + rows, first + objects[index[rows]]
 
     def split(self, rows: Tensor, first: int, count: int) -> Iterator[Tensor]:
-        """Yield those of ``rows`` (ascending) that belong to each of ``count`` images from ``first`` on, as boxes."""
+        """Yield, for each of ``count`` images from ``first`` on, the boxes of its part of ``rows`` (ascending)."""
         bounds = torch.searchsorted(rows, self.offsets[first : first + count + 1]).tolist()
         for image in range(count):
             yield self.boxes[rows[bounds[image] : bounds[image + 1]]]

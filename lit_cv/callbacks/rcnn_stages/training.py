@@ -1,4 +1,4 @@
-"""Training of SVMs and box regressors on features on disk, in stages that a resumed run goes on with."""
+"""Training of SVMs and box regressors on features on disk, in resumable stages."""
 
 import hashlib
 import shutil
@@ -21,8 +21,8 @@ from lit_cv.models.rcnn.region_svm import RegionClassifiers
 from lit_cv.runs.checkpoints import AtomicCheckpointIO
 
 PENALTY = 1000.0  # lambda of the box regressors (appendix C)
-BLOCK = 1000  # rows, of whole images, that the SVMs are shown together
-CHUNK = 4096  # rows that the box regressors are shown together
+BLOCK = 1000  # rows, of whole images, that the SVMs see together
+CHUNK = 4096  # rows that the box regressors see together
 SAVE_EVERY = 30.0  # seconds between two records of the SVMs' training
 
 Result = dict[str, Any]
@@ -32,12 +32,12 @@ Features = Callable[[list[Tensor], list[Tensor]], Tensor]
 class RegionTraining:
     """The stages of ``RegionStages`` on one network and one data set.
 
-    Each stage writes its result under its name into the folder and is left out where it lies there.
+    Each stage writes its result under its name into the folder and is skipped if its result exists.
 
     Args:
-        network: A ``StagedDetector``, on the device where its features are computed.
+        network: A ``StagedDetector``, on the device that computes its features.
         data: A set-up DataModule.
-        folder: Where results, records and features lie.
+        folder: Folder of results, records and features.
         passes: See ``RegionStages``.
         keep_features: See ``RegionStages``.
     """
@@ -52,7 +52,7 @@ class RegionTraining:
         self.files = AtomicCheckpointIO()
 
     def run(self) -> None:
-        """Do what is not done yet and put all results into the network."""
+        """Carry out the missing stages and store all results in the network."""
         self._discard_others()
         regions = RegionRows(**self._once("regions", self._collect))
         if self.network.classifier == "svm":
@@ -67,7 +67,7 @@ class RegionTraining:
             self._clear(dump)
 
     def _discard_others(self) -> None:
-        """Delete what was made with other weights or data: a repeated training need not end with the same."""
+        """Delete results of other weights or data: a repeated training need not end with the same weights."""
         digest = hashlib.sha256(self.data.fingerprint.encode())
         for name, value in self.network.state_dict().items():
             if not name.startswith("region_classifiers."):
@@ -100,7 +100,7 @@ class RegionTraining:
             yield from targets
 
     def _fill(self, dump: FeatureDump, regions: RegionRows, rows: Tensor, features: Features) -> None:
-        """Write the features of rows (ascending) that are not written yet."""
+        """Write the missing features of rows (ascending)."""
         dump.announce()
         images_in_all = len(regions.offsets) - 1
         with tqdm(total=images_in_all, initial=dump.images, desc="Features", unit="image", delay=2) as bar:

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 
 from torch import nn
 
@@ -79,7 +80,7 @@ TIMM = "timm/"  # beginning of the names of timm's networks
 
 
 def family_of(name: str) -> Family:
-    """Look up the family of a backbone.
+    """Look up the family of a backbone: a name of the table, ``timm/<name>``, or the path of your own ``Family``.
 
     Raises:
         UserError: Unknown name.
@@ -87,7 +88,20 @@ def family_of(name: str) -> Family:
     if name.startswith(TIMM):
         return Family(tiny_layers, published=("imagenet",))
     if name not in FAMILIES:
+        if "." in name:
+            return _own_family(name)
         close = difflib.get_close_matches(name, NAMES, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(close)}" if close else f"choose from {', '.join(NAMES)}"
         raise UserError(f"Unknown backbone {name!r}: {hint}, or timm/<name>?")
     return FAMILIES[name]
+
+
+def _own_family(path: str) -> Family:
+    module, _, attribute = path.rpartition(".")
+    try:
+        family = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"Backbone {path!r} cannot be imported: {error}.") from None
+    if not isinstance(family, Family):
+        raise UserError(f"Backbone {path!r} is no lit_cv.models.backbones.family.Family: give the path of one.")
+    return family

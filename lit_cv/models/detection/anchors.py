@@ -1,9 +1,54 @@
-"""Scales and ratios of anchors."""
+"""Scales, ratios and places of anchors."""
+
+import torch
+from torch import Tensor
+from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from lit_cv.errors import UserError
+from lit_cv.models.images import Size, size_of
+from lit_cv.models.layers.tensor_cache import TensorCache
 
 
-def _anchor_shapes(
+class AnchorGrid:
+    """The anchors of a generator at all cells of feature maps; those for recent sizes are kept.
+
+    They are those of the generator's own ``forward`` in float32. That one would round them to the dtype of the maps and
+    change the generator, which exporters do not allow.
+
+    Args:
+        generator: Shapes of the anchors.
+    """
+
+    def __init__(self, generator: AnchorGenerator) -> None:
+        self._shapes: list[Tensor] = list(generator.cell_anchors)
+        self._cache = TensorCache[tuple[Tensor, ...]]()
+
+    def __call__(self, size: Size, maps: list[Tensor]) -> tuple[Tensor, ...]:
+        """Return the anchors of each map, float32 (h * w * N, 4), row by row.
+
+        Args:
+            size: Height and width of the batch in pixels.
+            maps: Feature maps (B, C, h, w) of the batch.
+        """
+        grids, device = [size_of(level) for level in maps], maps[0].device
+
+        def make() -> tuple[Tensor, ...]:
+            pairs = zip(self._shapes, grids, strict=True)
+            return tuple(_place(shapes.to(device, torch.float32), size, grid) for shapes, grid in pairs)
+
+        return self._cache.get((size, *grids, device), make)
+
+
+def _place(shapes: Tensor, size: Size, grid: Size) -> Tensor:
+    """Move anchors (N, 4) around the origin to all cells of a grid on an image of the given size."""
+    rows, columns = grid
+    y = torch.arange(rows, dtype=torch.int32, device=shapes.device) * (size[0] // rows)
+    x = torch.arange(columns, dtype=torch.int32, device=shapes.device) * (size[1] // columns)
+    cells = torch.stack((x.repeat(rows), y.repeat_interleave(columns)) * 2, dim=1)
+    return (cells[:, None] + shapes).flatten(0, 1)
+
+
+def anchor_shapes(
     scales: list[float] | list[list[float]] | None, ratios: list[float], levels: int
 ) -> tuple[tuple[tuple[float, ...], ...], tuple[tuple[float, ...], ...]]:
     """Return the anchor scales and ratios of each level."""

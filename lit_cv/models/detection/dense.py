@@ -4,19 +4,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.image_list import ImageList
 
 from lit_cv.models.backbones.necks import dense_pyramid
 from lit_cv.models.detection.detector import Detection, Detector, Keep, keep_best, restore
 from lit_cv.models.images import ImageBatch
+from lit_cv.models.network import OnePassNetwork
 from lit_cv.models.resizing import FittedImages
 from lit_cv.ops.boxes import clip_boxes
 
 CANDIDATES = 1000  # maximum number of boxes of each level before NMS (Lin et al. 2017, section 4.1)
 
 
-class DenseDetector(FittedImages, Detector):
+class DenseDetector(FittedImages, OnePassNetwork, Detector):
     """A detector that predicts at every cell of a feature pyramid.
 
     The stages of the backbone from stride 8 on are levels of the pyramid, and two more levels halve the last one. On a
@@ -33,13 +32,6 @@ class DenseDetector(FittedImages, Detector):
     def __init__(self, *args: Any, channels: int = 256, **options: Any) -> None:
         super().__init__(*args, **options)
         self.backbone, self.strides = dense_pyramid(self.build_trunk(), self.trainable_layers, channels)
-
-
-def grid_anchors(generator: AnchorGenerator, batch: ImageBatch, maps: list[Tensor]) -> Tensor:
-    """Return the anchors of all maps, float32 (A, 4), finest map first and row by row."""
-    like = [level[:1, :1].float() for level in maps]  # the generator takes size, type and device from them
-    anchors: Tensor = generator(ImageList(batch.pixels, batch.sizes[:1]), like)[0]
-    return anchors
 
 
 def best_candidates(scores: Tensor, counts: list[int]) -> tuple[Tensor, Tensor, Tensor]:

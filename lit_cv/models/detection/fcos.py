@@ -1,6 +1,6 @@
 """FCOS (Tian et al. 2019): one-stage detection without anchors. Each cell of a pyramid predicts the box around it."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +10,10 @@ from torchvision.models.detection.fcos import FCOSHead
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from lit_cv.errors import UserError
-from lit_cv.models.detection.dense import DenseDetector, best_candidates, grid_anchors, suppress
+from lit_cv.models.detection.anchors import AnchorGrid
+from lit_cv.models.detection.dense import DenseDetector, best_candidates, suppress
 from lit_cv.models.detection.detector import Detection
-from lit_cv.models.images import ImageBatch, batch_objects
+from lit_cv.models.images import ImageBatch, batch_objects, size_of
 from lit_cv.models.network import Target
 from lit_cv.ops.boxes import take
 from lit_cv.ops.global_batch import shared_count
@@ -20,6 +21,23 @@ from lit_cv.ops.global_batch import shared_count
 GROUPS = 32  # groups of the group norms in the head
 FIRST_OFFSET = 3.0  # initial distance between a cell and each side of its box, in strides
 SMALLEST_REACH, LARGEST_REACH = 4, 8  # strides between a cell and the farthest side of its box: 64 to 128 pixels on P4
+
+
+class FCOSOutputs(NamedTuple):
+    """Raw outputs for A cells, finest level first and row by row, float32.
+
+    Attributes:
+        logits: (B, A, num_classes).
+        offsets: (B, A, 4), distances from the center of a cell to the sides of its box, in strides.
+        centerness: (B, A), logits of the center-ness.
+        squares: (A_l, 4) of each level, squares around the cells as large as the stride, ``x1, y1, x2, y2`` in pixels
+            of the resized images; A is the sum of the A_l.
+    """
+
+    logits: Tensor
+    offsets: Tensor
+    centerness: Tensor
+    squares: tuple[Tensor, ...]
 
 
 class FCOS(DenseDetector):
@@ -61,17 +79,31 @@ class FCOS(DenseDetector):
         # The anchors are squares around the cells, as large as the stride: they give center and scale of each cell.
         sizes = tuple((stride,) for stride in self.strides)
         self.anchor_generator = AnchorGenerator(sizes, ((1.0,),) * len(sizes))
+        self.squares = AnchorGrid(self.anchor_generator)
         self.head = FCOSHead(channels, 1, self.num_classes)
         # The head ends in a ReLU. Biases of 0, as in torchvision, could leave a side with zero gradients forever.
         nn.init.constant_(self.head.regression_head.bbox_reg.bias, FIRST_OFFSET)
         self.use_memory_format()
 
-    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses``; Tian et al. 2019, eq. 2 and section 3.3. Divisor: number of positive cells."""
-        batch = self.batch(images)
-        objects = batch_objects(targets, batch)
-        logits, offsets, centerness, squares, counts = self._forward(batch)
-        index, positive = match_cells(objects.boxes, squares, counts, self.centre_radius)
+    def forward(self, pixels: Tensor) -> FCOSOutputs:
+        """Compute the outputs for all cells for normalized pixels (B, 3, H, W)."""
+        maps = list(self.backbone(pixels).values())
+        output = self.head(maps)
+        return FCOSOutputs(
+            output["cls_logits"].float(),
+            output["bbox_regression"].float(),
+            output["bbox_ctrness"].float().squeeze(2),
+            self.squares(size_of(pixels), maps),
+        )
+
+    def losses_of(self, outputs: FCOSOutputs, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+        """Compute the losses of raw outputs; Tian et al. 2019, eq. 2 and section 3.3.
+
+        They are divided by the number of positive cells of the batch.
+        """
+        logits, offsets, centerness, levels = outputs
+        objects, squares = batch_objects(targets, batch), torch.cat(levels)
+        index, positive = match_cells(objects.boxes, squares, list(map(len, levels)), self.centre_radius)
         count = shared_count(positive)
         labels = objects.labels.gather(1, index).masked_fill(~positive, -1)
         wanted = labels[..., None] == torch.arange(logits.shape[-1], device=labels.device)
@@ -85,27 +117,12 @@ class FCOS(DenseDetector):
             "centerness": (entropy * positive).sum() / count,
         }
 
-    def _forward(self, batch: ImageBatch) -> tuple[Tensor, Tensor, Tensor, Tensor, list[int]]:
-        """Return logits (B, A, classes), offsets (B, A, 4), center-ness logits (B, A), squares (A, 4), all float32.
-
-        A is the number of cells. The last result is the number of cells on each level.
-        """
-        maps = list(self.backbone(batch.pixels).values())
-        output = self.head(maps)
-        return (
-            output["cls_logits"].float(),
-            output["bbox_regression"].float(),
-            output["bbox_ctrness"].float().squeeze(2),
-            grid_anchors(self.anchor_generator, batch, maps),
-            [level[0, 0].numel() for level in maps],
-        )
-
-    def _predict(self, images: list[Tensor]) -> list[Detection]:
-        batch = self.batch(images)
-        logits, offsets, centerness, squares, counts = self._forward(batch)
-        scores = (logits[..., 1:].sigmoid() * centerness.sigmoid()[..., None]).sqrt()
-        index, labels, best = best_candidates(scores, counts)
-        return suppress(decode_cells(take(offsets, index), squares[index]), best, labels, batch, self.keep)
+    def found_in(self, outputs: FCOSOutputs, batch: ImageBatch) -> list[Detection]:
+        """Decode the best cells of each level and apply NMS."""
+        scores = (outputs.logits[..., 1:].sigmoid() * outputs.centerness.sigmoid()[..., None]).sqrt()
+        index, labels, best = best_candidates(scores, list(map(len, outputs.squares)))
+        boxes = decode_cells(take(outputs.offsets, index), torch.cat(outputs.squares)[index])
+        return suppress(boxes, best, labels, batch, self.keep)
 
 
 def match_cells(boxes: Tensor, squares: Tensor, counts: list[int], radius: float) -> tuple[Tensor, Tensor]:

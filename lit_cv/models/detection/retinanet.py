@@ -1,7 +1,7 @@
 """RetinaNet (Lin et al. 2017, "Focal Loss for Dense Object Detection"): one-stage detection on a feature pyramid."""
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,14 +10,29 @@ from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops import sigmoid_focal_loss
 
 from lit_cv.errors import UserError
-from lit_cv.models.detection.dense import DenseDetector, best_candidates, grid_anchors, suppress
+from lit_cv.models.detection.anchors import AnchorGrid
+from lit_cv.models.detection.dense import DenseDetector, best_candidates, suppress
 from lit_cv.models.detection.detector import Detection
-from lit_cv.models.images import ImageBatch, batch_objects
+from lit_cv.models.images import ImageBatch, batch_objects, size_of
 from lit_cv.models.network import Target
 from lit_cv.ops.boxes import decode_boxes, encode_boxes, match_boxes, take
 
 PAPER_CHANNELS = 256
 FOREGROUND_IOU, BACKGROUND_IOU = 0.5, 0.4
+
+
+class RetinaNetOutputs(NamedTuple):
+    """Raw outputs for A anchors, finest level first and row by row, float32.
+
+    Attributes:
+        logits: (B, A, num_classes).
+        deltas: (B, A, 4), relative to the anchors.
+        anchors: (A_l, 4) of each level, ``x1, y1, x2, y2`` in pixels of the resized images; A is the sum of the A_l.
+    """
+
+    logits: Tensor
+    deltas: Tensor
+    anchors: tuple[Tensor, ...]
 
 
 class RetinaNet(DenseDetector):
@@ -56,6 +71,7 @@ class RetinaNet(DenseDetector):
         super().__init__(*args, channels=channels, detections_per_image=detections_per_image, **options)
         self.focal_alpha, self.focal_gamma = focal_alpha, focal_gamma
         self.anchor_generator = AnchorGenerator(*_anchor_shapes(anchor_scales, anchor_ratios, self.strides))
+        self.anchors = AnchorGrid(self.anchor_generator)
         self.head = RetinaNetHead(channels, self.anchor_generator.num_anchors_per_location()[0], self.num_classes)
         with torch.no_grad():  # the standard deviation of its initial weights, 0.01, assumes the paper's channels
             for layer in self.head.modules():
@@ -63,18 +79,24 @@ class RetinaNet(DenseDetector):
                     layer.weight.mul_(math.sqrt(PAPER_CHANNELS / channels))
         self.use_memory_format()
 
-    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses``; Lin et al. 2017, eq. 5 and section 4.1.
+    def forward(self, pixels: Tensor) -> RetinaNetOutputs:
+        """Compute the outputs for all anchors for normalized pixels (B, 3, H, W)."""
+        maps = list(self.backbone(pixels).values())
+        output = self.head(maps)
+        anchors = self.anchors(size_of(pixels), maps)
+        return RetinaNetOutputs(output["cls_logits"].float(), output["bbox_regression"].float(), anchors)
+
+    def losses_of(self, outputs: RetinaNetOutputs, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+        """Compute the losses of raw outputs; Lin et al. 2017, eq. 5 and section 4.1.
 
         Both losses are summed over the anchors of an image, divided by its number of positive anchors, and averaged
         over the images.
         """
-        batch = self.batch(images)
+        logits, deltas, anchors = outputs.logits, outputs.deltas, torch.cat(outputs.anchors)
         objects = batch_objects(targets, batch)
-        logits, deltas, anchors, _ = self._forward(batch)
         matches = [
             match_boxes(objects.boxes_of(image), anchors, FOREGROUND_IOU, BACKGROUND_IOU, rescue=True)
-            for image in range(len(images))
+            for image in range(len(targets))
         ]
         index, state = (torch.stack(part) for part in zip(*matches, strict=True))
         positive = state > 0
@@ -90,20 +112,11 @@ class RetinaNet(DenseDetector):
             "box": ((distance * positive).sum(dim=1) / count).mean(),
         }
 
-    def _forward(self, batch: ImageBatch) -> tuple[Tensor, Tensor, Tensor, list[int]]:
-        """Return logits (B, A, classes), deltas (B, A, 4) and anchors (A, 4), float32, and the anchors a level."""
-        maps = list(self.backbone(batch.pixels).values())
-        output = self.head(maps)
-        each = self.anchor_generator.num_anchors_per_location()[0]
-        counts = [each * level[0, 0].numel() for level in maps]
-        anchors = grid_anchors(self.anchor_generator, batch, maps)
-        return output["cls_logits"].float(), output["bbox_regression"].float(), anchors, counts
-
-    def _predict(self, images: list[Tensor]) -> list[Detection]:
-        batch = self.batch(images)
-        logits, deltas, anchors, counts = self._forward(batch)
-        index, labels, best = best_candidates(logits[..., 1:], counts)
-        return suppress(decode_boxes(take(deltas, index), anchors[index]), best.sigmoid(), labels, batch, self.keep)
+    def found_in(self, outputs: RetinaNetOutputs, batch: ImageBatch) -> list[Detection]:
+        """Decode the best anchors of each level and apply NMS."""
+        index, labels, best = best_candidates(outputs.logits[..., 1:], list(map(len, outputs.anchors)))
+        boxes = decode_boxes(take(outputs.deltas, index), torch.cat(outputs.anchors)[index])
+        return suppress(boxes, best.sigmoid(), labels, batch, self.keep)
 
 
 def _anchor_shapes(

@@ -14,7 +14,7 @@ from lit_cv.errors import UserError
 from lit_cv.models.backbones.classifier_ends import WindowHead
 from lit_cv.models.detection.detector import Detection, Detector, best_of_regions, restore
 from lit_cv.models.images import ImageBatch, Objects, Size, batch_objects
-from lit_cv.models.layers.tensor_cache import RecentTensors
+from lit_cv.models.layers.tensor_cache import TensorCache
 from lit_cv.models.network import Target
 from lit_cv.models.resizing import FittedImages
 from lit_cv.ops.boxes import clip_boxes, match_boxes, random_keys, sample_balanced
@@ -85,15 +85,22 @@ class SlidingWindowDetector(FittedImages, Detector):
         self.backbone = trunk.layers
         self.head = WindowHead(trunk, self.weights)
         self.class_head = self.head.classifier(self.num_classes)
-        self._windows = RecentTensors()
+        self._windows = TensorCache[Tensor]()
         self.use_memory_format()
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Classify warped windows, normalized pixels (K, 3, ``size``, ``size``), to logits float32 (K, num_classes)."""
+        memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
+        maps = self.backbone(windows.contiguous(memory_format=memory_format))
+        logits: Tensor = self.class_head(self.head(maps)[self.head.last])
+        return logits.float()
 
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """See ``Network.losses``; the mean over the sampled windows."""
         batch = self.batch(images)
         windows, classes = self.sample(batch, batch_objects(targets, batch))
         parts = [crop_windows(_own(batch, image), part, self.size) for image, part in enumerate(windows)]
-        total = F.cross_entropy(self._classify(torch.cat(parts)), classes, reduction="sum")
+        total = F.cross_entropy(self(torch.cat(parts)), classes, reduction="sum")
         return {"window_class": total / shared_count(classes >= 0)}
 
     def sample(self, batch: ImageBatch, objects: Objects) -> tuple[list[Tensor], Tensor]:
@@ -133,15 +140,8 @@ class SlidingWindowDetector(FittedImages, Detector):
     def _detect_one(self, pixels: Tensor, size: Size) -> Detection:
         windows = self.windows_of(size)
         parts = torch.split(windows, self.window_batch)
-        logits = torch.cat([self._classify(crop_windows(pixels, part, self.size)) for part in parts])
+        logits = torch.cat([self(crop_windows(pixels, part, self.size)) for part in parts])
         return best_of_regions(windows[:, None], logits.softmax(dim=1)[:, 1:], self.keep)
-
-    def _classify(self, crops: Tensor) -> Tensor:
-        """Return the logits float32 (K, classes) of warped windows (K, 3, size, size)."""
-        memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
-        maps = self.backbone(crops.contiguous(memory_format=memory_format))
-        logits: Tensor = self.class_head(self.head(maps)[self.head.last])
-        return logits.float()
 
 
 def slide_windows(size: Size, scales: Sequence[float], ratios: Sequence[float], stride: float) -> Tensor:

@@ -1,6 +1,6 @@
 """SSD (Liu et al. 2016): one-stage detection with default boxes on several feature maps."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,8 @@ from torchvision.models.detection.ssd import SSDHead
 from lit_cv.errors import UserError
 from lit_cv.models.detection.detector import Detection, Detector, Keep, keep_best, restore
 from lit_cv.models.detection.ssd_features import VGG16_STEPS, ExtendedFeatures, vgg16_features
-from lit_cv.models.images import ImageBatch, Objects, batch_objects
-from lit_cv.models.network import Target
+from lit_cv.models.images import ImageBatch, Objects, batch_objects, size_of
+from lit_cv.models.network import OnePassNetwork, Target
 from lit_cv.models.resizing import SquareImages
 from lit_cv.ops.boxes import clip_boxes, decode_boxes, encode_boxes, match_best, take
 from lit_cv.ops.global_batch import shared_count
@@ -29,7 +29,21 @@ VGG16_MEAN = (0.48235, 0.45882, 0.40784)
 VGG16_STD = (1 / 255, 1 / 255, 1 / 255)
 
 
-class SSD(SquareImages, Detector):
+class SSDOutputs(NamedTuple):
+    """Raw outputs for A default boxes, finest map first, float32.
+
+    Attributes:
+        logits: (B, A, num_classes).
+        deltas: (B, A, 4), relative to the default boxes and multiplied by ``WEIGHTS``.
+        anchors: (A, 4), the default boxes, ``x1, y1, x2, y2`` in pixels of the resized images.
+    """
+
+    logits: Tensor
+    deltas: Tensor
+    anchors: Tensor
+
+
+class SSD(SquareImages, OnePassNetwork, Detector):
     """SSD on any backbone.
 
     With ``vgg16`` it is the paper's SSD300 or SSD512. With ``atrous``, SSD300 has the parameters, losses and detections
@@ -72,38 +86,47 @@ class SSD(SquareImages, Detector):
         keep = Keep(score_threshold, nms_threshold, detections_per_image)
         super().__init__(*args, backbone=backbone, size=size, **keep._asdict(), **options)
         self.negatives_per_positive = negatives_per_positive
-        is_vgg16 = backbone == "vgg16"
-        if is_vgg16:
-            self.mean, self.std = VGG16_MEAN, VGG16_STD
-        if is_vgg16 and size not in VGG16_STEPS:
-            raise UserError(f"size={size}: SSD on vgg16 is SSD300 or SSD512; choose such a size or another backbone.")
+        self.is_vgg16 = backbone == "vgg16"
         if anchor_ratios is None:
-            anchor_ratios = PAPER_RATIOS_512 if is_vgg16 and size == 512 else PAPER_RATIOS
-        if is_vgg16 and self.weights == "imagenet":
-            self.weights = "imagenet-features"
-        trunk = self.build_trunk().up_to(16).freeze(self.trainable_layers)
-        self.backbone: nn.Module
-        if is_vgg16:
-            self.backbone, channels = vgg16_features(trunk, size, atrous)
-        else:
-            self.backbone = ExtendedFeatures(trunk, len(anchor_ratios))
-            channels = self.backbone.channels
+            anchor_ratios = PAPER_RATIOS_512 if self.is_vgg16 and size == 512 else PAPER_RATIOS
+        self.backbone, channels = self._build_features(atrous, len(anchor_ratios))
         scales = anchor_scales or [0.07, *torch.linspace(0.15, 1.05, len(channels)).tolist()]
         if len(anchor_ratios) != len(channels) or len(scales) != len(channels) + 1:
             raise UserError(
                 f"anchor_ratios has {len(anchor_ratios)} lists and anchor_scales {len(scales)} numbers: "
                 f"SSD on {backbone} has {len(channels)} maps; give one list for each, and one more scale than maps."
             )
-        steps = VGG16_STEPS[size] if is_vgg16 else None
+        steps = VGG16_STEPS[size] if self.is_vgg16 else None
         self.anchor_generator = DefaultBoxGenerator(anchor_ratios, scales=scales, steps=steps)
         self.head = SSDHead(channels, self.anchor_generator.num_anchors_per_location(), self.num_classes)
         self.use_memory_format()
 
-    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses``; Liu et al. 2016, eq. 1-3, with hard negative mining (section 2.2)."""
-        batch = self.batch(images)
+    def _build_features(self, atrous: bool, maps: int) -> tuple[nn.Module, list[int]]:
+        """Build a module that maps pixels to a dictionary of maps, and list their channels."""
+        if not self.is_vgg16:
+            features = ExtendedFeatures(self.build_trunk().up_to(16).freeze(self.trainable_layers), maps)
+            return features, features.channels
+        if self.size not in VGG16_STEPS:
+            raise UserError(
+                f"size={self.size}: SSD on vgg16 is SSD300 or SSD512; choose such a size or another backbone."
+            )
+        self.mean, self.std = VGG16_MEAN, VGG16_STD
+        if self.weights == "imagenet":
+            self.weights = "imagenet-features"
+        return vgg16_features(self.build_trunk().up_to(16).freeze(self.trainable_layers), self.size, atrous)
+
+    def forward(self, pixels: Tensor) -> SSDOutputs:
+        """Compute the outputs for all default boxes for normalized pixels (B, 3, ``size``, ``size``)."""
+        maps = list(self.backbone(pixels).values())
+        output = self.head(maps)
+        like = [level.float() for level in maps]  # the generator uses the dtype of the maps
+        anchors = self.anchor_generator(ImageList(pixels, [size_of(pixels)]), like)[0]
+        return SSDOutputs(output["cls_logits"].float(), output["bbox_regression"].float(), anchors)
+
+    def losses_of(self, outputs: SSDOutputs, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+        """Compute the losses of raw outputs; Liu et al. 2016, eq. 1-3, with hard negative mining (section 2.2)."""
+        logits, deltas, anchors = outputs
         objects = batch_objects(targets, batch)
-        logits, deltas, anchors = self._forward(batch)
         index, positive = self._match(objects, anchors)
         classes = torch.where(positive, objects.labels.gather(1, index), 0)
         count = shared_count(positive)
@@ -117,23 +140,15 @@ class SSD(SquareImages, Detector):
         mined = negatives * (torch.arange(negatives.shape[1], device=negatives.device) < allowed)
         return {"class": ((entropy * positive).sum() + mined.sum()) / count, "box": box.sum() / count}
 
-    def _forward(self, batch: ImageBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Return logits (B, A, classes), deltas (B, A, 4) and default boxes (A, 4), in float32."""
-        maps = list(self.backbone(batch.pixels).values())
-        output = self.head(maps)
-        like = [level.float() for level in maps]  # the generator uses the dtype of the maps
-        anchors = self.anchor_generator(ImageList(batch.pixels, batch.sizes[:1]), like)[0]
-        return output["cls_logits"].float(), output["bbox_regression"].float(), anchors
-
     def _match(self, objects: Objects, anchors: Tensor) -> tuple[Tensor, Tensor]:
         """Return the object of each default box, int64 (B, A), and whether it has an object, bool (B, A)."""
         matches = [match_best(objects.boxes_of(image), anchors, MATCH_IOU) for image in range(len(objects.counts))]
         index, positive = zip(*matches, strict=True)
         return torch.stack(index), torch.stack(positive)
 
-    def _predict(self, images: list[Tensor]) -> list[Detection]:
-        batch = self.batch(images)
-        logits, deltas, anchors = self._forward(batch)
+    def found_in(self, outputs: SSDOutputs, batch: ImageBatch) -> list[Detection]:
+        """Decode the default boxes and apply NMS to the best ones of each class."""
+        logits, deltas, anchors = outputs
         boxes = clip_boxes(decode_boxes(deltas, anchors, WEIGHTS), batch.sizes)
         scores = logits.softmax(dim=-1)[..., 1:].transpose(1, 2)
         best = scores.topk(min(CANDIDATES, scores.shape[2]), dim=2)

@@ -12,9 +12,9 @@ from lit_cv.models.backbones.families import family_of
 from lit_cv.models.detection.detector import Detection, Detector, best_of_regions, restore
 from lit_cv.models.detection.yolo_head import GridHead, YOLOHead, added_convolutions
 from lit_cv.models.images import ImageBatch, Objects, batch_objects
-from lit_cv.models.network import Target
+from lit_cv.models.network import OnePassNetwork, Target
 from lit_cv.models.resizing import SquareImages
-from lit_cv.ops.boxes import clip_boxes, random_keys, take
+from lit_cv.ops.boxes import centered_iou, clip_boxes, random_keys, take
 
 # Initial prediction of every cell: boxes in the middle of the cell, with a quarter of the image's width and height and
 # confidence 0. If boxes had to grow from size zero, no box would overlap its object at first.
@@ -22,7 +22,7 @@ BOX_START = (0.5, 0.5, 0.5, 0.5, 0.0)
 
 
 class Cells(NamedTuple):
-    """Predictions of N = S * S cells, row by row, with P boxes each.
+    """Raw outputs: predictions of N = S * S cells, row by row, with P boxes each.
 
     Attributes:
         boxes: float32 (B, N, P, 4): x and y of the center relative to the cell (0 is its left or upper edge, 1 its
@@ -50,7 +50,7 @@ class Wanted(NamedTuple):
     classes: Tensor
 
 
-class YOLO(SquareImages, Detector):
+class YOLO(SquareImages, OnePassNetwork, Detector):
     """YOLO on any backbone.
 
     The losses are the sums of eq. 3 over an image, averaged over the batch. They do not include the paper's weights,
@@ -111,10 +111,15 @@ class YOLO(SquareImages, Detector):
         self.head = GridHead(head, width, grid, hidden, dropout, starts)
         self.use_memory_format()
 
-    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses``; Redmon et al. 2016, eq. 3."""
-        batch = self.batch(images)
-        found, wanted = self._forward(batch), self._assign(batch_objects(targets, batch))
+    def forward(self, pixels: Tensor) -> Cells:
+        """Compute the predictions of the cells for normalized pixels (B, 3, ``size``, ``size``)."""
+        output = self.head(self.neck(self.backbone(pixels))).float()
+        boxes = output[..., : 5 * self.boxes_per_cell].unflatten(2, (self.boxes_per_cell, 5))
+        return Cells(boxes[..., :4], boxes[..., 4], output[..., 5 * self.boxes_per_cell :])
+
+    def losses_of(self, outputs: Cells, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+        """Compute the losses of the cells; Redmon et al. 2016, eq. 3."""
+        found, wanted = outputs, self._assign(batch_objects(targets, batch))
         responsible, overlap = self._responsible(found, wanted)
         errors = (found.boxes - wanted.boxes[:, :, None]).square() * responsible[..., None]
         probabilities = F.one_hot(wanted.classes, self.num_classes - 1)
@@ -125,12 +130,7 @@ class YOLO(SquareImages, Detector):
             "no_object": (found.confidence.square() * ~responsible).sum(),
             "class": ((found.classes - probabilities).square() * wanted.occupied[..., None]).sum(),
         }
-        return {name: value / len(images) for name, value in sums.items()}
-
-    def _forward(self, batch: ImageBatch) -> Cells:
-        output = self.head(self.neck(self.backbone(batch.pixels))).float()
-        boxes = output[..., : 5 * self.boxes_per_cell].unflatten(2, (self.boxes_per_cell, 5))
-        return Cells(boxes[..., :4], boxes[..., 4], output[..., 5 * self.boxes_per_cell :])
+        return {name: value / len(targets) for name, value in sums.items()}
 
     def _assign(self, objects: Objects) -> Wanted:
         """Assign each object to the cell that contains its center, and to each cell one of its objects."""
@@ -154,12 +154,7 @@ class YOLO(SquareImages, Detector):
     def _responsible(self, found: Cells, wanted: Wanted) -> tuple[Tensor, Tensor]:
         """Return a mask of the boxes responsible for their cell's object and the IoU of all boxes, both (B, N, P)."""
         first, second = self._in_image(found.boxes), self._in_image(wanted.boxes[:, :, None])
-        half, other = first[..., 2:] / 2, second[..., 2:] / 2
-        low = torch.maximum(first[..., :2] - half, second[..., :2] - other)
-        high = torch.minimum(first[..., :2] + half, second[..., :2] + other)
-        inter = (high - low).clamp(min=0).prod(dim=-1)
-        union = first[..., 2:].prod(dim=-1) + second[..., 2:].prod(dim=-1) - inter
-        overlap = inter / union.clamp(min=1e-12)  # without an object, both areas may be 0
+        overlap = centered_iou(first, second)  # without an object, both areas may be 0
         apart = (first - second).norm(dim=-1)
         best = torch.where(overlap.amax(dim=2, keepdim=True) > 0, overlap, -apart).argmax(dim=2)
         return F.one_hot(best, self.boxes_per_cell).bool() & wanted.occupied[..., None], overlap
@@ -168,12 +163,11 @@ class YOLO(SquareImages, Detector):
         """Convert coded boxes (..., 4) to x, y, w, h relative to the image, with the corner of their cell as origin."""
         return torch.cat((boxes[..., :2] / self.grid, boxes[..., 2:].square()), dim=-1)
 
-    def _predict(self, images: list[Tensor]) -> list[Detection]:
-        batch = self.batch(images)
-        found = self._forward(batch)
-        boxes = clip_boxes(self._decode(found.boxes), batch.sizes)
+    def found_in(self, outputs: Cells, batch: ImageBatch) -> list[Detection]:
+        """Decode the boxes of the cells and apply NMS."""
+        boxes = clip_boxes(self._decode(outputs.boxes), batch.sizes)
         # Both factors are clipped, because the product of two negative numbers would be positive.
-        scores = found.confidence.clamp(0, 1)[..., None] * found.classes.clamp(0, 1)[:, :, None]
+        scores = outputs.confidence.clamp(0, 1)[..., None] * outputs.classes.clamp(0, 1)[:, :, None]
         parts = zip(boxes[:, :, None], scores.flatten(1, 2), strict=True)
         return restore([best_of_regions(*regions, self.keep) for regions in parts], batch)
 

@@ -10,11 +10,12 @@ from torchvision.ops import clip_boxes_to_image
 
 from lit_cv.errors import UserError
 from lit_cv.models.detection.detector import SMALLEST_SIDE, Detection, restore
-from lit_cv.models.images import ImageBatch, Size
+from lit_cv.models.images import ImageBatch, Size, size_of
 from lit_cv.models.network import Target, evaluating, known_size
 from lit_cv.models.rcnn.faster_rcnn import FasterRCNN, pooled_maps
 from lit_cv.models.rcnn.language_model import LanguageModel
 from lit_cv.models.rcnn.roi_head import ROI_WEIGHTS, RegionSample, RoIHead
+from lit_cv.models.rcnn.two_stage import HeadOutputs
 from lit_cv.ops.boxes import decode_boxes, encode_boxes, grouped_nms
 from lit_cv.ops.global_batch import shared_count
 from lit_cv.ops.roi import as_rois
@@ -106,6 +107,9 @@ class DenseCap(FasterRCNN):
       with a weight of 5e-5. Here regions are sampled from the proposals after NMS and from the objects.
     * No gradient flows to the boxes of the proposals. In the paper it does, through ``roi_op: bilinear``.
 
+    ``more`` in the raw outputs holds the codes of the regions, (K, D), and the logits of the first word of each phrase,
+    float32 (K, 1, words). ``language_model`` computes those of the next words from codes and tokens.
+
     Args:
         vocabulary_size: Number of words, including the special ones: the length of the data's ``vocabulary``;
             null in an experiment takes it from the data.
@@ -151,6 +155,12 @@ class DenseCap(FasterRCNN):
         )
         self.language_model = LanguageModel(features, vocabulary_size, embedding, hidden, dropout)
 
+    def head_outputs(self, size: Size, maps: list[Tensor], rois: Tensor) -> HeadOutputs:
+        """See ``TwoStageDetector.head_outputs`` and the class."""
+        codes = self._codes(size, maps, rois)
+        words = self.language_model(codes, torch.empty(len(codes), 0, dtype=torch.int64, device=codes.device))
+        return HeadOutputs(*self.roi_heads.classify(codes), (codes, words))
+
     def describe(self, images: list[Tensor], boxes: list[Tensor]) -> list[DescribedRegions]:
         """Describe given boxes, as ``predict`` describes proposals, without refining or removing any.
 
@@ -165,7 +175,7 @@ class DenseCap(FasterRCNN):
             batch = self.batch(images)
             given = [part.to(self.device) for part in boxes]
             rois = as_rois([part * scale for part, scale in zip(given, batch.scales(), strict=True)])
-            codes = self._codes(batch, list(self.backbone(batch.pixels).values()), rois)
+            codes = self._codes(size_of(batch.pixels), self._maps(batch.pixels), rois)
             scores = self.roi_heads.classify(codes)[0].softmax(dim=1)[:, REGION]
             counts = [len(part) for part in given]
             found = [_regions(*pair) for pair in zip(given, torch.split(scores, counts), strict=True)]
@@ -174,7 +184,7 @@ class DenseCap(FasterRCNN):
     def _region_losses(
         self, batch: ImageBatch, maps: list[Tensor], sample: RegionSample, targets: list[Target]
     ) -> dict[str, Tensor]:
-        codes = self._codes(batch, maps, sample.rois)
+        codes = self._codes(size_of(batch.pixels), maps, sample.rois)
         objectness, box = self.roi_heads.losses(*self.roi_heads.classify(codes), sample)
         positive = sample.classes.nonzero()[:, 0]
         tokens = pad_sequence([target["tokens"].to(codes.device) for target in targets], batch_first=True)
@@ -183,15 +193,15 @@ class DenseCap(FasterRCNN):
 
     def _predict(self, images: list[Tensor]) -> list[Detection]:
         batch = self.batch(images)
-        maps = list(self.backbone(batch.pixels).values())
-        proposals = self.rpn.propose(self.rpn(batch, maps), batch.sizes, self.keep_test)
-        codes = self._codes(batch, maps, as_rois(proposals))
+        maps = self._maps(batch.pixels)
+        proposals = self._propose(batch, maps)
+        codes = self._codes(size_of(batch.pixels), maps, as_rois(proposals))
         detections, rows = self.roi_heads.detect_rows(*self.roi_heads.classify(codes), proposals, batch.sizes)
         return list[Detection](self._described(restore(detections, batch), codes[rows]))
 
-    def _codes(self, batch: ImageBatch, maps: list[Tensor], rois: Tensor) -> Tensor:
+    def _codes(self, size: Size, maps: list[Tensor], rois: Tensor) -> Tensor:
         """Return the codes (K, D) of regions (K, 5), see ``pool_rois``."""
-        codes: Tensor = self.roi_heads.box_head(self.roi_heads.pool(*pooled_maps(batch, maps), rois))
+        codes: Tensor = self.roi_heads.box_head(self.roi_heads.pool(*pooled_maps(size, maps), rois))
         return codes
 
     def _described(self, found: list[Detection], codes: Tensor) -> list[DescribedRegions]:

@@ -1,6 +1,6 @@
 """Fast R-CNN (Girshick 2015): classifies and refines given regions on one feature map of the whole image."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from lit_cv.models.backbones.necks import single_map
 from lit_cv.models.detection.detector import Detection, restore
 from lit_cv.models.images import ImageBatch, batch_objects
+from lit_cv.models.layers.tensor_cache import TensorCache, version_of
 from lit_cv.models.network import Target, evaluating
 from lit_cv.models.rcnn.proposals import ProposalDetector
 from lit_cv.models.rcnn.region_svm import RegionClassifiers
@@ -17,6 +18,20 @@ from lit_cv.models.rcnn.truncated_svd import check_ranks, truncate_head
 from lit_cv.ops.roi import RoIOp, as_rois
 
 BoxRegression = Literal["joint", "separate", "train", "none"]
+
+
+class FastRCNNOutputs(NamedTuple):
+    """Raw outputs for K regions, float32.
+
+    Attributes:
+        logits: (K, num_classes).
+        deltas: (K, num_classes, 4), relative to the regions and multiplied by ``ROI_WEIGHTS``.
+        features: (K, D), the input of the last layers.
+    """
+
+    logits: Tensor
+    deltas: Tensor
+    features: Tensor
 
 
 class FastRCNN(RoIHeadDetector, ProposalDetector):
@@ -75,7 +90,7 @@ class FastRCNN(RoIHeadDetector, ProposalDetector):
         if svd is not None:
             check_ranks(box_head, svd)
         self.svd = svd
-        self._truncated: tuple[object, nn.Module] | None = None
+        self._truncated = TensorCache[nn.Module](limit=1)
         beta = 1.0  # eq. 3
         self.roi_heads = RoIHead(
             box_head, features, self.num_classes, roi_op, roi_batch, self.keep, lowest_negative, beta
@@ -84,14 +99,23 @@ class FastRCNN(RoIHeadDetector, ProposalDetector):
         self.region_classifiers = RegionClassifiers(self.num_classes - 1, features)
         self.use_memory_format()
 
+    def forward(self, pixels: Tensor, rois: Tensor) -> FastRCNNOutputs:
+        """Classify and refine regions with the whole head, also if ``predict`` truncates it (``svd``).
+
+        Args:
+            pixels: float32 (B, 3, H, W), normalized; H and W are multiples of 32.
+            rois: float32 (K, 5): index of the image, then ``x1, y1, x2, y2`` in pixels of the resized images.
+        """
+        features = self.roi_heads.box_head(self._pool(pixels, rois))
+        return FastRCNNOutputs(*self.roi_heads.classify(features), features)
+
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """See ``Network.losses``. The targets need ``proposals``, see ``ProposalDetector``."""
         given = self.given(targets)
         batch = self.batch(images)
         proposals = _resized([boxes[: self.proposals_train] for boxes in given], batch)
         sample = self.roi_heads.sample(proposals, batch_objects(targets, batch))
-        features = self.roi_heads.box_head(self._pool(batch, sample.rois))
-        logits, deltas = self.roi_heads.classify(features)
+        logits, deltas, features = self(batch.pixels, sample.rois)
         if self.box_regression == "separate":
             _, deltas = self.roi_heads.classify(features.detach())
         class_loss, box_loss = self.roi_heads.losses(logits, deltas, sample)
@@ -111,12 +135,12 @@ class FastRCNN(RoIHeadDetector, ProposalDetector):
         """
         with torch.no_grad(), evaluating(self):
             batch = self.batch(images)
-            return self._features(self._pool(batch, as_rois(_resized(regions, batch)))).float()
+            return self._features(self._pool(batch.pixels, as_rois(_resized(regions, batch)))).float()
 
     def _detect(self, images: list[Tensor], proposals: list[Tensor]) -> list[Detection]:
         batch = self.batch(images)
         resized = _resized([boxes[: self.proposals_test] for boxes in proposals], batch)
-        features = self._features(self._pool(batch, as_rois(resized)))
+        features = self._features(self._pool(batch.pixels, as_rois(resized)))
         logits, deltas = self.roi_heads.classify(features)
         if self.box_regression in ("train", "none"):
             deltas = torch.zeros_like(deltas)
@@ -126,18 +150,15 @@ class FastRCNN(RoIHeadDetector, ProposalDetector):
             scores = logits.softmax(dim=1)[:, 1:]
         return restore(self.roi_heads.choose(scores, deltas, resized, batch.sizes), batch)
 
-    def _pool(self, batch: ImageBatch, rois: Tensor) -> Tensor:
-        return self.roi_heads.pool(list(self.backbone(batch.pixels).values()), self.strides, rois)
+    def _pool(self, pixels: Tensor, rois: Tensor) -> Tensor:
+        return self.roi_heads.pool(list(self.backbone(pixels).values()), self.strides, rois)
 
     def _features(self, pooled: Tensor) -> Tensor:
         """Apply the head of ``predict``; with ``svd``, its truncated copy, made once for the current weights."""
         head: nn.Module = self.roi_heads.box_head
-        if self.svd is not None:
-            # A parameter's version counts the changes of its values; its address changes with its device.
-            weights = tuple((value.device, value.data_ptr(), value._version) for value in head.parameters())
-            if self._truncated is None or self._truncated[0] != weights:
-                self._truncated = weights, truncate_head(head, self.svd)
-            head = self._truncated[1]
+        if (ranks := self.svd) is not None:
+            whole = head
+            head = self._truncated.get(version_of(whole.parameters()), lambda: truncate_head(whole, ranks))
         features: Tensor = head(pooled)
         return features
 

@@ -8,8 +8,8 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from lit_cv.errors import UserError
 from lit_cv.models.backbones.necks import feature_pyramid, single_map
-from lit_cv.models.detection.anchors import _anchor_shapes
-from lit_cv.models.images import ImageBatch
+from lit_cv.models.detection.anchors import anchor_shapes
+from lit_cv.models.images import Size, size_of
 from lit_cv.models.rcnn.roi_detector import RoIHeadDetector
 from lit_cv.models.rcnn.roi_head import RoIHead
 from lit_cv.models.rcnn.two_stage import TwoStageDetector
@@ -45,18 +45,23 @@ class FasterRCNN(RoIHeadDetector, TwoStageDetector):
             raise UserError(f"head: backbone needs the single map of neck: c4, not neck: {neck}; choose head: mlp.")
         build_neck = feature_pyramid if neck == "fpn" else single_map
         self.backbone, channels, levels = build_neck(self.build_trunk(), self.trainable_layers)
-        anchors = AnchorGenerator(*_anchor_shapes(anchor_scales, self.anchor_ratios, levels))
+        anchors = AnchorGenerator(*anchor_shapes(anchor_scales, self.anchor_ratios, levels))
         self.rpn = self.build_rpn(channels, anchors, rpn_score_threshold)
         box_head, features = self.build_box_head(channels)
         self.roi_heads = RoIHead(box_head, features, self.num_classes, self.roi_op, self.roi_batch, self.keep)
         self.use_memory_format()
 
-    def _classify(self, batch: ImageBatch, maps: list[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
-        outputs: tuple[Tensor, Tensor] = self.roi_heads(*pooled_maps(batch, maps), rois)
+    def _classify(self, size: Size, maps: list[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
+        outputs: tuple[Tensor, Tensor] = self.roi_heads(*pooled_maps(size, maps), rois)
         return outputs
 
 
-def pooled_maps(batch: ImageBatch, maps: list[Tensor]) -> tuple[list[Tensor], list[int]]:
-    """Return the maps that regions are pooled from (all but the pyramid's pooled top) and their strides."""
+def pooled_maps(size: Size, maps: list[Tensor]) -> tuple[list[Tensor], list[int]]:
+    """Return the maps that regions are pooled from (all but the pyramid's pooled top) and their strides.
+
+    Args:
+        size: Height and width of the batch in pixels.
+        maps: Feature maps of the batch, finest first.
+    """
     maps = maps[:-1] if len(maps) > 1 else maps
-    return maps, [2 ** round(math.log2(batch.pixels.shape[-1] / level.shape[-1])) for level in maps]
+    return maps, [2 ** round(math.log2(size[1] / size_of(level)[1])) for level in maps]

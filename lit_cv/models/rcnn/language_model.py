@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lit_cv.models.layers.dropout import Dropout
+from lit_cv.models.layers.tensor_cache import TensorCache, version_of
 from lit_cv.ops.beam_search import State, Step, beam_search, greedy_search
 from lit_cv.ops.global_batch import shared_count
 from lit_cv.ops.vocabulary import END, PADDING, START
@@ -33,7 +34,27 @@ class LanguageModel(nn.Module):
         nn.init.ones_(first[hidden : 2 * hidden])
         self.dropout = Dropout(dropout)
         self.output = nn.Linear(hidden, vocabulary_size - END)  # padding and <START> are never predicted
-        self._gates: tuple[object, Tensor] | None = None
+        self._gates = TensorCache[Tensor](limit=1)
+
+    def forward(self, codes: Tensor, tokens: Tensor) -> Tensor:
+        """Compute the logits of the word after ``<START>`` and after each given word.
+
+        Args:
+            codes: (P, D).
+            tokens: int64 (P, T), the first words of each phrase; T may be 0.
+
+        Returns:
+            float32 (P, T + 1, words); column k belongs to the id ``END + k``.
+        """
+        logits: Tensor = self.output(self._answers(codes, tokens)).float()
+        return logits
+
+    def _answers(self, codes: Tensor, tokens: Tensor) -> Tensor:
+        """Return the LSTM's outputs after ``<START>`` and after each word of tokens (P, T), (P, T + 1, hidden)."""
+        start = tokens.new_full((len(tokens), 1), START)
+        inputs = torch.cat((self.encoder(codes)[:, None], self.words(torch.cat((start, tokens), dim=1))), dim=1)
+        answers: Tensor = self.dropout(self.lstm(inputs)[0][:, 1:])  # no word is predicted before <START>
+        return answers
 
     def loss(self, codes: Tensor, tokens: Tensor) -> Tensor:
         """Compute the mean cross-entropy of the words and of the ``<END>`` after each phrase, without the padding.
@@ -45,13 +66,10 @@ class LanguageModel(nn.Module):
         Returns:
             A float32 scalar, 0 if there is no phrase.
         """
-        start = torch.full_like(tokens[:, :1], START)
-        inputs = torch.cat((self.encoder(codes)[:, None], self.words(torch.cat((start, tokens), dim=1))), dim=1)
-        answers = self.dropout(self.lstm(inputs)[0][:, 1:])  # no word is predicted before <START>
         lengths = (tokens != PADDING).sum(dim=1, keepdim=True)
         targets = F.pad(tokens, (0, 1), value=PADDING).scatter(1, lengths, END)
         said = targets != PADDING
-        logits = self.output(answers[said]).float()
+        logits = self.output(self._answers(codes, tokens)[said]).float()  # only for words, not for padding
         return F.cross_entropy(logits, targets[said] - END, reduction="sum") / shared_count(said)
 
     @torch.no_grad()
@@ -89,12 +107,9 @@ class LanguageModel(nn.Module):
     def _table(self) -> Tensor:
         """Return the input gates of each word, (V, 4 hidden), computed once for the current weights."""
         weight, _, first, second = self.lstm.parameters()
-        # A parameter's version counts the changes of its values; its address changes with its device.
-        parts = (self.words.weight, weight, first, second)
-        weights = tuple((value.device, value.data_ptr(), value._version) for value in parts)
-        if self._gates is None or self._gates[0] != weights:
-            self._gates = weights, F.linear(self.words.weight, weight, first + second)
-        return self._gates[1]
+        words = self.words.weight
+        key = version_of((words, weight, first, second))
+        return self._gates.get(key, lambda: F.linear(words, weight, first + second))
 
 
 def _cell(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lit_cv.errors import UserError
 from lit_cv.models.detection.detector import Detection, restore
-from lit_cv.models.images import ImageBatch
+from lit_cv.models.images import ImageBatch, Size, size_of
 from lit_cv.models.network import Target
 from lit_cv.models.rcnn.faster_rcnn import FasterRCNN, pooled_maps
 from lit_cv.models.rcnn.keypoint_head import keypoint_layers, keypoint_loss, read_keypoints
@@ -22,6 +22,7 @@ from lit_cv.models.rcnn.mask_head import (
 )
 from lit_cv.models.rcnn.region_heads import FINE_POOLED, shared_stage
 from lit_cv.models.rcnn.roi_head import RegionSample
+from lit_cv.models.rcnn.two_stage import HeadOutputs
 from lit_cv.ops.masks import paste_masks
 from lit_cv.ops.objects import masks_of
 from lit_cv.ops.roi import as_rois, pool_rois
@@ -57,6 +58,9 @@ class MaskRCNN(FasterRCNN):
     With the same settings, the parameters, losses and detections are those of torchvision's ``MaskRCNN`` and
     ``KeypointRCNN``, whose published state dicts load with ``load_state_dict``. There are two differences: torchvision
     resizes the masks of the targets with the image, and it finds joints in maps enlarged to the size of each region.
+
+    ``more`` in the raw outputs holds the logits of each branch in the order of ``heads``: float32
+    (K, num_classes, M, M) for masks and (K, joints, M, M) for keypoints.
 
     Args:
         heads: The branches in addition to the box branch: ``mask``, ``keypoint``, both or none.
@@ -100,6 +104,12 @@ class MaskRCNN(FasterRCNN):
             layers.keypoint_head, layers.keypoint_predictor = keypoint_layers(channels, num_keypoints)
         self.use_memory_format()
 
+    def head_outputs(self, size: Size, maps: list[Tensor], rois: Tensor) -> HeadOutputs:
+        """See ``TwoStageDetector.head_outputs`` and the class."""
+        logits, deltas = self._classify(size, maps, rois)
+        of_branch = {"mask": self._masks, "keypoint": self._keypoints}
+        return HeadOutputs(logits, deltas, tuple(of_branch[name](size, maps, rois) for name in self.heads))
+
     def _region_losses(
         self, batch: ImageBatch, maps: list[Tensor], sample: RegionSample, targets: list[Target]
     ) -> dict[str, Tensor]:
@@ -109,56 +119,56 @@ class MaskRCNN(FasterRCNN):
                     f"heads={list(self.heads)}: the targets have no {NEEDED[name]}; leave {name} out, or choose a "
                     "DataModule that has them (data.init_args.masks of COCOKeypointDataModule)."
                 )
-        losses = super()._region_losses(batch, maps, sample, targets)
+        losses, size = super()._region_losses(batch, maps, sample, targets), size_of(batch.pixels)
         positive = sample.classes > 0
         rois, classes, objects = sample.rois[positive], sample.classes[positive], sample.objects[positive]
         counts = torch.bincount(rois[:, 0].long(), minlength=len(targets)).tolist()
         scales = batch.scales()[rois[:, 0].long()]
         boxes, parts = rois[:, 1:] / scales, torch.split(objects, counts)
         if "mask" in self.heads:
-            masks, logits = [masks_of(target, rois.device) for target in targets], self._masks(batch, maps, rois)
+            masks, logits = [masks_of(target, rois.device) for target in targets], self._masks(size, maps, rois)
             wanted = mask_targets(masks, list(parts), list(torch.split(boxes, counts)), logits.shape[-1])
             losses["mask"] = mask_loss(logits, wanted, classes, self.mask_loss)
         if "keypoint" in self.heads:
             points = [target["keypoints"].to(rois.device)[index] for target, index in zip(targets, parts, strict=True)]
-            losses["keypoint"] = keypoint_loss(self._keypoints(batch, maps, rois), torch.cat(points), boxes)
+            losses["keypoint"] = keypoint_loss(self._keypoints(size, maps, rois), torch.cat(points), boxes)
         return losses
 
     def _predict(self, images: list[Tensor]) -> list[Detection]:
         batch = self.batch(images)
-        maps = list(self.backbone(batch.pixels).values())
+        size, maps = size_of(batch.pixels), self._maps(batch.pixels)
         detections = self._detect(batch, maps)
         rois = as_rois([found["boxes"] for found in detections])
         counts = [len(found["boxes"]) for found in detections]
         found = [cast(Instance, detection) for detection in restore(detections, batch)]
         if "mask" in self.heads:
             labels = torch.cat([one["labels"] for one in found])
-            masks = mask_probabilities(self._masks(batch, maps, rois), labels, self.mask_loss)
-            for one, own, size in zip(found, torch.split(masks, counts), batch.original_sizes, strict=True):
-                pasted = paste_masks(own, one["boxes"], size)
+            masks = mask_probabilities(self._masks(size, maps, rois), labels, self.mask_loss)
+            for one, own, original in zip(found, torch.split(masks, counts), batch.original_sizes, strict=True):
+                pasted = paste_masks(own, one["boxes"], original)
                 one["mask_runs"], one["mask_lengths"] = pasted.runs, pasted.lengths
-                one["mask_size"] = torch.tensor(size, device=rois.device)
+                one["mask_size"] = torch.tensor(original, device=rois.device)
         if "keypoint" in self.heads:
-            maps_of_joints = torch.split(self._keypoints(batch, maps, rois), counts)
+            maps_of_joints = torch.split(self._keypoints(size, maps, rois), counts)
             for one, own in zip(found, maps_of_joints, strict=True):
                 one["keypoints"] = read_keypoints(own, one["boxes"])
         return list[Detection](found)
 
-    def _masks(self, batch: ImageBatch, maps: list[Tensor], rois: Tensor) -> Tensor:
+    def _masks(self, size: Size, maps: list[Tensor], rois: Tensor) -> Tensor:
         """Return the logits of the masks of regions (K, 5), float32 (K, classes, M, M)."""
-        return self._branch("mask", self._regions(batch, maps, rois))
+        return self._branch("mask", self._regions(size, maps, rois))
 
-    def _keypoints(self, batch: ImageBatch, maps: list[Tensor], rois: Tensor) -> Tensor:
+    def _keypoints(self, size: Size, maps: list[Tensor], rois: Tensor) -> Tensor:
         """Return the logits of the joints' maps of regions (N, 5), float32 (N, K, M, M)."""
-        return self._branch("keypoint", self._regions(batch, maps, rois))
+        return self._branch("keypoint", self._regions(size, maps, rois))
 
     def _branch(self, name: Branch, regions: Tensor) -> Tensor:
         head, predictor = (self.roi_heads.get_submodule(f"{name}_{part}") for part in ("head", "predictor"))
         logits: Tensor = predictor(head(regions))
         return logits.float()
 
-    def _regions(self, batch: ImageBatch, maps: list[Tensor], rois: Tensor) -> Tensor:
+    def _regions(self, size: Size, maps: list[Tensor], rois: Tensor) -> Tensor:
         """Return the input of the branches for regions (K, 5), as (K, channels, S, S)."""
-        pooled = pool_rois(*pooled_maps(batch, maps), rois, FINE_POOLED, self.roi_heads.op)
+        pooled = pool_rois(*pooled_maps(size, maps), rois, FINE_POOLED, self.roi_heads.op)
         stage = shared_stage(self.roi_heads.box_head)
         return pooled if stage is None else stage(pooled)

@@ -1,6 +1,6 @@
 """R-CNN (Girshick et al. 2014): each region is cut out, warped and classified separately."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +20,20 @@ from lit_cv.ops.global_random import uniform
 from lit_cv.ops.warp import warp_regions
 
 FeatureLayer = Literal["pool5", "fc6", "fc7"]
+
+
+class RCNNOutputs(NamedTuple):
+    """Raw outputs for K windows.
+
+    Attributes:
+        logits: float32 (K, num_classes), of the softmax.
+        features: (K, D), the input of the SVMs.
+        pool5: (K, D'), the input of the box regressors.
+    """
+
+    logits: Tensor
+    features: Tensor
+    pool5: Tensor
 
 
 class RCNN(ProposalDetector):
@@ -87,12 +101,16 @@ class RCNN(ProposalDetector):
         self.region_classifiers = RegionClassifiers(self.num_classes - 1, lengths[self.feature_layer], lengths["pool5"])
         self.use_memory_format()
 
+    def forward(self, windows: Tensor) -> RCNNOutputs:
+        """Classify warped regions, normalized pixels (K, 3, ``size``, ``size``)."""
+        vectors = self.head(self.backbone(windows))
+        return RCNNOutputs(self._logits(vectors), vectors[self.feature_layer], vectors["pool5"])
+
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """See ``Network.losses``. The targets need ``proposals``, see ``ProposalDetector``."""
         regions, classes = self._sample(images, targets)
         windows = [self._warp(self._pixels(image), part) for image, part in zip(images, regions, strict=True)]
-        vectors = self.head(self.backbone(torch.cat(windows)))
-        total = F.cross_entropy(self._logits(vectors), classes, reduction="sum")
+        total = F.cross_entropy(self(torch.cat(windows)).logits, classes, reduction="sum")
         return {"region_class": total / shared_count(classes >= 0)}
 
     def _logits(self, vectors: dict[str, Tensor]) -> Tensor:

@@ -4,7 +4,6 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import ps_roi_align, ps_roi_pool
 
@@ -12,7 +11,7 @@ from lit_cv.errors import UserError
 from lit_cv.models.backbones.families import family_of
 from lit_cv.models.backbones.necks import single_map
 from lit_cv.models.detection.detector import Keep
-from lit_cv.models.images import ImageBatch
+from lit_cv.models.images import Size
 from lit_cv.models.rcnn.roi_head import RegionHead
 from lit_cv.models.rcnn.two_stage import TwoStageDetector
 from lit_cv.ops.roi_cpu import SAMPLES
@@ -20,7 +19,6 @@ from lit_cv.ops.roi_cpu import SAMPLES
 BinOp = Literal["align", "pool"]
 
 STRIDE = 16
-CONV4_AND_5 = ("layer3", "layer4")  # names in a ResNet
 
 
 class RFCN(TwoStageDetector):
@@ -33,6 +31,7 @@ class RFCN(TwoStageDetector):
     Args:
         bins: Number of bins k along each side of a region. Each of the k x k bins has its own score maps.
         roi_op: ``pool`` averages the cells of a bin, as in the paper; ``align`` averages 2 x 2 interpolated points.
+            ONNX has no operator for either.
         features: Channels of the 1x1 convolution before the position-sensitive maps.
         anchor_scales: Square roots of the anchors' areas, in pixels of the resized image. Default: 128, 256, 512.
         options: Arguments of ``TwoStageDetector``.
@@ -85,16 +84,15 @@ class RFCN(TwoStageDetector):
         if family_of(self.backbone_name).dilated is None:
             module, channels, _ = single_map(self.build_trunk(), self.trainable_layers)
             return module, channels, channels
-        layers = self.build_trunk().freeze(self.trainable_layers).layers
-        conv4, conv5 = (list[Any](layers.get_submodule(name).children()) for name in CONV4_AND_5)
-        _dilate(conv5)
-        module = IntermediateLayerGetter(layers, {name: name for name in CONV4_AND_5})
-        return module, conv4[-1].conv3.out_channels, conv5[-1].conv3.out_channels
+        trunk = self.build_trunk().freeze(self.trainable_layers)
+        conv4, conv5 = trunk.stages[-2:]
+        _dilate(list(trunk.layers.get_submodule(conv5.layers[-1]).children()))
+        return trunk.layers.taps((conv4, conv5)), conv4.channels, conv5.channels
 
     def _proposal_maps(self, maps: list[Tensor]) -> list[Tensor]:
         return maps[:1]
 
-    def _classify(self, batch: ImageBatch, maps: list[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
+    def _classify(self, size: Size, maps: list[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
         outputs: tuple[Tensor, Tensor] = self.roi_heads(maps[-1], rois)
         return outputs
 

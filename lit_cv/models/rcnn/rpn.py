@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.rpn import RPNHead
 
-from lit_cv.models.images import ImageBatch, Objects, Size
-from lit_cv.models.layers.tensor_cache import RecentTensors
+from lit_cv.models.detection.anchors import AnchorGrid
+from lit_cv.models.images import Objects, Size
 from lit_cv.ops.boxes import clip_boxes, decode_boxes, encode_boxes, grouped_nms, match_boxes, sample_balanced, take
 from lit_cv.ops.global_batch import shared_count
 
@@ -63,31 +63,19 @@ class RegionProposalNetwork(nn.Module):
         self.sampled = sampled
         self.nms_threshold = nms_threshold
         self.score_threshold = score_threshold
-        self._anchors = RecentTensors()
+        self.anchors = AnchorGrid(anchors)
 
-    def forward(self, batch: ImageBatch, maps: list[Tensor]) -> Predictions:
-        """Score and regress the anchors of all maps (B, C, H, W)."""
+    def forward(self, size: Size, maps: list[Tensor]) -> Predictions:
+        """Score and regress the anchors of all maps (B, C, h, w) of a batch of the given height and width."""
         logits, deltas = self.head(maps)
         flat_logits = [level.permute(0, 2, 3, 1).flatten(1) for level in logits]
         flat_deltas = [level.permute(0, 2, 3, 1).reshape(len(level), -1, 4) for level in deltas]
         return Predictions(
             logits=torch.cat(flat_logits, dim=1).float(),
             deltas=torch.cat(flat_deltas, dim=1).float(),
-            anchors=self._anchors_of(batch, maps),
+            anchors=torch.cat(self.anchors(size, maps)),
             counts=[level.shape[1] for level in flat_logits],
         )
-
-    def _anchors_of(self, batch: ImageBatch, maps: list[Tensor]) -> Tensor:
-        height, width = batch.pixels.shape[-2:]
-        grids = [tuple(level.shape[-2:]) for level in maps]
-
-        def make() -> Tensor:
-            strides = [(height // rows, width // columns) for rows, columns in grids]
-            # The generator's forward would round the anchors to bfloat16 under autocast.
-            self.anchor_generator.set_cell_anchors(torch.float32, maps[0].device)
-            return torch.cat(self.anchor_generator.grid_anchors(grids, strides))
-
-        return self._anchors.get((height, width, *grids, maps[0].device), make)
 
     def losses(self, predictions: Predictions, objects: Objects) -> tuple[Tensor, Tensor]:
         """Compute the objectness and box losses of sampled anchors (Ren et al. 2015, eq. 1).

@@ -1,18 +1,54 @@
 """Base class of two-stage detectors: a region proposal network and a head that classifies and refines regions."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from lit_cv.models.detection.detector import Detection, Detector, restore
-from lit_cv.models.images import ImageBatch, batch_objects
+from lit_cv.models.images import ImageBatch, Size, batch_objects, size_of
 from lit_cv.models.network import Target
 from lit_cv.models.rcnn.roi_head import RegionHead, RegionSample
-from lit_cv.models.rcnn.rpn import ProposalCount, RegionProposalNetwork
+from lit_cv.models.rcnn.rpn import Predictions, ProposalCount, RegionProposalNetwork
 from lit_cv.models.resizing import FittedImages
 from lit_cv.ops.roi import as_rois
+
+
+class HeadOutputs(NamedTuple):
+    """Raw outputs of the heads for K regions, float32.
+
+    Attributes:
+        logits: (K, num_classes).
+        deltas: (K, num_classes, 4), relative to the regions and multiplied by ``ROI_WEIGHTS``.
+        more: Outputs of further heads, see the subclasses of ``TwoStageDetector``.
+    """
+
+    logits: Tensor
+    deltas: Tensor
+    more: tuple[Tensor, ...] = ()
+
+
+class TwoStageOutputs(NamedTuple):
+    """Raw outputs for A anchors and K regions, float32.
+
+    Attributes:
+        rpn_logits: (B, A), objectness of the anchors.
+        rpn_deltas: (B, A, 4), relative to the anchors.
+        anchors: (A, 4), ``x1, y1, x2, y2`` in pixels of the resized images.
+        rois: (K, 5), the regions: index of the image, then ``x1, y1, x2, y2`` in pixels of the resized images.
+        logits: (K, num_classes), see ``HeadOutputs``.
+        deltas: (K, num_classes, 4), see ``HeadOutputs``.
+        more: See ``HeadOutputs``.
+    """
+
+    rpn_logits: Tensor
+    rpn_deltas: Tensor
+    anchors: Tensor
+    rois: Tensor
+    logits: Tensor
+    deltas: Tensor
+    more: tuple[Tensor, ...]
 
 
 class TwoStageDetector(FittedImages, Detector, ABC):
@@ -20,6 +56,11 @@ class TwoStageDetector(FittedImages, Detector, ABC):
 
     A subclass builds ``backbone``, which maps pixels (B, 3, H, W) to a dictionary of feature maps, ``rpn`` and
     ``roi_heads``, and implements the classification of regions.
+
+    ``forward`` computes the outputs of the heads for the network's own proposals or for given regions. The number of
+    proposals depends on the pixels, so tracers and exporters need given regions. Trace a network with a pyramid on the
+    CPU, because on GPUs the regions of each level are counted. ``losses`` and ``predict`` call the same parts as
+    ``forward``; between them the proposals are clipped to each image, sampled or refined.
 
     Args:
         anchor_ratios: Height divided by width of the anchors, the same on every level. Default: 0.5, 1, 2.
@@ -71,13 +112,36 @@ class TwoStageDetector(FittedImages, Detector, ABC):
         """Build the region proposal network, see there for the arguments."""
         return RegionProposalNetwork(channels, anchors, self.rpn_batch, self.rpn_nms_threshold, score_threshold)
 
+    def forward(self, pixels: Tensor, rois: Tensor | None = None) -> TwoStageOutputs:
+        """Compute the outputs for all anchors and for regions.
+
+        Args:
+            pixels: float32 (B, 3, H, W), normalized; H and W are multiples of 32.
+            rois: float32 (K, 5), see ``TwoStageOutputs``; None: the proposals of ``predict``.
+        """
+        size, maps = size_of(pixels), self._maps(pixels)
+        found: Predictions = self.rpn(size, self._proposal_maps(maps))
+        if rois is None:
+            rois = as_rois(self.rpn.propose(found, [size] * len(pixels), self.keep_test))
+        return TwoStageOutputs(found.logits, found.deltas, found.anchors, rois, *self.head_outputs(size, maps, rois))
+
+    def head_outputs(self, size: Size, maps: list[Tensor], rois: Tensor) -> HeadOutputs:
+        """Compute the outputs of the heads for regions (K, 5), see ``TwoStageOutputs``.
+
+        Args:
+            size: Height and width of the batch in pixels.
+            maps: Feature maps of the batch, finest first.
+            rois: The regions.
+        """
+        return HeadOutputs(*self._classify(size, maps, rois))
+
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """See ``Network.losses``; Ren et al. 2015, eq. 1, and Girshick 2015, eq. 1."""
         batch = self.batch(images)
-        objects = batch_objects(targets, batch)
-        maps = list(self.backbone(batch.pixels).values())
+        objects, size = batch_objects(targets, batch), size_of(batch.pixels)
+        maps = self._maps(batch.pixels)
         seen = maps if self.proposer is None else list(self.proposer[0](batch.pixels).values())
-        predictions = self.rpn(batch, self._proposal_maps(seen))
+        predictions = self.rpn(size, self._proposal_maps(seen))
         losses = dict.fromkeys(self.loss_names, predictions.logits.new_zeros(()))
         if self.trained != "regions":
             losses["rpn_objectness"], losses["rpn_box"] = self.rpn.losses(predictions, objects)
@@ -90,23 +154,32 @@ class TwoStageDetector(FittedImages, Detector, ABC):
         self, batch: ImageBatch, maps: list[Tensor], sample: RegionSample, targets: list[Target]
     ) -> dict[str, Tensor]:
         """Compute the losses of sampled regions."""
-        class_loss, box_loss = self.roi_heads.losses(*self._classify(batch, maps, sample.rois), sample)
+        logits, deltas = self._classify(size_of(batch.pixels), maps, sample.rois)
+        class_loss, box_loss = self.roi_heads.losses(logits, deltas, sample)
         return {"roi_class": class_loss, "roi_box": box_loss}
 
     def _predict(self, images: list[Tensor]) -> list[Detection]:
         batch = self.batch(images)
-        return restore(self._detect(batch, list(self.backbone(batch.pixels).values())), batch)
+        return restore(self._detect(batch, self._maps(batch.pixels)), batch)
 
     def _detect(self, batch: ImageBatch, maps: list[Tensor]) -> list[Detection]:
         """Return the detections of each image, in pixels of the resized images."""
-        proposals = self.rpn.propose(self.rpn(batch, self._proposal_maps(maps)), batch.sizes, self.keep_test)
-        logits, deltas = self._classify(batch, maps, as_rois(proposals))
+        proposals = self._propose(batch, maps)
+        logits, deltas = self._classify(size_of(batch.pixels), maps, as_rois(proposals))
         return self.roi_heads.detect(logits, deltas, proposals, batch.sizes)
+
+    def _propose(self, batch: ImageBatch, maps: list[Tensor]) -> list[Tensor]:
+        """Return the proposals of ``predict`` for each image, (N, 4) in pixels of the resized images."""
+        found = self.rpn(size_of(batch.pixels), self._proposal_maps(maps))
+        return self.rpn.propose(found, batch.sizes, self.keep_test)
+
+    def _maps(self, pixels: Tensor) -> list[Tensor]:
+        return list(self.backbone(pixels).values())
 
     def _proposal_maps(self, maps: list[Tensor]) -> list[Tensor]:
         """Select the input maps of the region proposal network."""
         return maps
 
     @abstractmethod
-    def _classify(self, batch: ImageBatch, maps: list[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (K, classes) and deltas (K, classes, 4), float32, of regions (K, 5), see ``pool_rois``."""
+    def _classify(self, size: Size, maps: list[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits and deltas of ``head_outputs``."""

@@ -3,7 +3,6 @@
 from typing import Any, Literal
 
 from torch import Tensor, nn
-from torchvision.models._utils import IntermediateLayerGetter
 
 from lit_cv.errors import UserError
 from lit_cv.models.backbone_network import BackboneNetwork
@@ -83,7 +82,7 @@ class FCN(BackboneNetwork, Segmenter):
         taps = _taps(trunk, decoder, skips)
         strides, channels = [tap.stride for tap in taps], [tap.channels for tap in taps]
         self.divisible = strides[-1]
-        self.backbone = IntermediateLayerGetter(trunk.layers, {tap.layers[-1]: tap.layers[-1] for tap in taps})
+        self.backbone = trunk.layers.taps(taps)
         # The layers that all upsamplings share are built first: with one seed they start from the same weights.
         last = min(channels[0], decoder_width or channels[0]) if decoder == "symmetric" else channels[-1]
         self.classifier = _classifier(last, num_classes, head, dropout)
@@ -95,14 +94,14 @@ class FCN(BackboneNetwork, Segmenter):
         self.upsampling_stride = self.decoder.last_factor
         self.use_memory_format()
 
-    def scores(self, pixels: Tensor) -> Tensor:
-        """See ``Segmenter.scores``."""
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Compute the logits, see ``Segmenter``."""
         maps = list(self.backbone(pixels).values())
         if isinstance(self.decoder, ScoreDecoder):
             logits: Tensor = self.decoder(self.classifier(maps[-1]), maps[:-1])
         else:
             logits = self.classifier(self.decoder(maps))
-        return logits
+        return logits.float()
 
 
 def _taps(trunk: Trunk, decoder: Decoder, skips: int) -> list[Stage]:

@@ -57,7 +57,7 @@ class FullResolutionFCN(Segmenter):
         self.classifier = nn.Conv2d(widths[-1], self.num_classes, 1)
         self.use_memory_format()
 
-    def scores(self, pixels: Tensor) -> Tensor:
-        """Return the logits of all pixels, (B, num_classes, H, W), for normalized pixels (B, 3, H, W)."""
-        logits: Tensor = self.classifier(self.features(pixels))
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Compute the logits of all pixels, (B, num_classes, H, W), see ``Segmenter``."""
+        logits: Tensor = self.classifier(self.features(pixels)).float()
         return logits

@@ -1,14 +1,14 @@
 """Base class of all networks for semantic segmentation."""
 
-from abc import ABC, abstractmethod
-from typing import Any, ClassVar, NamedTuple, TypedDict
+from abc import ABC
+from typing import Any, ClassVar, TypedDict
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lit_cv.models.images import ImageBatch
-from lit_cv.models.network import Target, evaluating, known_size
+from lit_cv.models.images import ImageBatch, Size, size_of
+from lit_cv.models.network import OnePassNetwork, Target, known_size
 from lit_cv.models.resizing import FittedImages
 from lit_cv.ops.global_batch import shared_count
 
@@ -25,22 +25,11 @@ class Segmentation(TypedDict):
     mask: Tensor
 
 
-class SegmenterOutput(NamedTuple):
-    """Losses, predictions and logits of one forward pass.
-
-    Attributes:
-        losses: See ``Network.losses``.
-        found: One prediction for each image.
-        scores: float32 (B, num_classes, h, w), the logits of the network, before any resizing.
-    """
-
-    losses: dict[str, Tensor]
-    found: list[Segmentation]
-    scores: Tensor
-
-
-class Segmenter(FittedImages, ABC):
+class Segmenter(FittedImages, OnePassNetwork, ABC):
     """A network that classifies pixels. ``predict`` returns a ``Segmentation`` for each image.
+
+    ``forward`` maps normalized pixels (B, 3, H, W), H and W multiples of ``divisible``, to logits float32
+    (B, num_classes, h, w) at any resolution.
 
     A target has ``mask`` uint8 (H, W) of the size of its image: 0 background, 1..C, 255 void. Void pixels are excluded
     from the loss.
@@ -64,35 +53,16 @@ class Segmenter(FittedImages, ABC):
         super().__init__(min_size=min_size, **options)
         self.num_classes = known_size("num_classes", num_classes)
 
-    @abstractmethod
-    def scores(self, pixels: Tensor) -> Tensor:
-        """Return the logits (B, num_classes, h, w), at any resolution, for normalized pixels (B, 3, H, W)."""
-
-    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
-        """See ``Network.losses``. The cross-entropy is averaged over all labeled pixels of the batch."""
-        batch = self.batch(images)
-        return self.losses_of(self.scores(batch.pixels), batch, targets)
-
-    def evaluate(self, images: list[Tensor], targets: list[Target]) -> SegmenterOutput:
-        """Return losses and predictions of one forward pass, without gradients and in eval mode."""
-        with torch.no_grad(), evaluating(self):
-            batch = self.batch(images)
-            scores = self.scores(batch.pixels).float()
-            return SegmenterOutput(self.losses_of(scores, batch, targets), self._masks(scores, batch), scores)
-
-    def losses_of(self, scores: Tensor, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
-        """Return the losses of the logits of a batch."""
+    def losses_of(self, outputs: Tensor, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+        """Compute the cross-entropy of logits, averaged over all labeled pixels of the batch."""
         return {
-            "cross_entropy": pixel_cross_entropy(_resize(scores, batch.pixels.shape[-2:]), batch_masks(targets, batch))
+            "cross_entropy": pixel_cross_entropy(_resize(outputs, size_of(batch.pixels)), batch_masks(targets, batch))
         }
 
-    def _predict(self, images: list[Tensor]) -> list[Segmentation]:
-        batch = self.batch(images)
-        return self._masks(self.scores(batch.pixels), batch)
-
-    def _masks(self, scores: Tensor, batch: ImageBatch) -> list[Segmentation]:
+    def found_in(self, outputs: Tensor, batch: ImageBatch) -> list[Segmentation]:
+        """Resize logits to the input images and take the best class of each pixel."""
         found = []
-        pixel_scores = _resize(scores, batch.pixels.shape[-2:])
+        pixel_scores = _resize(outputs, size_of(batch.pixels))
         for image, size, original in zip(pixel_scores, batch.sizes, batch.original_sizes, strict=True):
             logits = _resize(image[None, :, : size[0], : size[1]], original)
             best = logits[0].max(dim=0).indices  # argmax takes up to three times as long on CPUs
@@ -102,8 +72,7 @@ class Segmenter(FittedImages, ABC):
 
 def batch_masks(targets: list[Target], batch: ImageBatch) -> Tensor:
     """Resize masks (nearest neighbor) like their images and pad them with void: uint8 (B, H, W)."""
-    height, width = batch.pixels.shape[-2:]
-    masks = torch.full((len(targets), height, width), VOID, dtype=torch.uint8, device=batch.pixels.device)
+    masks = torch.full((len(targets), *size_of(batch.pixels)), VOID, dtype=torch.uint8, device=batch.pixels.device)
     for target, size, place in zip(targets, batch.sizes, masks, strict=True):
         mask = target["mask"].to(place.device, non_blocking=True)
         if mask.shape != size:
@@ -116,16 +85,16 @@ def pixel_cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
     """Return the mean cross-entropy over the pixels that are not void, or 0 if there are none.
 
     Args:
-        logits: (B, C, H, W).
+        logits: float32 (B, C, H, W).
         masks: uint8 (B, H, W), classes 0..C - 1 and 255 for void.
     """
     # PyTorch's two-dimensional loss is not deterministic on GPUs; the loss of rows is.
-    rows, labels = logits.float().permute(0, 2, 3, 1).flatten(0, 2), masks.flatten().long()
+    rows, labels = logits.permute(0, 2, 3, 1).flatten(0, 2), masks.flatten().long()
     total = F.cross_entropy(rows, labels, ignore_index=VOID, reduction="sum")
     return total / shared_count(labels != VOID)
 
 
-def _resize(scores: Tensor, size: tuple[int, ...]) -> Tensor:
+def _resize(scores: Tensor, size: Size) -> Tensor:
     if scores.shape[-2:] == size:
         return scores
-    return F.interpolate(scores.float(), size=size, mode="bilinear", align_corners=False)
+    return F.interpolate(scores, size=size, mode="bilinear", align_corners=False)

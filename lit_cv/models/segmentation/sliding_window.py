@@ -88,26 +88,22 @@ class SlidingWindowSegmenter(Segmenter):
         """See ``Network.losses``. The mean over the sampled patches, or 0 if no image has a labeled pixel."""
         return self._patch_losses(self.batch(images), targets)
 
-    def losses_of(self, scores: Tensor, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
-        """Return the losses of sampled patches, as in training; the dense scores are not used."""
+    def losses_of(self, outputs: Tensor, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
+        """Compute the losses of sampled patches, as in training; the outputs of all windows are not used."""
         return self._patch_losses(batch, targets)
 
-    def scores(self, pixels: Tensor) -> Tensor:
-        """Return the logits of all windows, (B, num_classes, H / stride, W / stride).
-
-        Args:
-            pixels: float32 (B, 3, H, W), normalized; H and W are multiples of ``stride``.
-        """
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Compute the logits of all windows, (B, num_classes, H / stride, W / stride), see ``Segmenter``."""
         padded, first = self._padded(pixels), self.stride // 2
         if self.shared:
-            return self._classify(padded[..., first:, first:], self.stride)
+            return self._classify(padded[..., first:, first:], self.stride).float()
         height, width = pixels.shape[-2] // self.stride, pixels.shape[-1] // self.stride
         windows = torch.arange(len(pixels) * height * width, device=pixels.device)
         logits = [
             self._classify_at(padded, *self._places(part, height, width))
             for part in torch.split(windows, self.patch_batch)
         ]
-        return torch.cat(logits).view(len(pixels), height, width, -1).permute(0, 3, 1, 2)
+        return torch.cat(logits).float().view(len(pixels), height, width, -1).permute(0, 3, 1, 2)
 
     def _places(self, windows: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return image, row and column of the center pixels of windows, numbered through a batch of grids."""
@@ -159,9 +155,9 @@ class SlidingWindowSegmenter(Segmenter):
         total = F.cross_entropy(logits, labels, ignore_index=VOID, reduction="sum")
         return {"cross_entropy": total / shared_count(labels != VOID)}
 
-    def _masks(self, scores: Tensor, batch: ImageBatch) -> list[Segmentation]:
-        # Nearest neighbor instead of Segmenter's bilinear resizing: a window classifies exactly the pixels it covers.
-        classes = scores.argmax(dim=1, keepdim=True).to(torch.uint8)
+    def found_in(self, outputs: Tensor, batch: ImageBatch) -> list[Segmentation]:
+        """Give each pixel the class of its window: nearest neighbor instead of ``Segmenter``'s bilinear resizing."""
+        classes = outputs.argmax(dim=1, keepdim=True).to(torch.uint8)
         pixels = F.interpolate(classes, size=batch.pixels.shape[-2:], mode="nearest-exact")
         found = []
         for image, size, original in zip(pixels, batch.sizes, batch.original_sizes, strict=True):

@@ -5,23 +5,23 @@ from numpy.typing import NDArray
 
 from lit_cv.ops.compiled import compiled
 
-STEPS = 64  # of an edge's weight in a grey level: whole numbers are sorted by counting
-BUCKETS = 442 * STEPS + 1  # no two colours are further apart than sqrt(3) * 255
-DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))  # (rows, columns) to the four neighbours that come later
+STEPS = 64  # edge-weight steps per gray level; integer weights allow a counting sort
+BUCKETS = 442 * STEPS + 1  # the largest distance of two colors is sqrt(3) * 255
+DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))  # (rows, columns) to the four later neighbors in scan order
 
 Edges = tuple[NDArray[np.int32], NDArray[np.int64]]
 
 
 @compiled
 def sorted_edges(planes: NDArray[np.float32]) -> Edges:
-    """Sort the edges between neighbouring pixels by the distance of their colours.
+    """Sort the edges between adjacent pixels by color distance.
 
     Args:
         planes: float32 (C, H, W) with C at most 3, in [0, 255], blurred.
 
     Returns:
-        The edges, int32 (E,), each ``4 * pixel + direction``, by weight, then direction, then pixel; and where those of
-        each weight end, int64 (BUCKETS,). The weight is ``bucket / STEPS``.
+        The edges, int32 (E,), each ``4 * pixel + direction``, sorted by weight, direction and pixel; and the end
+        (exclusive) of each weight bucket in them, int64 (BUCKETS,). The weight is ``bucket / STEPS``.
     """
     channels, height, width = planes.shape
     weights = np.empty((4, height, width), np.uint16)
@@ -57,26 +57,27 @@ def sorted_edges(planes: NDArray[np.float32]) -> Edges:
 
 @compiled
 def segment(edges: Edges, height: int, width: int, k: float, min_size: int) -> tuple[NDArray[np.int32], int]:
-    """Grow regions along edges of ascending weight (algorithm 1 of the paper, on the grid of 8 neighbours).
+    """Grow regions along edges in ascending order of weight (algorithm 1 of the paper, on the 8-connected grid).
 
-    Two regions join when the edge between them weighs no more than either's heaviest inner edge plus ``k / size``
-    (eq. 3-5). Then each region below the least size joins the neighbour at its lightest edge.
+    Two regions are joined if, for each of them, the weight of the edge between them is at most the region's largest
+    internal edge weight plus ``k / size`` (eq. 3-5). Then each region below the minimum size joins the neighbor across
+    its lightest edge.
 
     Args:
         edges: See ``sorted_edges``.
-        height: Of the image, in pixels.
-        width: Of the image, in pixels.
-        k: Scale of observation, in grey levels times pixels: larger ones give larger regions.
-        min_size: Least size of a region, in pixels.
+        height: Image height in pixels.
+        width: Image width in pixels.
+        k: Scale of observation, in gray levels times pixels; larger values give larger regions.
+        min_size: Minimum size of a region in pixels.
 
     Returns:
-        The region of each pixel, int32 (H, W), numbered from 0 in the order of their first pixels, and their count.
+        The region of each pixel, int32 (H, W), numbered from 0 in order of first pixels; and the number of regions.
     """
     order, ends = edges
     parents, sizes = np.arange(height * width).astype(np.uint32), np.ones(height * width, np.int32)
     limits = np.full(height * width, k, np.float32)
     offsets = np.array([1, width, width + 1, width - 1], np.uint32)
-    between = np.empty(len(order), np.int32)  # the edges whose ends were not in one region when their turn came
+    between = np.empty(len(order), np.int32)  # edges that did not join their two regions
     left, start = 0, 0
     for bucket in range(BUCKETS):
         weight = np.float32(bucket / STEPS)
@@ -100,7 +101,7 @@ def segment(edges: Edges, height: int, width: int, k: float, min_size: int) -> t
 
 @compiled
 def _regions(parents: NDArray[np.uint32], edge: int, offsets: NDArray[np.uint32]) -> tuple[np.uint32, np.uint32]:
-    """Find the roots of an edge's ends (or twice the same parent) and hang both ends directly below them."""
+    """Find the roots of both ends of an edge (or their common parent) and attach the ends directly to them."""
     first = np.uint32(edge) >> np.uint32(2)
     second = first + offsets[edge & 3]
     if parents[first] != parents[second]:

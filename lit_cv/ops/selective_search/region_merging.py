@@ -12,10 +12,10 @@ from lit_cv.ops.selective_search.region_features import Regions
 
 @compiled
 def similarity(regions: Regions, first: int, second: int, image_size: int, use: tuple[bool, bool, bool, bool]) -> float:
-    """Add up the similarities in use, each in [0, 1]: colour, texture, size, fill (eq. 1, 3, 4, 5)."""
+    """Sum the selected similarities, each in [0, 1]: color, texture, size, fill (eq. 1, 3, 4, 5)."""
     total = 0.0
     if use[0]:
-        total += _intersection(regions.colour[first], regions.colour[second])
+        total += _intersection(regions.color[first], regions.color[second])
     if use[1]:
         total += _intersection(regions.texture[first], regions.texture[second])
     together = regions.sizes[first] + regions.sizes[second]
@@ -39,11 +39,11 @@ def _intersection(first: NDArray[np.float32], second: NDArray[np.float32]) -> fl
 
 @compiled
 def merge(regions: Regions, first: int, second: int) -> None:
-    """Let the first region become the union of both (eq. 2)."""
+    """Replace the first region by the union of both, in place (eq. 2)."""
     sizes, boxes = regions.sizes, regions.boxes
     together = sizes[first] + sizes[second]
     share = np.float32(sizes[first] / together)
-    for histograms in (regions.colour, regions.texture):
+    for histograms in (regions.color, regions.texture):
         for index in range(histograms.shape[1]):
             one, other = histograms[first, index], histograms[second, index]
             histograms[first, index] = other + share * (one - other)
@@ -54,11 +54,12 @@ def merge(regions: Regions, first: int, second: int) -> None:
 
 
 class Graph(NamedTuple):
-    """Who touches whom, while regions merge: each region has a chain of links to its neighbours.
+    """Adjacency of regions during merging: each region has a linked list of its neighbors.
 
-    All int32. Link l leads to region ``targets[l]`` or to what became of it, and ``following[l]`` is the next link of
-    the chain (-1: none). ``heads`` and ``tails`` (N,) are the ends of each region's chain, ``holders`` (N,) the region
-    that took it over (itself while it is alive), ``seen`` (N,) the region taken over when it was last listed.
+    All arrays are int32. Link l points to region ``targets[l]`` or the region that absorbed it, and ``following[l]`` is
+    the next link of the list (-1: none). ``heads`` and ``tails`` (N,) are the first and last link of each region,
+    ``holders`` (N,) is the region that absorbed it (itself if not merged), and ``seen`` (N,) is the region absorbed in
+    the merge that last listed it as a neighbor.
     """
 
     targets: NDArray[np.int32]
@@ -84,10 +85,10 @@ def _graph(pairs: NDArray[np.int32], count: int) -> Graph:
 
 @compiled
 def _take_over(graph: Graph, first: int, second: int) -> NDArray[np.int32]:
-    """Let the first region take over the second one, and list the neighbours of both, each once."""
+    """Let the first region absorb the second, and return the neighbors of the union, each once."""
     graph.holders[second] = first
     graph.following[graph.tails[first]] = graph.heads[second]
-    neighbours, found = np.empty(len(graph.heads), np.int32), 0
+    neighbors, found = np.empty(len(graph.heads), np.int32), 0
     link, last = graph.heads[first], -1
     while link >= 0:
         target = graph.targets[link]
@@ -96,7 +97,7 @@ def _take_over(graph: Graph, first: int, second: int) -> NDArray[np.int32]:
         graph.targets[link] = target
         if target != first and graph.seen[target] != second:
             graph.seen[target] = second
-            neighbours[found] = target
+            neighbors[found] = target
             found += 1
             if last < 0:
                 graph.heads[first] = link
@@ -106,29 +107,29 @@ def _take_over(graph: Graph, first: int, second: int) -> NDArray[np.int32]:
         link = graph.following[link]
     if last >= 0:
         graph.tails[first], graph.following[last] = last, -1
-    return neighbours[:found]
+    return neighbors[:found]
 
 
 @compiled
 def group(regions: Regions, image_size: int, use: tuple[bool, bool, bool, bool]) -> NDArray[np.int32]:
-    """Merge the two most similar neighbours until one region is left; among equals those that are there longest.
+    """Merge the two most similar neighbors until one region is left; ties go to the oldest regions.
 
     Args:
-        regions: N regions that are connected with each other.
-        image_size: Pixels of the image.
-        use: Whether the similarity counts colour, texture, size, fill.
+        regions: N regions that form one connected graph.
+        image_size: Number of pixels of the image.
+        use: Flags that select the similarities of color, texture, size, fill.
 
     Returns:
-        Boxes of the hierarchy, int32 (2N - 1, 4): the N regions, then the unions in the order in which they came up.
+        Boxes of the hierarchy, int32 (2N - 1, 4): the N regions, then the unions in order of creation.
     """
-    sizes, boxes, colour, texture, pairs = regions
-    regions = Regions(sizes.copy(), boxes.copy(), colour.copy(), texture.copy(), pairs)
+    sizes, boxes, color, texture, pairs = regions
+    regions = Regions(sizes.copy(), boxes.copy(), color.copy(), texture.copy(), pairs)
     count = len(sizes)
     hierarchy = np.empty((2 * count - 1, 4), np.int32)
     hierarchy[:count] = boxes
-    places = np.empty(2 * count - 1, np.int64)  # of each region of the hierarchy among the N
+    places = np.empty(2 * count - 1, np.int64)  # index among the N regions, for each region of the hierarchy
     places[:count] = np.arange(count)
-    names = np.arange(count)  # the region of the hierarchy in each place
+    names = np.arange(count)  # the hierarchy's region at each of these indices
     graph = _graph(pairs, count)
     queue = [(-similarity(regions, a, b, image_size, use), np.int64(a), np.int64(b)) for a, b in pairs]
     heapq.heapify(queue)
@@ -137,12 +138,12 @@ def group(regions: Regions, image_size: int, use: tuple[bool, bool, bool, bool])
         _, name, other = heapq.heappop(queue)
         first, second = places[name], places[other]
         if names[first] != name or names[second] != other:
-            continue  # one of them has merged since
+            continue  # stale: one of them has been merged since
         merge(regions, first, second)
         hierarchy[union], places[union] = regions.boxes[first], first
         names[first], names[second] = union, -1
-        for neighbour in _take_over(graph, first, second):
-            value = similarity(regions, first, neighbour, image_size, use)
-            heapq.heappush(queue, (-value, names[neighbour], np.int64(union)))
+        for neighbor in _take_over(graph, first, second):
+            value = similarity(regions, first, neighbor, image_size, use)
+            heapq.heappush(queue, (-value, names[neighbor], np.int64(union)))
         union += 1
     return hierarchy

@@ -17,26 +17,26 @@ from lit_cv.ops.selective_search.region_merging import group
 from lit_cv.ops.stages import stage
 
 Mode = Literal["single", "fast", "quality"]
-Colours = Literal["hsv", "lab", "rgi", "h", "i"]
+Colors = Literal["hsv", "lab", "rgi", "h", "i"]
 Input = TypeVar("Input")
 Output = TypeVar("Output")
 
-CODES: dict[Colours, int] = {
+CODES: dict[Colors, int] = {
     "hsv": cv2.COLOR_RGB2HSV_FULL,
     "lab": cv2.COLOR_RGB2LAB,
-    "rgi": cv2.COLOR_RGB2GRAY,  # beside the shares of red and green
+    "rgi": cv2.COLOR_RGB2GRAY,  # third channel, after the shares of red and green
     "h": cv2.COLOR_RGB2HSV_FULL,
     "i": cv2.COLOR_RGB2GRAY,
 }
-SIGMA = 0.8  # pixels, of the blur before segmentation
-# What a similarity counts: colour, texture, size, fill.
+SIGMA = 0.8  # pixels, standard deviation of the blur before segmentation
+# Terms of a similarity: color, texture, size, fill.
 CTSF, TSF, F, S = (True,) * 4, (False, True, True, True), (False, False, False, True), (False, False, True, False)
 
 
 class Strategy(NamedTuple):
-    """Colour spaces, similarities and scales k of the initial segmentation; all their combinations are run."""
+    """Color spaces, similarities and scales k of the initial segmentation; all combinations are run."""
 
-    colours: tuple[Colours, ...]
+    colors: tuple[Colors, ...]
     similarities: tuple[tuple[bool, bool, bool, bool], ...]
     scales: tuple[int, ...]
 
@@ -50,7 +50,7 @@ STRATEGIES: dict[Mode, Strategy] = {
 
 
 class _Prepared(NamedTuple):
-    """An image in a colour space, uint8 (H, W, C), its texture bins and its sorted edges."""
+    """An image in a color space, uint8 (H, W, C), its texture bins and its sorted edges."""
 
     image: NDArray[np.uint8]
     texture: NDArray[np.uint8]
@@ -64,20 +64,20 @@ def selective_search(image: NDArray[np.uint8], mode: Mode = "fast", threads: int
     Args:
         image: uint8 (H, W, 3), RGB.
         mode: ``single`` (1 hierarchy of regions), ``fast`` (8) or ``quality`` (80), section 5.2 of the paper.
-        threads: How many may work; None: as many as there are cores for this process. The result is the same.
+        threads: Number of threads; None means the number of cores available to this process. The result is the same.
 
     Returns:
-        float32 (N, 4), ``x1, y1, x2, y2`` in pixels, without duplicates, best first (see ``rank``). N is at least 1:
-        the image itself is one of them.
+        float32 (N, 4), ``x1, y1, x2, y2`` in pixels, without duplicates, best first (see ``rank``). N is at least 1
+        because the whole image is one of the boxes.
 
     Raises:
         ValueError: If the image is not uint8 (H, W, 3) with at least one pixel.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise ValueError(f"Selective Search takes uint8 (H, W, 3) with pixels, not {image.dtype} {image.shape}.")
-    colours, similarities, scales = STRATEGIES[mode]
+        raise ValueError(f"Selective Search takes uint8 (H, W, 3) with H, W > 0, not {image.dtype} {image.shape}.")
+    colors, similarities, scales = STRATEGIES[mode]
     workers = len(os.sched_getaffinity(0)) if threads is None else threads
-    prepared = _map(partial(_prepare, np.ascontiguousarray(image)), colours, workers)
+    prepared = _map(partial(_prepare, np.ascontiguousarray(image)), colors, workers)
     jobs = [(space, k) for space in prepared for k in scales]
     hierarchies = _map(partial(_hierarchies, similarities), jobs, workers)
     return rank([boxes for some in hierarchies for boxes in some])
@@ -90,19 +90,19 @@ def _map(function: Callable[[Input], Output], inputs: Iterable[Input], workers: 
         return list(pool.map(function, inputs))
 
 
-def _prepare(image: NDArray[np.uint8], colours: Colours) -> _Prepared:
-    converted = np.ascontiguousarray(convert(image, colours))
+def _prepare(image: NDArray[np.uint8], colors: Colors) -> _Prepared:
+    converted = np.ascontiguousarray(convert(image, colors))
     planes = converted.transpose(2, 0, 1).astype(np.float32)
     blurred = np.stack([cv2.GaussianBlur(plane, (0, 0), SIGMA) for plane in planes])
     return _Prepared(converted, texture_bins(converted), sorted_edges(blurred))
 
 
-def convert(image: NDArray[np.uint8], colours: Colours) -> NDArray[np.uint8]:
-    """Convert RGB uint8 (H, W, 3) to a colour space, uint8 (H, W, C), each channel in 0..255."""
-    converted = np.asarray(cv2.cvtColor(image, CODES[colours]), np.uint8).reshape(*image.shape[:2], -1)
-    if colours == "h":
+def convert(image: NDArray[np.uint8], colors: Colors) -> NDArray[np.uint8]:
+    """Convert RGB uint8 (H, W, 3) to a color space, uint8 (H, W, C), each channel in 0..255."""
+    converted = np.asarray(cv2.cvtColor(image, CODES[colors]), np.uint8).reshape(*image.shape[:2], -1)
+    if colors == "h":
         return converted[..., :1]
-    if colours != "rgi":
+    if colors != "rgi":
         return converted
     total = np.maximum(image.sum(axis=2, dtype=np.float32, keepdims=True), 1)
     shares = (image[..., :2] * (255 / total)).astype(np.uint8)
@@ -112,7 +112,7 @@ def convert(image: NDArray[np.uint8], colours: Colours) -> NDArray[np.uint8]:
 def _hierarchies(
     similarities: tuple[tuple[bool, bool, bool, bool], ...], job: tuple[_Prepared, int]
 ) -> list[NDArray[np.int32]]:
-    """Segment at one scale, which is also the least size of a region, and group by each similarity."""
+    """Segment at one scale, which is also the minimum region size, and group by each similarity."""
     (image, texture, edges), k = job
     height, width = image.shape[:2]
     regions = find_regions(*segment(edges, height, width, k, k), image, texture)

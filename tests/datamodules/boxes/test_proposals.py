@@ -189,7 +189,7 @@ def test_proposals_of_another_image_are_refused_until_replaced(voc_root: Path, o
     data = open_data(voc_root, proposals=SINGLE)
     assert np.array_equal(stored(data).best(0), selective_search(read_image(file), "single"))
     assert np.array_equal(stored(data).best(1), unchanged)
-    assert np.array_equal(before.best(0), old)  # who had opened the old file goes on reading it
+    assert np.array_equal(before.best(0), old)  # a reader of the old file keeps its content
 
 
 def test_proposals_of_other_settings_are_refused(

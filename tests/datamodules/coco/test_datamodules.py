@@ -9,22 +9,22 @@ import torch
 from pycocotools.coco import COCO
 
 from datamodules import COCODetectionDataModule, COCOInstanceDataModule, COCOKeypointDataModule
-from datamodules.coco.datamodules import COCODataModule
 from datamodules.coco.files import CATEGORIES
+from datamodules.loading.packed import cache_folder
 from lit_cv.errors import UserError
 from tests.helpers.small_coco import JOINTS, SQUARE, record, write
 
 RUNS = {"size": [30, 40], "counts": [600, 30, 570]}
 
 
-def opened(kind: Callable[..., COCODataModule], root: Path, **options: Any) -> COCODataModule:
+def opened(kind: Callable[..., COCODetectionDataModule], root: Path, **options: Any) -> COCODetectionDataModule:
     data = kind(str(root), **{"batch_size": 1, "augmentation": "none", **options})
     data.prepare_data()
     data.setup()
     return data
 
 
-def training_target(data: COCODataModule, index: int = 0) -> dict[str, torch.Tensor]:
+def training_target(data: COCODetectionDataModule, index: int = 0) -> dict[str, torch.Tensor]:
     return data.train_dataloader().dataset[0, index][1]
 
 
@@ -41,7 +41,7 @@ def test_counts_of_the_real_subset(real_data: Path) -> None:
 
 @pytest.mark.parametrize("kind", [COCODetectionDataModule, COCOInstanceDataModule])
 def test_evaluation_targets_are_the_annotations_of_the_real_subset(
-    real_data: Path, kind: Callable[..., COCODataModule]
+    real_data: Path, kind: Callable[..., COCODetectionDataModule]
 ) -> None:
     data = opened(kind, real_data / "coco")
     assert data.class_names == tuple(CATEGORIES.values())
@@ -80,6 +80,18 @@ def test_keypoints_of_the_real_subset(real_data: Path) -> None:
         assert "mask_runs" not in target
 
 
+def test_names_are_known_before_the_annotations_are_packed(tmp_path: Path) -> None:
+    data = COCOKeypointDataModule(str(tmp_path))
+    with pytest.raises(UserError, match=r"person_keypoints_train2017\.json is missing"):
+        _ = data.class_names
+    write(tmp_path, [record(1)])
+    assert data.class_names == ("dog", "cat")
+    assert (data.joint_names, data.joint_pairs, data.limbs) == (tuple(JOINTS), [(2, 1)], [])
+    assert not cache_folder(tmp_path).exists()
+    with pytest.raises(UserError, match="No COCO set is named"):
+        _ = COCODetectionDataModule(str(tmp_path), train_sets=[], val_sets=[]).class_names
+
+
 def test_targets_follow_the_contract(tmp_path: Path) -> None:
     write(tmp_path, [record(4, image=2), record(2), record(3, category_id=7, bbox=[0, 0, 40, 30], area=700)])
     data = opened(COCOKeypointDataModule, tmp_path, masks=True)
@@ -101,7 +113,7 @@ def test_targets_follow_the_contract(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [COCODetectionDataModule, COCOInstanceDataModule, COCOKeypointDataModule])
 @pytest.mark.parametrize("augmentation", ["none", "flip", "ssd_zoom"])
 def test_crowds_are_evaluated_and_images_without_objects_trained_on(
-    tmp_path: Path, kind: Callable[..., COCODataModule], augmentation: str
+    tmp_path: Path, kind: Callable[..., COCODetectionDataModule], augmentation: str
 ) -> None:
     write(tmp_path, [record(1, iscrowd=1, segmentation=RUNS), record(2, iscrowd=None)])
     data = opened(kind, tmp_path, val_sets=["train2017"], augmentation=augmentation)
@@ -138,15 +150,15 @@ def two(text: str) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"image_id": 9}, r"has the annotation 7 of image 9, which it does not list: mend"),
-        ({"category_id": 4}, r"has the annotation 7 of the unknown category 4: mend"),
+        ({"image_id": 9}, r"annotation 7 \(dog\) of image 9 is of an image that the file does not list: fix"),
+        ({"category_id": 4}, r"annotation 7 .* has the category 4, which the file does not name: fix"),
         ({"area": None}, r"has the annotation 7 that is not in COCO's format \('area' is missing\): fix"),
         ({"bbox": [1, 2, 3]}, r"has the annotation 7 that is not in COCO's format"),
-        ({"bbox": [1, 2, 3, 1e12]}, r"has the annotation 7 .*not finite"),
+        ({"bbox": [1, 2, 3, 1e12]}, r"the box \(1, 2, 4, 1e\+12\) of annotation 7 .*not finite"),
         ({"bbox": [1, 2, 3, "x"]}, r"has the annotation 7 .*'x'"),
         ({"image_id": "one"}, r"has the annotation 7 .*'one' is not an integer"),
         ({"id": None}, r"has the annotation without id .*'id' is missing"),
-        ({"segmentation": {**RUNS, "size": [40, 30]}}, r"has the annotation 7 with an RLE of 30x40 .* of 40x30: mend"),
+        ({"segmentation": {**RUNS, "size": [40, 30]}}, r"annotation 7 .* has an RLE of 30x40 .* of 40x30: fix"),
         ({"segmentation": {**RUNS, "counts": [5]}}, r"has the annotation 7 .*do not add up to its size"),
         ({"segmentation": {**RUNS, "counts": "0 0"}}, r"has the annotation 7 .*RLE is no compressed text"),
         ({"segmentation": [[1, 1, 2, 2, 3, "x"]]}, r"has the annotation 7 .*'x'"),
@@ -164,10 +176,10 @@ def test_a_bad_annotation_is_one_sentence(tmp_path: Path, change: dict[str, Any]
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (two("images"), "has two images with the id 1: mend"),
-        (two("annotations"), "has two annotations with the id 1: mend"),
-        (two("categories"), "names two categories alike"),
-        (lambda w: w["categories"].append({"id": 3, "name": "cow"}), "has two categories with the same id"),
+        (two("images"), "has two images with the id 1: fix"),
+        (two("annotations"), r"annotation 1 \(dog\) of image 1 has the id of another annotation: fix"),
+        (two("categories"), "has two categories named 'cat'"),
+        (lambda w: w["categories"].append({"id": 3, "name": "cow"}), "has two categories with the id 3"),
         (lambda w: w.pop("categories"), "lacks images, annotations or categories"),
         (lambda w: w.update(images=[]), "lacks images, annotations or categories"),
         (lambda w: w["images"][1].pop("width"), r"has the image 2 .*'width' is missing"),
@@ -188,7 +200,7 @@ def test_a_bad_file_is_one_sentence(
 @pytest.mark.parametrize("joints", [[1, 2, 2], [1, 2, 2] * 4, None])
 def test_joints_of_another_count_are_refused(tmp_path: Path, joints: list[int] | None) -> None:
     write(tmp_path, [record(1), record(7, keypoints=joints)])
-    message = f"annotation 7 with {len(joints or ())} keypoint numbers, but its category has 3 joints of three each"
+    message = f"annotation 7 .* has {len(joints or ())} keypoint numbers, but its category has 3 joints of three each"
     with pytest.raises(UserError, match=message):
         opened(COCOKeypointDataModule, tmp_path)
     opened(COCOInstanceDataModule, tmp_path)  # which do not look at them

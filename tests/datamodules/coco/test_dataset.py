@@ -15,7 +15,6 @@ from datamodules import COCODetectionDataModule, COCOInstanceDataModule, COCOKey
 from datamodules.augmentation.presets import Augmentation
 from datamodules.augmentation.ssd_transforms import IoUCrop, ZoomOut
 from datamodules.coco.augmentation import augment_instances
-from datamodules.coco.datamodules import COCODataModule
 from datamodules.coco.generated import write_coco
 from datamodules.loading.loader import Loader
 from tests.datamodules.coco.test_masks import masks_of
@@ -30,7 +29,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_coco(tmp_path_factory.mktemp("coco") / "coco", SETTINGS)
 
 
-def opened(kind: type[COCODataModule], root: Path, **options: Any) -> COCODataModule:
+def opened(kind: type[COCODetectionDataModule], root: Path, **options: Any) -> COCODetectionDataModule:
     data = kind(str(root), **{"batch_size": 2, "seed": 3, **options})  # type: ignore[call-arg, arg-type]
     data.prepare_data()
     data.setup()
@@ -142,7 +141,7 @@ def test_workers_do_not_change_a_byte_and_epochs_differ(root: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [COCODetectionDataModule, COCOInstanceDataModule, COCOKeypointDataModule])
-def test_shuffled_targets_are_those_of_another_image(root: Path, kind: type[COCODataModule]) -> None:
+def test_shuffled_targets_are_those_of_another_image(root: Path, kind: type[COCODetectionDataModule]) -> None:
     options = {"augmentation": "none"} | ({"masks": True} if kind is COCOKeypointDataModule else {})
     own = opened(kind, root, **options).train_dataloader().dataset
     data = opened(kind, root, shuffle_targets=True, **options)
@@ -187,7 +186,7 @@ def test_proposals_are_attached_to_boxes(root: Path) -> None:
 
 def test_options_reach_every_kind(root: Path) -> None:
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(COCODataModule, "data")
+    parser.add_subclass_arguments(COCODetectionDataModule, "data")
     for kind in ("COCODetectionDataModule", "COCOInstanceDataModule", "COCOKeypointDataModule"):
         options = [f"--data=datamodules.{kind}", f"--data.root={root}", "--data.augmentation=ssd", "--data.seed=4"]
         data = parser.instantiate_classes(parser.parse_args(options)).data

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from datamodules import COCODetectionDataModule, COCOInstanceDataModule, COCOKeypointDataModule
-from datamodules.coco.datamodules import COCODataModule
 from datamodules.defects import Defect
 from datamodules.doctor import examine
 from tests.helpers.small_coco import SQUARE, content, record, write
@@ -19,7 +18,7 @@ OTHER_SIZE = {"size": [40, 30], "counts": [600, 30, 570]}
 POINTS = [6, 7, 2, 8, 9, 1, 0, 0, 0]
 
 
-def found(kind: Callable[..., COCODataModule], root: Path, **options: Any) -> list[Defect]:
+def found(kind: Callable[..., COCODetectionDataModule], root: Path, **options: Any) -> list[Defect]:
     return examine(kind(str(root), **options)).defects
 
 
@@ -122,7 +121,7 @@ def test_every_defect_of_the_images_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "edit", "sentence"),
     [
-        ("unusable categories", lambda w: w["categories"][0].update(name="dog"), "names two categories alike"),
+        ("unusable categories", lambda w: w["categories"][0].update(name="dog"), "has two categories named 'dog'"),
         ("unusable categories", lambda w: w["categories"][0].update(keypoints=["nose"]), "with different joints"),
         ("duplicate id", lambda w: w["categories"].append({**w["categories"][0], "name": "cow"}), "with the id 7"),
         ("unusable record", lambda w: w["categories"].append({"id": 9}), "has the category 9 that is not in COCO's"),

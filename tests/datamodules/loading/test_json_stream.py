@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.loading import json_stream as json_chunks
-from datamodules.loading.json_stream import read_records
+from datamodules.loading import json_stream
+from datamodules.loading.json_stream import read_list, read_records
 from lit_cv.errors import UserError
 
 TEXT = '{"b": [], "skipped": {"a": [1, 2]}, "a": [%s], "c" : [ 1 ],\n "s": "[,]"}'
@@ -13,7 +13,7 @@ RECORDS = [{"x": [1, [2, 3]], "y": {"z": 'br}ck]t, "q" \\'}}, 4, "five, [", None
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 6, 7, 100])
 def test_records_are_those_of_the_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
-    monkeypatch.setattr(json_chunks, "CHUNK", chunk)
+    monkeypatch.setattr(json_stream, "CHUNK", chunk)
     file = tmp_path / "some.json"
     file.write_text(TEXT % ", ".join(json.dumps(record) for record in RECORDS))
     chunks = list(read_records(file, ("a", "b", "c")))
@@ -51,3 +51,30 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
         file.write_text(whole[:length])
         with pytest.raises(UserError, match=r"cut\.json is not valid JSON"):
             list(read_records(file, ("a", "c")))
+
+
+@pytest.mark.parametrize("elements", [RECORDS, [], [1], [[]], [{"a": [1, {"b": "]"}]}, "c,d"]])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_elements_are_those_of_the_whole_list(tmp_path: Path, elements: list[object], indent: int | None) -> None:
+    file = tmp_path / "list.json"
+    file.write_text("\n " + json.dumps(elements, indent=indent))
+    assert list(read_list(file)) == elements
+
+
+def test_nan_is_left_to_the_reader_of_the_records(tmp_path: Path) -> None:
+    file = tmp_path / "nan.json"
+    file.write_text('[{"x": NaN}, {"x": -Infinity}]')
+    assert [str(element["x"]) for element in read_list(file)] == ["nan", "-inf"]
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1, 2", '[{"a": 1}, {"b": [}]', "[1, oops]"])
+def test_a_damaged_list_is_named(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "bad.json"
+    file.write_text(text)
+    with pytest.raises(UserError, match=r"bad\.json is not valid JSON"):
+        list(read_list(file))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.json cannot be read \(No such file or directory\)"):
+        list(read_list(tmp_path / "none.json"))

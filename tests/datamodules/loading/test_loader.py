@@ -1,4 +1,4 @@
-"""Augmentation of sample i in epoch e is the same bytes whatever loads it."""
+"""The augmentation of a sample in an epoch gives the same bytes in every loader."""
 
 import hashlib
 from collections.abc import Callable, Iterable

@@ -11,9 +11,9 @@ import torch
 from jsonargparse import ArgumentParser
 
 from datamodules import VisualGenomeDataModule
-from datamodules.loading import json_stream
 from datamodules.visual_genome import files
 from lit_cv.errors import UserError
+from lit_cv.ops.vocabulary import words_of
 
 WIDTH, HEIGHT = 60, 40
 Json = Any
@@ -81,7 +81,7 @@ def test_real_regions_equal_their_json(real_data: Path) -> None:
     assert 200 < len(data.vocabulary) < 300
 
 
-def test_defects_are_mended_dropped_and_counted(tmp_path: Path) -> None:
+def test_defects_are_clipped_dropped_and_counted(tmp_path: Path) -> None:
     regions = [
         region("A Dog. ", x=-5, y=-3, width=10, height=10),  # partly outside
         region("a dog", x=50, y=30, width=100, height=100),
@@ -126,24 +126,23 @@ def test_image_ids_of_every_form(tmp_path: Path, described: Json) -> None:
     assert counts(data)["regions"] == 3
 
 
-def test_windows_of_any_size_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_texts_may_contain_brackets_quotes_and_accents(tmp_path: Path) -> None:
     described = [{"id": n, "regions": [region(f'café {{[\\"{n}"]}}', x=k) for k in range(n % 4)]} for n in range(1, 30)]
     path = write(tmp_path, json.dumps(described, ensure_ascii=False, indent=1)) / files.REGIONS
-    whole = files.read_regions(path)
-    assert whole.image_ids.tolist() == list(range(1, 30))
-    assert whole.lexicon[:2] == ["cafe", "1"]
-    for window in (1, 7, 64):
-        monkeypatch.setattr(json_stream, "_WINDOW", window)
-        for ours, theirs in zip(files.read_regions(path), whole, strict=True):
-            assert np.array_equal(ours, theirs)
+    found = files.read_regions(path)
+    assert found.image_ids.tolist() == list(range(1, 30))
+    assert np.diff(found.offsets).tolist() == [n % 4 for n in range(1, 30)]
+    texts = [words_of(one["phrase"]) for image in described for one in image["regions"]]
+    assert [found.lexicon[word] for word in found.words] == [word for text in texts for word in text]
+    assert found.lexicon[:2] == ["cafe", "1"]
 
 
 @pytest.mark.parametrize(
     ("described", "sentence"),
     [
-        (json.dumps(three())[:-30], "cannot be read as a JSON list"),
+        (json.dumps(three())[:-30], r"is not valid JSON \(it is cut off after"),
         (json.dumps(three())[:-1], "cut off"),
-        (json.dumps(three()).replace('"width": 10', '"width": oops', 1), "cut off or damaged"),
+        (json.dumps(three()).replace('"width": 10', '"width": oops', 1), r"is not valid JSON \(.* after byte"),
         ("", r"does not begin with \["),
         (json.dumps({"regions": []}), r"does not begin with \["),
         ([{"id": 1}], "entry 0 .*'regions'"),
@@ -161,13 +160,9 @@ def test_a_file_that_cannot_be_trusted_is_one_sentence(tmp_path: Path, described
     assert str(tmp_path / files.REGIONS) in str(error.value)
 
 
-def test_a_damaged_entry_is_not_searched_for_its_end_in_the_whole_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(json_stream, "_LONGEST", 1000)
+def test_a_damaged_entry_is_one_sentence(tmp_path: Path) -> None:
     path = write(tmp_path, '[{"id": 1, "regions": [}, ' + json.dumps(three() * 500)[1:]) / files.REGIONS
-    monkeypatch.setattr(json_stream, "_WINDOW", 100)
-    with pytest.raises(UserError, match="an entry is damaged or has more than 1,000 characters"):
+    with pytest.raises(UserError, match=r"region_descriptions\.json is not valid JSON \(it is cut off"):
         files.read_regions(path)
 
 
@@ -195,8 +190,8 @@ def test_sets_by_name(tmp_path: Path) -> None:
         ({"train_sets": ["densecap_train"]}, r"densecap_splits.json is missing.*\(mine, none\)"),
         ({"train_sets": ["other"]}, r"other.txt is missing"),
         ({"train_sets": ["none"]}, "'none' .* is empty"),
-        ({"val_sets": ["mine", "all"]}, r"val_sets=\['mine', 'all'\] name an image twice"),
-        ({"train_sets": ["mine"]}, "name image 9, which has no region descriptions"),
+        ({"val_sets": ["mine", "all"]}, "names image 1 a second time: remove it, or choose other sets"),
+        ({"train_sets": ["mine"]}, r"descriptions\.json lacks the regions of image 9, which .*mine\.txt names: fetch"),
         ({"train_sets": []}, "train_sets is empty"),
         ({"max_words": 0}, "must be at least 1"),
         ({"augmentation": "flip"}, "choose none or a list of color transforms"),
@@ -214,13 +209,13 @@ def test_what_is_asked_for_in_vain_is_one_sentence(tmp_path: Path, options: dict
 def test_missing_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     root = write(tmp_path / "a", three(), images=[1, 2])
-    with pytest.raises(UserError, match=r"name image 3, but .* has no VG_100K or VG_100K_2/3.jpg"):
+    with pytest.raises(UserError, match=r"a lacks the file of image 3, which .* names: fetch it again"):
         opened(root)
     with pytest.raises(UserError, match="holds neither VG_100K nor VG_100K_2"):
         opened(write(tmp_path / "b", three(), images=[]))
     root = write(tmp_path / "c", three())
     (root / files.IMAGES).write_text("[]")
-    with pytest.raises(UserError, match=r"image 1, whose size .*image_data.json lacks"):
+    with pytest.raises(UserError, match=r"image_data.json lacks the size of image 1, which .* names: fetch it again"):
         opened(root)
     (root / files.IMAGES).unlink()
     with pytest.raises(UserError, match=r"image_data.json cannot be read"):

@@ -65,10 +65,10 @@ def test_every_defect_of_a_region_is_named(tmp_path: Path) -> None:
          "and is dropped"),
         ("box not finite", "the box (nan, 2, nan, 22) of region 20 of image 1 in 60x40 pixels is not finite"),
         ("missing region id", "region at place 2 of image 1 has no id"),
-        ("duplicate id", "region 10 of image 1 has an id that another one has, too"),
+        ("duplicate id", "region 10 of image 1 has the id of another region"),
         ("empty phrase", "region 15 of image 1 has a phrase without a word and is dropped"),
         ("long phrase", "region 16 of image 1 has 11 words, more than max_words=10, and is dropped"),
-        ("near-duplicate", "region 18 of image 1 says nearly the same of nearly the same box as region 10 of image 1"),
+        ("near-duplicate", "region 18 of image 1 has nearly the same phrase and box as region 10 of image 1"),
         ("phrase without a known word", "region 40 of image 3 has no word of the vocabulary"),
     ]  # fmt: skip
     assert ["entry 0 in region 11 (TypeError" in d.what for d in defects if d.kind == "unusable record"] == [True]

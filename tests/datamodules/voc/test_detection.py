@@ -138,7 +138,10 @@ def test_bad_data_stops_before_training_with_one_sentence(
     [
         ({"train_sets": ["trainval"]}, "'trainval' is not of the form"),
         ({"train_sets": ["2007_train"]}, r"VOC2007.*train\.txt is missing"),
-        ({"train_sets": ["2012_train", "2012_trainval"]}, "name an image twice"),
+        (
+            {"train_sets": ["2012_train", "2012_trainval"]},
+            r"trainval\.txt names shape_000000 a second time in train_sets: remove it",
+        ),
         ({"source": "download", "train_sets": ["2010_train"]}, "No public archive holds the set '2010_train'"),
         ({"source": "shapes"}, "other settings"),
     ],

@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
 from torchvision.models.detection import ssd300_vgg16
 from torchvision.models.detection.ssd import SSD as PeerSSD
 
 from lit_cv.models import SSD
+from lit_cv.models.detection.ssd import SSDOutputs
 from tests.helpers.scenes import (
     CLASSES,
     as_peer_images,
@@ -58,7 +58,7 @@ def test_ssd512_has_the_maps_and_default_boxes_of_lius_code(atrous: bool) -> Non
     batch = network.batch([torch.zeros(3, 20, 30, dtype=torch.uint8)])
     with torch.no_grad():
         maps = list(network.backbone(batch.pixels).values())
-        logits, deltas, anchors = network._forward(batch)
+        logits, deltas, anchors = network(batch.pixels)
     assert [level.shape[-1] for level in maps] == [64, 32, 16, 8, 4, 2, 1]
     smallest = [35.84, 76.8, 153.6, 230.4, 307.2, 384.0, 460.8, 537.6]
     ratios = [[2], [2, 3], [2, 3], [2, 3], [2, 3], [2], [2]]
@@ -92,10 +92,8 @@ def test_mining_takes_the_three_worst_negatives_for_each_positive(monkeypatch: p
     ]
     positives = {2: 1, 5: 2}
 
-    def forward(batch: object) -> tuple[Tensor, Tensor, Tensor]:
-        return logits, torch.zeros(2, 9, 4), anchors
-
-    monkeypatch.setattr(network, "_forward", forward)
+    outputs = SSDOutputs(logits, torch.zeros(2, 9, 4), anchors)
+    monkeypatch.setattr(network, "forward", lambda pixels: outputs)
     losses = network.losses([torch.zeros(3, 96, 96, dtype=torch.uint8)] * 2, targets)
 
     def entropy(image: int, place: int, label: int) -> float:

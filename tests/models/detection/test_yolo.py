@@ -28,7 +28,7 @@ def told(outputs: list[Output], monkeypatch: pytest.MonkeyPatch) -> YOLO:
     output = torch.tensor(outputs)
     boxes = output[..., : 5 * BOXES].unflatten(2, (BOXES, 5))
     cells = Cells(boxes[..., :4], boxes[..., 4], output[..., 5 * BOXES :])
-    monkeypatch.setattr(network, "_forward", lambda batch: cells)
+    monkeypatch.setattr(network, "forward", lambda pixels: cells)
     return network
 
 
@@ -128,7 +128,7 @@ def test_objects_on_the_last_edge_belong_to_the_last_cell(monkeypatch: pytest.Mo
 
 def test_choice_and_iou_are_constants_in_the_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     network = told([[[0.5] * 13] * 4], monkeypatch)
-    cells = network._forward(None)
+    cells = network(None)
     for part in cells:
         part.requires_grad_(True)
     objects = target([(0.25, 0.25, 0.5, 0.4, 0)], 64, 64)
@@ -197,13 +197,13 @@ def test_fast_yolo_has_nine_convolutions() -> None:
 def test_cells_are_ordered_by_rows(head: str) -> None:
     network = small(head=head).eval()
     images, _ = scene([0], [(70, 90)])
-    found = network._forward(network.batch(images))
+    found = network(network.batch(images).pixels)
     assert found.boxes.shape == (1, 9, 2, 4)
     assert found.classes.shape == (1, 9, 3)
     if head == "convolutional":
         seen = []
         hook = network.head.layers[0].register_forward_hook(lambda layer, inputs, output: seen.append(output))
-        found = network._forward(network.batch(images))
+        found = network(network.batch(images).pixels)
         hook.remove()
         assert torch.equal(found.classes[0, 3 * 1 + 2], seen[0][0, 10:, 1, 2])  # row 1, column 2
     # At first all boxes have about a quarter of the image's sides and lie in the middle of their cell.

@@ -77,7 +77,7 @@ def test_evaluation_is_losses_and_predictions_in_eval_mode(network: FCN) -> None
     output = network.evaluate(images, targets)
     assert network.training
     torch.testing.assert_close(output.losses["cross_entropy"], losses["cross_entropy"])
-    assert output.scores.shape == (2, CLASSES, 80, 96)
+    assert output.outputs.shape == (2, CLASSES, 80, 96)
     for image, prediction, evaluated in zip(images, found, output.found, strict=True):
         assert prediction["mask"].dtype == torch.uint8
         assert prediction["mask"].shape == image.shape[-2:]
@@ -135,7 +135,7 @@ def test_resnet50_is_torchvisions(resnets: tuple[FCN, torch.nn.Module], train: b
     if train:
         return
     output = ours.evaluate(images, targets)
-    torch.testing.assert_close(output.scores, logits, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(output.outputs, logits, rtol=1e-4, atol=1e-4)
     assert [torch.equal(found["mask"], mask) for found, mask in zip(output.found, logits.argmax(1), strict=True)]
 
 
@@ -160,7 +160,7 @@ def test_any_kernel_and_stride_gives_the_exact_size(kernel: int) -> None:
     ):
         network = fcn(skips=32, upsampling="transposed", upsampling_kernel=kernel, **options)
         assert network.upsampling_stride == options.get("upsampling_stride", 2)
-        assert network.scores(network.batch(images).pixels).shape == (2, CLASSES, 80, 96)
+        assert network(network.batch(images).pixels).shape == (2, CLASSES, 80, 96)
 
 
 def test_skips_have_no_effect_at_first() -> None:
@@ -169,7 +169,7 @@ def test_skips_have_no_effect_at_first() -> None:
     for skips in (32, 16, 8):
         network = fcn(backbone="resnet18", skips=skips, upsampling="nearest", norm="train")
         assert network.upsampling_stride == skips
-        logits.append(network.evaluate(images, targets).scores)
+        logits.append(network.evaluate(images, targets).outputs)
     assert torch.equal(logits[0], logits[1])
     assert torch.equal(logits[0], logits[2])
 
@@ -178,11 +178,8 @@ def test_skips_of_vgg_are_pool3_and_pool4() -> None:
     with torch.device("meta"):
         network = FCN(21, backbone="vgg16", skips=8, head="backbone")
         maps = network.backbone(torch.zeros(1, 3, 64, 96))
-    assert {name: tuple(value.shape[1:]) for name, value in maps.items()} == {
-        "16": (256, 8, 12),
-        "23": (512, 4, 6),
-        "fc": (4096, 2, 3),
-    }
+    assert list(network.backbone.return_layers) == ["16", "23", "fc"]
+    assert [tuple(value.shape[1:]) for value in maps.values()] == [(256, 8, 12), (512, 4, 6), (4096, 2, 3)]
     assert [tuple(layer.weight.shape) for layer in (network.backbone["fc"][0], network.backbone["fc"][3])] == [
         (4096, 512, 7, 7),
         (4096, 4096, 1, 1),

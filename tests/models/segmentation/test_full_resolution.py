@@ -27,8 +27,8 @@ def test_scores_have_the_resolution_of_the_image() -> None:
     network = build()
     images, targets = scene([(13, 21), (17, 9)])
     output = network.evaluate(images, targets)
-    assert output.scores.shape == (2, CLASSES, 17, 21)
-    for image, found, scores in zip(images, output.found, output.scores, strict=True):
+    assert output.outputs.shape == (2, CLASSES, 17, 21)
+    for image, found, scores in zip(images, output.found, output.outputs, strict=True):
         height, width = image.shape[-2:]
         assert torch.equal(found["mask"], scores[:, :height, :width].argmax(dim=0).to(torch.uint8))
 
@@ -54,9 +54,7 @@ def test_the_layers_are_those_of_the_definition() -> None:
         normed = (groups - groups.mean(2, keepdim=True)) / (groups.var(2, unbiased=False, keepdim=True) + 1e-5).sqrt()
         maps = (normed.view_as(convolved) * norm.weight.view(-1, 1, 1) + norm.bias.view(-1, 1, 1)).clamp(min=0)
     expected = torch.einsum("oc,bchw->bohw", network.classifier.weight[..., 0, 0], maps)
-    torch.testing.assert_close(
-        network.scores(pixels), expected + network.classifier.bias.view(-1, 1, 1), rtol=1e-4, atol=1e-4
-    )
+    torch.testing.assert_close(network(pixels), expected + network.classifier.bias.view(-1, 1, 1), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("dilations", [None, (1, 2, 4)])
@@ -65,7 +63,7 @@ def test_the_receptive_field_grows_by_two_pixels_per_dilation(dilations: tuple[i
     for block in network.features:
         block[1] = torch.nn.Identity()  # GroupNorm depends on the whole image
     pixels = torch.randn(8, 3, 33, 33, requires_grad=True)
-    network.scores(pixels)[..., 16, 16].abs().sum().backward()
+    network(pixels)[..., 16, 16].abs().sum().backward()
     rows, columns = pixels.grad.abs().sum(dim=(0, 1)).nonzero(as_tuple=True)
     reach = sum(dilations or (1, 1, 1))
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (16 - reach, 16 + reach, 16 - reach, 16 + reach)
@@ -76,7 +74,7 @@ def test_the_loss_is_the_mean_over_labeled_pixels(sizes: list[tuple[int, int]]) 
     network = build()
     images, targets = scene(sizes)
     targets[0]["mask"][3:9] = 255
-    scores = network.evaluate(images, targets).scores
+    scores = network.evaluate(images, targets).outputs
     terms = [
         F.cross_entropy(image_scores[:, row, column], target["mask"][row, column].long())
         for image_scores, target in zip(scores, targets, strict=True)
@@ -103,8 +101,8 @@ def test_memory_format_changes_no_score() -> None:
     images, _ = scene([(13, 21)])
     assert last.features[1][0].weight.is_contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
-        expected = plain.scores(plain.batch(images).pixels)
-        torch.testing.assert_close(last.scores(last.batch(images).pixels), expected, rtol=1e-4, atol=1e-4)
+        expected = plain(plain.batch(images).pixels)
+        torch.testing.assert_close(last(last.batch(images).pixels), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(

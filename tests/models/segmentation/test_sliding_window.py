@@ -81,7 +81,7 @@ def test_scores_are_those_of_the_patches_around_the_window_centers(stride: int, 
     batch = network.batch(scene()[0])
     assert torch.equal(batch.pixels[0, :, 37:], torch.zeros_like(batch.pixels[0, :, 37:]))
     with torch.no_grad():
-        scores = network.scores(batch.pixels)
+        scores = network(batch.pixels)
         grid = -(-44 // stride), -(-51 // stride)
         assert scores.shape == (2, CLASSES, *grid)
         classifier = reference(network)
@@ -104,7 +104,7 @@ def test_shared_computation_gives_the_same_scores(stride: int, sizes: list[tuple
     scores, flops = [], []
     for network in (separate, shared):
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            scores.append(network.scores(network.batch(images).pixels))
+            scores.append(network(network.batch(images).pixels))
         flops.append(counter.get_total_flops())
     assert scores[0].shape == scores[1].shape
     torch.testing.assert_close(scores[0], scores[1], rtol=1e-5, atol=1e-5)
@@ -117,7 +117,7 @@ def test_the_patch_batch_does_not_change_the_scores(patch_batch: int) -> None:
     expected, network = build(8, shared=False), build(8, shared=False, patch_batch=patch_batch)
     pixels = network.batch(images).pixels
     with torch.no_grad():
-        torch.testing.assert_close(network.scores(pixels), expected.scores(pixels), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(network(pixels), expected(pixels), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3, 4, 8])
@@ -125,7 +125,7 @@ def test_each_pixel_takes_the_class_of_the_nearest_window(stride: int) -> None:
     network = build(stride)
     images, targets = scene()
     output = network.evaluate(images, targets)
-    classes = output.scores.argmax(dim=1)
+    classes = output.outputs.argmax(dim=1)
     # The centers of the windows in continuous pixel coordinates.
     centers = stride * torch.arange(60) + stride / 2
     for image, (found, (height, width)) in enumerate(zip(output.found, SIZES, strict=True)):
@@ -142,8 +142,8 @@ def test_masks_have_the_size_of_the_input_image() -> None:
     network = build(min_size=24)
     images, targets = scene([(48, 72)])
     output = network.evaluate(images, targets)
-    assert output.scores.shape == (1, CLASSES, 6, 9)
-    block = output.scores[0].argmax(dim=0).repeat_interleave(8, dim=0).repeat_interleave(8, dim=1)
+    assert output.outputs.shape == (1, CLASSES, 6, 9)
+    block = output.outputs[0].argmax(dim=0).repeat_interleave(8, dim=0).repeat_interleave(8, dim=1)
     assert torch.equal(output.found[0]["mask"].long(), block)
 
 
@@ -205,8 +205,8 @@ def test_memory_format_changes_no_score() -> None:
     images, _ = scene()
     assert last.convolutions[1].weight.is_contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
-        expected = plain.scores(plain.batch(images).pixels)
-        torch.testing.assert_close(last.scores(last.batch(images).pixels), expected, rtol=1e-4, atol=1e-4)
+        expected = plain(plain.batch(images).pixels)
+        torch.testing.assert_close(last(last.batch(images).pixels), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("options", [{"widths": ()}, {"stride": 0}, {"patches_per_image": 0}, {"patch_batch": 0}])

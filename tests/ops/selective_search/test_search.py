@@ -1,4 +1,4 @@
-"""Selective Search against plain Python, equations worked by hand, and images that leave nothing to search."""
+"""Selective Search against plain Python, against equations worked by hand, and on degenerate images."""
 
 import math
 import xml.etree.ElementTree as ElementTree
@@ -25,7 +25,7 @@ Use = tuple[bool, bool, bool, bool]
 
 
 def photo(height: int, width: int, channels: int = 3, seed: int = 0) -> NDArray[np.uint8]:
-    """Smooth blobs of colour with a little noise."""
+    """Return smooth blobs of color with a little noise."""
     random = np.random.default_rng(seed)
     coarse = random.uniform(0, 255, (max(1, height // 4), max(1, width // 4), channels)).astype(np.float32)
     smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).reshape(height, width, channels)
@@ -35,13 +35,13 @@ def photo(height: int, width: int, channels: int = 3, seed: int = 0) -> NDArray[
 def rectangles() -> tuple[NDArray[np.uint8], list[list[int]]]:
     image = np.full((90, 120, 3), (40, 90, 160), np.uint8)
     boxes = [[8, 10, 40, 50], [60, 5, 110, 35], [50, 50, 100, 80]]
-    for (x1, y1, x2, y2), colour in zip(boxes, [(220, 30, 30), (30, 200, 60), (240, 230, 70)], strict=True):
-        image[y1:y2, x1:x2] = colour
+    for (x1, y1, x2, y2), color in zip(boxes, [(220, 30, 30), (30, 200, 60), (240, 230, 70)], strict=True):
+        image[y1:y2, x1:x2] = color
     return image, boxes
 
 
 def felzenszwalb(planes: NDArray[np.float32], k: float, min_size: int) -> list[list[int]]:
-    """Segment as the paper's algorithm 1 reads, with sets of pixels."""
+    """Segment by a literal version of the paper's algorithm 1, with sets of pixels."""
     _, height, width = planes.shape
     edges = []
     for direction, (down, right) in enumerate(((0, 1), (1, 0), (1, 1), (1, -1))):
@@ -71,7 +71,7 @@ def felzenszwalb(planes: NDArray[np.float32], k: float, min_size: int) -> list[l
 
 
 @pytest.mark.parametrize(("k", "min_size", "channels"), [(20, 1, 3), (60, 1, 3), (60, 8, 3), (200, 5, 1), (1, 1, 2)])
-def test_segmentation_is_that_of_the_papers_algorithm(k: int, min_size: int, channels: int) -> None:
+def test_segmentation_matches_the_algorithm_of_the_paper(k: int, min_size: int, channels: int) -> None:
     planes = photo(17, 22, channels, seed=k).transpose(2, 0, 1).astype(np.float32) + np.float32(0.3)
     labels, count = segment(sorted_edges(np.ascontiguousarray(planes)), 17, 22, k, min_size)
     expected = felzenszwalb(planes, k, min_size)
@@ -92,7 +92,7 @@ def test_edges_are_sorted_and_complete() -> None:
 
 
 def two_regions() -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """Left: 2 columns of 12 pixels, level 0, right: 4 columns, the upper half level 0, the lower half 255."""
+    """Return two regions. Left: 2 columns, level 0. Right: 4 columns, upper half level 0, lower half level 255."""
     labels = np.zeros((6, 6), np.int32)
     labels[:, 2:] = 1
     image = np.zeros((6, 6, 1), np.uint8)
@@ -110,7 +110,7 @@ def test_regions_and_similarities_by_hand() -> None:
     assert regions.sizes.tolist() == [12, 24]
     assert regions.boxes.tolist() == [[0, 0, 2, 6], [2, 0, 6, 6]]
     assert regions.pairs.tolist() == [[0, 1]]
-    assert {bin: share for bin, share in enumerate(regions.colour[1].tolist()) if share} == {0: 0.5, 24: 0.5}
+    assert {bin: share for bin, share in enumerate(regions.color[1].tolist()) if share} == {0: 0.5, 24: 0.5}
     left, right = regions.texture.reshape(2, 8, 10) * 8
     np.testing.assert_allclose(left.sum(axis=1), 1, rtol=1e-6)
     np.testing.assert_allclose(left[0, [0, 3]], [5 / 6, 1 / 6], rtol=1e-6)
@@ -121,7 +121,7 @@ def test_regions_and_similarities_by_hand() -> None:
         assert similarity(regions, 0, 1, 50, use) == pytest.approx(value, rel=1e-6)
 
 
-def test_fill_counts_what_the_joint_box_holds_beyond_both() -> None:
+def test_fill_counts_pixels_of_the_joint_box_outside_both_regions() -> None:
     labels = np.array([[0, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 2]], np.int32)
     image = np.zeros((4, 4, 3), np.uint8)
     regions = find_regions(labels, 3, image, texture_bins(image))
@@ -142,7 +142,7 @@ def test_texture_is_gaussian_derivatives_in_eight_orientations() -> None:
         found = bins[:, :, 1, orientation % 4]
         agreeing.append(np.where(found // 10 == orientation, found % 10, 0) == expected)
         assert len(np.unique(expected)) > 2
-    assert np.mean(agreeing) > 0.995  # the rest is on the edge of a bin
+    assert np.mean(agreeing) > 0.995  # the rest lies on a bin edge
 
 
 def segmented(image: NDArray[np.uint8], k: int) -> tuple[NDArray[np.int32], Regions]:
@@ -151,7 +151,7 @@ def segmented(image: NDArray[np.uint8], k: int) -> tuple[NDArray[np.int32], Regi
     return labels, find_regions(labels, count, image, texture_bins(image))
 
 
-def test_histograms_of_a_union_are_those_of_its_pixels() -> None:
+def test_histograms_of_a_union_match_its_pixels() -> None:
     image = photo(48, 64, seed=5)
     labels, regions = segmented(image, 60)
     first, second = regions.pairs[len(regions.pairs) // 2]
@@ -163,7 +163,7 @@ def test_histograms_of_a_union_are_those_of_its_pixels() -> None:
 
 
 def group_by_pixels(labels: NDArray[np.int32], image: NDArray[np.uint8], use: Use) -> list[list[int]]:
-    """Group as the paper's algorithm 1 reads, measuring the regions anew after each merge."""
+    """Group by a literal version of the paper's algorithm 1, computing all features again after each merge."""
     names, texture = labels.copy(), texture_bins(image)
     boxes = find_regions(labels, int(labels.max()) + 1, image, texture).boxes.tolist()
     while np.ptp(names):
@@ -179,7 +179,7 @@ def group_by_pixels(labels: NDArray[np.int32], image: NDArray[np.uint8], use: Us
 
 
 @pytest.mark.parametrize("use", [CTSF, TSF, F, S, C])
-def test_hierarchy_is_that_of_the_papers_algorithm(use: Use) -> None:
+def test_hierarchy_matches_the_algorithm_of_the_paper(use: Use) -> None:
     image = photo(60, 72, seed=7)
     labels, regions = segmented(image, 30)
     assert len(regions.sizes) > 25
@@ -196,16 +196,16 @@ def test_flat_rectangles_are_found_exactly(mode: Mode) -> None:
     assert {(0.0, 0.0, 120.0, 90.0), *(tuple(map(float, box)) for box in boxes)} <= set(map(tuple, found.tolist()))
 
 
-def test_colour_spaces() -> None:
+def test_color_spaces() -> None:
     image = np.array([[[255, 0, 0], [50, 100, 50], [0, 0, 0], [80, 80, 80]]], np.uint8)
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[0].tolist()
-    assert convert(image, "rgi")[0].tolist() == [[255, 0, grey[0]], [63, 127, grey[1]], [0, 0, 0], [85, 85, 80]]
-    assert convert(image, "i")[0, :, 0].tolist() == grey
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[0].tolist()
+    assert convert(image, "rgi")[0].tolist() == [[255, 0, gray[0]], [63, 127, gray[1]], [0, 0, 0], [85, 85, 80]]
+    assert convert(image, "i")[0, :, 0].tolist() == gray
     assert convert(image, "hsv")[0, 2:].tolist() == [[0, 0, 0], [0, 0, 80]]
     assert np.array_equal(convert(image, "h"), convert(image, "hsv")[..., :1])
 
 
-def test_same_image_same_proposals_whatever_the_threads_and_layout() -> None:
+def test_proposals_do_not_depend_on_threads_or_memory_layout() -> None:
     image = photo(120, 160, seed=2)
     boxes = selective_search(image, threads=1)
     for again in (selective_search(image, threads=2), selective_search(image), selective_search(image, threads=1)):
@@ -214,7 +214,7 @@ def test_same_image_same_proposals_whatever_the_threads_and_layout() -> None:
     assert np.array_equal(boxes, selective_search(np.asfortranarray(image)))
 
 
-def test_order_is_position_times_random_number_small_boxes_late_near_repetitions_last() -> None:
+def test_order_is_position_times_random_number_then_small_boxes_then_near_duplicates() -> None:
     ranks = np.random.default_rng(0).random(4) * [4, 3, 2, 1]
     assert np.argsort(ranks).tolist() == [3, 2, 1, 0]
     whole, large, almost, small = [0, 0, 100, 100], [0, 0, 60, 60], [0, 0, 60, 59], [70, 70, 95, 85]
@@ -231,7 +231,7 @@ def test_proposals_are_distinct_boxes_inside_the_image_large_ones_first_on_avera
     sizes = boxes[:, 2:] - boxes[:, :2]
     assert sizes.min() >= 1
     areas, part = sizes.prod(axis=1), len(boxes) // 4
-    assert areas[:part].mean() > 2 * areas[2 * part : 3 * part].mean()  # behind these: near repetitions of any size
+    assert areas[:part].mean() > 2 * areas[2 * part : 3 * part].mean()  # the rest has near duplicates of any size
 
 
 @pytest.mark.parametrize("mode", ["single", "fast", "quality"])
@@ -258,14 +258,14 @@ def test_degenerate_images(mode: Mode, shape: tuple[int, int], fill: Callable[..
         np.zeros((0, 8, 3), np.uint8),
     ],
 )
-def test_what_is_no_rgb_image_is_refused(image: NDArray[np.uint8]) -> None:
+def test_images_other_than_rgb_uint8_are_rejected(image: NDArray[np.uint8]) -> None:
     with pytest.raises(ValueError, match=r"takes uint8 \(H, W, 3\)"):
         selective_search(image)
 
 
-def test_functions_compile_where_no_cache_can_be_kept() -> None:
+def test_functions_compile_without_a_cache_folder() -> None:
     namespace: dict[str, Callable[[int], int]] = {}
-    exec("def double(x): return 2 * x", namespace)  # numba has no folder for what is in no file
+    exec("def double(x): return 2 * x", namespace)  # numba cannot cache code without a source file
     assert compiled(namespace["double"])(21) == 42
 
 

@@ -1,0 +1,72 @@
+"""The base of all packed data sets: a sample is read by (epoch, index)."""
+
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from datamodules.loading.decode import check_size, read_image
+from datamodules.loading.packed import PackedImages
+from datamodules.loading.sampling import Key, sample_seed
+from lit_cv.contract import Sample
+
+T = TypeVar("T", bound=PackedImages)
+A = TypeVar("A")
+
+
+def to_tensor(image: NDArray[np.uint8]) -> Tensor:
+    """Return an image, uint8 (H, W, 3), as a contiguous tensor, uint8 (3, H, W)."""
+    planes = np.empty((3, *image.shape[:2]), dtype=np.uint8)
+    cv2.split(image, list(planes))  # several times faster than a transposing copy
+    return torch.from_numpy(planes)
+
+
+class PackedDataset(Dataset[Sample], Generic[T, A]):
+    """Base of the data sets: maps (epoch, index) to a sample of a packed split.
+
+    Args:
+        root: Folder that the names in ``packed`` are relative to.
+        packed: The annotations of all samples.
+        augmentation: Random changes of a sample; None for none.
+        seed: Determines the augmentation, together with epoch and index, see :func:`sample_seed`.
+        partners: int64 (N,); sample i gets the target of sample ``partners[i]``. None: its own.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        packed: T,
+        augmentation: A | None = None,
+        seed: int = 0,
+        partners: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.root, self.packed, self.augmentation = root, packed, augmentation
+        self.seed, self.partners = seed, partners
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    def read(self, index: int) -> NDArray[np.uint8]:
+        """Read the image of a sample, uint8 (H, W, 3) RGB.
+
+        Raises:
+            UserError: If the file cannot be read, or its size is not the annotated one.
+        """
+        path = self.root / self.packed.name(index)
+        image = read_image(path)
+        width, height = self.packed.sizes[index].tolist()
+        check_size(path, (image.shape[1], image.shape[0]), (width, height))
+        return image
+
+    def owner(self, index: int) -> int:
+        """Return the sample whose target sample ``index`` gets."""
+        return index if self.partners is None else int(self.partners[index])
+
+    def random_seed(self, key: Key) -> int:
+        """Return the seed of a sample's augmentation, in [0, 2**32)."""
+        return sample_seed(self.seed, *key)
