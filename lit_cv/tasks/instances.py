@@ -1,4 +1,4 @@
-"""Instances: boxes with their masks, their keypoints, or both."""
+"""Instances: boxes with masks, with keypoints, or with both."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
@@ -21,23 +21,29 @@ HEADS: dict[IouType, str] = {"segm": "mask", "keypoints": "keypoint"}  # of the 
 
 
 class InstanceTask(Task):
-    """Train and evaluate a `MaskRCNN`.
+    """Train and evaluate a ``MaskRCNN``.
 
-    A batch is `(images, targets)`: uint8 images (3, H, W) and torchvision-style targets, with masks as runs and
-    keypoints as the network's heads need them. Logged, in [0, 1] with higher better and -1 where there is nothing to
-    evaluate: COCO's `map`, `map_50`, ... of the boxes, `mask_map`, `mask_map_50`, ... of the masks, `oks_map`,
-    `oks_map_50`, ... of the keypoints; per class `ap/<class>` and `mask_ap/<class>` (IoU .5:.95) or `oks_ap/<class>`;
-    and each loss. Crowd regions are part of the evaluation, as COCO has it, and of no loss.
+    A batch is ``(images, targets)``: uint8 images (3, H, W) and torchvision-style targets, with masks as runs and with
+    keypoints if the network's heads need them.
+
+    The task logs each loss and the following numbers. They are in [0, 1], higher is better, and -1 means that there was
+    nothing to evaluate:
+
+    * of boxes: COCO's ``map``, ``map_50``, ..., and ``ap/<class>`` (IoU 0.5 to 0.95);
+    * of masks: ``mask_map``, ``mask_map_50``, ..., and ``mask_ap/<class>``;
+    * of keypoints: ``oks_map``, ``oks_map_50``, ..., and ``oks_ap/<class>``.
+
+    Crowd regions are part of the evaluation, as in COCO, but of no loss.
 
     Args:
-        network: the network, injected by `class_path`.
-        loss_weights: see `Task`.
-        optimizer: see `Task`.
-        scheduler: see `Task`.
-        sigmas: for OKS, the spread of each joint; by default those of COCO's 17.
+        network: The network, injected by ``class_path``.
+        loss_weights: See ``Task``.
+        optimizer: See ``Task``.
+        scheduler: See ``Task``.
+        sigmas: The spread of each joint, for OKS; the default is that of COCO's 17 joints.
 
     Raises:
-        UserError: the network has another number of joints than the data or than `sigmas`.
+        UserError: The network has a different number of joints than the data or than ``sigmas``.
     """
 
     network: MaskRCNN
@@ -57,7 +63,7 @@ class InstanceTask(Task):
 
     @property
     def kinds(self) -> list[IouType]:
-        """What is evaluated: boxes, and the results of the network's heads."""
+        """The evaluated results: boxes, and the results of the network's heads."""
         return ["bbox", *(kind for kind, head in HEADS.items() if head in self.network.heads)]
 
     def facts(self, class_names: Sequence[str]) -> dict[str, Fact]:
@@ -70,7 +76,7 @@ class InstanceTask(Task):
         return facts
 
     def setup(self, stage: str) -> None:
-        """Take the skeleton from the DataModule and build the metrics of the network's heads."""
+        """Take the skeleton from the DataModule and build the metrics for the network's heads."""
         super().setup(stage)
         data = data_of(self.trainer)
         if stage == "predict" or data is None:
@@ -92,17 +98,17 @@ class InstanceTask(Task):
 
     @classmethod
     def target_renderer(cls, data: object) -> InstanceRenderer:
-        """Return what draws the targets of the data."""
+        """Return the renderer for the targets of a DataModule."""
         poses = PoseRenderer(**_skeleton(data)) if provides(data, HasJoints) else None
         return InstanceRenderer(require(cls, data, HasClasses).class_names, score_threshold=0.0, poses=poses)
 
     def renderer(self, score_threshold: float) -> InstanceRenderer:
-        """Return what draws masks, boxes and skeletons."""
+        """Return the renderer for masks, boxes and skeletons."""
         poses = None if self.skeleton is None else PoseRenderer(**self.skeleton)
         return InstanceRenderer(self.class_names, score_threshold, poses)
 
     def evaluate(self, batch: Batch) -> tuple[Mapping[str, Tensor], Predictions]:
-        """Return losses and predictions of an evaluation batch."""
+        """Return the losses and the predictions of an evaluation batch."""
         images, targets = batch
         return self.network.losses(images, [without_crowds(target) for target in targets]), self.network.predict(images)
 
@@ -124,7 +130,7 @@ class InstanceTask(Task):
         return values
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the skeleton with the weights."""
+        """Save the skeleton with the weights."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["skeleton"] = self.skeleton
 

@@ -1,4 +1,4 @@
-"""Human pose: the joints of one person a crop."""
+"""Human pose: the joints of one person in each crop."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -15,16 +15,22 @@ from lit_cv.tasks.base import Predictions, Size, Targets, Task
 
 
 class PoseTask(Task):
-    """Train and evaluate a `PoseNet`.
+    """Train and evaluate a ``PoseNet``.
 
-    A batch is `(images, targets)`: crops of one person, uint8 (3, H, W), and dictionaries with `keypoints` float32
-    (1, K, 3), `head_size` and `torso_size` in pixels of the crop. Logged, in [0, 1] with higher better and nan where
-    there is nothing to evaluate: `pckh_50`, `pckh_20`, `pckh_10`, the share of labelled joints within half, a fifth and
-    a tenth of the head's size (`pckh` is `pckh_50`); `pck_20`, within a fifth of the torso's; `pckh_50/<joint>` and
-    `pck_20/<joint>`; and the loss. The totals of PCKh leave out the joints that the data set says (MPII: pelvis and
-    thorax). The names of the joints, the limbs and the left and right ones come from the DataModule.
+    A batch is ``(images, targets)``: crops of one person, uint8 (3, H, W), and dictionaries with ``keypoints`` float32
+    (1, K, 3), ``head_size`` and ``torso_size`` in pixels of the crop. The DataModule provides the names of the joints,
+    the limbs, and the pairs of right and left joints.
 
-    Args: see `Task`.
+    The task logs the loss and the following numbers. They are in [0, 1], higher is better, and NaN means that there was
+    nothing to evaluate:
+
+    * ``pckh_50``, ``pckh_20``, ``pckh_10``: the share of labeled joints within a half, a fifth and a tenth of the
+      size of the head, without the joints that the data set excludes (MPII: pelvis and thorax);
+    * ``pckh``: the same as ``pckh_50``;
+    * ``pck_20``: the share of labeled joints within a fifth of the size of the torso;
+    * ``pckh_50/<joint>`` and ``pck_20/<joint>``.
+
+    The arguments are those of ``Task``.
     """
 
     network: PoseNet
@@ -39,7 +45,7 @@ class PoseTask(Task):
     pairs: Sequence[Sequence[int]] = ()
 
     def setup(self, stage: str) -> None:
-        """Take the skeleton of the data and build the metrics for it."""
+        """Take the skeleton from the DataModule and build the metrics."""
         super().setup(stage)
         data = data_of(self.trainer)
         if stage == "predict" or data is None:
@@ -57,16 +63,16 @@ class PoseTask(Task):
 
     @classmethod
     def target_renderer(cls, data: object) -> PoseRenderer:
-        """Return what draws the targets of the data."""
+        """Return the renderer for the targets of a DataModule."""
         people = require(cls, data, HasSkeleton)
         return PoseRenderer(people.class_names, people.skeleton.limbs, people.skeleton.pairs)
 
     def renderer(self, score_threshold: float) -> PoseRenderer:
-        """Return what draws the skeletons; poses have no scores."""
+        """Return the renderer for skeletons; poses have no scores."""
         return PoseRenderer(self.class_names, self.limbs, self.pairs)
 
     def evaluate(self, batch: Batch) -> tuple[Mapping[str, Tensor], Predictions]:
-        """Return losses and predictions of one forward pass."""
+        """Return the losses and the predictions of one forward pass."""
         output = self.network.evaluate(*batch)
         return output.losses, output.found
 
@@ -79,7 +85,7 @@ class PoseTask(Task):
             metric.update(points, keypoints[..., :2], keypoints[..., 2] > 0, sizes)
 
     def compute_metrics(self) -> dict[str, Any]:
-        """Return the shares of joints that were found."""
+        """Return the shares of correct joints."""
         shares = self.pckh.compute() | self.pck.compute()
         shares["pckh"] = shares["pckh_50"]
         values: dict[str, Any] = {name: shares[name] for name in self.METRICS}
@@ -91,7 +97,7 @@ class PoseTask(Task):
         return values
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the skeleton with the weights."""
+        """Save the skeleton with the weights."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["skeleton"] = {"limbs": self.limbs, "pairs": self.pairs}
 

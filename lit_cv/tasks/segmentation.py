@@ -16,15 +16,18 @@ from lit_cv.tasks.base import Predictions, Targets, Task
 
 
 class SegmentationTask(Task):
-    """Train and evaluate a `Segmenter` (`FCN`, `SlidingWindowSegmenter`, ...).
+    """Train and evaluate a ``Segmenter`` (``FCN``, ``SlidingWindowSegmenter``, ...).
 
-    A batch is `(images, targets)`: uint8 images (3, H, W) and targets with `mask` uint8 (H, W), 255 void. Logged, in
-    [0, 1] with higher better and nan where there is nothing to evaluate: `pixel_accuracy`, `mean_accuracy`, `miou`,
-    `fw_iou` (see `SegmentationMetrics`), `iou/<class>` with the background first; `checkerboard` in [0, 1], lower
-    better: mean over images of the share of spectral energy that the scores have at the stride of the last upsampling
-    (see `lit_cv.ops.upsampling.checkerboard`); and the loss.
+    A batch is ``(images, targets)``: uint8 images (3, H, W) and targets with ``mask`` uint8 (H, W), 255 void.
 
-    Args: see `Task`.
+    The task logs the loss and the following numbers in [0, 1]. NaN means that there was nothing to evaluate:
+
+    * ``pixel_accuracy``, ``mean_accuracy``, ``miou``, ``fw_iou`` (see ``SegmentationMetrics``) and ``iou/<class>``,
+      including the background; higher is better;
+    * ``checkerboard``: the mean over images of the share of the scores' spectral energy at the stride of the last
+      upsampling (see ``lit_cv.ops.upsampling.checkerboard``); lower is better.
+
+    The arguments are those of ``Task``.
     """
 
     network: Segmenter
@@ -45,15 +48,15 @@ class SegmentationTask(Task):
 
     @classmethod
     def target_renderer(cls, data: object) -> MaskRenderer:
-        """Return what draws the targets of the data."""
+        """Return the renderer for the targets of a DataModule."""
         return MaskRenderer(require(cls, data, HasClasses).class_names)
 
     def renderer(self, score_threshold: float) -> MaskRenderer:
-        """Return what draws the masks, which have no scores."""
+        """Return the renderer for masks, which have no scores."""
         return MaskRenderer(self.class_names)
 
     def evaluate(self, batch: Batch) -> tuple[Mapping[str, Tensor], Predictions]:
-        """Return losses and predictions of one forward pass, and measure the pattern in its scores."""
+        """Return the losses and the predictions of one forward pass, and measure the pattern in the scores."""
         losses, found, scores = self.network.evaluate(*batch)
         self.checkerboard.update(checkerboard(scores, self.network.upsampling_stride), weight=len(scores))
         return losses, found
