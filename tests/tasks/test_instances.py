@@ -1,4 +1,4 @@
-"""What InstanceTask logs, and what it refuses."""
+"""Logged numbers and refused settings of InstanceTask."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def trainer(**options: Any) -> L.Trainer:
 
 
 class Told(MaskRCNN):
-    """Finds exactly the targets of the images that it is told of."""
+    """Predict the given targets."""
 
     told: list[dict[str, Tensor]]
 

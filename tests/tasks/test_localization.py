@@ -78,7 +78,7 @@ def test_the_first_box_is_drawn_and_the_first_five_are_described() -> None:
 
 
 @pytest.mark.slow
-def test_a_few_shapes_are_learned_by_heart(shapes: Path) -> None:
+def test_a_few_shapes_are_memorized(shapes: Path) -> None:
     module = task(loss_weights={"box": 10.0})
     module.class_names = NAMES
     images = data(shapes, augmentation="none", val_sets=["2012_train"])
@@ -91,7 +91,7 @@ def test_a_few_shapes_are_learned_by_heart(shapes: Path) -> None:
 
 
 @pytest.mark.slow
-def test_sixteen_real_images_are_learned_by_heart(real_data: Path) -> None:
+def test_sixteen_real_images_are_memorized(real_data: Path) -> None:
     images = VOCLocalizationDataModule(str(real_data), batch_size=16, augmentation="none", seed=0)
     images.setup()
     batch = next(iter(images.train_dataloader()))
