@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from lit_cv.metrics.base import Array, ImageMetric, gather
 from lit_cv.metrics.facts import SCORE, SHARE, Fact
 from lit_cv.metrics.meteor import Pair, exact_match_meteor, find_meteor, meteor
+from lit_cv.ops.iou import pairwise_iou
 
 IOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
 METEORS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)
 Measure = Literal["meteor", "exact_match_meteor"]
 PREFIXES: dict[Measure, str] = {"meteor": "", "exact_match_meteor": "exact_match_"}
+LAST_PIXEL = 1.0  # pixels at both ends belong to a box, as in the released code
 MERGED = 0.7  # target boxes with at least this IoU are merged into one box with several references
 
 
@@ -156,7 +158,7 @@ def merge_boxes(boxes: Array, phrases: Array) -> tuple[NDArray[np.float64], list
         The K merged boxes, (K, 4), each the mean of its members; and the distinct phrases of the members of each.
     """
     boxes = boxes.astype(np.float64).reshape(-1, 4)
-    close = _ious(boxes, boxes) >= MERGED
+    close = pairwise_iou(boxes, boxes, LAST_PIXEL) >= MERGED
     merged, references = [], []
     while close.any():
         members = np.flatnonzero(close[close.sum(axis=1).argmax()])
@@ -181,22 +183,12 @@ def assign(found: Array, wanted: Array) -> tuple[NDArray[np.float64], NDArray[np
     ious, best = np.zeros(len(found)), np.full(len(found), -1)
     takes = np.zeros(len(found), dtype=np.bool_)
     if len(found) and len(wanted):
-        overlaps = _ious(found.astype(np.float64), wanted)
+        overlaps = pairwise_iou(found.astype(np.float64), wanted, LAST_PIXEL)
         ious = overlaps.max(axis=1)
         best = np.where(ious > 0, overlaps.argmax(axis=1), -1)
         assigned, first = np.unique(best, return_index=True)
         takes[first[assigned >= 0]] = True
     return ious, best, takes
-
-
-def _ious(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the IoU (M, N) of boxes (M, 4) with boxes (N, 4); the end pixels belong to the boxes."""
-    first_area, second_area = ((boxes[:, 2:] - boxes[:, :2] + 1).prod(axis=1) for boxes in (first, second))
-    lower = np.maximum(first[:, None, :2], second[:, :2])
-    upper = np.minimum(first[:, None, 2:], second[:, 2:])
-    inter = (upper - lower + 1).clip(0).prod(axis=2)
-    iou: NDArray[np.float64] = inter / (first_area[:, None] + second_area - inter)
-    return iou
 
 
 def _labeled(regions: Mapping[str, Any]) -> dict[str, Any]:

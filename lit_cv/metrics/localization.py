@@ -6,9 +6,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 from torchmetrics import Metric
-from torchvision.ops import box_iou
 
 from lit_cv.metrics.facts import ERROR, SHARE, Fact
+from lit_cv.ops.boxes import pairwise_iou
 
 # IoU is summed in integer multiples of 2^-32: a sum of floats depends on the order, thus on the number of processes.
 _PARTS = 2**32
@@ -80,7 +80,7 @@ class LocalizationAccuracy(Metric):
         labels = torch.stack([pred["labels"] for pred in preds])
         right = labels == torch.stack([target["labels"] for target in targets])
         overlap = torch.stack(
-            [box_iou(target["boxes"], pred["boxes"])[0] for pred, target in zip(preds, targets, strict=True)]
+            [pairwise_iou(target["boxes"], pred["boxes"])[0] for pred, target in zip(preds, targets, strict=True)]
         )
         if not bool((right.sum(dim=1) == 1).all()):
             raise ValueError("the class of a target is not among the labels of its prediction exactly once")

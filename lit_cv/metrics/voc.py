@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lit_cv.metrics.base import Array, Evaluation, ImageMetric, check_labels
 from lit_cv.metrics.facts import SHARE, Fact
+from lit_cv.ops.iou import iou
 
 # k / 10 is rounded like true positives / positives, so a recall of exactly 3/10 reaches the point 0.3.
 _ELEVEN_RECALLS = np.arange(11) / 10
@@ -109,7 +110,7 @@ def _best_target(evaluation: Evaluation, order: Array) -> tuple[Array, Array]:
     first_pair = np.cumsum(count) - count
     pair = np.arange(len(detection))
     candidate = by_group[start[detection] + pair - first_pair[detection]]
-    overlaps = _iou(found["boxes"][order][detection], wanted["boxes"][candidate])
+    overlaps = iou(found["boxes"][order][detection], wanted["boxes"][candidate])
 
     target = np.full(len(order), -1)
     overlap = np.zeros(len(order))
@@ -119,15 +120,6 @@ def _best_target(evaluation: Evaluation, order: Array) -> tuple[Array, Array]:
         best = np.where(overlaps == overlap[detection], pair, len(pair))
         target[some] = candidate[np.minimum.reduceat(best, first_pair[some])]
     return target, overlap
-
-
-def _iou(a: Array, b: Array) -> Array:
-    """Return the IoU (P,) of corresponding rows of (P, 4) and (P, 4)."""
-    sides = np.clip(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0, None)
-    intersection = sides[:, 0] * sides[:, 1]
-    areas = np.prod(a[:, 2:] - a[:, :2], axis=1) + np.prod(b[:, 2:] - b[:, :2], axis=1)
-    iou: Array = intersection / (areas - intersection)
-    return iou
 
 
 def _area(recall: Array, precision: Array) -> float:
