@@ -7,15 +7,15 @@ bit-identical for every distribution of the images over ranks, including ranks w
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import wraps
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torchmetrics import Metric
+from torch import Tensor
+
+from lit_cv.metrics.host_metric import HostMetric
 
 Array = NDArray[Any]
 T = TypeVar("T")
@@ -91,28 +91,23 @@ def gather(records: Sequence[T], key: Callable[[T], int]) -> list[T]:
     return [unique[k] for k in sorted(unique)]
 
 
-class ImageMetric(Metric):
+class ImageMetric(HostMetric):
     """Base class of metrics that need all detections of all images at once.
 
     A subclass implements ``compute``, starting from ``self.evaluation()``. A metric that needs more than boxes sets
     ``shapes`` and overrides ``shape_columns``. The arrays are stored on the CPU for predictions on any device.
-    ``compute`` is a collective call when torch.distributed is initialized (see ``gather``). The synchronization of
-    torchmetrics is switched off, because it needs the same number of images on every rank.
+    ``compute`` is a collective call when torch.distributed is initialized (see ``gather``), with any number of images
+    on every rank.
     """
 
-    full_state_update = False
-    is_differentiable = False
+    HOST_STATES = ("images",)
     higher_is_better = True
     images: list[ImageRecord]
     shapes: tuple[str, ...] = ()  # additional columns of predictions and targets
 
     def __init__(self) -> None:
-        super().__init__(sync_on_compute=False)
+        super().__init__()
         self.add_state("images", default=[])
-
-    def __hash__(self) -> int:
-        # torchmetrics hashes the items of the state, but arrays are not hashable. Lightning's cleanup needs a hash.
-        return id(self)
 
     def update(self, preds: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
         """Keep the predictions and targets of one batch.
@@ -151,20 +146,9 @@ class ImageMetric(Metric):
             _columns([record.wanted for record in records], (*_WANTED, *self.shapes)),
         )
 
-    def _wrap_compute(self, compute: Callable[..., Any]) -> Callable[..., Any]:
-        squeezing = super()._wrap_compute(compute)
-
-        @wraps(compute)
-        def wrapped() -> dict[str, float | Tensor]:
-            # torchmetrics turns a tensor with one element (a data set with one class) into a scalar.
-            results = squeezing().items()
-            return {name: value.reshape(-1) if isinstance(value, Tensor) else value for name, value in results}
-
-        return wrapped
-
-    def _apply(self, fn: Callable[..., Any], exclude_state: Sequence[str] = ()) -> nn.Module:
-        # The records are NumPy arrays, which `.to(device)` cannot move.
-        return super()._apply(fn, exclude_state=("images", *exclude_state))
+    def unsqueezed(self, results: dict[str, float | Tensor]) -> dict[str, float | Tensor]:
+        """Restore one-element tensors: they belong to a data set with one class."""
+        return {name: value.reshape(-1) if isinstance(value, Tensor) else value for name, value in results.items()}
 
 
 def check_labels(evaluation: Evaluation, num_classes: int) -> None:

@@ -1,7 +1,7 @@
 """COCO average precision, computed by hotcoco from arrays, with exactly the results of pycocotools."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import torch
@@ -9,12 +9,16 @@ from torch import Tensor
 
 from lit_cv.metrics.base import Array, ImageMetric, ImageRecord, check_labels
 from lit_cv.metrics.coco_tables import COCO_SIGMAS, IouType, evaluate
+from lit_cv.metrics.facts import SHARE, Fact
 from lit_cv.metrics.instance_columns import MASK_COLUMNS, keypoint_column, mask_columns
 
 # The last two axes of the tables that `evaluate` returns: sizes, and the maximum number of detections.
 _SIZES = ("all", "small", "medium", "large")
 _PEOPLE_SIZES = ("all", "medium", "large")
 _MOST, _MOST_PEOPLE = (1, 10, 100), (20,)
+_REGION_FACTS = dict.fromkeys(
+    ("map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar_1", "mar_10", "mar_100"), SHARE
+)
 
 
 class COCOAveragePrecision(ImageMetric):
@@ -41,7 +45,16 @@ class COCOAveragePrecision(ImageMetric):
         class_names: Names of the labels 1..C. With None, the labels that occur are evaluated.
         sigmas: For keypoints, the spreads of the K joints, half the k of OKS = exp(-d² / 2 area k²). Defaults to
             those of COCO's 17 joints.
+
+    Attributes:
+        FACTS: Unit and direction of each float of ``compute``, by ``iou_type``.
     """
+
+    FACTS: ClassVar[dict[IouType, dict[str, Fact]]] = {
+        "bbox": _REGION_FACTS,
+        "segm": _REGION_FACTS,
+        "keypoints": dict.fromkeys(("map", "map_50", "map_75", "map_medium", "map_large", "mar_20"), SHARE),
+    }
 
     def __init__(
         self,

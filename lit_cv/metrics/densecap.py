@@ -8,10 +8,15 @@ import torch
 from numpy.typing import NDArray
 
 from lit_cv.metrics.base import Array, ImageMetric, gather
+from lit_cv.metrics.facts import SCORE, SHARE, Fact
 from lit_cv.metrics.meteor import Pair, exact_match_meteor, find_meteor, meteor
+from lit_cv.ops.iou import pairwise_iou
 
 IOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
 METEORS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)
+Measure = Literal["meteor", "exact_match_meteor"]
+PREFIXES: dict[Measure, str] = {"meteor": "", "exact_match_meteor": "exact_match_"}
+LAST_PIXEL = 1.0  # pixels at both ends belong to a box, as in the released code
 MERGED = 0.7  # target boxes with at least this IoU are merged into one box with several references
 
 
@@ -70,14 +75,22 @@ class DenseCaptionAP(ImageMetric):
 
     shapes = ("phrases",)
 
-    def __init__(self, meteor: Literal["meteor", "exact_match_meteor"] = "meteor", language: bool = False) -> None:
+    def __init__(self, meteor: Measure = "meteor", language: bool = False) -> None:
         super().__init__()
-        if meteor not in ("meteor", "exact_match_meteor"):
+        if meteor not in PREFIXES:
             raise ValueError(f"meteor must be 'meteor' or 'exact_match_meteor', not {meteor!r}")
         if meteor == "meteor":
             find_meteor()
         self.measure, self.language = meteor, language
         self._known: dict[Pair, float] = {}
+
+    @staticmethod
+    def facts(meteor: Measure) -> dict[str, Fact]:
+        """Return unit and direction of each number of ``compute`` without ``language``."""
+        prefix = PREFIXES[meteor]
+        means = {f"{prefix}densecap_map": SHARE, "box_map": SHARE, f"{prefix}meteor": SCORE}
+        parts = [_part(prefix, iou, score) for iou in IOUS for score in METEORS]
+        return means | dict.fromkeys([*parts, *map(_box_part, IOUS)], SHARE)
 
     def update(self, preds: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
         """Keep the predictions and targets of one batch.
@@ -105,7 +118,7 @@ class DenseCaptionAP(ImageMetric):
             UserError: If METEOR's program fails.
         """
         judged = gather(self._judge(), key=lambda image: image.image_id)
-        return _named(judged, "" if self.measure == "meteor" else "exact_match_", self.language)
+        return _named(judged, PREFIXES[self.measure], self.language)
 
     def _judge(self) -> list[_Judged]:
         """Evaluate the images of this process and score all their phrases in one call."""
@@ -145,7 +158,7 @@ def merge_boxes(boxes: Array, phrases: Array) -> tuple[NDArray[np.float64], list
         The K merged boxes, (K, 4), each the mean of its members; and the distinct phrases of the members of each.
     """
     boxes = boxes.astype(np.float64).reshape(-1, 4)
-    close = _ious(boxes, boxes) >= MERGED
+    close = pairwise_iou(boxes, boxes, LAST_PIXEL) >= MERGED
     merged, references = [], []
     while close.any():
         members = np.flatnonzero(close[close.sum(axis=1).argmax()])
@@ -170,22 +183,12 @@ def assign(found: Array, wanted: Array) -> tuple[NDArray[np.float64], NDArray[np
     ious, best = np.zeros(len(found)), np.full(len(found), -1)
     takes = np.zeros(len(found), dtype=np.bool_)
     if len(found) and len(wanted):
-        overlaps = _ious(found.astype(np.float64), wanted)
+        overlaps = pairwise_iou(found.astype(np.float64), wanted, LAST_PIXEL)
         ious = overlaps.max(axis=1)
         best = np.where(ious > 0, overlaps.argmax(axis=1), -1)
         assigned, first = np.unique(best, return_index=True)
         takes[first[assigned >= 0]] = True
     return ious, best, takes
-
-
-def _ious(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the IoU (M, N) of boxes (M, 4) with boxes (N, 4); the end pixels belong to the boxes."""
-    first_area, second_area = ((boxes[:, 2:] - boxes[:, :2] + 1).prod(axis=1) for boxes in (first, second))
-    lower = np.maximum(first[:, None, :2], second[:, :2])
-    upper = np.minimum(first[:, None, 2:], second[:, 2:])
-    inter = (upper - lower + 1).clip(0).prod(axis=2)
-    iou: NDArray[np.float64] = inter / (first_area[:, None] + second_area - inter)
-    return iou
 
 
 def _labeled(regions: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,8 +213,16 @@ def _named(judged: list[_Judged], prefix: str, language: bool) -> dict[str, floa
     }
     if language:
         results[f"{prefix}language_meteor"] = float(columns["language"].mean()) if len(meteors) else -1.0
-    results |= {f"{prefix}ap_{round(100 * t)}_{round(100 * s):02d}": value for (t, s), value in table.items()}
-    return results | {f"box_ap_{round(100 * t)}": value for t, value in box_table.items()}
+    results |= {_part(prefix, t, s): value for (t, s), value in table.items()}
+    return results | {_box_part(t): value for t, value in box_table.items()}
+
+
+def _part(prefix: str, iou: float, score: float) -> str:
+    return f"{prefix}ap_{round(100 * iou)}_{round(100 * score):02d}"
+
+
+def _box_part(iou: float) -> str:
+    return f"box_ap_{round(100 * iou)}"
 
 
 def average_precision(right: NDArray[np.bool_], targets: int) -> float:

@@ -1,11 +1,14 @@
 """Accuracy of classifying and localizing the single object of an image."""
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
-from torchvision.ops import box_iou
+
+from lit_cv.metrics.facts import ERROR, SHARE, Fact
+from lit_cv.ops.boxes import pairwise_iou
 
 # IoU is summed in integer multiples of 2^-32: a sum of floats depends on the order, thus on the number of processes.
 _PARTS = 2**32
@@ -32,7 +35,18 @@ class LocalizationAccuracy(Metric):
 
     Args:
         iou_threshold: Minimum IoU, in (0, 1].
+
+    Attributes:
+        FACTS: Unit and direction of each number of ``compute``.
     """
+
+    FACTS: ClassVar[dict[str, Fact]] = {
+        "loc_accuracy": SHARE,
+        "loc_accuracy_top5": SHARE,
+        "gt_class_error": ERROR,
+        "class_accuracy": SHARE,
+        "mean_iou": SHARE,
+    }
 
     full_state_update = False
     is_differentiable = False
@@ -66,7 +80,7 @@ class LocalizationAccuracy(Metric):
         labels = torch.stack([pred["labels"] for pred in preds])
         right = labels == torch.stack([target["labels"] for target in targets])
         overlap = torch.stack(
-            [box_iou(target["boxes"], pred["boxes"])[0] for pred, target in zip(preds, targets, strict=True)]
+            [pairwise_iou(target["boxes"], pred["boxes"])[0] for pred, target in zip(preds, targets, strict=True)]
         )
         if not bool((right.sum(dim=1) == 1).all()):
             raise ValueError("the class of a target is not among the labels of its prediction exactly once")

@@ -1,17 +1,19 @@
 """Percentage of correct keypoints: joints found within a fraction of the person's size."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torchmetrics import Metric
+from torch import Tensor
+
+from lit_cv.metrics.facts import SHARE, Fact
+from lit_cv.metrics.host_metric import HostMetric
 
 Counts = tuple[Tensor, Tensor]
 
 
-class CorrectKeypoints(Metric):
+class CorrectKeypoints(HostMetric):
     """Base of ``PCKh`` and ``PCK``: the share of labeled joints with an error of at most a fraction of a person's size.
 
     ``compute`` returns, for each threshold t, ``<prefix>_<100 t>``, a float64 scalar in [0, 1] over all labeled joints
@@ -22,59 +24,58 @@ class CorrectKeypoints(Metric):
     Args:
         thresholds: Fractions of the size, in whole percent.
         left_out: Joints excluded from the totals.
+
+    Attributes:
+        FACT: Unit and direction of every number of ``compute``.
     """
 
+    FACT: ClassVar[Fact] = SHARE
+    HOST_STATES = ("correct", "labeled")
     prefix: ClassVar[str]
-    full_state_update = False
-    is_differentiable = False
     higher_is_better = True
     correct: Tensor
-    labelled: Tensor
+    labeled: Tensor
 
     def __init__(self, thresholds: Sequence[float], left_out: Sequence[int]) -> None:
-        super().__init__(sync_on_compute=False)  # torchmetrics' synchronization needs equal shapes on all ranks
+        super().__init__()
         self.thresholds, self.left_out = tuple(thresholds), tuple(left_out)
         self.add_state("correct", default=torch.zeros(len(self.thresholds), 0, dtype=torch.int64))
-        self.add_state("labelled", default=torch.zeros(0, dtype=torch.int64))
+        self.add_state("labeled", default=torch.zeros(0, dtype=torch.int64))
 
-    def update(self, points: Tensor, target: Tensor, labelled: Tensor, size: Tensor) -> None:
+    def update(self, points: Tensor, target: Tensor, labeled: Tensor, size: Tensor) -> None:
         """Count the joints of one batch.
 
         Args:
             points: Predictions (N, K, 2) in pixels.
             target: Positions (N, K, 2) in the same pixels.
-            labelled: bool (N, K), True for joints that count.
+            labeled: bool (N, K), True for joints that count.
             size: (N,) in the same pixels; people with a size of NaN do not count.
 
         Raises:
             ValueError: If the shapes do not match.
         """
-        count, joints = labelled.shape
+        count, joints = labeled.shape
         if points.shape != (count, joints, 2) or target.shape != points.shape or size.shape != (count,):
-            shapes = ", ".join(str(tuple(tensor.shape)) for tensor in (points, target, labelled, size))
+            shapes = ", ".join(str(tuple(tensor.shape)) for tensor in (points, target, labeled, size))
             raise ValueError(f"shapes {shapes}: (N, K, 2), (N, K, 2), (N, K) and (N,) are needed")
         points, target, size = (tensor.detach().cpu().double() for tensor in (points, target, size))
-        counted = labelled.detach().cpu().bool() & size.isfinite()[:, None]
+        counted = labeled.detach().cpu().bool() & size.isfinite()[:, None]
         error = (points - target).square().sum(dim=2).sqrt()
         limits = torch.tensor(self.thresholds, dtype=torch.float64)[:, None, None] * size[:, None]
         correct = ((error <= limits) & counted).sum(dim=1)
-        self.correct, self.labelled = _added((self.correct, self.labelled), (correct, counted.sum(dim=0)))
+        self.correct, self.labeled = _added((self.correct, self.labeled), (correct, counted.sum(dim=0)))
 
     def compute(self) -> dict[str, Tensor]:
         """Return the shares over all joints since the last reset, on all ranks; see the class."""
-        correct, labelled = _over_ranks((self.correct, self.labelled))
-        kept = torch.ones(labelled.numel(), dtype=torch.bool)
-        kept[list(self.left_out) if labelled.numel() else []] = False
+        correct, labeled = _over_ranks((self.correct, self.labeled))
+        kept = torch.ones(labeled.numel(), dtype=torch.bool)
+        kept[list(self.left_out) if labeled.numel() else []] = False
         shares: dict[str, Tensor] = {}
         for threshold, hits in zip(self.thresholds, correct, strict=True):
             name = f"{self.prefix}_{round(100 * threshold)}"
-            shares[name] = hits[kept].sum().double() / labelled[kept].sum()
-            shares[f"{name}_per_joint"] = hits.double() / labelled
+            shares[name] = hits[kept].sum().double() / labeled[kept].sum()
+            shares[f"{name}_per_joint"] = hits.double() / labeled
         return shares
-
-    def _apply(self, fn: Callable[..., Any], exclude_state: Sequence[str] = ()) -> nn.Module:
-        # The counts stay on the CPU.
-        return super()._apply(fn, exclude_state=("correct", "labelled", *exclude_state))
 
 
 class PCKh(CorrectKeypoints):

@@ -1,11 +1,13 @@
 """Pixel accuracy and intersection over union of class masks (Long et al. 2015, §5)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+
+from lit_cv.metrics.facts import SHARE, Fact
 
 _VALUES = 256  # number of values of a uint8 mask
 
@@ -30,7 +32,12 @@ class SegmentationMetrics(Metric):
     Args:
         num_classes: Number of classes including the background, at most 256.
         ignore_index: Label of void pixels.
+
+    Attributes:
+        FACTS: Unit and direction of each float of ``compute``.
     """
+
+    FACTS: ClassVar[dict[str, Fact]] = dict.fromkeys(("pixel_accuracy", "mean_accuracy", "miou", "fw_iou"), SHARE)
 
     full_state_update = False
     is_differentiable = False

@@ -1,13 +1,15 @@
 """Pascal VOC average precision by the rule of the official development kit (VOCevaldet.m)."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lit_cv.metrics.base import Array, Evaluation, ImageMetric, check_labels
+from lit_cv.metrics.facts import SHARE, Fact
+from lit_cv.ops.iou import iou
 
 # k / 10 is rounded like true positives / positives, so a recall of exactly 3/10 reaches the point 0.3.
 _ELEVEN_RECALLS = np.arange(11) / 10
@@ -33,7 +35,12 @@ class VOCAveragePrecision(ImageMetric):
         iou_threshold: In (0, 1]; the challenge uses 0.5.
         interpolation: "area" under the monotone precision-recall curve (VOC2010 on) or the mean of the precision at
             recall 0, 0.1, …, 1 ("11point", VOC2007).
+
+    Attributes:
+        FACT: Unit and direction of every number of ``compute``.
     """
+
+    FACT: ClassVar[Fact] = SHARE
 
     def __init__(
         self,
@@ -103,7 +110,7 @@ def _best_target(evaluation: Evaluation, order: Array) -> tuple[Array, Array]:
     first_pair = np.cumsum(count) - count
     pair = np.arange(len(detection))
     candidate = by_group[start[detection] + pair - first_pair[detection]]
-    overlaps = _iou(found["boxes"][order][detection], wanted["boxes"][candidate])
+    overlaps = iou(found["boxes"][order][detection], wanted["boxes"][candidate])
 
     target = np.full(len(order), -1)
     overlap = np.zeros(len(order))
@@ -113,15 +120,6 @@ def _best_target(evaluation: Evaluation, order: Array) -> tuple[Array, Array]:
         best = np.where(overlaps == overlap[detection], pair, len(pair))
         target[some] = candidate[np.minimum.reduceat(best, first_pair[some])]
     return target, overlap
-
-
-def _iou(a: Array, b: Array) -> Array:
-    """Return the IoU (P,) of corresponding rows of (P, 4) and (P, 4)."""
-    sides = np.clip(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0, None)
-    intersection = sides[:, 0] * sides[:, 1]
-    areas = np.prod(a[:, 2:] - a[:, :2], axis=1) + np.prod(b[:, 2:] - b[:, :2], axis=1)
-    iou: Array = intersection / (areas - intersection)
-    return iou
 
 
 def _area(recall: Array, precision: Array) -> float:

@@ -1,4 +1,4 @@
-"""LightningModules: what is optimised and measured."""
+"""LightningModules: each optimizes a network and evaluates it."""
 
 from lit_cv.tasks.base import Task
 from lit_cv.tasks.captioning import CaptioningTask

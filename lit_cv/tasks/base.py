@@ -1,4 +1,4 @@
-"""What every task shares: the weighted sum of losses, the optimiser, and randomness that a resume cannot change."""
+"""Base class of all tasks: the weighted sum of losses, the optimizer, and randomness that a resume does not change."""
 
 import os
 from abc import ABC, abstractmethod
@@ -12,26 +12,27 @@ from torch import Tensor, nn
 
 from lit_cv.contract import Batch, HasClasses, data_of, require
 from lit_cv.errors import UserError
+from lit_cv.metrics.facts import LOSS, Fact
 from lit_cv.metrics.mean import ExactMean
 from lit_cv.models.network import Network
 from lit_cv.ops.global_batch import global_batch
 from lit_cv.renderers import Renderer
 from lit_cv.tasks.schedules import WarmupMultiStepLR
-from lit_cv.tasks.sharding import FullySharded, shard
+from lit_cv.tasks.sharding import shard_for_strategy
 
 Targets = Sequence[Mapping[str, Tensor]]
 Predictions = Sequence[Any]
-"""One prediction of the network an image."""
+"""One prediction of the network for each image."""
 
 
-# Functions, not lambdas: a run's config.yaml has to name them.
+# These are functions, because a run's config.yaml cannot name a lambda.
 def sgd(params: Any) -> torch.optim.SGD:
     """Build SGD with the settings of most detection papers."""
     return torch.optim.SGD(params, lr=0.005, momentum=0.9, weight_decay=0.0005)
 
 
 def warmup(optimizer: torch.optim.Optimizer) -> WarmupMultiStepLR:
-    """Build a warm-up over 500 steps without a later drop."""
+    """Build a schedule with a warm-up of 500 steps and no later drop."""
     return WarmupMultiStepLR(optimizer, warmup_steps=500)
 
 
@@ -50,23 +51,31 @@ class Size(NamedTuple):
 
 
 class Task(L.LightningModule, ABC):
-    """Optimise `sum(loss_weights[k] * losses[k])` of a network that names its losses.
+    """Optimize ``sum(loss_weights[k] * losses[k])``, where the network names its losses.
 
     Subclasses add the evaluation, the drawing, and the check that network and data fit.
 
     Args:
-        network: the network, injected by `class_path`.
-        loss_weights: weight of each of the network's losses; those not named weigh 1.
-        optimizer: parameters -> optimiser; default `sgd`.
-        scheduler: optimiser -> learning-rate scheduler, stepped after every optimiser step; default `warmup`.
+        network: The network, injected by ``class_path``.
+        loss_weights: Weights of the network's losses; the default of each weight is 1.
+        optimizer: Builds the optimizer from the parameters; the default is ``sgd``.
+        scheduler: Builds the learning-rate scheduler, stepped after every optimizer step, from the optimizer; the
+            default is ``warmup``.
 
     Raises:
-        UserError: a loss weight names no loss of the network, or the loss is not finite.
+        UserError: A loss weight names no loss of the network, or the loss is not finite.
+
+    Attributes:
+        METRICS: Unit and direction of each number of the evaluation, logged as ``val/<name>`` and ``test/<name>``.
+        PER_CLASS: Unit and direction of each number for single classes, logged as ``val/<name>/<class>``.
+        SIZE: Argument and attribute of the network that follows from the data.
+        MONITOR: The metric that selects ``best.ckpt``.
     """
 
-    METRICS: ClassVar[tuple[str, ...]] = ()  # what the evaluation logs, as `val/<name>` and `test/<name>`
-    SIZE: ClassVar[str] = "num_classes"  # argument and attribute of the network that follows from the data
-    MONITOR: ClassVar[str] = "val/loss"  # the metric (higher is better, unless it is a loss) that picks `best.ckpt`
+    METRICS: ClassVar[Mapping[str, Fact]] = {}
+    PER_CLASS: ClassVar[Mapping[str, Fact]] = {}
+    SIZE: ClassVar[str] = "num_classes"
+    MONITOR: ClassVar[str] = "val/loss"
 
     def __init__(
         self,
@@ -86,14 +95,24 @@ class Task(L.LightningModule, ABC):
         self.class_names: list[str] = []
         self.mean_losses = nn.ModuleDict({name: ExactMean() for name in ("loss", *self.loss_names)})
 
-    @classmethod
-    def logged_metrics(cls, loss_names: Sequence[str]) -> set[str]:
-        """Return the names that a run of this task logs, for a network with these losses."""
-        losses = {f"{stage}/{name}" for stage in ("train", "val", "test") for name in ("loss", *loss_names)}
-        return losses | {f"{stage}/{name}" for stage in ("val", "test") for name in cls.METRICS}
+    def facts(self, class_names: Sequence[str]) -> dict[str, Fact]:
+        """Return unit and direction of each number of ``compute_metrics``, for classes with these names."""
+        per_class = {f"{name}/{label}": fact for name, fact in self.PER_CLASS.items() for label in class_names}
+        return {**self.METRICS, **per_class}
+
+    def logged_metrics(self, class_names: Sequence[str] | None = None) -> dict[str, Fact]:
+        """Return unit and direction of each metric that a run with this network logs, by its full name.
+
+        Args:
+            class_names: Names of the classes; None for those of the data, which are known after ``setup``.
+        """
+        losses = dict.fromkeys(self.mean_losses, LOSS)
+        measured = {**self.facts(self.class_names if class_names is None else class_names), **losses}
+        stages = {"train": losses, "val": measured, "test": measured}
+        return {f"{stage}/{name}": fact for stage, facts in stages.items() for name, fact in facts.items()}
 
     def setup(self, stage: str) -> None:
-        """Take the names of the classes from the DataModule and check that the network fits them."""
+        """Take the names of the classes from the DataModule and check the size of the network."""
         data = data_of(self.trainer)
         if stage == "predict" or data is None:
             return
@@ -101,9 +120,8 @@ class Task(L.LightningModule, ABC):
         self.check_size(data)
 
     def configure_model(self) -> None:
-        """Divide the network between the processes where the strategy is `fsdp2`."""
-        if self._trainer is not None and isinstance(self.trainer.strategy, FullySharded):
-            shard(self.network, self.trainer.strategy.device_mesh["data_parallel"])
+        """Divide the network between the processes if the strategy is ``fsdp2``."""
+        shard_for_strategy(self, self.network)
 
     @classmethod
     def size(cls, data: object) -> Size:
@@ -128,11 +146,11 @@ class Task(L.LightningModule, ABC):
     @classmethod
     @abstractmethod
     def target_renderer(cls, data: object) -> Renderer:
-        """Return what draws the targets of a DataModule; needs no network."""
+        """Return the renderer for the targets of a DataModule; needs no network."""
 
     @abstractmethod
     def renderer(self, score_threshold: float) -> Renderer:
-        """Return what draws targets and predictions, the latter from this score on where they have one."""
+        """Return the renderer for targets and for predictions with at least this score, or without a score."""
 
     @abstractmethod
     def update_metrics(self, found: Predictions, targets: Targets) -> None:
@@ -140,10 +158,10 @@ class Task(L.LightningModule, ABC):
 
     @abstractmethod
     def compute_metrics(self) -> dict[str, Any]:
-        """Return what the evaluation measured, by name without the stage, and start anew."""
+        """Return the numbers of the evaluation by name without the stage, and reset the metrics."""
 
     def configure_optimizers(self) -> Any:
-        """Build the optimiser over the trainable parameters and its per-step schedule."""
+        """Build the optimizer for the trainable parameters and its schedule, which advances with every step."""
         optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.scheduler(optimizer), "interval": "step"}}
 
@@ -152,30 +170,33 @@ class Task(L.LightningModule, ABC):
         self._seed_step(self.trainer.fit_loop.epoch_loop.total_batch_idx, stream=0)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the weighted sum of the losses of a batch `(images, targets)`; its mean over ranks is the batch's."""
+        """Return the weighted sum of the losses of a batch ``(images, targets)``.
+
+        Its mean over the ranks is the loss of the global batch.
+        """
         with global_batch():
             losses = self.network.losses(*batch)
         losses["loss"] = self.total(losses)
         if not torch.isfinite(losses["loss"]):
             self._refuse_non_finite(losses, batch[1])
         if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            # not every step: each call costs a third of a millisecond
+            # Each call costs a third of a millisecond, too much for every step.
             logged = {f"train/{name}": loss.detach() for name, loss in losses.items()}
             self.log_dict(logged, batch_size=len(batch[0]), sync_dist=True)
             self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"])
         return losses["loss"]
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
-        """Return `sum(loss_weights[k] * losses[k])`, a scalar."""
+        """Return ``sum(loss_weights[k] * losses[k])``, a scalar."""
         return torch.stack([self.loss_weights[name] * losses[name].float() for name in self.loss_names]).sum()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Predictions:  # type: ignore[override]
         """Update metrics and mean losses; return the predictions for callbacks that draw them.
 
-        A loss of the evaluation is the mean over its batches, each weighted by its images. Batches, draws and so losses
-        and metrics are the same for any number of processes.
+        A loss of the evaluation is the mean over the batches, weighted by their numbers of images. Batches, random
+        numbers, losses and metrics are the same for any number of processes.
         """
-        if not batch[0]:  # a rank for which no batch was left
+        if not batch[0]:  # a rank without a batch in the last round
             return []
         self._seed_step(batch_idx * self.trainer.world_size + self.global_rank, stream=1)
         losses, found = self.evaluate(batch)
@@ -193,15 +214,15 @@ class Task(L.LightningModule, ABC):
         return self.validation_step(batch, batch_idx)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Predictions:
-        """Return the prediction of each image, in its own pixels."""
+        """Return the prediction for each image, in the pixels of the input image."""
         return self.network.predict(batch[0])
 
     def on_validation_epoch_end(self) -> None:
-        """Log what the epoch measured."""
+        """Log the numbers of the epoch."""
         self._log_evaluation("val")
 
     def on_test_epoch_end(self) -> None:
-        """Log what the epoch measured."""
+        """Log the numbers of the epoch."""
         self._log_evaluation("test")
 
     def _log_evaluation(self, stage: str) -> None:
@@ -211,7 +232,7 @@ class Task(L.LightningModule, ABC):
             mean.reset()  # type: ignore[operator]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the names of the classes with the weights."""
+        """Save the names of the classes with the weights."""
         checkpoint["class_names"] = self.class_names
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lit_cv.contract import Batch, HasClasses, require
 from lit_cv.metrics import COCOAveragePrecision, VOCAveragePrecision
+from lit_cv.metrics.facts import SHARE, Fact
 from lit_cv.models.detection.detector import Detector
 from lit_cv.models.rcnn.proposals import ProposalDetector
 from lit_cv.ops.objects import without_crowds
@@ -15,21 +16,26 @@ from lit_cv.tasks.base import Predictions, Targets, Task
 
 
 class DetectionTask(Task):
-    """Train and evaluate a `Detector` (`FasterRCNN`, `SSD`, ...).
+    """Train and evaluate a ``Detector`` (``FasterRCNN``, ``SSD``, ...).
 
-    A batch is `(images, targets)`: uint8 images (3, H, W) and torchvision-style targets. Logged, in [0, 1] with
-    higher better and -1 or nan where there is nothing to evaluate: COCO's `map`, `map_50`, `map_75`, by size,
-    `mar_*`, per class `ap/<class>` (IoU .5:.95); VOC's `voc_map` (area under the curve, VOC2010 and later),
-    `voc_map_11point` (VOC2007), `voc_ap/<class>` (area); and each loss.
+    A batch is ``(images, targets)``: uint8 images (3, H, W) and torchvision-style targets.
 
-    Args: see `Task`.
+    The task logs each loss and the following numbers. They are in [0, 1], higher is better, and -1 or NaN means that
+    there was nothing to evaluate:
+
+    * COCO's ``map``, ``map_50``, ``map_75``, ``map_<size>`` and ``mar_*``, and ``ap/<class>`` (IoU 0.5 to 0.95);
+    * VOC's ``voc_map`` (area under the curve, VOC2010 and later) and ``voc_map_11point`` (VOC2007), and
+      ``voc_ap/<class>`` (area).
+
+    The arguments are those of ``Task``.
     """
 
     network: Detector
-    METRICS: ClassVar[tuple[str, ...]] = (
-        *("map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar_1", "mar_10", "mar_100"),
-        *("voc_map", "voc_map_11point"),
-    )
+    METRICS: ClassVar[Mapping[str, Fact]] = {
+        **COCOAveragePrecision.FACTS["bbox"],
+        **dict.fromkeys(("voc_map", "voc_map_11point"), VOCAveragePrecision.FACT),
+    }
+    PER_CLASS: ClassVar[Mapping[str, Fact]] = {"ap": SHARE, "voc_ap": SHARE}
     MONITOR: ClassVar[str] = "val/map"
 
     def setup(self, stage: str) -> None:
@@ -42,15 +48,15 @@ class DetectionTask(Task):
 
     @classmethod
     def target_renderer(cls, data: object) -> BoxRenderer:
-        """Return what draws the targets of the data."""
+        """Return the renderer for the targets of a DataModule."""
         return BoxRenderer(require(cls, data, HasClasses).class_names, score_threshold=0.0)
 
     def renderer(self, score_threshold: float) -> BoxRenderer:
-        """Return what draws the boxes."""
+        """Return the renderer for boxes."""
         return BoxRenderer(self.class_names, score_threshold)
 
     def evaluate(self, batch: Batch) -> tuple[Mapping[str, Tensor], Predictions]:
-        """Return losses and detections of an evaluation batch, on its own proposals where the network takes some."""
+        """Return the losses and the detections of an evaluation batch, on its proposals if the network takes any."""
         images, targets = batch
         given = (self.network.given(targets),) if isinstance(self.network, ProposalDetector) else ()
         losses = self.network.losses(images, [without_crowds(target) for target in targets])

@@ -1,4 +1,4 @@
-"""Instances: boxes with their masks, their keypoints, or both."""
+"""Instances: boxes with masks, with keypoints, or with both."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
@@ -9,43 +9,44 @@ from torch import Tensor, nn
 from lit_cv.contract import Batch, HasClasses, HasJoints, data_of, provides, require
 from lit_cv.errors import UserError
 from lit_cv.metrics import COCOAveragePrecision
-from lit_cv.metrics.coco_tables import COCO_SIGMAS
+from lit_cv.metrics.coco_tables import COCO_SIGMAS, IouType
+from lit_cv.metrics.facts import SHARE, Fact
 from lit_cv.models.rcnn.mask_rcnn import MaskRCNN
 from lit_cv.ops.objects import without_crowds
 from lit_cv.renderers import InstanceRenderer, PoseRenderer
 from lit_cv.tasks.base import Predictions, Targets, Task, sgd, warmup
 
-BOX_METRICS = ("map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar_1", "mar_10", "mar_100")
-KEYPOINT_METRICS = ("map", "map_50", "map_75", "map_medium", "map_large", "mar_20")
-PREFIXES = {"bbox": "", "segm": "mask_", "keypoints": "oks_"}
+PREFIXES: dict[IouType, str] = {"bbox": "", "segm": "mask_", "keypoints": "oks_"}
+HEADS: dict[IouType, str] = {"segm": "mask", "keypoints": "keypoint"}  # of the network
 
 
 class InstanceTask(Task):
-    """Train and evaluate a `MaskRCNN`.
+    """Train and evaluate a ``MaskRCNN``.
 
-    A batch is `(images, targets)`: uint8 images (3, H, W) and torchvision-style targets, with masks as runs and
-    keypoints as the network's heads need them. Logged, in [0, 1] with higher better and -1 where there is nothing to
-    evaluate: COCO's `map`, `map_50`, ... of the boxes, `mask_map`, `mask_map_50`, ... of the masks, `oks_map`,
-    `oks_map_50`, ... of the keypoints; per class `ap/<class>` and `mask_ap/<class>` (IoU .5:.95) or `oks_ap/<class>`;
-    and each loss. Crowd regions are part of the evaluation, as COCO has it, and of no loss.
+    A batch is ``(images, targets)``: uint8 images (3, H, W) and torchvision-style targets, with masks as runs and with
+    keypoints if the network's heads need them.
+
+    The task logs each loss and the following numbers. They are in [0, 1], higher is better, and -1 means that there was
+    nothing to evaluate:
+
+    * of boxes: COCO's ``map``, ``map_50``, ..., and ``ap/<class>`` (IoU 0.5 to 0.95);
+    * of masks: ``mask_map``, ``mask_map_50``, ..., and ``mask_ap/<class>``;
+    * of keypoints: ``oks_map``, ``oks_map_50``, ..., and ``oks_ap/<class>``.
+
+    Crowd regions are part of the evaluation, as in COCO, but of no loss.
 
     Args:
-        network: the network, injected by `class_path`.
-        loss_weights: see `Task`.
-        optimizer: see `Task`.
-        scheduler: see `Task`.
-        sigmas: for OKS, the spread of each joint; by default those of COCO's 17.
+        network: The network, injected by ``class_path``.
+        loss_weights: See ``Task``.
+        optimizer: See ``Task``.
+        scheduler: See ``Task``.
+        sigmas: The spread of each joint, for OKS; the default is that of COCO's 17 joints.
 
     Raises:
-        UserError: the network has another number of joints than the data or than `sigmas`.
+        UserError: The network has a different number of joints than the data or than ``sigmas``.
     """
 
     network: MaskRCNN
-    METRICS: ClassVar[tuple[str, ...]] = (
-        *BOX_METRICS,
-        *(f"mask_{name}" for name in BOX_METRICS),
-        *(f"oks_{name}" for name in KEYPOINT_METRICS),
-    )
     MONITOR: ClassVar[str] = "val/map"
 
     def __init__(
@@ -60,18 +61,30 @@ class InstanceTask(Task):
         self.sigmas = sigmas
         self.skeleton: dict[str, Any] | None = None
 
+    @property
+    def kinds(self) -> list[IouType]:
+        """The evaluated results: boxes, and the results of the network's heads."""
+        return ["bbox", *(kind for kind, head in HEADS.items() if head in self.network.heads)]
+
+    def facts(self, class_names: Sequence[str]) -> dict[str, Fact]:
+        """Return unit and direction of each number of ``compute_metrics``, which depend on the network's heads."""
+        facts: dict[str, Fact] = {}
+        for kind in self.kinds:
+            prefix = PREFIXES[kind]
+            facts |= {f"{prefix}{name}": fact for name, fact in COCOAveragePrecision.FACTS[kind].items()}
+            facts |= {f"{prefix}ap/{name}": SHARE for name in class_names}
+        return facts
+
     def setup(self, stage: str) -> None:
-        """Take the skeleton from the DataModule and build the metrics of the network's heads."""
+        """Take the skeleton from the DataModule and build the metrics for the network's heads."""
         super().setup(stage)
         data = data_of(self.trainer)
         if stage == "predict" or data is None:
             return
-        kinds = ["bbox"] + ["segm"] * ("mask" in self.network.heads)
-        if "keypoint" in self.network.heads:
-            kinds.append("keypoints")
+        if "keypoints" in self.kinds:
             self._take_skeleton(require(self, data, HasJoints))
         self.metrics = nn.ModuleDict(
-            {kind: COCOAveragePrecision(kind, self.class_names, self.sigmas) for kind in kinds}  # type: ignore[arg-type]
+            {kind: COCOAveragePrecision(kind, self.class_names, self.sigmas) for kind in self.kinds}
         )
 
     def _take_skeleton(self, data: HasJoints) -> None:
@@ -85,17 +98,17 @@ class InstanceTask(Task):
 
     @classmethod
     def target_renderer(cls, data: object) -> InstanceRenderer:
-        """Return what draws the targets of the data."""
+        """Return the renderer for the targets of a DataModule."""
         poses = PoseRenderer(**_skeleton(data)) if provides(data, HasJoints) else None
         return InstanceRenderer(require(cls, data, HasClasses).class_names, score_threshold=0.0, poses=poses)
 
     def renderer(self, score_threshold: float) -> InstanceRenderer:
-        """Return what draws masks, boxes and skeletons."""
+        """Return the renderer for masks, boxes and skeletons."""
         poses = None if self.skeleton is None else PoseRenderer(**self.skeleton)
         return InstanceRenderer(self.class_names, score_threshold, poses)
 
     def evaluate(self, batch: Batch) -> tuple[Mapping[str, Tensor], Predictions]:
-        """Return losses and predictions of an evaluation batch."""
+        """Return the losses and the predictions of an evaluation batch."""
         images, targets = batch
         return self.network.losses(images, [without_crowds(target) for target in targets]), self.network.predict(images)
 
@@ -107,17 +120,17 @@ class InstanceTask(Task):
     def compute_metrics(self) -> dict[str, Any]:
         """Return the average precisions."""
         values: dict[str, Any] = {}
-        for kind, metric in self.metrics.items():
-            result = cast(COCOAveragePrecision, metric).compute()
-            metric.reset()  # type: ignore[operator]
-            prefix = PREFIXES[kind]
-            values |= {f"{prefix}{name}": result[name] for name in BOX_METRICS + KEYPOINT_METRICS if name in result}
+        for kind in self.kinds:
+            metric, prefix = cast(COCOAveragePrecision, self.metrics[kind]), PREFIXES[kind]
+            result = metric.compute()
+            metric.reset()
+            values |= {f"{prefix}{name}": result[name] for name in metric.FACTS[kind]}
             per_class = cast(Tensor, result["map_per_class"])
             values |= {f"{prefix}ap/{name}": ap for name, ap in zip(self.class_names, per_class, strict=True)}
         return values
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the skeleton with the weights."""
+        """Save the skeleton with the weights."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["skeleton"] = self.skeleton
 

@@ -1,4 +1,4 @@
-"""Classification and localization: the class of an image's one object, and its box."""
+"""Classification and localization: class and box of the only object of an image."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -7,26 +7,27 @@ from torch import Tensor
 
 from lit_cv.contract import Batch, HasClasses, require
 from lit_cv.metrics import LocalizationAccuracy
+from lit_cv.metrics.facts import Fact
 from lit_cv.models.localization import LocalizationNet
 from lit_cv.renderers import TopBoxRenderer
 from lit_cv.tasks.base import Predictions, Size, Targets, Task
 
 
 class LocalizationTask(Task):
-    """Train and evaluate a `LocalizationNet`.
+    """Train and evaluate a ``LocalizationNet``.
 
-    A batch is `(images, targets)`: uint8 images (3, H, W) and targets with one box and one label each. Logged, in
-    [0, 1] and described in `LocalizationAccuracy`: `loc_accuracy`, `loc_accuracy_top5`, `gt_class_error` (lower is
-    better), `class_accuracy`, `mean_iou`; and each loss. The best checkpoint is that of the highest `val/loc_accuracy`:
-    the weight of the box loss against the class loss is a choice, which the total loss itself cannot judge.
+    A batch is ``(images, targets)``: uint8 images (3, H, W) and targets with one box and one label each.
 
-    Args: see `Task`.
+    The task logs each loss and the numbers of ``LocalizationAccuracy``, in [0, 1]: ``loc_accuracy``,
+    ``loc_accuracy_top5``, ``gt_class_error`` (lower is better), ``class_accuracy`` and ``mean_iou``. The checkpoint
+    with the highest ``val/loc_accuracy`` is the best one. The total loss cannot select it, because it depends on the
+    chosen weights of class loss and box loss.
+
+    The arguments are those of ``Task``.
     """
 
     network: LocalizationNet
-    METRICS: ClassVar[tuple[str, ...]] = (
-        *("loc_accuracy", "loc_accuracy_top5", "gt_class_error", "class_accuracy", "mean_iou"),
-    )
+    METRICS: ClassVar[Mapping[str, Fact]] = LocalizationAccuracy.FACTS
     MONITOR: ClassVar[str] = "val/loc_accuracy"
 
     def setup(self, stage: str) -> None:
@@ -43,15 +44,15 @@ class LocalizationTask(Task):
 
     @classmethod
     def target_renderer(cls, data: object) -> TopBoxRenderer:
-        """Return what draws the targets of the data."""
+        """Return the renderer for the targets of a DataModule."""
         return TopBoxRenderer(require(cls, data, HasClasses).class_names)
 
     def renderer(self, score_threshold: float) -> TopBoxRenderer:
-        """Return what draws the box of the most probable class, whatever its score, and lists the five best."""
+        """Return the renderer that draws the box of the most probable class and describes the best five."""
         return TopBoxRenderer(self.class_names)
 
     def evaluate(self, batch: Batch) -> tuple[Mapping[str, Tensor], Predictions]:
-        """Return losses and predictions of one forward pass."""
+        """Return the losses and the predictions of one forward pass."""
         output = self.network.evaluate(*batch)
         return output.losses, output.found
 
@@ -60,7 +61,7 @@ class LocalizationTask(Task):
         self.accuracy.update(found, targets)
 
     def compute_metrics(self) -> dict[str, Any]:
-        """Return the shares of images."""
+        """Return the shares of images, see ``LocalizationAccuracy``."""
         values = self.accuracy.compute()
         self.accuracy.reset()
         return {name: values[name] for name in self.METRICS}

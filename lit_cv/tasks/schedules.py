@@ -1,4 +1,4 @@
-"""Learning-rate schedules, counted in optimiser steps."""
+"""Learning-rate schedules, in optimizer steps."""
 
 from bisect import bisect_right
 from functools import partial
@@ -9,17 +9,17 @@ from torch.optim.lr_scheduler import LambdaLR
 
 
 class WarmupMultiStepLR(LambdaLR):
-    """Linear warm-up, then a drop by `gamma` at each milestone: the schedule of most detection papers.
+    """Linear warm-up, then a drop by ``gamma`` at each milestone: the schedule of most detection papers.
 
-    The rate at step t is `lr * min(1, s + (1 - s) * t / warmup_steps) * gamma ** n` with s the `start_factor` and n the
-    number of milestones up to t (Goyal et al. 2017, section 2.2, for the warm-up).
+    The rate at step t is ``lr * min(1, s + (1 - s) * t / warmup_steps) * gamma ** n``, where s is ``start_factor`` and
+    n is the number of milestones up to t (Goyal et al. 2017, section 2.2, for the warm-up).
 
     Args:
-        optimizer: the optimiser whose rates are set.
-        warmup_steps: length of the warm-up in steps; 0 for none.
-        milestones: steps at which the rate drops, increasing.
-        gamma: factor of a drop.
-        start_factor: share of the rate at step 0.
+        optimizer: The optimizer.
+        warmup_steps: Length of the warm-up in steps; 0 for no warm-up.
+        milestones: Steps at which the rate drops, increasing.
+        gamma: Factor of a drop.
+        start_factor: Fraction of the full rate at step 0.
     """
 
     def __init__(
@@ -40,16 +40,16 @@ def _factor(warmup_steps: int, milestones: list[int], gamma: float, start_factor
 
 
 class RestartingStepLR(LambdaLR):
-    """The full rate and then a drop by `gamma`, anew in each of several stretches of training.
+    """The full rate and then a drop by ``gamma``, in each of several stages of the training.
 
-    The schedule of trainings in several steps, such as `lit_cv.callbacks.AlternatingTraining`. After the last stretch
-    the rate stays.
+    It is the schedule of trainings in several stages, such as ``lit_cv.callbacks.AlternatingTraining``. The rate stays
+    constant after the last stage.
 
     Args:
-        optimizer: the optimiser whose rates are set.
-        lengths: of the stretches, in steps.
-        drop_at: the share of each stretch after which the rate drops, in [0, 1].
-        gamma: factor of a drop.
+        optimizer: The optimizer.
+        lengths: Lengths of the stages, in steps.
+        drop_at: Fraction of each stage after which the rate drops, in [0, 1].
+        gamma: Factor of a drop.
     """
 
     def __init__(self, optimizer: Optimizer, lengths: list[int], drop_at: float = 0.75, gamma: float = 0.1) -> None:
@@ -59,5 +59,5 @@ class RestartingStepLR(LambdaLR):
 
 
 def _restarting_factor(ends: list[int], drops: list[int], gamma: float, step: int) -> float:
-    stretch = min(bisect_right(ends, step), len(ends) - 1)
-    return gamma if step >= drops[stretch] else 1.0
+    stage = min(bisect_right(ends, step), len(ends) - 1)
+    return gamma if step >= drops[stage] else 1.0

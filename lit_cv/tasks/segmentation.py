@@ -1,12 +1,13 @@
 """Semantic segmentation: a class for each pixel."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 from torch import Tensor
 
 from lit_cv.contract import Batch, HasClasses, require
 from lit_cv.metrics import SegmentationMetrics
+from lit_cv.metrics.facts import LOSS, SHARE, Fact
 from lit_cv.metrics.mean import ExactMean
 from lit_cv.models.segmentation.segmenter import Segmenter
 from lit_cv.ops.upsampling import checkerboard
@@ -15,19 +16,23 @@ from lit_cv.tasks.base import Predictions, Targets, Task
 
 
 class SegmentationTask(Task):
-    """Train and evaluate a `Segmenter` (`FCN`, `SlidingWindowSegmenter`, ...).
+    """Train and evaluate a ``Segmenter`` (``FCN``, ``SlidingWindowSegmenter``, ...).
 
-    A batch is `(images, targets)`: uint8 images (3, H, W) and targets with `mask` uint8 (H, W), 255 void. Logged, in
-    [0, 1] with higher better and nan where there is nothing to evaluate: `pixel_accuracy`, `mean_accuracy`, `miou`,
-    `fw_iou` (see `SegmentationMetrics`), `iou/<class>` with the background first; `checkerboard` in [0, 1], lower
-    better: mean over images of the share of spectral energy that the scores have at the stride of the last upsampling
-    (see `lit_cv.ops.upsampling.checkerboard`); and the loss.
+    A batch is ``(images, targets)``: uint8 images (3, H, W) and targets with ``mask`` uint8 (H, W), 255 void.
 
-    Args: see `Task`.
+    The task logs the loss and the following numbers in [0, 1]. NaN means that there was nothing to evaluate:
+
+    * ``pixel_accuracy``, ``mean_accuracy``, ``miou``, ``fw_iou`` (see ``SegmentationMetrics``) and ``iou/<class>``,
+      including the background; higher is better;
+    * ``checkerboard``: the mean over images of the share of the scores' spectral energy at the stride of the last
+      upsampling (see ``lit_cv.ops.upsampling.checkerboard``); lower is better.
+
+    The arguments are those of ``Task``.
     """
 
     network: Segmenter
-    METRICS: ClassVar[tuple[str, ...]] = ("pixel_accuracy", "mean_accuracy", "miou", "fw_iou", "checkerboard")
+    METRICS: ClassVar[Mapping[str, Fact]] = {**SegmentationMetrics.FACTS, "checkerboard": LOSS}
+    PER_CLASS: ClassVar[Mapping[str, Fact]] = {"iou": SHARE}
     MONITOR: ClassVar[str] = "val/miou"
 
     def setup(self, stage: str) -> None:
@@ -37,17 +42,21 @@ class SegmentationTask(Task):
             self.masks = SegmentationMetrics(self.network.num_classes)
             self.checkerboard = ExactMean()
 
+    def facts(self, class_names: Sequence[str]) -> dict[str, Fact]:
+        """Return unit and direction of each number of ``compute_metrics``; the background counts as a class."""
+        return super().facts(["background", *class_names])
+
     @classmethod
     def target_renderer(cls, data: object) -> MaskRenderer:
-        """Return what draws the targets of the data."""
+        """Return the renderer for the targets of a DataModule."""
         return MaskRenderer(require(cls, data, HasClasses).class_names)
 
     def renderer(self, score_threshold: float) -> MaskRenderer:
-        """Return what draws the masks, which have no scores."""
+        """Return the renderer for masks, which have no scores."""
         return MaskRenderer(self.class_names)
 
     def evaluate(self, batch: Batch) -> tuple[Mapping[str, Tensor], Predictions]:
-        """Return losses and predictions of one forward pass, and measure the pattern in its scores."""
+        """Return the losses and the predictions of one forward pass, and measure the pattern in the scores."""
         losses, found, scores = self.network.evaluate(*batch)
         self.checkerboard.update(checkerboard(scores, self.network.upsampling_stride), weight=len(scores))
         return losses, found

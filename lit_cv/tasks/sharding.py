@@ -1,8 +1,13 @@
-"""Training whose parameters, gradients and optimiser states are divided between the processes (FSDP2)."""
+"""Training with parameters, gradients and optimizer states divided between the processes (FSDP2).
+
+Private parts of Lightning (checked with 2.6; pyproject.toml has the upper bound): ``LightningModule._trainer`` and
+``ModelParallelStrategy._data_parallel_size``.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import lightning as L
 import torch
 from lightning.pytorch.strategies import ModelParallelStrategy, StrategyRegistry
 from torch import nn
@@ -11,22 +16,22 @@ from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forwar
 
 from lit_cv.errors import UserError
 
-UNIT_PARAMETERS = 2**18  # layers with fewer travel together
+UNIT_PARAMETERS = 2**18  # layers with fewer parameters are gathered together with others
 
 
 class FullySharded(ModelParallelStrategy):
-    """``--trainer.strategy=fsdp2``: each process keeps its part of every parameter, gradient and optimiser state.
+    """``--trainer.strategy=fsdp2``: each process keeps its part of every parameter, gradient and optimizer state.
 
-    Steps are those of DDP up to rounding, and so are the checkpoints, one file each. Training steps gather the layers
-    of the backbone one after another. Evaluation gathers the whole network once, for not every process has equally many
-    batches.
+    Steps are those of DDP up to rounding. Checkpoints are those of DDP, one file each. Training steps gather the layers
+    of the backbone one after another. Evaluation gathers the whole network once, because the processes may have
+    different numbers of batches.
     """
 
     def __init__(self) -> None:
         super().__init__(tensor_parallel_size=1, save_distributed_checkpoint=False)
 
     def setup_environment(self) -> None:
-        """Divide by all processes; Lightning's default divides by the nodes."""
+        """Divide between all processes; Lightning's default divides between the nodes."""
         self._data_parallel_size = self.num_nodes * self.num_processes
         super().setup_environment()
 
@@ -35,7 +40,7 @@ class FullySharded(ModelParallelStrategy):
         _gather(self.network)
 
     def on_validation_end(self) -> None:
-        """Divide it again."""
+        """Divide the network again."""
         _divide(self.network)
 
     on_test_start = on_predict_start = on_validation_start
@@ -52,14 +57,21 @@ class FullySharded(ModelParallelStrategy):
 StrategyRegistry.register("fsdp2", FullySharded, description="parameters divided between the processes")
 
 
-def shard(network: nn.Module, mesh: DeviceMesh) -> None:
-    """Divide the parameters of a network between the processes of ``mesh``, once.
+def shard_for_strategy(task: L.LightningModule, network: nn.Module) -> None:
+    """Divide the network of a task between the processes if its trainer has the strategy ``fsdp2``."""
+    if task._trainer is not None and isinstance(task.trainer.strategy, FullySharded):
+        shard(network, task.trainer.strategy.device_mesh["data_parallel"])
 
-    The backbone is divided by its ``units``; the rest of the network, whose layers need not be called as modules, is
-    one unit around them. Weights of ``channels_last`` are made contiguous; others cannot be divided.
+
+def shard(network: nn.Module, mesh: DeviceMesh) -> None:
+    """Divide the parameters of a network between the processes of ``mesh``; do nothing if they are divided already.
+
+    The backbone is divided by its ``units``. The rest of the network is one unit around them, because its layers may be
+    used without being called. Weights in the memory format ``channels_last``, which cannot be divided, are made
+    contiguous.
 
     Raises:
-        UserError: the network has no backbone.
+        UserError: The network has no backbone.
     """
     if isinstance(network, FSDPModule):
         return
@@ -72,7 +84,10 @@ def shard(network: nn.Module, mesh: DeviceMesh) -> None:
 
 
 def units(backbone: nn.Module) -> list[nn.Module]:
-    """List the smallest modules with ``UNIT_PARAMETERS`` besides those of the units within them, innermost first."""
+    """Return the smallest modules with at least ``UNIT_PARAMETERS`` parameters, innermost first.
+
+    The parameters of a unit inside a module do not count for that module.
+    """
     found, taken = [], set[nn.Parameter]()
     for module in reversed(list(backbone.modules())):
         own = set(module.parameters()) - taken
@@ -84,7 +99,7 @@ def units(backbone: nn.Module) -> list[nn.Module]:
 
 @contextmanager
 def gathered(network: nn.Module) -> Iterator[None]:
-    """Give every process the whole network for the length of a ``with`` block; nothing where it is not divided."""
+    """Give every process the whole network inside a ``with`` block; do nothing if the network is not divided."""
     _gather(network)
     try:
         yield

@@ -8,7 +8,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from lit_cv.training.from_data import fill_size
 from lit_cv.training.lightning_cli import ParserOnly
-from lit_cv.training.parsing import parse
+from lit_cv.training.parsing import original_reason, parse
 
 
 def parsed(args: Sequence[str]) -> Any:
@@ -20,10 +20,11 @@ def built(config: Any) -> Any:
     """Build the `model` and the `data` of a parsed experiment, in its `fit`, but no Trainer.
 
     Raises:
-        UserError: A size of the network is null, and the data that has it is missing.
+        UserError: A setting does not fit its class, or a size of the network is null and its data is missing.
     """
     fill_size(config.fit)
-    return _parser().instantiate_classes(config)
+    with original_reason():
+        return _parser().instantiate_classes(config)
 
 
 @cache

@@ -28,7 +28,7 @@ from lit_cv.training import slurm_task
 from lit_cv.training.checkpoints import BestCheckpoint, LastCheckpoint
 from lit_cv.training.from_data import fill_size
 from lit_cv.training.metrics_csv import MetricsCSV
-from lit_cv.training.parsing import parse
+from lit_cv.training.parsing import original_reason, parse
 from lit_cv.training.preemption import Preemption
 from lit_cv.training.provenance import Provenance
 from lit_cv.training.stop_request import StopRequest
@@ -98,7 +98,8 @@ class LitCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Take the size of the network from the data where it is null, then build everything."""
         fill_size(self.config[self.subcommand])
-        super().instantiate_classes()
+        with original_reason():
+            super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """Give the trainer the run's folder, loggers and checkpoints."""
@@ -109,9 +110,8 @@ class LitCLI(LightningCLI):
             self.provenance = Provenance(self.folder, self.given, self._get(self.config, "seed_everything"))
             checkpoints = self.folder / "checkpoints"
             monitor = self.model.MONITOR
-            best = BestCheckpoint(
-                checkpoints, "best", monitor, mode="min" if "loss" in monitor else "max", enable_version_counter=False
-            )
+            mode = "max" if self.model.logged_metrics()[monitor].higher_is_better else "min"
+            best = BestCheckpoint(checkpoints, "best", monitor, mode=mode, enable_version_counter=False)
             every = self._get(self.config_init, "run").checkpoint_every
             last = LastCheckpoint(checkpoints, every)
             callbacks += [self.provenance, best, last, StopRequest(self.folder)]

@@ -20,6 +20,7 @@ from lit_cv import __version__
 from lit_cv.bench.cost import device_name, measure, peak_memory_gb
 from lit_cv.contract import Recordable, data_of, require
 from lit_cv.runs.files import write_json
+from lit_cv.tasks.base import Task
 from lit_cv.training.stop_request import StopRequest
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "albumentations", "numpy", "hotcoco")
@@ -85,6 +86,7 @@ class Provenance(Callback):
                 "status": "finished",
                 "stopped_early": _stopped_early(trainer),
                 "metrics": self.metrics,
+                "metric_facts": self._facts(pl_module),
                 "best": _best(trainer),
                 "steps": trainer.global_step,
                 "epochs": trainer.current_epoch,
@@ -98,6 +100,11 @@ class Provenance(Callback):
                 "wandb_url": _wandb_url(trainer),
             },
         )
+
+    def _facts(self, task: L.LightningModule) -> dict[str, Any]:
+        """Return unit and direction of the recorded metrics that the task knows."""
+        known = task.logged_metrics() if isinstance(task, Task) else {}
+        return {name: fact._asdict() for name, fact in known.items() if name in self.metrics}
 
     def stop_clock(self) -> None:
         """Stop counting time as training."""

@@ -54,7 +54,7 @@ def trainer(*callbacks: L.Callback, **options: Any) -> L.Trainer:
 
 
 class Watch(L.Callback):
-    """Notes the network before each step, after the step was begun, and what the step changes."""
+    """Record the network before each step and after its start, and the values that each step changes."""
 
     def __init__(self) -> None:
         self.before: list[State] = []
@@ -76,7 +76,7 @@ class Watch(L.Callback):
 
 
 def part(state: State, name: str) -> State:
-    """Return the tensors of one part of a network, under their names in the part."""
+    """Return the tensors of one part of a network by their names in the part."""
     return {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
 
 
@@ -86,10 +86,10 @@ def same(first: State, second: State) -> bool:
 
 @pytest.fixture(scope="module", params=["tiny", "resnet18"])
 def watched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
-    """Return the first weights, the trained module and what was seen; resnet18 with a batch norm that learns."""
+    """Return the first weights, the trained module and the records, for a resnet18 with trained batch norms."""
     module, watch = task(backbone=request.param, norm="train", trainable_layers=2), Watch()
     first = copy.deepcopy(module.network.state_dict())
-    # a validation after every second step: its end must not wake what is frozen
+    # a validation after every second step: its end must not unfreeze anything
     fit = trainer(AlternatingTraining(STEPS), watch, limit_val_batches=1, val_check_interval=2)
     fit.fit(module, data(tmp_path_factory.mktemp("shapes")))
     torch.use_deterministic_algorithms(False)
@@ -97,7 +97,7 @@ def watched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.mark.slow
-def test_what_moves_in_each_step(watched: tuple[Any, ...]) -> None:
+def test_each_step_changes_only_its_own_parts(watched: tuple[Any, ...]) -> None:
     first, module, watch = watched
     never = {name for name, parameter in module.network.named_parameters() if not parameter.requires_grad}
     keys = {name: {key for key in first if key.startswith(name)} for name in ("backbone", "rpn", "roi_heads")}
@@ -111,10 +111,10 @@ def test_what_moves_in_each_step(watched: tuple[Any, ...]) -> None:
 
 
 @pytest.mark.slow
-def test_where_each_step_starts(watched: tuple[Any, ...]) -> None:
+def test_each_step_starts_from_the_right_weights(watched: tuple[Any, ...]) -> None:
     first, _, watch = watched
     second, third, fourth = (watch.before[end] for end in ENDS[:-1])
-    trained = part(watch.before[ENDS[0]], "rpn")  # what step 1 made of the proposal network
+    trained = part(watch.before[ENDS[0]], "rpn")  # the proposal network after step 1
     assert not same(trained, part(first, "rpn"))
     assert same(part(second, "backbone"), part(first, "backbone"))
     assert same(part(second, "roi_heads"), part(first, "roi_heads"))
@@ -125,7 +125,7 @@ def test_where_each_step_starts(watched: tuple[Any, ...]) -> None:
     proposers = [proposer is not None for proposer in watch.proposers]
     assert proposers == [ENDS[0] <= step < ENDS[1] for step in range(ENDS[-1])]
     assert not same(watch.proposers[ENDS[0]], part(first, "backbone"))
-    for end in (0, *ENDS[:-1]):  # an empty optimiser: every first update is a parameter's first
+    for end in (0, *ENDS[:-1]):  # the optimizer is empty: each first update is the first one of its parameter
         assert set(watch.updates[end].values()) == {1}
 
 
@@ -156,7 +156,7 @@ def scene(seed: int = 0) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
 
 
 @pytest.mark.parametrize("trained", ["proposals", "regions"])
-def test_losses_of_one_end_are_those_of_both_and_the_others_zero(trained: Any) -> None:
+def test_losses_of_the_trained_part_are_unchanged_and_the_others_zero(trained: Any) -> None:
     torch.manual_seed(0)
     model = network()
     names = model.loss_names[:2] if trained == "proposals" else model.loss_names[2:]
@@ -164,7 +164,7 @@ def test_losses_of_one_end_are_those_of_both_and_the_others_zero(trained: Any) -
     both = model.losses(*scene())
     model.trained = trained
     torch.manual_seed(1)
-    if trained == "regions":  # what the other end drew
+    if trained == "regions":  # random numbers that the other part took
         model.rpn.losses(*_of_rpn(model))
     found = model.losses(*scene())
     assert tuple(found) == model.loss_names
@@ -219,7 +219,7 @@ class Kill(L.Callback):
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, State]:
-    """Return the data and the final weights of a run that nobody touched."""
+    """Return the data and the final weights of an uninterrupted run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PL_GLOBAL_SEED", "3")
         module, root = task(), tmp_path_factory.mktemp("shapes")
@@ -230,14 +230,14 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, State]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", range(1, ENDS[-1]))
-def test_a_run_killed_in_a_step_goes_on_in_it_to_the_same_bits(calm: Any, tmp_path: Path, step: int) -> None:
+def test_a_run_killed_in_a_step_continues_and_ends_bit_identical(calm: Any, tmp_path: Path, step: int) -> None:
     root, expected = calm
     with pytest.raises(SystemExit):
         trainer(AlternatingTraining(STEPS), LastCheckpoint(tmp_path, 1), Kill(step)).fit(task(), data(root))
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert saved["global_step"] == step
     resumed, watch = task(), Watch()
-    torch.nn.init.normal_(next(resumed.network.backbone.parameters()))  # the first weights are the checkpoint's
+    torch.nn.init.normal_(next(resumed.network.backbone.parameters()))  # the checkpoint has the first weights
     again = trainer(AlternatingTraining(STEPS), watch)
     again.fit(resumed, data(root), ckpt_path=tmp_path / "last.ckpt")
     assert len(watch.moved) == ENDS[-1] - step
@@ -245,7 +245,7 @@ def test_a_run_killed_in_a_step_goes_on_in_it_to_the_same_bits(calm: Any, tmp_pa
 
 
 @pytest.mark.slow
-def test_what_a_checkpoint_carries(calm: Any, tmp_path: Path) -> None:
+def test_a_checkpoint_holds_the_weights_of_later_steps(calm: Any, tmp_path: Path) -> None:
     root, _ = calm
     carried = {}
     for step in (1, 3, 5, 6):
@@ -264,7 +264,7 @@ def test_what_a_checkpoint_carries(calm: Any, tmp_path: Path) -> None:
     }
 
 
-def test_steps_begin_at_their_sums() -> None:
+def test_steps_begin_at_the_sums_of_their_lengths() -> None:
     callback = AlternatingTraining([3, 1, 2, 4])
     assert [callback.step_of(step) for step in range(12)] == [0, 0, 0, 1, 2, 2, 3, 3, 3, 3, 3, 3]
 

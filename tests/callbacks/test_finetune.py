@@ -1,4 +1,4 @@
-"""The backbone stands still up to its step, and the rest does not."""
+"""The backbone is frozen up to its step; the rest is trained."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def task() -> DetectionTask:
 
 
 class Moves(L.Callback):
-    """Notes which values of the network each step changes."""
+    """Record the values of the network that each step changes."""
 
     def __init__(self) -> None:
         self.moved: list[set[str]] = []
@@ -50,10 +50,10 @@ def fit(module: DetectionTask, folder: Path, *callbacks: L.Callback, steps: int 
     trainer.fit(module, data)
 
 
-def test_the_backbone_trains_from_its_step_on(tmp_path: Path) -> None:
+def test_the_backbone_is_trained_from_its_step_on(tmp_path: Path) -> None:
     module, moves = task(), Moves()
     never = {name for name, parameter in module.network.named_parameters() if not parameter.requires_grad}
-    # a validation after every step: its end must not wake what is frozen
+    # a validation after every step: its end must not unfreeze anything
     fit(module, tmp_path, FinetuneBackbone(AFTER), moves)
     of_backbone = {name for name in module.network.state_dict() if name.startswith("backbone.")}
     assert len(moves.moved) == STEPS
@@ -67,7 +67,7 @@ def test_the_backbone_trains_from_its_step_on(tmp_path: Path) -> None:
     assert never
 
 
-def test_a_short_run_leaves_no_trace(tmp_path: Path) -> None:
+def test_the_network_is_restored_after_a_short_run(tmp_path: Path) -> None:
     module = task()
     before = {name: parameter.requires_grad for name, parameter in module.network.named_parameters()}
     fit(module, tmp_path, FinetuneBackbone(10), steps=1)

@@ -48,7 +48,7 @@ def trainer(*callbacks: L.Callback, **options: Any) -> L.Trainer:
 
 
 class Moves(L.Callback):
-    """Notes which parameters and buffers of the network each step changes."""
+    """Record the parameters and buffers of the network that each step changes."""
 
     def __init__(self) -> None:
         self.moved: list[set[str]] = []
@@ -63,11 +63,11 @@ class Moves(L.Callback):
 
 
 @pytest.mark.slow
-def test_what_moves_in_each_phase(shapes: Path) -> None:
+def test_each_phase_changes_only_its_own_parts(shapes: Path) -> None:
     module, moves = task(trainable_layers=2), Moves()
     never = {name for name, parameter in module.network.named_parameters() if not parameter.requires_grad}
     modes = {name: part.training for name, part in module.network.named_modules()}
-    # a validation after every second step: its end must not wake what is frozen
+    # a validation after every second step: its end must not unfreeze anything
     trainer(moves, TrainingPhases(HEADS_AT, JOINT_AT), val_check_interval=2).fit(module, data(shapes))
     parts = {name: {key for key in module.network.state_dict() if key.startswith(name)} for name in modes}
     heads = parts["class_head"] | parts["box_head"]
@@ -81,7 +81,7 @@ def test_what_moves_in_each_phase(shapes: Path) -> None:
     assert {name: part.training for name, part in module.network.named_modules()} == modes
 
 
-def test_a_layer_that_was_in_eval_mode_stays_there_and_a_short_run_leaves_no_trace(shapes: Path) -> None:
+def test_a_layer_in_eval_mode_stays_in_it_and_the_network_is_restored_after_a_short_run(shapes: Path) -> None:
     module = task(backbone="tiny", pool=1)
     kept = module.network.backbone[0].eval()
     seen = []
@@ -110,7 +110,7 @@ class Kill(L.Callback):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 3, 6])
-def test_a_run_killed_in_a_phase_goes_on_in_it_to_the_same_bits(shapes: Path, tmp_path: Path, step: int) -> None:
+def test_a_run_killed_in_a_phase_continues_and_ends_bit_identical(shapes: Path, tmp_path: Path, step: int) -> None:
     calm = task()
     trainer(TrainingPhases(HEADS_AT, JOINT_AT), limit_val_batches=0).fit(calm, data(shapes))
     with pytest.raises(SystemExit):
@@ -144,7 +144,7 @@ def test_divided_parameters_are_refused() -> None:
 
 
 def work(rank: int, root: str, folder: str, port: int) -> None:
-    torch.set_num_threads(1)  # a forked process has none of the other threads
+    torch.set_num_threads(1)  # a forked process does not have the other threads
     os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
     os.environ |= {"MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo", "PL_GLOBAL_SEED": "3"}
     options = {"devices": 2, "limit_val_batches": 0}
@@ -160,7 +160,7 @@ def work(rank: int, root: str, folder: str, port: int) -> None:
 
 
 def _plain() -> LocalizationTask:
-    """Without dropout, whose draws depend on the process, batch norm, and an optimiser that enlarges rounding."""
+    """Return a task with plain SGD, without batch norm, and without dropout, which depends on the process."""
     module = task(backbone="tiny", pool=1, dropout=0.0)
     module.optimizer = lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.9, weight_decay=0.01)
     return module
@@ -173,7 +173,7 @@ def test_two_processes_train_as_one_and_plain_ddp_is_refused(shapes: Path, tmp_p
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # forked, which spares a second import of everything
+    # forked, so that nothing is imported a second time
     mp.start_processes(work, args=(str(shapes), str(tmp_path), port), nprocs=2, start_method="fork")
     results = [pickle.loads((tmp_path / f"{rank}.pickle").read_bytes()) for rank in range(2)]
     for refused, moved, state in results:

@@ -47,7 +47,7 @@ class Data(LightningDataModule):
 
 
 class Detector(LightningModule):
-    """Finds every target with score 0.9, and a corner of the image with 0.1."""
+    """Predict every target with score 0.9, and a corner of the image with score 0.1."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,11 +93,11 @@ def test_pictures_of_every_validation_are_written_and_logged(tmp_path: Path, mon
 
     picture = cv2.imread(str(tmp_path / "pictures" / names[0]))
     halves = np.array_split(picture[30:], 2, axis=1)
-    assert halves[0].any()  # a box on black in the ground truth
+    assert halves[0].any()  # there is a box on black in the ground truth
     assert halves[1].any()  # and in the predictions
-    assert not np.array_equal(*halves)  # which write a score behind the name
+    assert not np.array_equal(*halves)  # the predictions have a score behind the name
     empty = cv2.imread(str(tmp_path / "pictures" / names[1]))[30:]
-    assert set(np.unique(empty)) == {30, 255}  # no box, and the corner of score 0.1 is left out
+    assert set(np.unique(empty)) == {30, 255}  # no box: the corner has a score of only 0.1
 
     assert len(list(tmp_path.glob("wandb/offline-run-*/files/media/images/val/pictures/*.png"))) == 6
     boxes = [
@@ -134,13 +134,13 @@ def test_predictions_never_overwrite_the_images(tmp_path: Path) -> None:
     assert image.read_bytes() == b"precious"
 
 
-def test_boxes_are_drawn_where_they_are_and_small_images_enlarged() -> None:
+def test_boxes_are_drawn_at_their_place_and_small_images_are_enlarged() -> None:
     image = torch.zeros(3, SIDE, 2 * SIDE, dtype=torch.uint8)
     one = draw_boxes(image, torch.tensor([[20.0, 50, 60, 90]]), torch.tensor([1]), ["cat"])
     zoom = one.shape[0] // SIDE
     assert zoom >= 2
     assert one.shape == (zoom * SIDE, zoom * 2 * SIDE, 3)
-    assert not image.any()  # the batch itself is left as it was
+    assert not image.any()  # the batch is not changed
     for x, y, drawn in ((20, 70, True), (59.5, 70, True), (40, 89.5, True), (40, 70, False), (100, 70, False)):
         assert one[int(y * zoom), int(x * zoom)].any() == drawn
     assert one[: 50 * zoom].any()  # the name above the box

@@ -1,4 +1,4 @@
-"""Random detections around random targets: found, missed, doubled, of the wrong class, with equal scores, in crowds."""
+"""Random targets and detections: correct, missing, duplicate, of a wrong class, with equal scores, in crowds."""
 
 import numpy as np
 import torch

@@ -5,7 +5,7 @@ import lightning as L
 
 
 class KeepCheckpoint(L.Callback):
-    """Keeps, beside the run's folder, the checkpoint that a kill after a step would leave."""
+    """Save, beside the run's folder, the checkpoint that a kill after a step would leave."""
 
     def __init__(self, step: int) -> None:
         self.step = step

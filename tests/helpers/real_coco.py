@@ -1,4 +1,4 @@
-"""The real subset's annotations as targets, and made-up detections around them, also in the words of pycocotools."""
+"""Annotations of the real subset as targets, and made-up detections around them, also in the format of pycocotools."""
 
 import contextlib
 import io
@@ -19,7 +19,7 @@ Masks = NDArray[np.uint8]
 
 
 def load(file: Path, images: int) -> dict[str, Any]:
-    """The images with crowds and the first of the others, with their annotations."""
+    """Return the images with crowds and the first of the others, with their annotations."""
     dataset = json.loads(file.read_text())
     crowded = {row["image_id"] for row in dataset["annotations"] if row["iscrowd"]}
     order = sorted(dataset["images"], key=lambda image: image["id"] not in crowded)[:images]
@@ -48,7 +48,7 @@ def columns(image: dict[str, Any], rows: Rows, category_ids: list[int]) -> dict[
 
 
 def dense(image: dict[str, Any], rows: Rows) -> Masks:
-    """The annotated masks (N, H, W), decoded by pycocotools."""
+    """Return the annotated masks (N, H, W), decoded by pycocotools."""
     height, width = image["height"], image["width"]
     masks = np.zeros((len(rows), height, width), np.uint8)
     for mask, row in zip(masks, rows, strict=True):
@@ -59,7 +59,7 @@ def dense(image: dict[str, Any], rows: Rows) -> Masks:
 
 
 def moved(masks: Masks, rng: np.random.Generator) -> Masks:
-    """Each mask shifted a few pixels and grown or shrunk, and ellipses anywhere, also within crowds."""
+    """Return each mask shifted by a few pixels and grown or shrunk, and random ellipses, some of them in crowds."""
     found = []
     for mask in masks:
         dx, dy = rng.normal(0, 3, 2)

@@ -1,4 +1,4 @@
-"""An evaluation dealt out to two real processes."""
+"""An evaluation that two real processes share."""
 
 import os
 import pickle
@@ -14,7 +14,7 @@ Shares = Sequence[tuple[list[int], list[int]]]
 
 
 def results_of_two(evaluate: Evaluate, shares: Shares, folder: Path) -> list[dict[str, Any]]:
-    """Return what both processes compute for each way to share the images, one after the other."""
+    """Return the results of both processes for each way to share the images."""
     mp.spawn(_work, args=(evaluate, shares, str(folder)), nprocs=2)
     return [result for rank in range(2) for result in pickle.loads((folder / f"{rank}.pickle").read_bytes())]
 

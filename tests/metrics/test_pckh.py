@@ -22,8 +22,8 @@ def by_hand() -> Args:
             [[0, 0], [0, 0], [0, 0], [0, 0]],
         ]
     )
-    labelled = torch.tensor([[1, 1, 1, 0], [1, 0, 1, 0], [1, 1, 1, 1]]).bool()
-    return target + errors, target, labelled, torch.tensor([10.0, 25.0, math.nan])
+    labeled = torch.tensor([[1, 1, 1, 0], [1, 0, 1, 0], [1, 1, 1, 1]]).bool()
+    return target + errors, target, labeled, torch.tensor([10.0, 25.0, math.nan])
 
 
 def test_a_case_worked_by_hand() -> None:
@@ -63,21 +63,21 @@ def test_pck_names_its_own_thresholds_and_counts_over_batches() -> None:
 
 
 def test_no_people_and_no_labeled_joints_give_nan() -> None:
-    points, target, labelled, size = by_hand()
-    for args in ((points, target, labelled & False, size), (points, target, labelled, size * math.nan)):
+    points, target, labeled, size = by_hand()
+    for args in ((points, target, labeled & False, size), (points, target, labeled, size * math.nan)):
         metric = PCKh()
         metric.update(*args)
         assert math.isnan(metric.compute()["pckh_50"])
     with pytest.raises(ValueError, match=r"shapes .*\(N, K\) and \(N,\) are needed"):
-        PCKh().update(points, target, labelled[:2], size)
+        PCKh().update(points, target, labeled[:2], size)
 
 
 def random_people() -> Args:
     generator = torch.Generator().manual_seed(3)
     target = torch.rand(PEOPLE, JOINTS, 2, generator=generator) * 100
     points = target + torch.randn(PEOPLE, JOINTS, 2, generator=generator) * 2
-    labelled = torch.rand(PEOPLE, JOINTS, generator=generator) < 0.8
-    return points, target, labelled, torch.rand(PEOPLE, generator=generator) * 30
+    labeled = torch.rand(PEOPLE, JOINTS, generator=generator) < 0.8
+    return points, target, labeled, torch.rand(PEOPLE, generator=generator) * 30
 
 
 def evaluate(share: list[int]) -> dict[str, list[float] | float]:

@@ -5,11 +5,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lit_cv.errors import UserError
+from lit_cv.metrics.facts import LOSS, SHARE
 from lit_cv.tasks import DetectionTask, Task, WarmupMultiStepLR
 
 
 class TwoLosses(nn.Module):
-    """A network of one weight with two losses, w and 3 w."""
+    """A network with one weight w and two losses, w and 3 w."""
 
     loss_names = ("near", "far")
     num_classes = 3
@@ -17,10 +18,10 @@ class TwoLosses(nn.Module):
     def __init__(self, start: float = 1.0) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(start))
-        self.draws: list[float] = []
+        self.sampled: list[float] = []
 
     def losses(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        self.draws.append(torch.rand(()).item())
+        self.sampled.append(torch.rand(()).item())
         return {"near": self.weight, "far": 3 * self.weight}
 
 
@@ -72,25 +73,25 @@ def test_a_loss_that_is_not_finite_names_the_images() -> None:
         trainer(max_steps=2).fit(Trained(TwoLosses(float("inf"))), Data())
 
 
-def test_a_network_with_too_few_outputs_is_refused() -> None:
+def test_a_network_with_another_number_of_outputs_is_refused() -> None:
     network = TwoLosses()
     network.num_classes = 21
     with pytest.raises(UserError, match=r"num_classes: 3 .* instead of 21"):
         trainer(max_steps=1).fit(Trained(network), Data())
 
 
-def test_the_randomness_of_a_step_depends_on_seed_and_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def draws(seed: int) -> list[float]:
+def test_the_randomness_of_a_step_depends_only_on_seed_and_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    def numbers(seed: int) -> list[float]:
         monkeypatch.setenv("PL_GLOBAL_SEED", str(seed))
-        torch.manual_seed(int(torch.randint(0, 1000, ()).item()))  # whatever was drawn before
+        torch.manual_seed(int(torch.randint(0, 1000, ()).item()))  # the state of the generator does not matter
         network = TwoLosses()
         trainer(max_epochs=2).fit(Trained(network), Data())
-        return network.draws
+        return network.sampled
 
-    first = draws(1)
-    assert first == draws(1)
+    first = numbers(1)
+    assert first == numbers(1)
     assert len(set(first)) == 6
-    assert not set(first) & set(draws(2))
+    assert not set(first) & set(numbers(2))
 
 
 def test_warmup_and_steps() -> None:
@@ -104,7 +105,9 @@ def test_warmup_and_steps() -> None:
     assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0, 0.1, 0.1, 0.01, 0.01])
 
 
-def test_logged_metrics_name_losses_and_measures() -> None:
-    names = DetectionTask.logged_metrics(("class", "box"))
-    assert {"val/map_50", "test/voc_map_11point", "train/class", "val/loss"} <= names
-    assert "train/map_50" not in names
+def test_logged_metrics_name_losses_measures_and_classes() -> None:
+    facts = DetectionTask(TwoLosses()).logged_metrics(["cat"])
+    assert facts["val/map_50"] == facts["test/voc_map_11point"] == SHARE
+    assert facts["val/ap/cat"] == facts["val/voc_ap/cat"] == SHARE
+    assert facts["train/near"] == facts["val/loss"] == LOSS
+    assert not {"train/map_50", "val/ap/dog"} & set(facts)

@@ -8,6 +8,7 @@ import torch
 from datamodules import Shapes, VisualGenomeDataModule
 from lit_cv.errors import UserError
 from lit_cv.metrics import DenseCaptionAP
+from lit_cv.metrics.facts import SCORE, SHARE
 from lit_cv.models import DenseCap
 from lit_cv.renderers import PhraseRenderer
 from lit_cv.tasks import CaptioningTask
@@ -47,7 +48,7 @@ def samples(data: VisualGenomeDataModule) -> tuple[list[Any], list[Any]]:
 
 
 @pytest.mark.parametrize("test_boxes", ["found", "given"])
-def test_what_is_logged_is_what_the_metric_says(data: Any, tmp_path: Path, test_boxes: str) -> None:
+def test_logged_numbers_are_those_of_the_metric(data: Any, tmp_path: Path, test_boxes: str) -> None:
     model = task(len(data.vocabulary), test_boxes=test_boxes)
     (measured,) = trainer(tmp_path).validate(model, data, verbose=False)
     images, targets = samples(data)
@@ -59,15 +60,17 @@ def test_what_is_logged_is_what_the_metric_says(data: Any, tmp_path: Path, test_
     assert {name: measured[f"val/{name}"] for name in expected} == pytest.approx(expected, abs=1e-6)
     assert model.MONITOR == "val/exact_match_densecap_map"
     assert model.MONITOR in measured
-    assert model.MONITOR in model.logged_metrics(model.loss_names)
+    facts = model.logged_metrics()
+    assert set(measured) == {name for name in facts if name.startswith("val/")}
+    assert (facts["val/exact_match_ap_30_05"], facts["val/exact_match_meteor"]) == (SHARE, SCORE)
     if test_boxes == "given":
-        assert measured["val/box_map"] > 0.5  # boxes that others suppress in merging do not count
+        assert measured["val/box_map"] > 0.5  # target boxes that are merged into others do not count
     weighted = sum(model.loss_weights[name] * measured[f"val/{name}"] for name in model.loss_names)
     assert measured["val/loss"] == pytest.approx(weighted, rel=1e-4)
     assert model.loss_weights == {**WEIGHTS, "caption": 1.0}
 
 
-def test_a_checkpoint_keeps_the_words(data: Any, tmp_path: Path) -> None:
+def test_a_checkpoint_holds_the_vocabulary(data: Any, tmp_path: Path) -> None:
     model = task(len(data.vocabulary))
     loop = trainer(tmp_path, max_steps=1, limit_val_batches=0)
     loop.fit(model, data)

@@ -8,6 +8,7 @@ import torch
 from datamodules import Shapes, VOCLocalizationDataModule
 from lit_cv.errors import UserError
 from lit_cv.metrics import LocalizationAccuracy
+from lit_cv.metrics.facts import ERROR, LOSS, SHARE
 from lit_cv.models import LocalizationNet
 from lit_cv.renderers import TopBoxRenderer
 from lit_cv.renderers.canvas import draw_boxes
@@ -45,11 +46,12 @@ def trainer(**options: Any) -> L.Trainer:
 def test_a_validation_logs_every_metric_and_loss(shapes: Path) -> None:
     module = task(loss_weights={"box": 10.0})
     (logged,) = trainer().validate(module, data(shapes), verbose=False)
-    names = module.logged_metrics(module.loss_names)
-    assert set(logged) == {name for name in names if name.startswith("val/")}
+    facts = module.logged_metrics()
+    assert set(logged) == {name for name in facts if name.startswith("val/")}
+    assert (facts["val/loc_accuracy"], facts["val/gt_class_error"], facts["val/box"]) == (SHARE, ERROR, LOSS)
     assert logged["val/loss"] == pytest.approx(logged["val/class"] + 10 * logged["val/box"], rel=1e-5)
     assert logged["val/gt_class_error"] == pytest.approx(1 - logged["val/loc_accuracy_top5"])  # there are three classes
-    assert module.MONITOR in names
+    assert module.MONITOR in facts
 
 
 def test_a_network_with_a_background_class_is_refused(shapes: Path) -> None:
@@ -76,7 +78,7 @@ def test_the_first_box_is_drawn_and_the_first_five_are_described() -> None:
 
 
 @pytest.mark.slow
-def test_a_few_shapes_are_learned_by_heart(shapes: Path) -> None:
+def test_a_few_shapes_are_memorized(shapes: Path) -> None:
     module = task(loss_weights={"box": 10.0})
     module.class_names = NAMES
     images = data(shapes, augmentation="none", val_sets=["2012_train"])
@@ -89,7 +91,7 @@ def test_a_few_shapes_are_learned_by_heart(shapes: Path) -> None:
 
 
 @pytest.mark.slow
-def test_sixteen_real_images_are_learned_by_heart(real_data: Path) -> None:
+def test_sixteen_real_images_are_memorized(real_data: Path) -> None:
     images = VOCLocalizationDataModule(str(real_data), batch_size=16, augmentation="none", seed=0)
     images.setup()
     batch = next(iter(images.train_dataloader()))

@@ -5,15 +5,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import yaml
 
 from datamodules.loading.packed import cache_folder
 from lit_cv.cli import main
-from lit_cv.commands.evaluate import evaluate, predict
-from lit_cv.commands.fit import fit
 from lit_cv.errors import UserError
 from lit_cv.models import FCN, DenseCap, FasterRCNN, LocalizationNet, PoseNet
 from lit_cv.models.network import Network
@@ -92,18 +88,3 @@ def test_processes_of_a_machine_wait_for_the_first(tmp_path: Path, monkeypatch: 
         assert not (tmp_path / "data").exists()
     second.join()
     assert experiment.model.init_args.network.init_args.num_classes == 4
-
-
-@pytest.mark.slow
-def test_a_run_records_the_number_so_that_it_predicts_without_the_data(tmp_path: Path) -> None:
-    few = [*FEW, "--trainer.max_steps=1", "--trainer.val_check_interval=1", "--run.wandb=disabled"]
-    fit(options("ssd", *few, f"--data.root={tmp_path / 'data'}", f"--run.root={tmp_path / 'runs'}"), resume=False)
-    (folder,) = tmp_path.glob("runs/*/*")
-    config = yaml.safe_load((folder / "config.yaml").read_text())
-    assert config["model"]["init_args"]["network"]["init_args"]["num_classes"] == 4
-    evaluate("validate", [str(folder)])
-    assert (folder / "validate.json").exists()
-    (tmp_path / "images").mkdir()
-    cv2.imwrite(str(tmp_path / "images" / "gray.png"), np.full((64, 64, 3), 128, np.uint8))
-    predict(folder, tmp_path / "images", tmp_path / "found", score_threshold=0.0)
-    assert (tmp_path / "found" / "predictions.json").exists()

@@ -1,4 +1,4 @@
-"""The stages of R-CNN in parts: which regions they take, and features on disks that fill up."""
+"""Parts of the stages of R-CNN: the selection of regions, and features on a disk that becomes full."""
 
 import errno
 import resource
@@ -27,7 +27,7 @@ SQUARE = [0.0, 0, 100, 100]
 
 
 def lying(*widths: float) -> Tensor:
-    """Return boxes whose IoU with the square is a hundredth of their width."""
+    """Return boxes whose IoU with the square is their width / 100."""
     return torch.tensor([[0.0, 0, width, 100] for width in widths])
 
 
@@ -61,14 +61,14 @@ def test_objects_come_before_the_proposals_of_their_image() -> None:
 
 def test_negatives_overlap_all_objects_of_a_class_by_less_than_three_tenths() -> None:
     negative = rows_of_two_images().negatives(0, 2, 3)
-    # Class 2 is the square: itself, then 0.29, 0.3, 0.59, 0.6, 1; the object of class 3 lies elsewhere.
+    # Class 2 is the square: itself, then 0.29, 0.3, 0.59, 0.6, 1; the object of class 3 is elsewhere.
     assert negative[:7, 1].tolist() == [False, True, True, False, False, False, False]
     assert negative[:7, 2].tolist() == [True, False, True, True, True, True, True]
-    assert negative[:7, 0].all()  # no object of class 1: all, also the objects of other classes
+    assert negative[:7, 0].all()  # no object of class 1: all regions, including the objects of other classes
     assert negative[7:].all()  # an image without objects
 
 
-def test_pairs_overlap_by_six_tenths_and_aim_at_the_best_object() -> None:
+def test_pairs_overlap_by_six_tenths_and_have_the_best_object_as_target() -> None:
     pairs = rows_of_two_images().pairs()
     assert pairs.rows.tolist() == [0, 1, 5, 6, 9]
     assert pairs.classes.tolist() == [1, 2, 1, 1, 0]
@@ -78,7 +78,7 @@ def test_pairs_overlap_by_six_tenths_and_aim_at_the_best_object() -> None:
     assert not pairs.deltas[[0, 1, 3, 4]].any()
 
 
-def test_pairs_of_random_regions_are_the_slow_ones() -> None:
+def test_pairs_of_random_regions_equal_those_of_a_slow_loop() -> None:
     generator = torch.Generator().manual_seed(0)
     targets = []
     for count in (3, 0, 6, 1):
@@ -116,7 +116,7 @@ def features(count: int, seed: int) -> Tensor:
     return torch.rand(count, 50, generator=torch.Generator().manual_seed(seed))
 
 
-def test_dump_goes_on_after_what_is_recorded(tmp_path: Path) -> None:
+def test_a_dump_continues_after_the_recorded_rows(tmp_path: Path) -> None:
     dump = dump_of(tmp_path)
     dump.append(features(10, 0), images=2)
     dump.append(features(0, 1), images=1)
@@ -137,7 +137,7 @@ def test_dump_goes_on_after_what_is_recorded(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_dump_without_a_row_is_empty(tmp_path: Path) -> None:
+def test_a_dump_without_rows_is_empty(tmp_path: Path) -> None:
     dump = FeatureDump(tmp_path / "features", rows=0, width=50)
     dump.announce()
     dump.append(features(0, 0), images=2)
@@ -151,7 +151,7 @@ class Usage(NamedTuple):
     free: int
 
 
-def test_dump_is_announced_and_refused_where_it_has_no_room(
+def test_a_dump_is_announced_and_refused_if_the_disk_is_too_small(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dump = FeatureDump(tmp_path / "features", rows=2_000_000, width=4096)
@@ -162,13 +162,13 @@ def test_dump_is_announced_and_refused_where_it_has_no_room(
     with pytest.raises(UserError, match=r"features\.f16: .* need 16\.4 GB .* 16\.0 GB .* add --resume") as error:
         dump.announce()
     assert "\n" not in str(error.value)
-    dump.written = 250_000  # what is written already needs no room
+    dump.written = 250_000  # written rows need no more room
     dump.announce()
 
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """Let the system refuse to write files larger than this."""
+    """Make the system refuse to write larger files."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
@@ -179,7 +179,7 @@ def largest_file(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_a_disk_that_fills_up_loses_nothing(tmp_path: Path) -> None:
+def test_nothing_is_lost_when_the_disk_becomes_full(tmp_path: Path) -> None:
     dump = dump_of(tmp_path)
     dump.append(features(10, 0), images=1)
     with largest_file(1700), pytest.raises(UserError, match=r"make room and add --resume") as error:
@@ -193,7 +193,7 @@ def test_a_disk_that_fills_up_loses_nothing(tmp_path: Path) -> None:
     torch.testing.assert_close(dump.read(torch.arange(30)), wanted, rtol=1e-3, atol=1e-3)
 
 
-def test_torch_hides_a_full_disk_which_is_found_nevertheless(tmp_path: Path) -> None:
+def test_a_full_disk_is_found_behind_the_error_of_torch(tmp_path: Path) -> None:
     with largest_file(5000), pytest.raises((OSError, RuntimeError)) as error:
         AtomicCheckpointIO().save_checkpoint({"weight": torch.zeros(100_000)}, tmp_path / "svms.pt")
     assert ran_full(error.value)
@@ -202,7 +202,7 @@ def test_torch_hides_a_full_disk_which_is_found_nevertheless(tmp_path: Path) -> 
     assert not (tmp_path / "svms.pt").exists()
 
 
-def test_other_trouble_with_the_disk_is_no_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_of_the_disk_are_no_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise OSError(errno.EIO, "input/output error")
 
@@ -220,7 +220,7 @@ def test_features_that_half_precision_cannot_hold_are_refused(tmp_path: Path, va
 
 
 class Fake:
-    """Anything with these attributes."""
+    """An object with the given attributes."""
 
     def __init__(self, **attributes: Any) -> None:
         vars(self).update(attributes)
@@ -237,7 +237,7 @@ def test_a_full_disk_in_any_stage_is_one_sentence(tmp_path: Path, monkeypatch: p
     assert "\n" not in str(error.value)
 
 
-def test_what_cannot_work_is_refused_before_the_training() -> None:
+def test_unusable_settings_are_refused_before_the_training() -> None:
     stages = RegionStages()
     rcnn = Fake(network=RCNN(3, backbone="tiny", size=48, padding=4))
     data = VOCDetectionDataModule("data")

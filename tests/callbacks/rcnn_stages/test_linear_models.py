@@ -30,7 +30,7 @@ def test_svm_is_the_optimum_of_the_published_objective() -> None:
     features, positive = samples(60, 4, 15)
     svm = solve_svm(features, positive, COST, tolerance=1e-9)
     found = objective(svm.weight, svm.bias, features, positive, COST)
-    # As a quadratic program: over w, b and a slack for each sample.
+    # As a quadratic program in w, b and a slack for each sample.
     signs, count = np.where(positive, 1.0, -1.0), len(features)
     penalties = np.where(positive, POSITIVE_WEIGHT, 1.0) * COST
     rows = np.hstack([signs[:, None] * features, signs[:, None], np.eye(count)])
@@ -50,7 +50,7 @@ def test_svm_is_the_optimum_of_the_published_objective() -> None:
 
 
 def test_svm_of_two_samples_by_hand() -> None:
-    # Samples 1 and -1, no bias worth speaking of: the dual is min 0.5 (a + c)^2 - (a + c) with a <= 2C, c <= C.
+    # Samples 1 and -1, with a negligible bias: the dual is min 0.5 (a + c)^2 - (a + c) with a <= 2C, c <= C.
     features, positive = np.array([[1.0], [-1.0]], dtype=np.float32), np.array([True, False])
     svm = solve_svm(features, positive, cost=0.1, bias_feature=1e-6, tolerance=1e-12)
     np.testing.assert_allclose(svm.alphas, [0.2, 0.1])
@@ -59,7 +59,7 @@ def test_svm_of_two_samples_by_hand() -> None:
     assert svm.weight[0] == pytest.approx(1)  # both margins are met exactly
 
 
-def test_svm_goes_on_from_its_multipliers_to_the_same_optimum() -> None:
+def test_svm_continues_from_its_multipliers_to_the_same_optimum() -> None:
     features, positive = samples(80, 6, 20)
     whole = solve_svm(features, positive, COST, tolerance=1e-10)
     again = solve_svm(features, positive, COST, alphas=whole.alphas, max_sweeps=1)
@@ -70,7 +70,7 @@ def test_svm_goes_on_from_its_multipliers_to_the_same_optimum() -> None:
 
 
 def mining_set() -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
-    """Return features of 3,000 samples, of which classes (of three) they are negatives, and the positives."""
+    """Return the features of 3,000 samples, the classes (of three) whose negatives they are, and the positives."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(0, 40, (3000,), generator=generator)
     features = 2 * torch.randn(3000, 24, generator=generator)
@@ -102,14 +102,14 @@ def test_hard_negative_mining_ends_with_the_svm_of_all_negatives() -> None:
         whole = solve_svm(features[rows].numpy(), np.arange(len(rows)) < len(positives[index]))
         np.testing.assert_allclose(mining.weights[index], whole.weight, atol=2e-4)
         assert float(mining.biases[index]) == pytest.approx(whole.bias, abs=2e-3)
-        assert len(mining.negatives[index]) < negative[:, index].sum() / 2  # it did leave the easy ones out
+        assert len(mining.negatives[index]) < negative[:, index].sum() / 2  # easy negatives were left out
         assert not torch.isin(mining.negatives[index], (~negative[:, index]).nonzero()[:, 0]).any()
-    assert (once - mining.weights).abs().max() < 0.1 * mining.weights.abs().max()  # nearly all in one pass
+    assert (once - mining.weights).abs().max() < 0.1 * mining.weights.abs().max()  # one pass is nearly enough
     assert not mining.weights[2].any()  # a class without positives has no SVM
     assert len(mining.negatives[2]) == 0
 
 
-def test_mining_goes_on_from_a_saved_state_to_the_same_bits() -> None:
+def test_mining_continues_from_a_saved_state_and_ends_bit_identical() -> None:
     features, negative, positives = mining_set()
     straight = HardNegativeMining(positives, lambda rows: features[rows], 24, retrain=100)
     mine(straight, features, negative, passes=1)
@@ -126,14 +126,14 @@ def test_mining_goes_on_from_a_saved_state_to_the_same_bits() -> None:
     assert torch.equal(second.biases, straight.biases)
 
 
-@pytest.mark.parametrize("count", [5, 12, 40])  # fewer samples than features, as many as both, more
-def test_ridge_is_the_closed_form(count: int) -> None:
+@pytest.mark.parametrize("count", [5, 12, 40])  # fewer samples than features, equally many, more
+def test_ridge_equals_the_closed_form(count: int) -> None:
     generator = torch.Generator().manual_seed(2)
     features, targets = torch.randn(count, 12, generator=generator), torch.randn(count, 4, generator=generator)
     weight, bias = solve_ridge(features.split(7), targets, 12, penalty=3.0)
     design = np.hstack([features.double().numpy(), np.ones((count, 1))])
     mean = targets.double().numpy().mean(axis=0)
-    centred = targets.double().numpy() - mean
-    wanted = np.linalg.inv(design.T @ design + 3.0 * np.eye(13)) @ design.T @ centred
+    centered = targets.double().numpy() - mean
+    wanted = np.linalg.inv(design.T @ design + 3.0 * np.eye(13)) @ design.T @ centered
     np.testing.assert_allclose(weight.T, wanted[:-1], atol=1e-10)
     np.testing.assert_allclose(bias, wanted[-1] + mean, atol=1e-10)

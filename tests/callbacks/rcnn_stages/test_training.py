@@ -1,4 +1,4 @@
-"""The stages of R-CNN together, on a network whose features are easy to follow."""
+"""All stages of R-CNN together, on a network with simple features."""
 
 import math
 import os
@@ -26,7 +26,7 @@ CLASSES = 3
 
 
 class Network(nn.Module):
-    """Its features of a region are random waves of its coordinates."""
+    """A network whose features of a region are random waves of the region's coordinates."""
 
     classifier = "svm"
     box_regression = True
@@ -50,7 +50,7 @@ class Network(nn.Module):
 
 
 class Data:
-    """Twenty images of two classes; the third has no object."""
+    """Twenty images with objects of two classes; a third class has no object."""
 
     class_names = ("round", "square", "absent")
     fingerprint = "0123"
@@ -104,7 +104,7 @@ def regions_of(target: dict[str, Tensor]) -> Tensor:
 
 
 def scaled(regions: Tensor, everything: Tensor) -> tuple[Tensor, float]:
-    """Return features of regions as read from disk, and the factor that gives `everything` a mean length of 20."""
+    """Return features as read from disk, and the factor that scales `everything` to a mean length of 20."""
     network = Network()
     stored, stored_all = (network.region_features([0], [part]).half().float() for part in (regions, everything))
     factor = 20 / float(stored_all.norm(dim=1).mean())
@@ -131,7 +131,7 @@ def test_svms_are_those_of_all_objects_and_all_regions_below_three_tenths(finish
 
 
 def objective(weight: np.ndarray, bias: float, features: Tensor, positive: np.ndarray) -> float:
-    """Return what the SVM of the published code minimises."""
+    """Return the objective of the SVM in the published code."""
     scores = features.double().numpy() @ weight + bias
     hinge = np.where(positive, 2 * np.maximum(0, 1 - scores), np.maximum(0, 1 + scores))
     return float(weight @ weight / 2 + (bias / 10) ** 2 / 2 + 1e-3 * hinge.sum())
@@ -157,7 +157,7 @@ def test_box_regressors_are_the_ridge_of_each_class(finished: dict[str, Tensor])
         np.testing.assert_allclose(finished["box_bias"][label - 1], wanted[-1] + goal.mean(axis=0), atol=1e-5)
 
 
-def test_a_class_without_objects_is_never_found(finished: dict[str, Tensor]) -> None:
+def test_a_class_without_objects_is_never_detected(finished: dict[str, Tensor]) -> None:
     assert finished["svm_bias"].isneginf().tolist() == [False, False, True]
     classifiers = RegionClassifiers(CLASSES, 12, 12)
     classifiers.load_state_dict(finished)
@@ -167,12 +167,12 @@ def test_a_class_without_objects_is_never_found(finished: dict[str, Tensor]) -> 
 
 
 class Killed(Exception):
-    """Stands for the end of the process."""
+    """Raised in place of the end of the process."""
 
 
 @pytest.mark.filterwarnings("ignore:.*never be found")
 @pytest.mark.parametrize("moment", range(1, 24))
-def test_a_run_that_ends_before_any_file_is_renamed_goes_on_to_the_same_result(
+def test_a_run_that_ends_before_any_file_is_renamed_continues_to_the_same_result(
     moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: dict[str, Tensor]
 ) -> None:
     calls = 0
@@ -202,7 +202,7 @@ def test_a_run_that_ends_before_any_file_is_renamed_goes_on_to_the_same_result(
 
 
 @pytest.mark.filterwarnings("ignore:.*never be found")
-def test_finished_stages_are_not_done_again(tmp_path: Path, finished: dict[str, Tensor]) -> None:
+def test_finished_stages_are_not_repeated(tmp_path: Path, finished: dict[str, Tensor]) -> None:
     stages(tmp_path, keep_features=True).run()
     assert {"features.f16", "box_features.f16"} <= {path.name for path in tmp_path.iterdir()}
     network = Network()
@@ -211,7 +211,7 @@ def test_finished_stages_are_not_done_again(tmp_path: Path, finished: dict[str, 
     assert network.computed == 0
     assert all(torch.equal(value, finished[name]) for name, value in trained(training).items())
     with torch.no_grad():
-        network.waves *= 2  # as if the training had been repeated with another end
+        network.waves *= 2  # as if a repeated training had ended with other weights
     training = stages(tmp_path, network)
     training.run()
     assert network.computed == 40
@@ -219,7 +219,7 @@ def test_finished_stages_are_not_done_again(tmp_path: Path, finished: dict[str, 
 
 
 @pytest.mark.filterwarnings("ignore:.*never be found")
-def test_the_network_decides_what_is_trained(tmp_path: Path) -> None:
+def test_the_settings_of_the_network_decide_which_stages_run(tmp_path: Path) -> None:
     network = Network()
     network.classifier = "softmax"
     training = stages(tmp_path, network)
@@ -244,7 +244,7 @@ def test_images_without_proposals_are_refused(tmp_path: Path) -> None:
 
 
 class EightImages:
-    """One batch."""
+    """A DataModule with one batch."""
 
     fingerprint, difficult = "4567", True
 
@@ -257,7 +257,7 @@ class EightImages:
 
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore:.*never be found")
-def test_eight_real_images_are_learned_by_heart(real_data: Path, tmp_path: Path) -> None:
+def test_eight_real_images_are_memorized(real_data: Path, tmp_path: Path) -> None:
     voc = VOCDetectionDataModule(str(real_data), train_sets=["2012_train"], val_sets=["2012_val"])
     voc.prepare_data()
     voc.setup("fit")

@@ -1,0 +1,50 @@
+"""What a finished run says about itself."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from lit_cv.commands.evaluate import evaluate, predict
+from lit_cv.commands.fit import fit
+from lit_cv.errors import UserError
+
+pytestmark = pytest.mark.slow
+SSD = ["fit", "--config", "experiments/quickstart/ssd.yaml", "--run.wandb=disabled"]
+SHORT = ["--data.shapes.train=4", "--data.shapes.val=2", "--data.batch_size=2"]
+SHORT += ["--trainer.max_steps=1", "--trainer.val_check_interval=1", "--trainer.log_every_n_steps=1"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("runs")
+    fit([*SSD, *SHORT, f"--data.root={root / 'data'}", f"--run.root={root}"], resume=False)
+    return next(root.glob("quickstart-ssd/*"))
+
+
+def test_the_number_of_classes_is_recorded_so_that_it_predicts_without_the_data(run: Path, tmp_path: Path) -> None:
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["model"]["init_args"]["network"]["init_args"]["num_classes"] == 4
+    evaluate("validate", [str(run)])
+    assert (run / "validate.json").exists()
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "gray.png"), np.full((64, 64, 3), 128, np.uint8))
+    predict(run, tmp_path / "images", tmp_path / "found", score_threshold=0.0)
+    assert (tmp_path / "found" / "predictions.json").exists()
+
+
+def test_unit_and_direction_of_every_metric_are_recorded(run: Path) -> None:
+    result = json.loads((run / "result.json").read_text())
+    facts = result["metric_facts"]
+    assert set(facts) == set(result["metrics"]) - {"train/lr"}
+    assert facts["val/map_50"] == facts["val/ap/circle"] == {"percent": True, "higher_is_better": True}
+    assert facts["val/loss"] == facts["train/box"] == {"percent": False, "higher_is_better": False}
+    assert (result["best"]["metric"], result["best"]["mode"]) == ("val/map", "max")
+
+
+def test_a_setting_that_a_network_refuses_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^anchor_ratios has 1 lists: SSD needs at least two maps, one list each\.$"):
+        fit([*SSD, "--model.network.anchor_ratios=[[2]]", f"--data.root={tmp_path}", f"--run.root={tmp_path}"], False)
