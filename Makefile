@@ -22,7 +22,7 @@ install: .venv/installed
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --editable ".[captions]" --group dev
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --editable ".[captions,timm]" --group dev
 	touch $@
 
 clean:

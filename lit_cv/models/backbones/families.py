@@ -14,14 +14,15 @@ from lit_cv.models.backbones.networks import (
     VGG_LAYOUTS,
     alexnet_layers,
     dilated_resnet_layers,
+    feature_layers,
     googlenet_layers,
-    mobilenet_layers,
     resnet_layers,
     squeezenet_layers,
     tiny_layers,
     tiny_vgg_layers,
     vgg_layers,
 )
+from lit_cv.models.backbones.timm_networks import TIMM, timm_layers, timm_weights
 
 
 def _darknet(build: Callable[[bool], nn.Sequential]) -> Callable[[str], Chain]:
@@ -37,7 +38,7 @@ VGG_BN = Family(
 VGG = replace(VGG_BN, ends=("convolutions", "windows", "regions"))
 RESNET = Family(resnet_layers, ends=("regions",), last_stage="layer4")
 BOTTLENECK_RESNET = replace(RESNET, dilated=dilated_resnet_layers)
-MOBILENET = Family(mobilenet_layers, prefix="features.", inner_level=True)
+MOBILENET = Family(feature_layers, prefix="features.", inner_level=True)
 SQUEEZENET = Family(squeezenet_layers, prefix="features.")
 ALEXNET = Family(
     alexnet_layers,
@@ -55,6 +56,8 @@ GOOGLENET = Family(
 )
 YOLO = Family(_darknet(yolo_layers), published=())
 FAST_YOLO = Family(_darknet(fast_yolo_layers), published=(), yolo_convolutions=3)
+
+TIMM_NETWORK = Family(timm_layers, dilated=timm_layers, download=timm_weights, frozen_eps=None)
 
 FAMILIES: dict[str, Family] = {
     **dict.fromkeys(VGG_LAYOUTS, VGG),
@@ -75,7 +78,6 @@ FAMILIES: dict[str, Family] = {
     "fast_yolo_bn": FAST_YOLO,
 }
 NAMES = tuple(FAMILIES)
-TIMM = "timm/"  # beginning of the names of timm's networks
 
 
 def family_of(name: str) -> Family:
@@ -85,7 +87,7 @@ def family_of(name: str) -> Family:
         UserError: Unknown name.
     """
     if name.startswith(TIMM):
-        return Family(tiny_layers, published=("imagenet",))
+        return TIMM_NETWORK
     if name not in FAMILIES:
         close = difflib.get_close_matches(name, NAMES, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(close)}" if close else f"choose from {', '.join(NAMES)}"

@@ -66,8 +66,8 @@ def squeezenet_layers(name: str) -> Chain:
     return Chain(*layers)
 
 
-def mobilenet_layers(name: str) -> Chain:
-    """A MobileNet with its last 1x1 convolution."""
+def feature_layers(name: str) -> Chain:
+    """A network whose layers torchvision keeps under ``features``; MobileNets keep their last 1x1 convolution."""
     return Chain(*torchvision.models.get_model(name, weights=None).features)
 
 

@@ -30,7 +30,7 @@ def vgg16_features(trunk: Trunk, size: int, atrous: bool) -> tuple[nn.Module, li
     """
     pool5 = nn.MaxPool2d(2, 2)  # the extractor expects it there, and leaves it out
     highres = size == 512
-    network = SSDFeatureExtractorVGG(nn.Sequential(*trunk.layers, pool5), highres=highres)
+    network = SSDFeatureExtractorVGG(nn.Sequential(*trunk.layers.children(), pool5), highres=highres)
     if highres:
         _halve_as_liu(network.extra)
     channels = [512, 1024, 512, 256, 256, 256, *([256] if highres else [])]

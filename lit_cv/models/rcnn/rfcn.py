@@ -5,7 +5,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import ps_roi_align, ps_roi_pool
 
@@ -157,13 +156,14 @@ def _features(
         A module that maps pixels to a dictionary of maps at stride 16, the first for proposals and the last for
         regions, perhaps the same; and the channels of both.
     """
-    if family_of(backbone).dilated is None:
+    family = family_of(backbone)
+    if family.last_stage is None or family.dilated is None:
         module, channels, _ = single_map(build_trunk(backbone, weights, norm), trainable_layers)
         return module, channels, channels
-    layers = build_trunk(backbone, weights, norm).freeze(trainable_layers).layers
-    conv4, conv5 = (list[Any](layers.get_submodule(name).children()) for name in CONV4_AND_5)
+    trunk = build_trunk(backbone, weights, norm).freeze(trainable_layers)
+    conv4, conv5 = (list[Any](trunk.layers.get_submodule(name).children()) for name in CONV4_AND_5)
     _dilate(conv5)
-    module = IntermediateLayerGetter(layers, {name: name for name in CONV4_AND_5})
+    module = trunk.layers.taps(trunk.stages[-2:])
     return module, conv4[-1].conv3.out_channels, conv5[-1].conv3.out_channels
 
 

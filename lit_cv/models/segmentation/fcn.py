@@ -4,11 +4,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torchvision.models._utils import IntermediateLayerGetter
 
 from lit_cv.errors import UserError
-from lit_cv.models.backbones.chain import Stage
 from lit_cv.models.backbones.classifier_ends import with_end
+from lit_cv.models.backbones.stages import Stage
 from lit_cv.models.backbones.trunk import Norm, Trunk, build_trunk
 from lit_cv.models.layers.dropout import Dropout
 from lit_cv.models.layers.upsampling import Upsampling
@@ -89,7 +88,7 @@ class FCN(Segmenter):
         taps = _taps(trunk, decoder, skips)
         strides, channels = [tap.stride for tap in taps], [tap.channels for tap in taps]
         super().__init__(num_classes, min_size, max_size, divisible=strides[-1], channels_last=channels_last)
-        self.backbone = IntermediateLayerGetter(trunk.layers, {tap.layers[-1]: tap.layers[-1] for tap in taps})
+        self.backbone = trunk.layers.taps(taps)
         # First what all upsamplings share, so that with one seed they start from the same weights.
         last = min(channels[0], decoder_width or channels[0]) if decoder == "symmetric" else channels[-1]
         self.classifier = _classifier(last, num_classes, head, dropout)

@@ -1,7 +1,6 @@
 """Backbones: every family, their stages, weights, norms and memory formats."""
 
 import copy
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -186,17 +185,6 @@ def test_weights_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     for file, message in cases.items():
         with pytest.raises(UserError, match=message):
             build_trunk("tiny", str(tmp_path / file), "frozen")
-
-
-def test_timm_networks_build_or_ask_for_the_extra() -> None:
-    if importlib.util.find_spec("timm") is None:
-        with pytest.raises(UserError, match=r"needs timm: install lit-cv\[timm\]"):
-            build_trunk("timm/resnet18", None, "train")
-        return
-    trunk = build_trunk("timm/resnet18", None, "frozen")
-    assert [stage.stride for stage in trunk.stages] == [2, 4, 8, 16, 32]
-    with pytest.raises(UserError, match="norm: train"):
-        build_trunk("timm/efficientnet_b0", None, "frozen")
 
 
 def test_unknown_names_are_answered_with_close_ones() -> None:

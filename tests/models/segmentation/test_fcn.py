@@ -176,7 +176,8 @@ def test_skips_of_vgg_are_pool3_and_pool4() -> None:
     with torch.device("meta"):
         network = FCN(21, "vgg16", skips=8, head="backbone")
         maps = network.backbone(torch.zeros(1, 3, 64, 96))
-    assert {name: tuple(value.shape[1:]) for name, value in maps.items()} == {
+    layers = network.backbone.return_layers
+    assert {name: tuple(maps[key].shape[1:]) for name, key in layers.items()} == {
         "16": (256, 8, 12),
         "23": (512, 4, 6),
         "fc": (4096, 2, 3),
