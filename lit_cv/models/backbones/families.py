@@ -13,15 +13,22 @@ from lit_cv.models.backbones.family import Family, FullyConnected
 from lit_cv.models.backbones.networks import (
     VGG_LAYOUTS,
     alexnet_layers,
+    densenet_key,
+    densenet_layers,
     dilated_resnet_layers,
     feature_layers,
     googlenet_layers,
+    regnet_key,
+    regnet_layers,
     resnet_layers,
     squeezenet_layers,
+    swin_key,
+    swin_layers,
     tiny_layers,
     tiny_vgg_layers,
     vgg_layers,
 )
+from lit_cv.models.backbones.padded_inception import inception_layers
 from lit_cv.models.backbones.timm_networks import TIMM, timm_layers, timm_weights
 
 
@@ -57,7 +64,15 @@ GOOGLENET = Family(
 YOLO = Family(_darknet(yolo_layers), published=())
 FAST_YOLO = Family(_darknet(fast_yolo_layers), published=(), yolo_convolutions=3)
 
+# Later families: a frozen norm keeps its own constant.
+FEATURE_NETWORK = Family(feature_layers, prefix="features.", frozen_eps=None)
+REGNET = Family(regnet_layers, prefix="trunk_output.", renamed=regnet_key, frozen_eps=None)
+DENSENET = Family(densenet_layers, prefix="features.", renamed=densenet_key, frozen_eps=None)
+INCEPTION = Family(inception_layers, frozen_eps=None, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+SWIN = Family(swin_layers, prefix="features.", renamed=swin_key)
 TIMM_NETWORK = Family(timm_layers, dilated=timm_layers, download=timm_weights, frozen_eps=None)
+
+REGNET_FLOPS = ("400mf", "800mf", "1_6gf", "3_2gf", "8gf", "16gf", "32gf")
 
 FAMILIES: dict[str, Family] = {
     **dict.fromkeys(VGG_LAYOUTS, VGG),
@@ -76,6 +91,13 @@ FAMILIES: dict[str, Family] = {
     "fast_yolo": FAST_YOLO,
     "yolo_bn": YOLO,
     "fast_yolo_bn": FAST_YOLO,
+    **dict.fromkeys((f"convnext_{size}" for size in ("tiny", "small", "base", "large")), FEATURE_NETWORK),
+    **dict.fromkeys((f"efficientnet_b{size}" for size in range(8)), FEATURE_NETWORK),
+    **dict.fromkeys((f"efficientnet_v2_{size}" for size in "sml"), FEATURE_NETWORK),
+    **dict.fromkeys((f"regnet_{kind}_{flops}" for kind in "xy" for flops in REGNET_FLOPS), REGNET),
+    **dict.fromkeys((f"densenet{depth}" for depth in (121, 161, 169, 201)), DENSENET),
+    "inception_v3": INCEPTION,
+    **dict.fromkeys((f"swin_{version}{size}" for version in ("", "v2_") for size in "tsb"), SWIN),
 }
 NAMES = tuple(FAMILIES)
 
