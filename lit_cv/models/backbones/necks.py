@@ -35,7 +35,9 @@ class Pyramid(nn.Module):
 
 
 def dense_pyramid(trunk: Trunk, trainable_layers: int | None, channels: int) -> tuple[nn.Module, list[int]]:
-    """Build a feature pyramid on the stages from stride 8 on, with two further levels on top (P3 to P7, section 4).
+    """Build a feature pyramid on the stages from stride 8 on, with two further levels on top.
+
+    P3 to P7 of RetinaNet (Lin et al. 2017, "Focal loss for dense object detection", section 4).
 
     Returns:
         A module that maps pixels (B, 3, H, W) to a dictionary of maps, finest first, and the strides of the maps.

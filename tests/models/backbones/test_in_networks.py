@@ -136,7 +136,7 @@ def test_one_training_step_or_one_clear_refusal(name: str, network: str) -> None
         model.backbone.body if network == "SSD" else model.backbone
     )  # its extra maps may have no anchor to learn from
     reached = [value.grad.abs().max() > 0 for value in body.parameters() if value.requires_grad]
-    assert sum(reached) > 0.95 * len(reached)
+    assert sum(reached) >= 0.9 * len(reached)
     assert all(value.grad.isfinite().all() for value in model.parameters() if value.grad is not None)
     before = [value.detach().clone() for value in model.parameters() if value.requires_grad]
     torch.optim.SGD(model.parameters(), lr=1e-2).step()

@@ -64,7 +64,7 @@ def test_dilation_keeps_the_weights_and_halves_less_often(stride: int, strides: 
     assert dilated.layers(torch.zeros(2, 3, 64, 96)).shape == (2, 2048, 64 // stride, 96 // stride)
 
 
-def test_googlenet_takes_normalised_pixels_and_torchvisions_weights(tmp_path: Path) -> None:
+def test_googlenet_takes_normalized_pixels_and_torchvisions_weights(tmp_path: Path) -> None:
     network = torchvision.models.googlenet(weights=None, aux_logits=False, init_weights=False, transform_input=True)
     randomise(network)
     for layer in network.modules():
