@@ -1,29 +1,17 @@
-"""Stages of a backbone, and backbones whose layers run one after the other."""
+"""Backbones whose layers run one after the other."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torchvision.models._utils import IntermediateLayerGetter
 
-
-@dataclass(frozen=True)
-class Stage:
-    """Consecutive layers whose outputs have one resolution.
-
-    Attributes:
-        layers: Their names in the backbone, first to last.
-        stride: Pixels of the image between two cells of the output.
-        channels: Channels of the output.
-    """
-
-    layers: tuple[str, ...]
-    stride: int
-    channels: int
+from lit_cv.models.backbones.frozen_norm import freeze_batch_norm
+from lit_cv.models.backbones.stages import Layers, Stage
+from lit_cv.models.backbones.state_dicts import load_weights
 
 
-class Chain(nn.Sequential):
+class Chain(nn.Sequential, Layers):
     """Layers that run one after the other, under the names that they have in the classification network."""
 
     @classmethod
@@ -34,8 +22,12 @@ class Chain(nn.Sequential):
             chain.add_module(name, layer)
         return chain
 
-    def measure_stages(self) -> list[Stage]:
-        """Group the layers by the resolution of their output, measured on an empty image; finest first."""
+    def load(self, state: dict[str, Tensor], prefix: str, source: str) -> None:
+        """See ``Layers``."""
+        load_weights(self, state, prefix, source)
+
+    def finish(self) -> list[Stage]:
+        """Group the layers by the resolution of their output, see ``Layers``."""
         training, pixels = self.training, torch.zeros(1, 3, 64, 64)
         self.eval()
         stages: list[Stage] = []
@@ -48,22 +40,23 @@ class Chain(nn.Sequential):
         self.train(training)
         return stages
 
+    def freeze_norms(self, eps: float | None) -> None:
+        """See ``Layers``."""
+        freeze_batch_norm(self, eps)
+
     def up_to(self, stages: Sequence[Stage]) -> "Chain":
-        """Keep the layers of the given stages alone."""
+        """See ``Layers``."""
         names = {name for stage in stages for name in stage.layers}
         return Chain.of((name, layer) for name, layer in self.named_children() if name in names)
 
     def freeze(self, stages: Sequence[Stage]) -> None:
-        """Stop the training of the given stages."""
+        """See ``Layers``."""
         for stage in stages:
             for name in stage.layers:
                 self.get_submodule(name).requires_grad_(False)
 
     def taps(self, stages: Sequence[Stage]) -> nn.Module:
-        """Build a module that maps pixels (B, 3, H, W) to the outputs of the stages: ``"0"``, ``"1"``, ... in order.
-
-        Layers after the last of them are left out.
-        """
+        """See ``Layers``."""
         names = {stage.layers[-1]: str(level) for level, stage in enumerate(stages)}
         module: nn.Module = IntermediateLayerGetter(self, names)
         return module

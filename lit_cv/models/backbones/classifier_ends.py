@@ -6,12 +6,13 @@ import torchvision
 from torch import Tensor, nn
 
 from lit_cv.errors import UserError
-from lit_cv.models.backbones.chain import Stage
 from lit_cv.models.backbones.families import family_of
 from lit_cv.models.backbones.family import FullyConnected
 from lit_cv.models.backbones.frozen_norm import freeze_batch_norm
+from lit_cv.models.backbones.stages import Stage
+from lit_cv.models.backbones.state_dicts import load_weights
 from lit_cv.models.backbones.trunk import Norm, Trunk
-from lit_cv.models.backbones.weights import load_weights, read_weights
+from lit_cv.models.backbones.weights import read_weights
 from lit_cv.models.layers.dropout import Dropout
 
 Head = Literal["mlp", "backbone"]

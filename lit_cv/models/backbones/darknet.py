@@ -6,8 +6,8 @@ from torch import nn
 
 SLOPE = 0.1  # of the leaky ReLU (eq. 2)
 
-# The first 20 convolutions of figure 3, as (kernel, width), with a 2x2 max pooling between two groups. The very first
-# has stride 2.
+# The first 20 convolutions of figure 3, as (kernel, width), with a 2x2 max pooling between two groups. The first
+# convolution has stride 2.
 YOLO_LAYOUT = (
     ((7, 64),),
     ((3, 192),),
@@ -39,7 +39,7 @@ def fast_yolo_layers(batch_norm: bool) -> nn.Sequential:
 
 
 def convolution(before: int, after: int, kernel: int, stride: int, batch_norm: bool) -> nn.Sequential:
-    """Build a padded convolution with the leaky ReLU of eq. 2, and batch norm between them if asked for."""
+    """Build a padded convolution, an optional batch norm, and the leaky ReLU of eq. 2."""
     layer = nn.Conv2d(before, after, kernel, stride, kernel // 2, bias=not batch_norm)
     nn.init.kaiming_normal_(layer.weight, a=SLOPE)
     if layer.bias is not None:

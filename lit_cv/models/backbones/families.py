@@ -14,15 +14,23 @@ from lit_cv.models.backbones.family import Family, FullyConnected
 from lit_cv.models.backbones.networks import (
     VGG_LAYOUTS,
     alexnet_layers,
+    densenet_key,
+    densenet_layers,
     dilated_resnet_layers,
+    feature_layers,
     googlenet_layers,
-    mobilenet_layers,
+    regnet_key,
+    regnet_layers,
     resnet_layers,
     squeezenet_layers,
+    swin_key,
+    swin_layers,
     tiny_layers,
     tiny_vgg_layers,
     vgg_layers,
 )
+from lit_cv.models.backbones.padded_inception import inception_layers
+from lit_cv.models.backbones.timm_networks import TIMM, timm_layers, timm_weights
 
 
 def _darknet(build: Callable[[bool], nn.Sequential]) -> Callable[[str], Chain]:
@@ -38,7 +46,7 @@ VGG_BN = Family(
 VGG = replace(VGG_BN, ends=("convolutions", "windows", "regions"))
 RESNET = Family(resnet_layers, ends=("regions",), last_stage="layer4")
 BOTTLENECK_RESNET = replace(RESNET, dilated=dilated_resnet_layers)
-MOBILENET = Family(mobilenet_layers, prefix="features.", inner_level=True)
+MOBILENET = Family(feature_layers, prefix="features.", inner_level=True)
 SQUEEZENET = Family(squeezenet_layers, prefix="features.")
 ALEXNET = Family(
     alexnet_layers,
@@ -57,6 +65,16 @@ GOOGLENET = Family(
 YOLO = Family(_darknet(yolo_layers), published=())
 FAST_YOLO = Family(_darknet(fast_yolo_layers), published=(), yolo_convolutions=3)
 
+# Later families: a frozen norm keeps its own constant.
+FEATURE_NETWORK = Family(feature_layers, prefix="features.", frozen_eps=None)
+REGNET = Family(regnet_layers, prefix="trunk_output.", renamed=regnet_key, frozen_eps=None)
+DENSENET = Family(densenet_layers, prefix="features.", renamed=densenet_key, frozen_eps=None)
+INCEPTION = Family(inception_layers, frozen_eps=None, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+SWIN = Family(swin_layers, prefix="features.", renamed=swin_key)
+TIMM_NETWORK = Family(timm_layers, dilated=timm_layers, download=timm_weights, frozen_eps=None)
+
+REGNET_FLOPS = ("400mf", "800mf", "1_6gf", "3_2gf", "8gf", "16gf", "32gf")
+
 FAMILIES: dict[str, Family] = {
     **dict.fromkeys(VGG_LAYOUTS, VGG),
     "vgg16": replace(VGG, published=("imagenet", "imagenet-features")),
@@ -74,9 +92,15 @@ FAMILIES: dict[str, Family] = {
     "fast_yolo": FAST_YOLO,
     "yolo_bn": YOLO,
     "fast_yolo_bn": FAST_YOLO,
+    **dict.fromkeys((f"convnext_{size}" for size in ("tiny", "small", "base", "large")), FEATURE_NETWORK),
+    **dict.fromkeys((f"efficientnet_b{size}" for size in range(8)), FEATURE_NETWORK),
+    **dict.fromkeys((f"efficientnet_v2_{size}" for size in "sml"), FEATURE_NETWORK),
+    **dict.fromkeys((f"regnet_{kind}_{flops}" for kind in "xy" for flops in REGNET_FLOPS), REGNET),
+    **dict.fromkeys((f"densenet{depth}" for depth in (121, 161, 169, 201)), DENSENET),
+    "inception_v3": INCEPTION,
+    **dict.fromkeys((f"swin_{version}{size}" for version in ("", "v2_") for size in "tsb"), SWIN),
 }
 NAMES = tuple(FAMILIES)
-TIMM = "timm/"  # beginning of the names of timm's networks
 
 
 def family_of(name: str) -> Family:
@@ -86,7 +110,7 @@ def family_of(name: str) -> Family:
         UserError: Unknown name.
     """
     if name.startswith(TIMM):
-        return Family(tiny_layers, published=("imagenet",))
+        return TIMM_NETWORK
     if name not in FAMILIES:
         if "." in name:
             return _own_family(name)

@@ -1,13 +1,15 @@
 """Batch norm with fixed statistics, folded into the convolution before it.
 
-A frozen batch norm is one factor and one summand per channel. Applied as a layer it reads and writes every activation
-twice more; folded into the weights it costs nothing. The parameters keep their places, so state dicts fit as before.
+A frozen batch norm is one factor and one summand per channel. Applied as a layer, it reads and writes every activation
+two more times; folded into the weights, it costs nothing. The parameters keep their names, so state dicts still fit.
 """
 
+from collections import OrderedDict
 from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.ops import FrozenBatchNorm2d
 
 from lit_cv.errors import UserError
@@ -16,7 +18,7 @@ FROZEN_EPS = 1e-5  # the constant that torchvision adds to the variance in its f
 
 
 class FoldedBatchNorm2d(FrozenBatchNorm2d):  # type: ignore[misc]  # torchvision has no types
-    """A frozen batch norm that the convolution before it applies; itself it passes its input on."""
+    """A frozen batch norm that the convolution before it applies; it returns its own input unchanged."""
 
     def __init__(self, num_features: int, eps: float = FROZEN_EPS) -> None:
         super().__init__(num_features, eps)
@@ -24,7 +26,7 @@ class FoldedBatchNorm2d(FrozenBatchNorm2d):  # type: ignore[misc]  # torchvision
         self._factors: tuple[Tensor, Tensor] = (self.weight, self.bias)
 
     def factors(self) -> tuple[Tensor, Tensor]:
-        """Return the factor and the summand of each channel, float32 (C,); computed anew when a buffer has changed."""
+        """Return the factor and the summand of each channel, float32 (C,); computed again when a buffer has changed."""
         seen = [(buffer, buffer._version) for buffer in self.buffers()]
         same = len(seen) == len(self._seen) and all(
             new is old and version == known for (new, version), (old, known) in zip(seen, self._seen, strict=True)
@@ -54,30 +56,28 @@ class FoldingConv2d(nn.Conv2d):
         return result
 
 
-def freeze_batch_norm(module: nn.Module, eps: float = FROZEN_EPS) -> None:
+def freeze_batch_norm(module: nn.Module, eps: float | None = FROZEN_EPS, fold: bool = True) -> None:
     """Replace every ``BatchNorm2d`` below ``module`` by a frozen one with its parameters and statistics.
-
-    Norms are folded where they directly follow a convolution among their siblings and that convolution feeds nothing
-    else, as in VGG, ResNet and MobileNet.
 
     Args:
         module: Changed in place.
-        eps: Added to the variance. The default is torchvision's for frozen norms, whatever the norm had before, so that
-            its published detectors give the same results.
+        eps: Constant added to the variance; None: the one that each norm has. The default is the one of torchvision's
+            frozen norms, with which its published detectors give their results, also for norms that had another.
+        fold: Whether a norm that directly follows a convolution among its siblings is folded into it. The convolution
+            must feed nothing else, as in VGG, ResNet and MobileNet.
 
     Raises:
-        UserError: A layer is a batch norm and something else, as in some networks of timm.
+        UserError: A batch norm is of another kind.
     """
     for parent in list(module.modules()):
         before: nn.Module | None = None
         for name, child in list(parent.named_children()):
-            if isinstance(child, nn.BatchNorm2d):
+            if isinstance(child, _BatchNorm):
                 if type(child) is not nn.BatchNorm2d:
-                    raise UserError(
-                        f"{type(child).__name__} does more than normalise and cannot be frozen: norm: train."
-                    )
-                folds = isinstance(before, nn.Conv2d) and before.out_channels == child.num_features
-                frozen = (FoldedBatchNorm2d if folds else FrozenBatchNorm2d)(child.num_features, eps)
+                    raise UserError(f"{type(child).__name__} cannot be frozen: give norm: train.")
+                folds = fold and isinstance(before, nn.Conv2d) and before.out_channels == child.num_features
+                own = child.eps if eps is None else eps
+                frozen = (FoldedBatchNorm2d if folds else FrozenBatchNorm2d)(child.num_features, own)
                 frozen.load_state_dict(child.state_dict())
                 setattr(parent, name, frozen)
                 if folds:
@@ -88,3 +88,20 @@ def freeze_batch_norm(module: nn.Module, eps: float = FROZEN_EPS) -> None:
 def _fold(convolution: nn.Conv2d, norm: FoldedBatchNorm2d) -> None:
     convolution.__class__ = FoldingConv2d
     cast(FoldingConv2d, convolution).norm = (norm,)
+
+
+def split_norm_act(module: nn.Module) -> None:
+    """Replace every ``BatchNormAct2d`` of timm below ``module`` by a batch norm and, after it, its activation.
+
+    The fused layer is a subclass of batch norm: freezing, and PyTorch's synchronization between processes, replace it
+    by another norm and would lose the activation.
+    """
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.BatchNorm2d) and type(child).__name__ == "BatchNormAct2d":
+                norm = nn.BatchNorm2d(
+                    child.num_features, child.eps, child.momentum, child.affine, child.track_running_stats
+                )
+                norm.load_state_dict(child.state_dict(), strict=False)  # an activation may have parameters, too
+                parts = {"norm": norm, **dict(child.named_children())}  # the others are dropout and the activation
+                setattr(parent, name, nn.Sequential(OrderedDict(parts)))

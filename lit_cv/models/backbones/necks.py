@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxPool, LastLevelP6P7
 
-from lit_cv.models.backbones.chain import Stage
+from lit_cv.errors import UserError
+from lit_cv.models.backbones.stages import Stage
 from lit_cv.models.backbones.trunk import Trunk
 
 FINEST_STRIDE = 8
@@ -34,7 +35,9 @@ class Pyramid(nn.Module):
 
 
 def dense_pyramid(trunk: Trunk, trainable_layers: int | None, channels: int) -> tuple[nn.Module, list[int]]:
-    """Build a feature pyramid on the stages from stride 8 on, with two further levels on top (P3 to P7, section 4).
+    """Build a feature pyramid on the stages from stride 8 on, with two further levels on top.
+
+    P3 to P7 of RetinaNet (Lin et al. 2017, "Focal loss for dense object detection", section 4).
 
     Returns:
         A module that maps pixels (B, 3, H, W) to a dictionary of maps, finest first, and the strides of the maps.
@@ -87,8 +90,15 @@ def feature_pyramid(trunk: Trunk, trainable_layers: int | None, channels: int = 
 
 
 def tapped(trunk: Trunk, strides: tuple[int, ...]) -> tuple[nn.Module, list[int]]:
-    """Build a backbone that returns the maps at the given strides, and list their channels."""
+    """Build a backbone that returns the maps at the given strides, and list their channels.
+
+    Raises:
+        UserError: The backbone has no map at one of the strides.
+    """
     stages = [stage for stage in trunk.stages if stage.stride in strides]
+    missing = set(strides) - {stage.stride for stage in stages}
+    if missing:
+        raise UserError(f"Backbone {trunk.name!r} has no map at stride {min(missing)}: choose another.")
     return trunk.layers.taps(stages), [stage.channels for stage in stages]
 
 

@@ -1,10 +1,11 @@
 """The layers of the classification networks, without their classifiers and with random weights."""
 
+import re
 from itertools import pairwise
 from typing import cast
 
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 from torchvision.models import vgg
 
 from lit_cv.models.backbones.chain import Chain
@@ -66,8 +67,11 @@ def squeezenet_layers(name: str) -> Chain:
     return Chain(*layers)
 
 
-def mobilenet_layers(name: str) -> Chain:
-    """A MobileNet with its last 1x1 convolution."""
+def feature_layers(name: str) -> Chain:
+    """A network whose layers torchvision keeps under ``features``: MobileNet, EfficientNet or ConvNeXt.
+
+    MobileNets and EfficientNets keep their last 1x1 convolution.
+    """
     return Chain(*torchvision.models.get_model(name, weights=None).features)
 
 
@@ -91,3 +95,49 @@ def googlenet_layers(_: str) -> Chain:
 
 def _without(network: nn.Module, left_out: tuple[str, ...]) -> Chain:
     return Chain.of((name, layer) for name, layer in network.named_children() if name not in left_out)
+
+
+def regnet_layers(name: str) -> Chain:
+    """A RegNet: its stem and its four stages."""
+    network = torchvision.models.get_model(name, weights=None)
+    return Chain.of([("stem", network.stem), *network.trunk_output.named_children()])
+
+
+def regnet_key(key: str) -> str:
+    """Give the keys of a RegNet's stem the prefix of its stages."""
+    return f"trunk_output.{key}" if key.startswith("stem.") else key
+
+
+def densenet_layers(name: str) -> Chain:
+    """A DenseNet with the ReLU after its last norm."""
+    network = torchvision.models.get_model(name, weights=None)
+    return Chain.of([*network.features.named_children(), ("relu5", nn.ReLU(inplace=True))])
+
+
+def densenet_key(key: str) -> str:
+    """Rename the keys of the published state dicts, ``denselayer1.norm.1``, to today's, ``denselayer1.norm1``."""
+    return re.sub(r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)", r"\1", key)
+
+
+def swin_layers(name: str) -> Chain:
+    """A Swin transformer with its last norm; each layer takes and returns maps with their channels first."""
+    network = torchvision.models.get_model(name, weights=None)
+    layers = Chain.of([*network.features.named_children(), ("norm", network.norm)])
+    for layer in layers[1:]:
+        layer.register_forward_pre_hook(_channels_to_the_end)
+    for layer in layers:
+        layer.register_forward_hook(_channels_to_the_front)
+    return layers
+
+
+def swin_key(key: str) -> str:
+    """Give the keys of a Swin transformer's last norm the prefix of its other layers."""
+    return f"features.{key}" if key.startswith("norm.") else key
+
+
+def _channels_to_the_end(_: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+    return inputs[0].permute(0, 2, 3, 1)
+
+
+def _channels_to_the_front(_: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    return output.permute(0, 3, 1, 2)

@@ -11,7 +11,7 @@ from lit_cv.models.images import IMAGENET_MEAN, IMAGENET_STD
 class ConvertPixels:
     """A forward pre-hook that turns pixels normalized with ImageNet's mean and deviation into ones with another.
 
-    All networks normalize their images with ImageNet's mean and deviation, whatever the backbone, so that zeros around
+    All networks normalize their images with ImageNet's mean and deviation for every backbone, so that zeros around
     an image are its mean color. The backbone's first layer converts them.
 
     Attributes:

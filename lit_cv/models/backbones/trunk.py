@@ -3,15 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import nn
-
 from lit_cv.errors import UserError
-from lit_cv.models.backbones.chain import Chain, Stage
-from lit_cv.models.backbones.families import TIMM, family_of
+from lit_cv.models.backbones.families import family_of
 from lit_cv.models.backbones.family import Family
-from lit_cv.models.backbones.frozen_norm import freeze_batch_norm
 from lit_cv.models.backbones.pixels import convert_pixels
-from lit_cv.models.backbones.weights import load_weights, read_weights
+from lit_cv.models.backbones.stages import Layers, Stage
+from lit_cv.models.backbones.weights import read_weights
 
 Norm = Literal["frozen", "train"]
 
@@ -29,12 +26,21 @@ class Trunk:
 
     name: str
     family: Family
-    layers: Chain
+    layers: Layers
     stages: list[Stage]
 
     def up_to(self, stride: int) -> "Trunk":
-        """Leave out the stages coarser than ``stride``."""
+        """Leave out the stages coarser than ``stride``.
+
+        Raises:
+            UserError: All stages are coarser.
+        """
         stages = [stage for stage in self.stages if stage.stride <= stride]
+        if not stages:
+            strides = ", ".join(str(stage.stride) for stage in self.stages)
+            raise UserError(
+                f"Backbone {self.name!r} has no map at stride {stride} or finer, only at {strides}: choose another."
+            )
         return Trunk(self.name, self.family, self.layers.up_to(stages), stages)
 
     def freeze(self, trainable_layers: int | None) -> "Trunk":
@@ -54,21 +60,23 @@ def build_trunk(name: str, weights: str | None, norm: Norm, output_stride: int =
     """Build a network by name and load its weights.
 
     Args:
-        name: One of ``NAMES`` or ``timm/<name>`` (needs the extra ``timm``).
-        weights: ``imagenet`` (torchvision's first ImageNet weights, from torch.hub's cache or its server),
-            ``imagenet-features`` (of vgg16 alone: those of SSD's authors, for pixels of 0 to 255), the path of a state
-            dict of the classification network, or None for random weights.
+        name: One of ``NAMES``, or ``timm/<name>`` (needs the extra ``timm``) for a network of timm that has maps at
+            several resolutions and takes images of every size.
+        weights: ``imagenet`` (torchvision's first ImageNet weights, or the ones that timm publishes under this name;
+            from a local cache or their server), ``imagenet-features`` (only vgg16: those of SSD's authors, for pixels
+            of 0 to 255), the path of a state dict of the classification network, or None for random weights.
         norm: ``frozen`` keeps the statistics and the affine parameters of batch norm as they are loaded; ``train``
-            trains both. Networks without batch norm (AlexNet, SqueezeNet, plain VGG, tiny) ignore it.
-        output_stride: 16 or 8 dilates the last one or two stages of a ResNet instead of halving its map (Chen et al.
-            2018, section 3.1); 32 leaves a network as it is.
+            trains both. Networks without batch norm (AlexNet, SqueezeNet, plain VGG, tiny, ConvNeXt, Swin) ignore it.
+        output_stride: 16 or 8 dilates the last one or two stages of a ResNet, or of a network for which timm has that
+            option, instead of halving the map (Chen et al. 2018, section 3.1); 32 leaves a network as it is.
 
     Raises:
-        UserError: Unknown name, weights that cannot be read or do not fit, no dilation in this network.
+        UserError: Unknown name, a network without maps at several resolutions, weights that cannot be read or do not
+            fit, no dilation in this network.
     """
     family = family_of(name)
     if output_stride == 32:
-        layers = _timm_layers(name, weights) if name.startswith(TIMM) else family.layers(name)
+        layers = family.layers(name)
     elif family.dilated is None:
         raise UserError(
             f"output_stride={output_stride}: only ResNets with bottlenecks (resnet50 and larger) can be dilated, "
@@ -76,27 +84,11 @@ def build_trunk(name: str, weights: str | None, norm: Norm, output_stride: int =
         )
     else:
         layers = family.dilated(name, output_stride)
-    if weights is not None and not (name.startswith(TIMM) and weights == "imagenet"):
-        load_weights(layers, read_weights(name, weights), family.prefix, source=weights)
+    if weights is not None:
+        state = {family.renamed(key): value for key, value in read_weights(name, weights).items()}
+        layers.load(state, family.prefix, source=weights)
     convert_pixels(next(layers.children()), family.mean, family.std)
-    try:
-        stages = layers.measure_stages()
-    except (RuntimeError, TypeError) as error:  # some networks of timm
-        raise UserError(f"Backbone {name!r} is not a plain sequence of layers: choose another.") from error
+    stages = layers.finish()
     if norm == "frozen":
-        freeze_batch_norm(layers, family.frozen_eps)
+        layers.freeze_norms(family.frozen_eps)
     return Trunk(name, family, layers, stages)
-
-
-def _timm_layers(name: str, weights: str | None) -> Chain:
-    try:
-        import timm  # type: ignore[import-not-found, unused-ignore]
-    except ModuleNotFoundError:
-        raise UserError(f"Backbone {name!r} needs timm: install lit-cv[timm].") from None
-    try:
-        network: nn.Module = timm.create_model(
-            name.removeprefix(TIMM), features_only=True, pretrained=weights == "imagenet"
-        )
-    except (RuntimeError, AttributeError, OSError) as error:
-        raise UserError(f"timm cannot build backbone {name!r}: {error}") from error
-    return Chain.of(network.named_children())

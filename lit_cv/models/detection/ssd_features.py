@@ -17,20 +17,21 @@ VGG16_STEPS = {300: [8, 16, 32, 64, 100, 300], 512: [8, 16, 32, 64, 128, 256, 51
 def vgg16_features(trunk: Trunk, size: int, atrous: bool) -> tuple[nn.Module, list[int]]:
     """Build the maps of SSD on VGG-16 (Liu et al. 2016, figure 2).
 
-    SSD300 has six, 38, 19, 10, 5, 3 and 1 cells wide; SSD512 seven, 64, 32, 16, 8, 4, 2 and 1 (footnote 5). The first,
-    conv4_3, is normalised to length 20 in each cell, a length learnt for each channel (section 3.1).
+    SSD300 has six maps, 38, 19, 10, 5, 3 and 1 cells wide; SSD512 has seven, 64, 32, 16, 8, 4, 2 and 1 cells wide
+    (footnote 5). The first, conv4_3, is normalized to length 20 in each cell; the length is learned per channel
+    (section 3.1).
 
     Args:
         trunk: VGG-16.
-        size: 300 or 512.
+        size: Pixels of both sides of the image, 300 or 512.
         atrous: See ``SSD``.
 
     Returns:
         A module that returns the maps by name, finest first, and their channels.
     """
-    pool5 = nn.MaxPool2d(2, 2)  # the extractor expects it there, and leaves it out
+    pool5 = nn.MaxPool2d(2, 2)  # the extractor expects it and removes it
     highres = size == 512
-    network = SSDFeatureExtractorVGG(nn.Sequential(*trunk.layers, pool5), highres=highres)
+    network = SSDFeatureExtractorVGG(nn.Sequential(*trunk.layers.children(), pool5), highres=highres)
     if highres:
         _halve_as_liu(network.extra)
     channels = [512, 1024, 512, 256, 256, 256, *([256] if highres else [])]
@@ -45,7 +46,7 @@ def vgg16_features(trunk: Trunk, size: int, atrous: bool) -> tuple[nn.Module, li
 
 
 def _halve_as_liu(extra: nn.ModuleList) -> None:
-    """Give the last blocks of SSD512 the strides of Liu's code: torchvision's maps have 6 and 4 cells, not 4 and 2."""
+    """Give the last blocks of SSD512 the strides of Liu's code: 4 and 2 cells, where torchvision's have 6 and 4."""
     *_, conv10, conv11, conv12 = (cast(nn.Conv2d, cast(nn.Sequential, block)[2]) for block in extra)
     for convolution in (conv10, conv11):
         convolution.stride, convolution.padding = (2, 2), (1, 1)
@@ -53,11 +54,14 @@ def _halve_as_liu(extra: nn.ModuleList) -> None:
 
 
 class ExtendedFeatures(nn.Module):
-    """The maps of a trunk at strides 8 and 16, and extra blocks that halve the last one again and again.
+    """The maps of a trunk at strides 8 and 16, and extra blocks that each halve the map before.
 
     Args:
-        trunk: Any network with stages at both strides.
-        maps: How many maps in all, at least 2.
+        trunk: A network with stages at both strides.
+        maps: Total number of maps, at least 2.
+
+    Raises:
+        UserError: Fewer than two maps, or the network has no stage at one of the strides.
     """
 
     WIDTH = 256

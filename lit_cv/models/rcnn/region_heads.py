@@ -18,9 +18,9 @@ def mlp_head(channels: int, features: int) -> tuple[nn.Module, int]:
 
 
 def shared_stage(box_head: nn.Module) -> nn.Module | None:
-    """Return the stage of a ResNet that a head begins with; None: it has none.
+    """Return the stage of a ResNet at the beginning of a head, or None.
 
-    Masks and keypoints stand on it, too (Mask R-CNN, He et al. 2017, Figure 4, left).
+    The heads of masks and keypoints share it (Mask R-CNN, He et al. 2017, Figure 4, left).
     """
     if isinstance(box_head, nn.Sequential) and isinstance(box_head[1], nn.AdaptiveAvgPool2d):
         return box_head[0]

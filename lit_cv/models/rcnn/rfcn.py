@@ -81,7 +81,8 @@ class RFCN(TwoStageDetector):
             A module that maps pixels to a dictionary of maps at stride 16, the first for proposals and the last for
             regions (possibly the same); and the channels of both.
         """
-        if family_of(self.backbone_name).dilated is None:
+        family = family_of(self.backbone_name)
+        if family.last_stage is None or family.dilated is None:
             module, channels, _ = single_map(self.build_trunk(), self.trainable_layers)
             return module, channels, channels
         trunk = self.build_trunk().freeze(self.trainable_layers)

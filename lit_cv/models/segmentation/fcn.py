@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from lit_cv.errors import UserError
 from lit_cv.models.backbone_network import BackboneNetwork
-from lit_cv.models.backbones.chain import Stage
 from lit_cv.models.backbones.classifier_ends import with_end
+from lit_cv.models.backbones.stages import Stage
 from lit_cv.models.backbones.trunk import Trunk
 from lit_cv.models.layers.dropout import Dropout
 from lit_cv.models.layers.upsampling import Upsampling

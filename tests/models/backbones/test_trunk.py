@@ -1,7 +1,6 @@
 """Backbones: every family, their stages, weights, norms and memory formats."""
 
 import copy
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -65,7 +64,7 @@ def test_dilation_keeps_the_weights_and_halves_less_often(stride: int, strides: 
     assert dilated.layers(torch.zeros(2, 3, 64, 96)).shape == (2, 2048, 64 // stride, 96 // stride)
 
 
-def test_googlenet_takes_normalised_pixels_and_torchvisions_weights(tmp_path: Path) -> None:
+def test_googlenet_takes_normalized_pixels_and_torchvisions_weights(tmp_path: Path) -> None:
     network = torchvision.models.googlenet(weights=None, aux_logits=False, init_weights=False, transform_input=True)
     randomize(network)
     for layer in network.modules():
@@ -186,17 +185,6 @@ def test_weights_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     for file, message in cases.items():
         with pytest.raises(UserError, match=message):
             build_trunk("tiny", str(tmp_path / file), "frozen")
-
-
-def test_timm_networks_build_or_ask_for_the_extra() -> None:
-    if importlib.util.find_spec("timm") is None:
-        with pytest.raises(UserError, match=r"needs timm: install lit-cv\[timm\]"):
-            build_trunk("timm/resnet18", None, "train")
-        return
-    trunk = build_trunk("timm/resnet18", None, "frozen")
-    assert [stage.stride for stage in trunk.stages] == [2, 4, 8, 16, 32]
-    with pytest.raises(UserError, match="norm: train"):
-        build_trunk("timm/efficientnet_b0", None, "frozen")
 
 
 def test_unknown_names_are_answered_with_close_ones() -> None:
