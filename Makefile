@@ -12,7 +12,8 @@ demo: install  ## run a small ablation and report it: two arms, two seeds, and a
 	$(BIN)/litcv report runs/quickstart runs/quickstart_control
 
 test: lint  ## run all tests except the long ones; tests on real data need LITCV_TEST_DATA
-	OMP_NUM_THREADS=1 $(BIN)/python $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python $(TESTS) --cov --cov-report=
+	@echo "lines that the tests' own processes reach: $$($(BIN)/coverage report --format=total) %; $(BIN)/coverage report lists the files"
 
 test-minimum: .venv-minimum/installed  ## run the same tests with the oldest versions that pyproject.toml allows
 	OMP_NUM_THREADS=1 .venv-minimum/bin/python $(TESTS)
@@ -43,4 +44,4 @@ install: .venv/installed
 .venv-minimum/installed: RESOLUTION := --resolution lowest-direct
 
 clean:
-	rm -rf .venv .venv-minimum runs data
+	rm -rf .venv .venv-minimum .coverage runs data
