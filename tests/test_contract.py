@@ -18,9 +18,9 @@ from lit_cv.errors import UserError
 from lit_cv.tasks import CaptioningTask, PoseTask
 
 OWN = {
-    "COCODetectionDataModule": (),
-    "COCOInstanceDataModule": (),
-    "COCOKeypointDataModule": (HasJoints,),
+    "COCODetectionDataModule": (HasDifficult,),
+    "COCOInstanceDataModule": (HasDifficult,),
+    "COCOKeypointDataModule": (HasDifficult, HasJoints),
     "LSPPoseDataModule": (HasSkeleton,),
     "MPIIPoseDataModule": (HasSkeleton,),
     "VOCDetectionDataModule": (HasDifficult,),

@@ -98,7 +98,13 @@ def test_sixteen_real_images_are_memorized(real_data: Path) -> None:
     torch.manual_seed(0)
     weights = str(real_data / "weights" / "squeezenet1_0_imagenet.pth")
     network = LocalizationNet(
-        20, "squeezenet1_0", weights, size=112, head_features=[256], dropout=0.0, channels_last=True
+        20,
+        backbone="squeezenet1_0",
+        weights=weights,
+        size=112,
+        head_features=[256],
+        dropout=0.0,
+        channels_last=True,
     )
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
     for step in range(1, 61):

@@ -266,9 +266,8 @@ def test_eight_real_images_are_memorized(real_data: Path, tmp_path: Path) -> Non
         item["proposals"] = propose(image, 800)
     torch.manual_seed(0)
     weights = str(real_data / "weights" / "squeezenet1_0_imagenet.pth")
-    network = RCNN(
-        21, "squeezenet1_0", weights, size=96, padding=7, windows=48, channels_last=True, score_threshold=0.18
-    )
+    sizes = {"size": 96, "padding": 7, "windows": 48}
+    network = RCNN(21, backbone="squeezenet1_0", weights=weights, **sizes, channels_last=True, score_threshold=0.18)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-4, total_steps=120)
     training = RegionTraining(network, EightImages(voc.class_names, images, targets), tmp_path, 1, False)
