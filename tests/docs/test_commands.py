@@ -6,12 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.doc_blocks import MARKERS, PAGES, ROOT, blocks_of, hidden_commands, read_blocks
+from tests.helpers.doc_blocks import (
+    MARKERS,
+    PAGES,
+    ROOT,
+    blocks_of,
+    changes_package,
+    hidden_commands,
+    read_blocks,
+)
 from tests.helpers.doc_parsing import Wrong, check
 from tests.helpers.small_project import SmallProject
 
 BLOCKS = {page: blocks_of(page) for page in PAGES}
-SHELL_BLOCKS = [(page, block) for page in PAGES for block in BLOCKS[page] if block.is_shell]
+CHANGES_PACKAGE = [page for page in PAGES if changes_package(BLOCKS[page])]
+PARSED_PAGES = [page for page in PAGES if page not in CHANGES_PACKAGE]
+SHELL_BLOCKS = [(page, block) for page in PARSED_PAGES for block in BLOCKS[page] if block.is_shell]
 RUN_PAGES = [page for page in PAGES if any(block.marker == "run" for block in BLOCKS[page])]
 
 
@@ -51,6 +61,11 @@ def test_every_command_is_accepted_by_its_parser(block, checkout: Path, monkeypa
     assert block.commands, f"{block.place} is a block of commands without a command"
     for command in block.commands:
         check(command)
+
+
+def test_a_page_that_changes_the_package_runs_all_its_commands() -> None:
+    for page in CHANGES_PACKAGE:  # the parsers of the package as it is would refuse them
+        assert [block.place for block in BLOCKS[page] if block.is_shell and block.marker != "run"] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -7,6 +7,7 @@ the commands of its page may use.
 
 import re
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,6 +87,11 @@ def read_blocks(text: str, name: str) -> list[Block]:
 def blocks_of(page: Path) -> list[Block]:
     """Return the blocks of a page of the project."""
     return read_blocks(page.read_text(encoding="utf-8"), page.relative_to(ROOT).as_posix())
+
+
+def changes_package(blocks: Iterable[Block]) -> bool:
+    """Return whether a page writes a file into the package, which its commands need."""
+    return any(block.title and block.title.startswith("lit_cv/") for block in blocks)
 
 
 def words_of(command: str) -> tuple[dict[str, str], list[str]]:

@@ -170,6 +170,7 @@ def _make(args: list[str]) -> None:
 
 
 def _pytest(args: list[str]) -> None:
+    args = [arg for arg in args if not Path(arg).is_file()]  # tests of a page run with its commands
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *args]
     if not any(Path(ROOT / arg.partition("::")[0]).exists() for arg in args):
         command.append("tests/helpers/doc_blocks.py")  # no other tests, for whose collection takes long

@@ -1,7 +1,8 @@
 """A copy of the project in which documented commands run as they are written, on small settings.
 
 Its experiments take one step on a few generated images; sweeps, commands and paths are those of the project. A run's
-folder that is named in a page, such as `runs/quickstart-ssd/1f2e3d4c5b`, means the newest run of that group.
+folder that is named in a page, such as `runs/quickstart-ssd/1f2e3d4c5b`, means the newest run of that group. A page
+that writes into `lit_cv/` gets a copy of the package, too.
 """
 
 import multiprocessing
@@ -14,11 +15,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from lit_cv.cli import main
 from lit_cv.fork_server import IMPORTED
-from tests.helpers.doc_blocks import ROOT, Block, words_of
+from tests.helpers.doc_blocks import ROOT, Block, changes_package, words_of
 from tests.helpers.doc_parsing import dry_run
 
 SECONDS = 120  # that one command may take
@@ -63,6 +65,9 @@ class SmallProject:
         """
         shutil.rmtree(self.folder, ignore_errors=True)  # no page uses what another has left
         shutil.copytree(self._files, self.folder)
+        self._own_package = changes_package(blocks)
+        if self._own_package:
+            shutil.copytree(ROOT / "lit_cv", self.folder / "lit_cv")
         said = []
         for block in blocks:
             if block.title:
@@ -80,10 +85,11 @@ class SmallProject:
             assert lines, f"{place}: `{command}` runs no litcv"
             return "\n".join(self._run(line.removeprefix(".venv/bin/"), place) for line in lines)
         path = []
-        if program == "python" and args[:2] == ["-m", "lit_cv"]:
-            program, args, path = "litcv", args[2:], [str(self.folder)]
-        if program == "litcv":
-            code, output = self._litcv([self._with_runs(arg) for arg in args], environment, path)
+        if program == "python" and args[:2] in (["-m", "lit_cv"], ["-m", "pytest"]):
+            program, args, path = args[1].replace("lit_cv", "litcv"), args[2:], [str(self.folder)]
+        if program in ("litcv", "pytest"):
+            run = self._new_process if self._own_package else self._forked
+            code, output = run(program, [self._with_runs(arg) for arg in args], environment, path)
         else:
             done = subprocess.run(
                 ["bash", "-c", command], cwd=self.folder, capture_output=True, text=True, timeout=SECONDS
@@ -101,10 +107,12 @@ class SmallProject:
         assert runs, f"{named[0]}: no earlier command of the page has made a run of this group"
         return arg.replace(named[0], f"runs/{named[1]}/{runs[-1].parent.name}")
 
-    def _litcv(self, args: list[str], environment: Mapping[str, str], path: list[str]) -> tuple[int, str]:
+    def _forked(
+        self, program: str, args: list[str], environment: Mapping[str, str], path: list[str]
+    ) -> tuple[int, str]:
         log = self._cache / "log.txt"
-        environment = {"WANDB_MODE": "disabled", "LITCV_CACHE": str(self._cache), **environment}
-        process = self._processes.Process(target=_command, args=(args, environment, path, self.folder, log))
+        environment = {**self._environment, **environment}
+        process = self._processes.Process(target=_command, args=(program, args, environment, path, self.folder, log))
         process.start()
         process.join(SECONDS)
         if process.exitcode is None:
@@ -112,14 +120,35 @@ class SmallProject:
             return 1, f"{log.read_text()}\nIt took more than {SECONDS} seconds."
         return process.exitcode, log.read_text()
 
+    def _new_process(
+        self, program: str, args: list[str], environment: Mapping[str, str], path: list[str]
+    ) -> tuple[int, str]:
+        module = "lit_cv" if program == "litcv" else program
+        done = subprocess.run(
+            [sys.executable, "-m", module, *args],
+            cwd=self.folder,
+            env={**os.environ, **self._environment, **environment},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+        return done.returncode, done.stdout + done.stderr
 
-def _command(args: list[str], environment: Mapping[str, str], path: list[str], folder: Path, log: Path) -> None:
-    """Be the process `litcv ARGS` in a folder, with its output in a file.
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {"WANDB_MODE": "disabled", "LITCV_CACHE": str(self._cache)}
+
+
+def _command(
+    program: str, args: list[str], environment: Mapping[str, str], path: list[str], folder: Path, log: Path
+) -> None:
+    """Be the process `PROGRAM ARGS` in a folder, with its output in a file.
 
     Args:
-        args: of `litcv`.
+        program: `litcv` or `pytest`.
+        args: its arguments.
         environment: variables that are set.
-        path: in front of `sys.path`: of `python -m lit_cv`, the current folder.
+        path: in front of `sys.path`: of `python -m`, the current folder.
         folder: the current folder.
         log: the file.
     """
@@ -129,8 +158,8 @@ def _command(args: list[str], environment: Mapping[str, str], path: list[str], f
     with log.open("w") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-    sys.argv = ["litcv", *args]
-    sys.exit(main())
+    sys.argv = [program, *args]
+    sys.exit(main() if program == "litcv" else pytest.main(args))
 
 
 def small(config: dict[str, Any]) -> dict[str, Any]:
