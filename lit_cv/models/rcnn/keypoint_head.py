@@ -57,7 +57,7 @@ def read_keypoints(logits: Tensor, boxes: Tensor) -> Tensor:
     index = rows[..., :, None] * cells + columns[..., None, :]
     patches = logits.flatten(2).gather(2, index.flatten(2)).view(index.shape)
     fine = F.interpolate(patches, scale_factor=FINER, mode="bicubic", align_corners=False)
-    inner = fine[..., FINER:-FINER, FINER:-FINER]  # the largest cell and its neighbours
+    inner = fine[..., FINER:-FINER, FINER:-FINER]  # the largest cell and its neighbors
     place = inner.flatten(2).argmax(dim=2)
     shift = torch.stack((place % inner.shape[-1], place // inner.shape[-1]), dim=-1) / FINER + 0.5 / FINER - 1
     center = (torch.stack((column, row), dim=-1) + shift).clamp(0, cells)

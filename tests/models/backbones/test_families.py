@@ -11,7 +11,7 @@ from torchvision.models.inception import InceptionB, InceptionD
 from lit_cv.errors import UserError
 from lit_cv.models.backbones.families import FAMILIES, NAMES
 from lit_cv.models.backbones.trunk import build_trunk
-from tests.helpers.scenes import randomise
+from tests.helpers.scenes import randomize
 
 # Channels of the stages, finest first, from the tables of the papers and of torchvision's builders.
 VGG = (64, 128, 256, 512, 512)
@@ -122,7 +122,7 @@ def test_weights_without_a_layer_are_refused(name: str, missing: str, tmp_path: 
 def randomized(name: str) -> nn.Module:
     """Return torchvision's network, in which each norm's own constant matters."""
     network = torchvision.models.get_model(name, weights=None, **OPTIONS.get(name, {})).eval()
-    randomise(network)
+    randomize(network)
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.running_var.mul_(1e-2)

@@ -31,22 +31,22 @@ SIZE = (64, 96)
 SMALL: dict[str, Any] = {"min_size": 64, "max_size": 96}
 REGIONS: dict[str, Any] = {**SMALL, "roi_batch": 16}
 NETWORKS: dict[str, Callable[[str], Network]] = {
-    "FCN": lambda name: FCN(CLASSES, name, skips=8),
-    "FCN, symmetric": lambda name: FCN(CLASSES, name, decoder="symmetric", decoder_width=8, upsampling="max_unpool"),
-    "Faster R-CNN, C4": lambda name: FasterRCNN(CLASSES, name, neck="c4", head_features=8, **REGIONS),
-    "Faster R-CNN, FPN": lambda name: FasterRCNN(CLASSES, name, head_features=8, **REGIONS),
-    "Faster R-CNN, end": lambda name: FasterRCNN(CLASSES, name, neck="c4", head="backbone", **REGIONS),
-    "SSD": lambda name: SSD(CLASSES, name, size=100),
-    "RetinaNet": lambda name: RetinaNet(CLASSES, name, channels=16, **SMALL),
+    "FCN": lambda name: FCN(CLASSES, backbone=name, skips=8),
+    "FCN, symmetric": lambda name: FCN(CLASSES, backbone=name, decoder="symmetric", decoder_width=8, upsampling="max_unpool"),
+    "Faster R-CNN, C4": lambda name: FasterRCNN(CLASSES, backbone=name, neck="c4", head_features=8, **REGIONS),
+    "Faster R-CNN, FPN": lambda name: FasterRCNN(CLASSES, backbone=name, head_features=8, **REGIONS),
+    "Faster R-CNN, end": lambda name: FasterRCNN(CLASSES, backbone=name, neck="c4", head="backbone", **REGIONS),
+    "SSD": lambda name: SSD(CLASSES, backbone=name, size=100),
+    "RetinaNet": lambda name: RetinaNet(CLASSES, backbone=name, channels=16, **SMALL),
     "Mask R-CNN": lambda name: MaskRCNN(CLASSES, backbone=name, head_features=8, **REGIONS),
-    "LocalizationNet": lambda name: LocalizationNet(CLASSES - 1, name, size=64, pool=2, head_features=[8]),
-    "PoseNet": lambda name: PoseNet(4, name, size=64, pool=2, head_features=8),
-    "FCOS": lambda name: FCOS(CLASSES, name, channels=64, **SMALL),
-    "YOLO": lambda name: YOLO(CLASSES, name, size=64, grid=2, neck_channels=[8], hidden=8),
-    "Fast R-CNN": lambda name: FastRCNN(CLASSES, name, head_features=8, **REGIONS),
-    "R-FCN": lambda name: RFCN(CLASSES, name, features=8, bins=2, **REGIONS),
-    "R-CNN": lambda name: RCNN(CLASSES, name, size=67, padding=4, windows=4),
-    "sliding windows": lambda name: SlidingWindowDetector(CLASSES, name, size=48, windows_per_image=4, **SMALL),
+    "LocalizationNet": lambda name: LocalizationNet(CLASSES - 1, backbone=name, size=64, pool=2, head_features=[8]),
+    "PoseNet": lambda name: PoseNet(4, backbone=name, size=64, pool=2, head_features=8),
+    "FCOS": lambda name: FCOS(CLASSES, backbone=name, channels=64, **SMALL),
+    "YOLO": lambda name: YOLO(CLASSES, backbone=name, size=64, grid=2, neck_channels=[8], hidden=8),
+    "Fast R-CNN": lambda name: FastRCNN(CLASSES, backbone=name, head_features=8, **REGIONS),
+    "R-FCN": lambda name: RFCN(CLASSES, backbone=name, features=8, bins=2, **REGIONS),
+    "R-CNN": lambda name: RCNN(CLASSES, backbone=name, size=67, padding=4, windows=4),
+    "sliding windows": lambda name: SlidingWindowDetector(CLASSES, backbone=name, size=48, windows_per_image=4, **SMALL),
 }
 TIMM = (
     *("resnet18", "convnext_tiny", "mobilenetv3_large_100", "efficientnet_b0", "tf_efficientnet_lite0"),
@@ -132,9 +132,8 @@ def test_one_training_step_or_one_clear_refusal(name: str, network: str) -> None
     total.backward()
     without = [key for key, value in model.named_parameters() if value.requires_grad and value.grad is None]
     assert not without, without[:5]
-    body = (
-        model.backbone.body if network == "SSD" else model.backbone
-    )  # its extra maps may have no anchor to learn from
+    # SSD's extra maps may have no anchor to learn from.
+    body = model.backbone.body if network == "SSD" else model.backbone
     reached = [value.grad.abs().max() > 0 for value in body.parameters() if value.requires_grad]
     assert sum(reached) >= 0.9 * len(reached)
     assert all(value.grad.isfinite().all() for value in model.parameters() if value.grad is not None)

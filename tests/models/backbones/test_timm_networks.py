@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lit_cv.errors import UserError
 from lit_cv.models.backbones.trunk import Trunk, build_trunk
 from lit_cv.models.images import IMAGENET_MEAN, IMAGENET_STD
-from tests.helpers.scenes import randomise
+from tests.helpers.scenes import randomize
 
 CHANNELS = {  # of the stages, finest first, from the papers; the last stride is 32
     "resnet18": (64, 64, 128, 256, 512),
@@ -75,7 +75,7 @@ def test_all_parameters_and_no_others_are_trained(trunk: Trunk) -> None:
 @pytest.mark.parametrize("name", WITH_BATCH_NORM)
 def test_frozen_norms_are_fixed_and_keep_their_activations(name: str, tmp_path: Path) -> None:
     network = timm.create_model(name).eval()
-    randomise(network)
+    randomize(network)
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.running_var.mul_(1e-2)  # so small that the constant added to it counts
@@ -102,7 +102,7 @@ def test_networks_without_batch_norm_ignore_the_setting(name: str) -> None:
 
 def test_synchronized_norms_keep_their_activations() -> None:
     layers = build_trunk("timm/efficientnet_b0", None, "train").layers.eval()
-    randomise(layers)
+    randomize(layers)
     pixels = torch.randn(1, 3, 64, 64)
     expected = layers(pixels)
     synchronized = nn.SyncBatchNorm.convert_sync_batchnorm(layers)
