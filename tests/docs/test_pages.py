@@ -1,4 +1,4 @@
-"""What the documentation lists is what there is: files, links, variables, experiments, sweeps and data sets."""
+"""The lists of the documentation are complete: files, links, variables, experiments, sweeps and data sets."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a finished run says about itself."""
+"""The record that a finished run leaves."""
 
 import json
 from pathlib import Path
