@@ -41,7 +41,7 @@ def add_verb(verbs: Verbs, name: str, summary: str, example: str, run: Run | Non
 
 def add_config(parser: argparse.ArgumentParser, text: str = "an experiment's YAML file") -> None:
     """Add the argument CONFIG, and accept dotted settings of the experiment in `overrides`."""
-    parser.add_argument("config", type=Path, metavar="CONFIG", help=text)
+    parser.add_argument("config", type=Path, metavar="CONFIG", help=f"{text}; --SETTING=VALUE overrides its settings")
     parser.set_defaults(overrides=())
 
 
