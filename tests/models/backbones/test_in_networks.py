@@ -32,7 +32,9 @@ SMALL: dict[str, Any] = {"min_size": 64, "max_size": 96}
 REGIONS: dict[str, Any] = {**SMALL, "roi_batch": 16}
 NETWORKS: dict[str, Callable[[str], Network]] = {
     "FCN": lambda name: FCN(CLASSES, backbone=name, skips=8),
-    "FCN, symmetric": lambda name: FCN(CLASSES, backbone=name, decoder="symmetric", decoder_width=8, upsampling="max_unpool"),
+    "FCN, symmetric": lambda name: FCN(
+        CLASSES, backbone=name, decoder="symmetric", decoder_width=8, upsampling="max_unpool"
+    ),
     "Faster R-CNN, C4": lambda name: FasterRCNN(CLASSES, backbone=name, neck="c4", head_features=8, **REGIONS),
     "Faster R-CNN, FPN": lambda name: FasterRCNN(CLASSES, backbone=name, head_features=8, **REGIONS),
     "Faster R-CNN, end": lambda name: FasterRCNN(CLASSES, backbone=name, neck="c4", head="backbone", **REGIONS),
@@ -46,7 +48,9 @@ NETWORKS: dict[str, Callable[[str], Network]] = {
     "Fast R-CNN": lambda name: FastRCNN(CLASSES, backbone=name, head_features=8, **REGIONS),
     "R-FCN": lambda name: RFCN(CLASSES, backbone=name, features=8, bins=2, **REGIONS),
     "R-CNN": lambda name: RCNN(CLASSES, backbone=name, size=67, padding=4, windows=4),
-    "sliding windows": lambda name: SlidingWindowDetector(CLASSES, backbone=name, size=48, windows_per_image=4, **SMALL),
+    "sliding windows": lambda name: SlidingWindowDetector(
+        CLASSES, backbone=name, size=48, windows_per_image=4, **SMALL
+    ),
 }
 TIMM = (
     *("resnet18", "convnext_tiny", "mobilenetv3_large_100", "efficientnet_b0", "tf_efficientnet_lite0"),
