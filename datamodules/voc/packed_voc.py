@@ -1,5 +1,6 @@
 """The annotations of Pascal VOC, packed."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from datamodules.boxes.packed_boxes import Objects, PackedBoxes, Rows, clip_boxes
 from datamodules.loading.packed import Content, as_bytes, offsets_of, open_packed
+from lit_cv.errors import UserError
 
 
 class ImageRecord(NamedTuple):
@@ -61,12 +63,18 @@ class PackedAnnotations(PackedBoxes):
 def open_annotations(
     cache: Path, key: str, records: Callable[[], Iterable[ImageRecord]], class_names: Sequence[str]
 ) -> PackedAnnotations:
-    """Open the cached boxes; parse and pack them first if they are not cached yet; see :func:`open_packed`."""
-    return open_packed(PackedAnnotations, cache, key, lambda: _pack(records()), *class_names)
+    """Open the cached boxes; parse and pack them first if they are not cached yet; see :func:`open_packed`.
+
+    Raises:
+        UserError: If a label is not in 1..C, or a corner is not finite.
+    """
+    return open_packed(PackedAnnotations, cache, key, lambda: _pack(records(), len(class_names)), *class_names)
 
 
-def _pack(records: Iterable[ImageRecord]) -> Content:
+def _pack(records: Iterable[ImageRecord], num_classes: int) -> Content:
     images = list(records)
+    for image in images:
+        _check(image, num_classes)
     sizes = np.array([image.size for image in images], dtype=np.int32).reshape(-1, 2)
     lengths = np.array([len(image.boxes) for image in images], dtype=np.int64)
     boxes = np.array([box for image in images for box in image.boxes], dtype=np.float32).reshape(-1, 4)
@@ -91,3 +99,12 @@ def _pack(records: Iterable[ImageRecord]) -> Content:
         "dropped": int((~valid).sum()),
     }
     return Content(arrays, counts)
+
+
+def _check(image: ImageRecord, num_classes: int) -> None:
+    for label in image.labels:
+        if not 1 <= label <= num_classes:
+            raise UserError(f"{image.name}: a box has label {label}, but the classes are 1..{num_classes}: fix it.")
+    for box in image.boxes:
+        if not all(map(math.isfinite, box)):
+            raise UserError(f"{image.name}: the corners {box} are not finite: fix the box.")
