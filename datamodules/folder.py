@@ -64,9 +64,9 @@ class FolderLoader(PlainLoader):
         super().__init__(data, collate_fn=_divided, **options)
         self._unreadable = unreadable
 
-    def __iter__(self) -> Iterator[Batch]:
-        failures: list[Failure]
-        for batch, failures in super().__iter__():  # type: ignore[assignment]
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        items: Any = super().__iter__()
+        for batch, failures in items:
             self._unreadable.update(failures)
             if batch[0]:
                 yield batch

@@ -140,7 +140,7 @@ def test_an_unreadable_image_costs_nothing_but_itself(tmp_path: Path) -> None:
     data = Data(paths)
     data.unreadable = {5: "f.png is truncated: its end is missing."}
     with pytest.raises(
-        UserError, match="1 of 6 images could not be read; .*/predictions.json has the others.* f.png is"
+        UserError, match=r"1 of 6 images could not be read; .*/predictions.json has the others.* f.png is"
     ):
         trainer(tmp_path, PredictionWriter(tmp_path / "out")).predict(Detector(), data, return_predictions=False)
     rows = json.loads((tmp_path / "out" / "predictions.json").read_text())

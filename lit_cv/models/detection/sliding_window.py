@@ -98,7 +98,7 @@ class SlidingWindowDetector(FittedImages, Detector):
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """See ``Network.losses``; the mean over the sampled windows."""
         batch = self.batch(images)
-        windows, classes = self.sample(batch, batch_objects(targets, batch))
+        windows, classes = self.sample(batch, batch_objects(targets, batch, self.num_classes))
         parts = [crop_windows(_own(batch, image), part, self.size) for image, part in enumerate(windows)]
         total = F.cross_entropy(self(torch.cat(parts)), classes, reduction="sum")
         return {"window_class": total / shared_count(classes >= 0)}
