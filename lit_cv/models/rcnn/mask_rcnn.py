@@ -52,8 +52,8 @@ class MaskRCNN(FasterRCNN):
     """Mask R-CNN on any backbone.
 
     Targets also have ``mask_runs``, ``mask_lengths`` and ``mask_size``, or dense ``masks`` bool or uint8 (N, H, W), for
-    the mask branch, and ``keypoints`` float32 (N, K, 3) for the keypoint branch. The last column of ``keypoints`` is 0 for unlabeled joints. Mask targets are
-    cropped at the resolution of the input image.
+    the mask branch, and ``keypoints`` float32 (N, K, 3) for the keypoint branch. The last column of ``keypoints`` is 0
+    for unlabeled joints. Mask targets are cropped at the resolution of the input image.
 
     With the same settings, the parameters, losses and detections are those of torchvision's ``MaskRCNN`` and
     ``KeypointRCNN``, whose published state dicts load with ``load_state_dict``. There are two differences: torchvision
