@@ -124,7 +124,7 @@ def batch_objects(targets: list[dict[str, Tensor]], batch: ImageBatch, num_class
     for labels in (target["labels"] for target in targets):
         if labels.device.type == "cpu" and len(labels) and not 0 < labels.min() <= labels.max() < num_classes:
             raise UserError(
-                f"the labels of a target are {labels.unique().tolist()}, but num_classes: {num_classes} (with the "
+                f"the labels of a target are {sorted(set(labels.tolist()))}, but num_classes: {num_classes} (with the "
                 f"background, 0) allows 1 to {num_classes - 1}."
             )
     boxes, labels = (
