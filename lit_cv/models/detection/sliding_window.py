@@ -183,15 +183,15 @@ def crop_windows(image: Tensor, windows: Tensor, size: int) -> Tensor:
     place: one point if the window is not larger than ``size``.
 
     Args:
-        image: float32 (3, H, W).
+        image: (3, H, W), floating point.
         windows: float32 (K, 4), ``x1, y1, x2, y2`` in its pixels.
         size: Height and width of the crops.
 
     Returns:
-        float32 (K, 3, size, size).
+        (K, 3, size, size), of the type of the image.
     """
-    crops: Tensor = roi_align(image[None], [windows], size, aligned=True)
-    return crops
+    crops: Tensor = roi_align(image[None].float(), [windows.float()], size, aligned=True)
+    return crops.to(image.dtype)
 
 
 def _own(batch: ImageBatch, image: int) -> Tensor:
