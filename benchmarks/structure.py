@@ -31,7 +31,7 @@ LAYERS = (
     ("__main__", "fork_server"),
     ("cli",),
     ("commands",),
-    ("training", "ablation"),
+    ("training", "ablation", "testing"),
     ("tasks", "callbacks", "bench", "tracking"),
     ("models", "metrics", "renderers", "pages", "datamodules"),
     ("contract",),

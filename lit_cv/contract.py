@@ -130,6 +130,10 @@ class HasImageFiles(Protocol):
     def paths(self) -> Sequence[Path]:
         """The image files; ``image_id`` is the index into them."""
 
+    @property
+    def unreadable(self) -> Mapping[int, str]:
+        """Reasons for the images that could not be read so far, by ``image_id``."""
+
 
 def data_of(trainer: Any) -> object | None:
     """Return the DataModule of a Lightning Trainer; None if it got data loaders instead."""

@@ -18,10 +18,12 @@ def add_parser(verbs: Verbs) -> None:
         parser = add_verb(verbs, verb, summary, f"litcv {verb} runs/quickstart/1f2e3d4c5b{option}")
         parser.usage = f"litcv {verb} RUN [--SETTING=VALUE ...]"
         parser.description = f"{summary}\n\nPrints the metrics and writes {verb}.json into the run's folder."
-    parser = add_verb(verbs, "predict", "draw what a run's network finds on a folder of images",
+    parser = add_verb(verbs, "predict", "draw what a run's network finds on images",
                       "litcv predict runs/quickstart/1f2e3d4c5b photos/ --output found/", _predict)  # fmt: skip
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a trained run")
-    parser.add_argument("images", type=Path, metavar="IMAGES", help="folder of images")
+    parser.add_argument(
+        "images", type=Path, metavar="IMAGES", help="folder of images, with its subfolders, or one image"
+    )
     parser.add_argument("--output", type=Path, help="folder for the pictures and predictions.json (RUN/predictions)")
     parser.add_argument("--score-threshold", type=float, default=0.3, help="lowest score that is drawn (0.3)")
 
@@ -63,7 +65,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def predict(run: Path, images: Path, output: Path, score_threshold: float) -> None:
-    """Draw what the network of a run finds on a folder of images.
+    """Draw what the network of a run finds on a folder of images or on one image.
 
     Writes one PNG for each image and `predictions.json` into `output`.
     """

@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
+from lit_cv.errors import UserError
+
 Size = tuple[int, int]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -84,7 +86,16 @@ def batch_images(
         divisible: Height and width of the batch are rounded up to multiples of this number.
         channels_last: Whether the batch has the memory format ``torch.channels_last``.
         at_least: Minimum height and width of the batch.
+
+    Raises:
+        UserError: An image has another type or shape, such as floats in [0, 1].
     """
+    for image in images:
+        if image.dtype != torch.uint8 or image.shape[:-2] != (3,):
+            raise UserError(
+                f"an image is {image.dtype} {tuple(image.shape)}: networks take uint8 RGB images (3, H, W) with values "
+                "of 0 to 255, and normalize them."
+            )
     original_sizes = [size_of(image) for image in images]
     height, width = (-(-max(side) // divisible) * divisible for side in zip(*sizes, at_least, strict=True))
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
@@ -103,9 +114,19 @@ def batch_images(
     return ImageBatch(pixels, sizes, original_sizes)
 
 
-def batch_objects(targets: list[dict[str, Tensor]], batch: ImageBatch) -> Objects:
-    """Scale the targets of a batch like its images and pad them to common tensors."""
+def batch_objects(targets: list[dict[str, Tensor]], batch: ImageBatch, num_classes: int) -> Objects:
+    """Scale the targets of a batch like its images and pad them to common tensors.
+
+    Raises:
+        UserError: A label is not in 1..``num_classes`` - 1. Labels on a GPU are not checked, which would wait for it.
+    """
     device = batch.pixels.device
+    for labels in (target["labels"] for target in targets):
+        if labels.device.type == "cpu" and len(labels) and not 0 < labels.min() <= labels.max() < num_classes:
+            raise UserError(
+                f"the labels of a target are {sorted(set(labels.tolist()))}, but num_classes: {num_classes} (with the "
+                f"background, 0) allows 1 to {num_classes - 1}."
+            )
     boxes, labels = (
         pad_sequence([target[key].to(device, non_blocking=True) for target in targets], batch_first=True)
         for key in ("boxes", "labels")

@@ -60,6 +60,11 @@ class Network(nn.Module, ABC):
         """The device of the parameters."""
         return next(self.parameters()).device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the parameters, and of the pixels that the backbone gets."""
+        return next(self.parameters()).dtype
+
     @abstractmethod
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the raw outputs, see the class; the arguments and the outputs depend on the network."""

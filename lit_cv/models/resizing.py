@@ -33,7 +33,8 @@ class FittedImages(Network):
         if self.min_size is not None:
             sizes = [fit_size(size, self.min_size, self.max_size) for size in sizes]
         common, last = largest_size(sizes, self.device), self.channels_last
-        return batch_images(images, sizes, self.device, divisible=self.divisible, channels_last=last, at_least=common)
+        batch = batch_images(images, sizes, self.device, divisible=self.divisible, channels_last=last, at_least=common)
+        return batch._replace(pixels=batch.pixels.to(self.dtype))
 
 
 class SquareImages(Network):
@@ -58,6 +59,7 @@ class SquareImages(Network):
     def batch(self, images: list[Tensor]) -> ImageBatch:
         """Resize and normalize the images of a batch."""
         sizes = [(self.size, self.size)] * len(images)
-        return batch_images(
+        batch = batch_images(
             images, sizes, self.device, self.mean, self.std, divisible=1, channels_last=self.channels_last
         )
+        return batch._replace(pixels=batch.pixels.to(self.dtype))

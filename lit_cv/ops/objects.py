@@ -6,17 +6,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lit_cv.ops.mask_runs import MaskRuns, select_masks
+from lit_cv.ops.mask_runs import MaskRuns, encode_masks, select_masks
 
 Objects = Mapping[str, Any]
-"""Columns are tensors or lists of text. Masks are stored as runs under ``MASK_KEYS``."""
+"""Columns are tensors or lists of text. Masks are runs under ``MASK_KEYS``, or dense under ``masks``."""
 
 MASK_KEYS = ("mask_runs", "mask_lengths", "mask_size")
 OTHERS = ("image_id", "proposals")  # keys of a target without one row per object
 
 
 def masks_of(objects: Objects, device: torch.device | None = None) -> MaskRuns:
-    """Return the masks on ``device``; None keeps their current device."""
+    """Return the masks on ``device``; None keeps their current device.
+
+    Args:
+        objects: Has the masks as runs under ``MASK_KEYS``, or dense under ``masks``, bool or uint8 (N, H, W).
+        device: Device of the result.
+    """
+    if "mask_runs" not in objects:
+        return encode_masks(objects["masks"].to(device))
     height, width = objects["mask_size"].tolist()
     return MaskRuns(objects["mask_runs"].to(device), objects["mask_lengths"].to(device), (height, width))
 

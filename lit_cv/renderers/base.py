@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -12,7 +12,13 @@ from lit_cv.renderers.canvas import write_png
 
 
 class Renderer(ABC):
-    """Draw targets and predictions of one task; created by the task (``Task.renderer``)."""
+    """Draw targets and predictions of one task; created by the task (``Task.renderer``).
+
+    Attributes:
+        SUFFIXES: Endings of the files that ``write`` creates.
+    """
+
+    SUFFIXES: ClassVar[tuple[str, ...]] = (".png",)
 
     @abstractmethod
     def draw(self, image: Tensor, objects: Objects) -> Picture:

@@ -20,6 +20,8 @@ class MaskRenderer(Renderer):
         class_names: Names of labels 1..C.
     """
 
+    SUFFIXES = (".png", "_mask.png")
+
     def __init__(self, class_names: Sequence[str]) -> None:
         self.class_names = list(class_names)
 

@@ -114,7 +114,14 @@ class Task(L.LightningModule, ABC):
     def setup(self, stage: str) -> None:
         """Take the names of the classes from the DataModule and check the size of the network."""
         data = data_of(self.trainer)
-        if stage == "predict" or data is None:
+        if stage == "predict":
+            return
+        if data is None:
+            if not self.class_names:
+                raise UserError(
+                    f"{type(self).__name__} needs the names of the classes: give the Trainer a DataModule, or set "
+                    "task.class_names = [...] if you give it loaders."
+                )
             return
         self.class_names = list(require(self, data, HasClasses).class_names)
         self.check_size(data)

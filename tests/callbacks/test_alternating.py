@@ -176,7 +176,8 @@ def test_losses_of_the_trained_part_are_unchanged_and_the_others_zero(trained: A
 def _of_rpn(model: FasterRCNN) -> tuple[Any, Any]:
     images, targets = scene()
     batch = model.batch(images)
-    return model.rpn(size_of(batch.pixels), list(model.backbone(batch.pixels).values())), batch_objects(targets, batch)
+    objects = batch_objects(targets, batch, model.num_classes)
+    return model.rpn(size_of(batch.pixels), list(model.backbone(batch.pixels).values())), objects
 
 
 def test_regions_come_from_the_proposer_and_are_pooled_on_the_own_backbone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lit_cv.callbacks.pictures import Pictures
-from lit_cv.callbacks.predictions import PredictionWriter
+from lit_cv.callbacks.predictions import PredictionWriter, distinct_names
 from lit_cv.errors import UserError
 from lit_cv.renderers import BoxRenderer
 from lit_cv.renderers.canvas import draw_boxes
@@ -37,6 +37,7 @@ class Data(LightningDataModule):
     def __init__(self, paths: list[Path] | None = None) -> None:
         super().__init__()
         self.paths = paths
+        self.unreadable: dict[int, str] = {}
 
     def loader(self) -> DataLoader[Any]:
         return DataLoader(
@@ -132,6 +133,36 @@ def test_predictions_never_overwrite_the_images(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="another output folder"):
         trainer(tmp_path, PredictionWriter(tmp_path)).predict(Detector(), Data([image] * 5))
     assert image.read_bytes() == b"precious"
+
+
+def test_an_unreadable_image_costs_nothing_but_itself(tmp_path: Path) -> None:
+    paths = [tmp_path / "in" / f"{name}.png" for name in "abcdef"]
+    data = Data(paths)
+    data.unreadable = {5: "f.png is truncated: its end is missing."}
+    with pytest.raises(
+        UserError, match=r"1 of 6 images could not be read; .*/predictions.json has the others.* f.png is"
+    ):
+        trainer(tmp_path, PredictionWriter(tmp_path / "out")).predict(Detector(), data, return_predictions=False)
+    rows = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert [row["file"] for row in rows] == [str(path) for path in paths]
+    assert ["boxes" in row for row in rows] == [True] * 5 + [False]
+    assert rows[5]["error"] == data.unreadable[5]
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        (["in/a.jpg", "in/a_mask.jpg"], ["a", "a_mask.jpg"]),
+        (["in/a_mask.jpg", "in/b/a.jpg", "in/b/a.png"], ["a_mask", "b/a.jpg", "b/a.png"]),
+        (["in/a", "in/a.jpg", "in/a.jpg_mask", "in/a.jpg_mask.png"], ["a", "a.jpg", "a.jpg_mask_2", "a.jpg_mask.png"]),
+        (["x/photo.v2.jpg", "y/photo.v2.jpg"], ["x/photo.v2", "y/photo.v2"]),
+    ],
+)
+def test_no_drawing_overwrites_another(files: list[str], names: list[str]) -> None:
+    found = distinct_names([Path("/photos", file) for file in files], (".png", "_mask.png"))
+    written = [f"{name}{suffix}" for name in found for suffix in (".png", "_mask.png")]
+    assert len(set(written)) == 2 * len(files)
+    assert found == names
 
 
 def test_boxes_are_drawn_at_their_place_and_small_images_are_enlarged() -> None:

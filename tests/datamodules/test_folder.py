@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from lightning.pytorch import LightningModule, Trainer
+from PIL import Image
 
 from datamodules import ImageFolderDataModule
 from lit_cv.errors import UserError
@@ -41,16 +42,34 @@ def test_images_come_sorted_with_their_ids(tmp_path: Path, num_workers: int) -> 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_broken_image_is_one_sentence(tmp_path: Path, num_workers: int) -> None:
+def test_a_broken_image_is_left_out_with_its_reason(tmp_path: Path, num_workers: int) -> None:
     write_images(tmp_path)
     (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:40])
-    with pytest.raises(UserError) as raised:
-        predict(ImageFolderDataModule(str(tmp_path), num_workers=num_workers))
-    assert str(raised.value) == f"{tmp_path / 'b.png'} is truncated: its end is missing; fetch the file again."
+    data = ImageFolderDataModule(str(tmp_path), num_workers=num_workers)
+    assert predict(data) == [[(0, 11, {"image_id"})], [(2, 12, {"image_id"})]]
+    assert data.unreadable == {1: f"{tmp_path / 'b.png'} is truncated: its end is missing; fetch the file again."}
 
 
-def test_folder_without_images_or_missing_is_refused(tmp_path: Path) -> None:
+def test_subfolders_other_formats_and_a_single_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_images(tmp_path)
+    (tmp_path / "inner" / "deep").mkdir(parents=True)
+    (tmp_path / "c.JPG").rename(tmp_path / "inner" / "deep" / "without_suffix")
+    Image.fromarray(np.zeros((8, 9, 3), np.uint8)).save(tmp_path / "inner" / "x.avif")
+    Image.fromarray(np.zeros((8, 9, 3), np.uint8)).save(tmp_path / "inner" / "x.gif")
+    data = ImageFolderDataModule(str(tmp_path))
+    data.setup()
+    names = ["a.jpg", "b.png", "inner/deep/without_suffix", "inner/x.avif", "inner/x.gif"]
+    assert [str(path.relative_to(tmp_path)) for path in data.paths] == names
+    assert capfd.readouterr().err == f"note: 1 files are no images, such as {tmp_path / 'notes.txt'}.\n"
+    shapes = [batch[0][0].shape[1:] for batch in data.predict_dataloader()]
+    assert shapes == [(10, 11), (10, 10), (10, 12), (8, 9), (8, 9)]
+    single = ImageFolderDataModule(str(tmp_path / "b.png"))
+    single.setup()
+    assert single.paths == [tmp_path / "b.png"]
+
+
+def test_a_folder_without_images_or_a_missing_one_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no image"):
         ImageFolderDataModule(str(tmp_path)).setup()
-    with pytest.raises(UserError, match="is not a folder"):
+    with pytest.raises(UserError, match="does not exist"):
         ImageFolderDataModule(str(tmp_path / "nowhere")).setup()

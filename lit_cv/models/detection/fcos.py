@@ -102,7 +102,7 @@ class FCOS(DenseDetector):
         They are divided by the number of positive cells of the batch.
         """
         logits, offsets, centerness, levels = outputs
-        objects, squares = batch_objects(targets, batch), torch.cat(levels)
+        objects, squares = batch_objects(targets, batch, self.num_classes), torch.cat(levels)
         index, positive = match_cells(objects.boxes, squares, list(map(len, levels)), self.centre_radius)
         count = shared_count(positive)
         labels = objects.labels.gather(1, index).masked_fill(~positive, -1)

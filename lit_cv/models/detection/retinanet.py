@@ -93,7 +93,7 @@ class RetinaNet(DenseDetector):
         over the images.
         """
         logits, deltas, anchors = outputs.logits, outputs.deltas, torch.cat(outputs.anchors)
-        objects = batch_objects(targets, batch)
+        objects = batch_objects(targets, batch, self.num_classes)
         matches = [
             match_boxes(objects.boxes_of(image), anchors, FOREGROUND_IOU, BACKGROUND_IOU, rescue=True)
             for image in range(len(targets))

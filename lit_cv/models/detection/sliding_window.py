@@ -98,7 +98,7 @@ class SlidingWindowDetector(FittedImages, Detector):
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """See ``Network.losses``; the mean over the sampled windows."""
         batch = self.batch(images)
-        windows, classes = self.sample(batch, batch_objects(targets, batch))
+        windows, classes = self.sample(batch, batch_objects(targets, batch, self.num_classes))
         parts = [crop_windows(_own(batch, image), part, self.size) for image, part in enumerate(windows)]
         total = F.cross_entropy(self(torch.cat(parts)), classes, reduction="sum")
         return {"window_class": total / shared_count(classes >= 0)}
@@ -183,15 +183,15 @@ def crop_windows(image: Tensor, windows: Tensor, size: int) -> Tensor:
     place: one point if the window is not larger than ``size``.
 
     Args:
-        image: float32 (3, H, W).
+        image: (3, H, W), floating point.
         windows: float32 (K, 4), ``x1, y1, x2, y2`` in its pixels.
         size: Height and width of the crops.
 
     Returns:
-        float32 (K, 3, size, size).
+        (K, 3, size, size), of the type of the image.
     """
-    crops: Tensor = roi_align(image[None], [windows], size, aligned=True)
-    return crops
+    crops: Tensor = roi_align(image[None].float(), [windows.float()], size, aligned=True)
+    return crops.to(image.dtype)
 
 
 def _own(batch: ImageBatch, image: int) -> Tensor:

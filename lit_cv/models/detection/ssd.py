@@ -126,7 +126,7 @@ class SSD(SquareImages, OnePassNetwork, Detector):
     def losses_of(self, outputs: SSDOutputs, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
         """Compute the losses of raw outputs; Liu et al. 2016, eq. 1-3, with hard negative mining (section 2.2)."""
         logits, deltas, anchors = outputs
-        objects = batch_objects(targets, batch)
+        objects = batch_objects(targets, batch, self.num_classes)
         index, positive = self._match(objects, anchors)
         classes = torch.where(positive, objects.labels.gather(1, index), 0)
         count = shared_count(positive)

@@ -119,7 +119,7 @@ class YOLO(SquareImages, OnePassNetwork, Detector):
 
     def losses_of(self, outputs: Cells, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
         """Compute the losses of the cells; Redmon et al. 2016, eq. 3."""
-        found, wanted = outputs, self._assign(batch_objects(targets, batch))
+        found, wanted = outputs, self._assign(batch_objects(targets, batch, self.num_classes))
         responsible, overlap = self._responsible(found, wanted)
         errors = (found.boxes - wanted.boxes[:, :, None]).square() * responsible[..., None]
         probabilities = F.one_hot(wanted.classes, self.num_classes - 1)

@@ -181,6 +181,11 @@ class DenseCap(FasterRCNN):
             found = [_regions(*pair) for pair in zip(given, torch.split(scores, counts), strict=True)]
             return self._described(found, codes)
 
+    def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
+        """See ``Network.losses``; the labels of the targets have no effect, since all regions are of one class."""
+        regions = [{**target, "labels": torch.full_like(target["labels"], REGION)} for target in targets]
+        return super().losses(images, regions)
+
     def _region_losses(
         self, batch: ImageBatch, maps: list[Tensor], sample: RegionSample, targets: list[Target]
     ) -> dict[str, Tensor]:

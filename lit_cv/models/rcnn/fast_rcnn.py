@@ -114,7 +114,7 @@ class FastRCNN(RoIHeadDetector, ProposalDetector):
         given = self.given(targets)
         batch = self.batch(images)
         proposals = _resized([boxes[: self.proposals_train] for boxes in given], batch)
-        sample = self.roi_heads.sample(proposals, batch_objects(targets, batch))
+        sample = self.roi_heads.sample(proposals, batch_objects(targets, batch, self.num_classes))
         logits, deltas, features = self(batch.pixels, sample.rois)
         if self.box_regression == "separate":
             _, deltas = self.roi_heads.classify(features.detach())

@@ -85,8 +85,9 @@ class LanguageModel(nn.Module):
             int64 (K, T), padded ids of the words.
         """
         with torch.autocast(codes.device.type, enabled=False):
-            weight, _, first, second = self.lstm.parameters()
-            gates = F.linear(self.encoder(codes.float()), weight, first + second)
+            weight, _, first, second = (value.float() for value in self.lstm.parameters())
+            inputs = self.encoder(codes.to(self.words.weight.dtype)).float()
+            gates = F.linear(inputs, weight, first + second)
             state = _cell(gates, gates.new_zeros(len(codes), self.lstm.hidden_size))
             if beam == 1:
                 return greedy_search(self._step(), state, longest)
@@ -94,13 +95,14 @@ class LanguageModel(nn.Module):
 
     def _step(self) -> Step:
         """Return a step of the LSTM that looks up the input gates of a word instead of computing them."""
-        _, recurrent, _, _ = self.lstm.parameters()
+        _, recurrent, _, _ = (value.float() for value in self.lstm.parameters())
+        weight, bias = (value.float() for value in self.output.parameters())
         table = self._table()
 
         def step(words: Tensor, state: State) -> tuple[Tensor, State]:
             hidden, cell = state
             state = _cell(torch.addmm(table[words], hidden, recurrent.T), cell)
-            return self.output(state[0]), state
+            return F.linear(state[0], weight, bias), state
 
         return step
 
@@ -109,7 +111,7 @@ class LanguageModel(nn.Module):
         weight, _, first, second = self.lstm.parameters()
         words = self.words.weight
         key = version_of((words, weight, first, second))
-        return self._gates.get(key, lambda: F.linear(words, weight, first + second))
+        return self._gates.get(key, lambda: F.linear(words.float(), weight.float(), (first + second).float()))
 
 
 def _cell(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:

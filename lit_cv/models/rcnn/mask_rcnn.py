@@ -28,7 +28,7 @@ from lit_cv.ops.objects import masks_of
 from lit_cv.ops.roi import as_rois, pool_rois
 
 Branch = Literal["mask", "keypoint"]
-NEEDED: dict[Branch, str] = {"mask": "mask_runs", "keypoint": "keypoints"}  # keys of the targets
+NEEDED: dict[Branch, tuple[str, ...]] = {"mask": ("mask_runs", "masks"), "keypoint": ("keypoints",)}  # in the targets
 
 
 class Instance(Detection, total=False):
@@ -51,9 +51,9 @@ class Instance(Detection, total=False):
 class MaskRCNN(FasterRCNN):
     """Mask R-CNN on any backbone.
 
-    Targets also have ``mask_runs``, ``mask_lengths`` and ``mask_size`` for the mask branch, and ``keypoints`` float32
-    (N, K, 3) for the keypoint branch. The last column of ``keypoints`` is 0 for unlabeled joints. Mask targets are
-    cropped at the resolution of the input image.
+    Targets also have ``mask_runs``, ``mask_lengths`` and ``mask_size``, or dense ``masks`` bool or uint8 (N, H, W), for
+    the mask branch, and ``keypoints`` float32 (N, K, 3) for the keypoint branch. The last column of ``keypoints`` is 0
+    for unlabeled joints. Mask targets are cropped at the resolution of the input image.
 
     With the same settings, the parameters, losses and detections are those of torchvision's ``MaskRCNN`` and
     ``KeypointRCNN``, whose published state dicts load with ``load_state_dict``. There are two differences: torchvision
@@ -114,9 +114,9 @@ class MaskRCNN(FasterRCNN):
         self, batch: ImageBatch, maps: list[Tensor], sample: RegionSample, targets: list[Target]
     ) -> dict[str, Tensor]:
         for name in self.heads:
-            if not all(NEEDED[name] in target for target in targets):
+            if not all(target.keys() & set(NEEDED[name]) for target in targets):
                 raise UserError(
-                    f"heads={list(self.heads)}: the targets have no {NEEDED[name]}; leave {name} out, or choose a "
+                    f"heads={list(self.heads)}: the targets have no {NEEDED[name][0]}; leave {name} out, or choose a "
                     "DataModule that has them (data.init_args.masks of COCOKeypointDataModule)."
                 )
         losses, size = super()._region_losses(batch, maps, sample, targets), size_of(batch.pixels)

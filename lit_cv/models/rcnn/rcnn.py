@@ -190,4 +190,5 @@ class RCNN(ProposalDetector):
 
     def _warp(self, pixels: Tensor, regions: Tensor) -> Tensor:
         memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
-        return warp_regions(pixels, regions, self.size, self.padding).contiguous(memory_format=memory_format)
+        warped = warp_regions(pixels, regions, self.size, self.padding)
+        return warped.to(self.dtype, memory_format=memory_format)

@@ -138,7 +138,7 @@ class TwoStageDetector(FittedImages, Detector, ABC):
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """See ``Network.losses``; Ren et al. 2015, eq. 1, and Girshick 2015, eq. 1."""
         batch = self.batch(images)
-        objects, size = batch_objects(targets, batch), size_of(batch.pixels)
+        objects, size = batch_objects(targets, batch, self.num_classes), size_of(batch.pixels)
         maps = self._maps(batch.pixels)
         seen = maps if self.proposer is None else list(self.proposer[0](batch.pixels).values())
         predictions = self.rpn(size, self._proposal_maps(seen))

@@ -75,7 +75,7 @@ def test_sampled_windows_have_the_class_of_their_object() -> None:
     network = detector(windows_per_image=24)
     images, targets = scene([3, 0, 2], MIXED)
     batch = network.batch(images)
-    objects = batch_objects(targets, batch)
+    objects = batch_objects(targets, batch, network.num_classes)
     windows, classes = network.sample(batch, objects)
     assert [len(part) for part in windows] == [24, 24, 24]
     positives = []
@@ -96,7 +96,7 @@ def test_an_image_with_too_few_windows_gives_fewer() -> None:
     images = [torch.zeros(3, 96, 96, dtype=torch.uint8)]
     targets = [{"boxes": torch.tensor([[0.0, 0.0, 96.0, 96.0]]), "labels": torch.tensor([2])}]
     batch = network.batch(images)
-    _, classes = network.sample(batch, batch_objects(targets, batch))
+    _, classes = network.sample(batch, batch_objects(targets, batch, network.num_classes))
     # The only window is the object: no window is background, and a quarter of eight is two.
     assert classes.tolist() == [2, 2]
     _fix_logits(network, torch.tensor([0.1, 0.2, 0.4, 0.2, 0.1]))
@@ -115,7 +115,7 @@ def test_the_loss_is_the_mean_cross_entropy_of_the_windows() -> None:
     images, targets = scene([2, 0, 1], MIXED)
     batch = network.batch(images)
     torch.manual_seed(1)
-    _, classes = network.sample(batch, batch_objects(targets, batch))
+    _, classes = network.sample(batch, batch_objects(targets, batch, network.num_classes))
     torch.manual_seed(1)
     found = network.losses(images, targets)["window_class"]
     assert len(classes.unique()) > 1

@@ -80,7 +80,7 @@ def test_losses_of_the_recognition_network_by_hand() -> None:
 def test_regions_are_sampled_with_the_thresholds_of_the_paper() -> None:
     network = densecap()
     images, targets = squares()
-    objects = batch_objects(targets[:1], network.batch(images[:1]))
+    objects = batch_objects(targets[:1], network.batch(images[:1]), network.num_classes)
     left, top, right, bottom = objects.boxes_of(0)[0].tolist()
     edges = [right + share * (right - left) for share in (0.25, 1.0, 4.0)]  # IoU 0.8, 0.5 and 0.2
     proposals = torch.tensor([[left, top, edge, bottom] for edge in edges])

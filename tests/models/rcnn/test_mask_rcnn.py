@@ -167,6 +167,22 @@ def test_any_subset_of_the_branches_trains_and_predicts(heads: list[str]) -> Non
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
+def test_dense_masks_give_the_losses_of_their_runs() -> None:
+    images, targets = instances([2, 3])
+    dense = []
+    for target in targets:
+        masks = decode_masks(MaskRuns(target["mask_runs"], target["mask_lengths"], SIZE))
+        others = {name: value for name, value in target.items() if not name.startswith("mask_")}
+        dense.append({**others, "masks": masks})
+    losses = []
+    for wanted in (targets, dense):
+        torch.manual_seed(0)
+        network = MaskRCNN(CLASSES, backbone="tiny", min_size=None, head_features=8)
+        losses.append(network.losses(images, wanted))
+    assert losses[0] == losses[1]
+    assert losses[0]["mask"] > 0
+
+
 def test_an_unknown_branch_is_refused() -> None:
     for heads in (["masks"], ["mask", "mask"]):
         with pytest.raises(UserError, match="name each of mask and keypoint at most once"):
