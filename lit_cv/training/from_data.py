@@ -10,9 +10,9 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from datamodules.base import DataModule
 from datamodules.loading.packed import cache_folder
+from lit_cv.errors import plain_failures
 from lit_cv.runs.files import lock
 from lit_cv.tasks.base import Task
-from lit_cv.training.parsing import original_reason
 
 
 def named_class(path: str) -> Any:
@@ -25,7 +25,7 @@ def data_module(experiment: Any) -> LightningDataModule:
     """Build the DataModule of a `parsed` experiment, and nothing else of it."""
     parser = LightningArgumentParser()
     parser.add_lightning_class_args(LightningDataModule, "data", subclass_mode=True)
-    with original_reason():
+    with plain_failures():
         data: LightningDataModule = parser.instantiate_classes(Namespace(data=experiment.data)).data  # type: ignore[no-untyped-call]
     return data
 

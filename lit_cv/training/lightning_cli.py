@@ -28,7 +28,7 @@ from lit_cv.training import slurm_task
 from lit_cv.training.checkpoints import BestCheckpoint, LastCheckpoint
 from lit_cv.training.from_data import fill_size
 from lit_cv.training.metrics_csv import MetricsCSV
-from lit_cv.training.parsing import original_reason, parse
+from lit_cv.training.parsing import parse
 from lit_cv.training.preemption import Preemption
 from lit_cv.training.provenance import Provenance
 from lit_cv.training.stop_request import StopRequest
@@ -98,8 +98,7 @@ class LitCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Take the size of the network from the data where it is null, then build everything."""
         fill_size(self.config[self.subcommand])
-        with original_reason():
-            super().instantiate_classes()
+        super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """Give the trainer the run's folder, loggers and checkpoints."""

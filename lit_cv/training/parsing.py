@@ -1,13 +1,11 @@
 """Command lines of LightningCLI, parsed with one clear sentence for every mistake."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from jsonargparse import ArgumentError, Namespace
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 
-from lit_cv.errors import UsageError, UserError
+from lit_cv.errors import UsageError, expected_failure
 
 
 def parse(parser: LightningArgumentParser, args: ArgsType) -> Any:
@@ -25,22 +23,10 @@ def parse(parser: LightningArgumentParser, args: ArgsType) -> Any:
         if nulls:
             parser.validate(config)
     except ArgumentError as error:
+        if failure := expected_failure(error):  # of a module that the experiment names
+            raise failure from None
         raise UsageError(f"{_reason(str(error))}; all settings: --print_config.") from None
     return config
-
-
-@contextmanager
-def original_reason() -> Iterator[None]:
-    """Raise the `UserError` of a class that is built in a ``with`` block; jsonargparse hides it in a `ValueError`."""
-    try:
-        yield
-    except ValueError as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, UserError):
-            cause = cause.__cause__ or cause.__context__
-        if cause is None:
-            raise
-        raise type(cause)(*cause.args) from None  # itself, it would be in the chain of its own context
 
 
 def _reason(report: str) -> str:

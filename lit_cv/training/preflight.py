@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from datamodules.base import DataModule
-from lit_cv.errors import UserError
+from lit_cv.errors import UserError, plain_failures
 from lit_cv.runs.settings import canonical
 from lit_cv.tasks.base import Task
 from lit_cv.training.experiment import parsed
 from lit_cv.training.from_data import data_module, missing_size, named_class
-from lit_cv.training.parsing import original_reason
 
 SIZE = 21  # outputs of a network whose size only the data knows: the names of its metrics do not depend on it
 CLASS = "<class>"
@@ -112,7 +111,7 @@ def built_task(model: Any) -> Task:
         network.weights = None  # of the backbone: a file or a download
     parser = LightningArgumentParser()
     parser.add_lightning_class_args(LightningModule, "model", subclass_mode=True)
-    with Unfilled(), original_reason():
+    with Unfilled(), plain_failures():
         task: Task = parser.instantiate_classes(Namespace(model=model)).model  # type: ignore[no-untyped-call]
     return task
 
