@@ -11,6 +11,7 @@ from io import TextIOWrapper
 
 from lit_cv import __version__
 from lit_cv.commands import bench, browse, doctor, evaluate, fit, proposals, report, shapes, sweep
+from lit_cv.commands.parsers import VerbParser
 from lit_cv.errors import UsageError, expected_failure
 
 COMMANDS = (fit, evaluate, sweep, report, bench, proposals, doctor, browse, shapes)
@@ -25,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    if "" not in sys.path:
+        sys.path.append("")  # for the user's classes, as with `python -m lit_cv`
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # on a terminal that is not UTF-8, "×" becomes "?"
             stream.reconfigure(errors="replace")
@@ -53,15 +56,16 @@ def _run(args: list[str]) -> int:
     parser = _parser()
     options, overrides = parser.parse_known_args(args)
     if "overrides" in options:
+        options.verb.refuse_foreign(overrides)
         options.overrides = overrides  # dotted options, which LightningCLI parses
     elif overrides:
-        parser.error(f"unrecognized arguments: {' '.join(overrides)}")
+        options.verb.refuse_unknown(overrides)
     run: Callable[[argparse.Namespace], int] = options.run
     return run(options)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> VerbParser:
+    parser = VerbParser(
         "litcv",
         description="Controlled ablations of computer-vision systems.",
         epilog="Help and an example for each verb: litcv VERB --help",

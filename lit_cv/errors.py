@@ -2,8 +2,9 @@
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import ClassVar
 
 # A data-loading worker sends its exception as the text of a traceback.
@@ -80,6 +81,22 @@ def plain_failures() -> Iterator[None]:
         raise failure from None
 
 
+@contextmanager
+def refused(setting: str) -> Iterator[None]:
+    """Turn the error with which a library refuses a value, in a ``with`` block that only calls it, into a sentence.
+
+    Args:
+        setting: Dotted name of the setting whose class is called.
+
+    Raises:
+        UserError: The library raises ValueError or TypeError.
+    """
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{setting}: {_one_line(str(error)).rstrip('.')}; fix its settings.") from error
+
+
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """Yield an exception, the exceptions that caused it, and those during whose handling each was raised."""
     seen, waiting = set[int](), [error]
@@ -104,3 +121,10 @@ def _of_library(error: BaseException) -> str | None:
 
 def _one_line(text: str) -> str:
     return re.sub(r"\s*\n\s*", " ", text.strip())
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """Return "; did you mean NAME?" with up to three of the choices that are nearest to a word; empty if none is."""
+    by_lower = {choice.lower(): choice for choice in choices}
+    near = get_close_matches(word.lower(), by_lower, n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(by_lower[name] for name in near)}?" if near else ""

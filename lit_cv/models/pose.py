@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from lit_cv.models.backbone_network import BackboneNetwork
 from lit_cv.models.images import ImageBatch
 from lit_cv.models.layers.fully_connected import average_pool, fully_connected
+from lit_cv.models.limits import above_zero, at_least, fractions
 from lit_cv.models.network import OnePassNetwork, Target, known_size
 from lit_cv.models.resizing import SquareImages
 from lit_cv.ops.global_batch import shared_count
@@ -73,6 +74,9 @@ class PoseNet(SquareImages, OnePassNetwork, BackboneNetwork):
     ) -> None:
         super().__init__(**options)
         self.num_joints, self.loss, self.beta = known_size("num_joints", num_joints), loss, beta
+        at_least(1, pool=pool, head_features=head_features)
+        above_zero(beta=beta)
+        fractions(dropout=dropout)
         trunk = self.build_trunk().freeze(self.trainable_layers)
         stride, channels = trunk.stages[-1].stride, trunk.stages[-1].channels
         self.backbone = trunk.layers

@@ -6,13 +6,22 @@ from jsonargparse import ArgumentError, Namespace
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 
 from lit_cv.errors import UsageError, expected_failure
+from lit_cv.runs.settings import merged_arguments
+from lit_cv.training.wrong_setting import describe
+
+
+class Parser(LightningArgumentParser):
+    """A parser that accepts no abbreviated option: another spelling would be another run. So do its nested parsers."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, "exit_on_error": False, **options})
 
 
 def parse(parser: LightningArgumentParser, args: ArgsType) -> Any:
     """Parse `args`.
 
     Raises:
-        UsageError: The arguments are wrong; the text is the parser's reason in one sentence.
+        UsageError: The arguments are wrong; the text names the setting, the value and what it accepts.
     """
     given = args if isinstance(args, list) else []
     nulls = [arg for arg in given if arg.startswith("--model.") and arg.endswith(("=null", "=None"))]
@@ -25,16 +34,21 @@ def parse(parser: LightningArgumentParser, args: ArgsType) -> Any:
     except ArgumentError as error:
         if failure := expected_failure(error):  # of a module that the experiment names
             raise failure from None
-        raise UsageError(f"{_reason(str(error))}; all settings: --print_config.") from None
+        raise UsageError(describe(str(error), merged_arguments(given), _options(parser))) from None
+    experiment = config[config.subcommand]
+    for group in ("trainer", "run"):
+        if not isinstance(experiment[group], Namespace):
+            raise UsageError(f"{group}: expects a mapping of names to values, not {experiment[group]}.")
+    seed = experiment.seed_everything
+    if type(seed) is int and not 0 <= seed < 2**32:
+        raise UsageError(f"seed_everything: {seed} is no seed; give a number from 0 to {2**32 - 1}.")
     return config
 
 
-def _reason(report: str) -> str:
-    """Reduce the parser's indented report to the path to its innermost reason."""
-    lines = [line for line in report.splitlines() if line.strip()]
-    depth = [len(line) - len(line.lstrip()) for line in lines]
-    way = [line.strip().removeprefix("- ") for line in lines[: depth.index(max(depth)) + 1]]
-    return " ".join(line for line in way if not line.startswith(("Does not validate", "Subtypes:", "Errors:")))
+def _options(parser: LightningArgumentParser) -> list[str]:
+    """Return the names of the options of `fit`, which are those of all verbs, and more."""
+    verbs = next(action.choices for action in parser._actions if isinstance(action.choices, dict))
+    return [str(name) for name in verbs["fit"].get_defaults().keys()]  # noqa: SIM118  (no mapping)
 
 
 def _set_null(config: Any, key: str) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 from lit_cv.models.backbones.necks import dense_pyramid
 from lit_cv.models.detection.detector import Detection, Detector, Keep, keep_best, restore
 from lit_cv.models.images import ImageBatch
+from lit_cv.models.limits import at_least
 from lit_cv.models.network import OnePassNetwork
 from lit_cv.models.resizing import FittedImages
 from lit_cv.ops.boxes import clip_boxes
@@ -31,6 +32,7 @@ class DenseDetector(FittedImages, OnePassNetwork, Detector):
 
     def __init__(self, *args: Any, channels: int = 256, **options: Any) -> None:
         super().__init__(*args, **options)
+        at_least(1, channels=channels)
         self.backbone, self.strides = dense_pyramid(self.build_trunk(), self.trainable_layers, channels)
 
 

@@ -14,6 +14,7 @@ from lit_cv.models.detection.anchors import AnchorGrid
 from lit_cv.models.detection.dense import DenseDetector, best_candidates, suppress
 from lit_cv.models.detection.detector import Detection
 from lit_cv.models.images import ImageBatch, batch_objects, size_of
+from lit_cv.models.limits import above_zero
 from lit_cv.models.network import Target
 from lit_cv.ops.boxes import take
 from lit_cv.ops.global_batch import shared_count
@@ -67,6 +68,7 @@ class FCOS(DenseDetector):
         nms_threshold: float = 0.6,
         **options: Any,
     ) -> None:
+        above_zero(centre_radius=centre_radius)
         if channels <= GROUPS or channels % GROUPS:  # on a map of one cell, a group of one channel has no variance
             raise UserError(
                 f"channels={channels}: the group norms of FCOS have {GROUPS} groups; give a multiple of {GROUPS}, "

@@ -15,6 +15,7 @@ from lit_cv.models.backbones.classifier_ends import WindowHead
 from lit_cv.models.detection.detector import Detection, Detector, best_of_regions, restore
 from lit_cv.models.images import ImageBatch, Objects, Size, batch_objects
 from lit_cv.models.layers.tensor_cache import TensorCache
+from lit_cv.models.limits import at_least
 from lit_cv.models.network import Target
 from lit_cv.models.resizing import FittedImages
 from lit_cv.ops.boxes import clip_boxes, match_boxes, random_keys, sample_balanced
@@ -74,6 +75,7 @@ class SlidingWindowDetector(FittedImages, Detector):
         super().__init__(
             *args, backbone=backbone, min_size=min_size, max_size=max_size, nms_threshold=nms_threshold, **options
         )
+        at_least(1, size=size, windows_per_image=windows_per_image, window_batch=window_batch)
         if not (window_scales and window_ratios and min(*window_scales, *window_ratios, stride) > 0):
             raise UserError(
                 f"window_scales={list(window_scales)}, window_ratios={list(window_ratios)}, stride={stride}: "

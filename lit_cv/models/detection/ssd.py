@@ -13,6 +13,7 @@ from lit_cv.errors import UserError
 from lit_cv.models.detection.detector import Detection, Detector, Keep, keep_best, restore
 from lit_cv.models.detection.ssd_features import VGG16_STEPS, ExtendedFeatures, vgg16_features
 from lit_cv.models.images import ImageBatch, Objects, batch_objects, size_of
+from lit_cv.models.limits import above_zero, at_least
 from lit_cv.models.network import OnePassNetwork, Target
 from lit_cv.models.resizing import SquareImages
 from lit_cv.ops.boxes import clip_boxes, decode_boxes, encode_boxes, match_best, take
@@ -85,6 +86,10 @@ class SSD(SquareImages, OnePassNetwork, Detector):
     ) -> None:
         keep = Keep(score_threshold, nms_threshold, detections_per_image)
         super().__init__(*args, backbone=backbone, size=size, **keep._asdict(), **options)
+        at_least(0, negatives_per_positive=negatives_per_positive)
+        above_zero(anchor_scales=anchor_scales)
+        for ratios in anchor_ratios or ():
+            above_zero(anchor_ratios=ratios)
         self.negatives_per_positive = negatives_per_positive
         self.is_vgg16 = backbone == "vgg16"
         if anchor_ratios is None:

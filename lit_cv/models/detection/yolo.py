@@ -12,6 +12,7 @@ from lit_cv.models.backbones.families import family_of
 from lit_cv.models.detection.detector import Detection, Detector, best_of_regions, restore
 from lit_cv.models.detection.yolo_head import GridHead, YOLOHead, added_convolutions
 from lit_cv.models.images import ImageBatch, Objects, batch_objects
+from lit_cv.models.limits import at_least, fractions
 from lit_cv.models.network import OnePassNetwork, Target
 from lit_cv.models.resizing import SquareImages
 from lit_cv.ops.boxes import centered_iou, clip_boxes, random_keys, take
@@ -98,6 +99,8 @@ class YOLO(SquareImages, OnePassNetwork, Detector):
         **options: Any,
     ) -> None:
         super().__init__(*args, backbone=backbone, size=size, score_threshold=score_threshold, **options)
+        at_least(1, grid=grid, boxes_per_cell=boxes_per_cell, hidden=hidden, neck_channels=neck_channels)
+        fractions(dropout=dropout)
         self.grid, self.boxes_per_cell = grid, boxes_per_cell
         if neck_channels is None:
             neck_channels = [1024] * family_of(backbone).yolo_convolutions

@@ -11,6 +11,7 @@ from torchvision.ops import clip_boxes_to_image
 from lit_cv.errors import UserError
 from lit_cv.models.detection.detector import SMALLEST_SIDE, Detection, restore
 from lit_cv.models.images import ImageBatch, Size, size_of
+from lit_cv.models.limits import at_least, fractions
 from lit_cv.models.network import Target, evaluating, known_size
 from lit_cv.models.rcnn.faster_rcnn import FasterRCNN, pooled_maps
 from lit_cv.models.rcnn.language_model import LanguageModel
@@ -141,6 +142,8 @@ class DenseCap(FasterRCNN):
         **options: Any,
     ) -> None:
         super().__init__(num_classes=REGION + 1, **options)
+        at_least(1, embedding=embedding, hidden=hidden)
+        fractions(dropout=dropout)
         vocabulary_size = known_size("vocabulary_size", vocabulary_size)
         if vocabulary_size <= len(SPECIAL) or beam < 1 or longest_phrase < 1:
             raise UserError(

@@ -9,6 +9,7 @@ from lit_cv.models.backbones.necks import single_map
 from lit_cv.models.detection.detector import Detection, restore
 from lit_cv.models.images import ImageBatch, batch_objects
 from lit_cv.models.layers.tensor_cache import TensorCache, version_of
+from lit_cv.models.limits import at_least, fractions
 from lit_cv.models.network import Target, evaluating
 from lit_cv.models.rcnn.proposals import ProposalDetector
 from lit_cv.models.rcnn.region_svm import RegionClassifiers
@@ -73,6 +74,8 @@ class FastRCNN(RoIHeadDetector, ProposalDetector):
         svd: list[int] | None = None,
         **options: Any,
     ) -> None:
+        at_least(1, roi_batch=roi_batch, svd=svd)
+        fractions(lowest_negative=lowest_negative)
         super().__init__(
             *args,
             backbone=backbone,

@@ -9,6 +9,7 @@ from torch import Tensor
 from lit_cv.errors import UserError
 from lit_cv.models.detection.detector import Detection, restore
 from lit_cv.models.images import ImageBatch, Size, size_of
+from lit_cv.models.limits import at_least
 from lit_cv.models.network import Target
 from lit_cv.models.rcnn.faster_rcnn import FasterRCNN, pooled_maps
 from lit_cv.models.rcnn.keypoint_head import keypoint_layers, keypoint_loss, read_keypoints
@@ -90,6 +91,7 @@ class MaskRCNN(FasterRCNN):
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
+        at_least(1, num_keypoints=num_keypoints)
         if len(set(heads)) < len(heads) or not set(heads) <= {"mask", "keypoint"}:
             raise UserError(f"heads={list(heads)}: name each of mask and keypoint at most once.")
         self.heads, self.mask_loss, self.num_keypoints = tuple(heads), mask_loss, num_keypoints

@@ -11,6 +11,7 @@ from lit_cv.errors import UserError
 from lit_cv.models.backbones.classifier_ends import WindowHead
 from lit_cv.models.detection.detector import Detection, best_of_regions
 from lit_cv.models.images import batch_images
+from lit_cv.models.limits import at_least
 from lit_cv.models.network import Network, Target, evaluating
 from lit_cv.models.rcnn.proposals import ProposalDetector
 from lit_cv.models.rcnn.region_svm import RegionClassifiers
@@ -85,6 +86,7 @@ class RCNN(ProposalDetector):
         **options: Any,
     ) -> None:
         super().__init__(*args, backbone=backbone, nms_threshold=nms_threshold, **options)
+        at_least(1, size=size, windows=windows, region_batch=region_batch)
         if not 0 <= 2 * padding < size:
             raise UserError(f"padding={padding}: a warped region of size={size} has no room for it; reduce it.")
         self.size, self.padding = size, padding
