@@ -94,6 +94,8 @@ def refuse_missing_config(args: Sequence[str]) -> None:
     Raises:
         UserError: A file is missing or is not a YAML mapping.
     """
-    from lit_cv.runs.settings import merged_arguments
+    from lit_cv.runs.settings import merged_arguments, split_arguments
 
+    if ("config", True) in split_arguments(args):
+        raise UsageError("--config: give the path of an experiment's YAML file.")
     merged_arguments(args)

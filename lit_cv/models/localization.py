@@ -13,10 +13,10 @@ from lit_cv.models.backbones.classifier_ends import POOLED, Head, backbone_head
 from lit_cv.models.backbones.families import family_of
 from lit_cv.models.images import ImageBatch
 from lit_cv.models.layers.fully_connected import average_pool, fully_connected
-from lit_cv.models.limits import at_least, fractions
 from lit_cv.models.network import OnePassNetwork, Target, known_size
 from lit_cv.models.resizing import SquareImages
 from lit_cv.ops.boxes import take
+from lit_cv.ops.limits import at_least, fractions
 
 BoxHead = Literal["agnostic", "per_class"]
 BoxLoss = Literal["l2", "l1", "smooth_l1"]

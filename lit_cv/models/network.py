@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lit_cv.errors import UserError
 from lit_cv.models.images import ImageBatch
-from lit_cv.models.limits import at_least
+from lit_cv.ops.limits import at_least
 
 Target = dict[str, Tensor]
 

@@ -9,10 +9,10 @@ from torch.nn import functional as F
 from lit_cv.models.backbone_network import BackboneNetwork
 from lit_cv.models.images import ImageBatch
 from lit_cv.models.layers.fully_connected import average_pool, fully_connected
-from lit_cv.models.limits import above_zero, at_least, fractions
 from lit_cv.models.network import OnePassNetwork, Target, known_size
 from lit_cv.models.resizing import SquareImages
 from lit_cv.ops.global_batch import shared_count
+from lit_cv.ops.limits import above_zero, at_least, fractions
 
 Loss = Literal["l2", "l1", "smooth_l1"]
 

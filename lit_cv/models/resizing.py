@@ -5,9 +5,9 @@ from typing import Any
 from torch import Tensor
 
 from lit_cv.models.images import IMAGENET_MEAN, IMAGENET_STD, ImageBatch, batch_images, fit_size, size_of
-from lit_cv.models.limits import at_least
 from lit_cv.models.network import Network
 from lit_cv.ops.global_batch import largest_size
+from lit_cv.ops.limits import at_least
 
 
 class FittedImages(Network):

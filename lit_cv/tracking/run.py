@@ -32,9 +32,7 @@ def mode(wanted: Mode) -> str:
         return wanted
     chosen = os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")
     if chosen not in MODES:
-        raise UserError(
-            f"WANDB_MODE={chosen}: W&B has no such mode; set online, offline or disabled, or unset it."
-        )
+        raise UserError(f"WANDB_MODE={chosen}: W&B has no such mode; set online, offline or disabled, or unset it.")
     return chosen
 
 

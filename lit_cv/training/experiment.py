@@ -6,7 +6,6 @@ from typing import Any
 
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lit_cv.errors import plain_failures
 from lit_cv.training.from_data import fill_size
 from lit_cv.training.lightning_cli import ParserOnly
 from lit_cv.training.parsing import parse
@@ -24,8 +23,7 @@ def built(config: Any) -> Any:
         UserError: A setting does not fit its class, or a size of the network is null and its data is missing.
     """
     fill_size(config.fit)
-    with plain_failures():
-        return _parser().instantiate_classes(config)
+    return _parser().instantiate_classes(config)
 
 
 @cache

@@ -9,7 +9,7 @@ from lightning.pytorch import LightningDataModule
 
 from datamodules.base import DataModule
 from datamodules.loading.packed import cache_folder
-from lit_cv.errors import UserError, plain_failures
+from lit_cv.errors import UserError
 from lit_cv.runs.files import lock
 from lit_cv.tasks.base import Task
 from lit_cv.training.parsing import Parser
@@ -31,8 +31,7 @@ def data_module(experiment: Any) -> LightningDataModule:
         raise UserError("the experiment has no data; give it `data` with the class_path of a DataModule.")
     parser = Parser()
     parser.add_lightning_class_args(LightningDataModule, "data", subclass_mode=True)
-    with plain_failures():
-        data: LightningDataModule = parser.instantiate_classes(Namespace(data=experiment.data)).data  # type: ignore[no-untyped-call]
+    data: LightningDataModule = parser.instantiate_classes(Namespace(data=experiment.data)).data  # type: ignore[no-untyped-call]
     return data
 
 

@@ -5,9 +5,11 @@ from typing import Any
 from jsonargparse import ArgumentError, Namespace
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 
-from lit_cv.errors import UsageError, expected_failure
+from lit_cv.errors import UsageError, UserError, expected_failure, plain_failures
 from lit_cv.runs.settings import merged_arguments
-from lit_cv.training.wrong_setting import describe
+from lit_cv.training.wrong_setting import describe, refusal
+
+INTERVALS = ("val_check_interval", "check_val_every_n_epoch")  # by which Lightning divides
 
 
 class Parser(LightningArgumentParser):
@@ -15,6 +17,20 @@ class Parser(LightningArgumentParser):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, "exit_on_error": False, **options})
+
+    def instantiate_classes(self, *args: Any, **options: Any) -> Any:
+        """Build the objects of a parsed configuration.
+
+        Raises:
+            UserError: A class raises one, or a library refuses a value.
+        """
+        try:
+            with plain_failures():
+                return super().instantiate_classes(*args, **options)
+        except ValueError as error:
+            if reason := refusal(error):
+                raise UserError(reason) from None
+            raise
 
 
 def parse(parser: LightningArgumentParser, args: ArgsType) -> Any:
@@ -39,6 +55,9 @@ def parse(parser: LightningArgumentParser, args: ArgsType) -> Any:
     for group in ("trainer", "run"):
         if not isinstance(experiment[group], Namespace):
             raise UsageError(f"{group}: expects a mapping of names to values, not {experiment[group]}.")
+    for name in INTERVALS:
+        if experiment.trainer[name] == 0:
+            raise UsageError(f"trainer.{name}: 0 is no interval; give at least 1, or null.")
     seed = experiment.seed_everything
     if type(seed) is int and not 0 <= seed < 2**32:
         raise UsageError(f"seed_everything: {seed} is no seed; give a number from 0 to {2**32 - 1}.")

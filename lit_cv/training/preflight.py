@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from datamodules.base import DataModule
-from lit_cv.errors import UserError, plain_failures
+from lit_cv.errors import UserError
 from lit_cv.runs.settings import canonical
 from lit_cv.tasks.base import Task
 from lit_cv.training.experiment import parsed
@@ -109,7 +109,7 @@ def built_task(model: Any) -> Task:
         network.weights = None  # of the backbone: a file or a download
     parser = Parser()
     parser.add_lightning_class_args(LightningModule, "model", subclass_mode=True)
-    with Unfilled(), plain_failures():
+    with Unfilled():
         task: Task = parser.instantiate_classes(Namespace(model=model)).model  # type: ignore[no-untyped-call]
     return task
 

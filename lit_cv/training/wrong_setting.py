@@ -29,10 +29,17 @@ UNKNOWN = re.compile(
 )
 MISSING = re.compile(r"the following arguments are required: (?:fit\.)?(.+)")
 NO_VALUE = re.compile(r"argument (\S+): expected one argument")
-NO_CLASS = re.compile(r"module '(?P<module>[^']+)' has no attribute|No module named '(?P<missing>[^']+)'")
+NO_CLASS = re.compile(
+    r"module '(?P<module>[^']+)' has no attribute '(?P<wanted>[^']+)'|No module named '(?P<missing>[^']+)'"
+)
 NO_PATH = re.compile(r"Expected a dot import path string: (\S+)")
 OTHER_CLASS = re.compile(r"(?:correspond to|to be) a subclass of (\w+)|Not a valid subclass of (\w+)")
 EXPECTED = re.compile(r"Expected an? (?:<class '(?P<kind>[^']+)'>|typing\.Literal(?P<choices>\[[^]]*\]))")
+CLASS_PATH = re.compile(r"class_path='([^']+)'")
+PARSERS_OWN = re.compile(
+    r"Expected a |Does not validate|Subtypes:|Errors:|Given value|Not a valid|Subclass types|a class path|a dict with"
+    r"|For further information|\d+ validation errors? for|Problem with given|$"
+)
 KINDS = {
     "int": "an integer",
     "float": "a number",
@@ -84,6 +91,23 @@ def describe(report: str, settings: Mapping[str, Any], options: Iterable[str]) -
     )
 
 
+def refusal(error: ValueError) -> str | None:
+    """Return one sentence for the values that a library refuses, if the parser has kept no more than its text of them.
+
+    The parser tries each type of a setting and chains the error of the first one alone. None if the chain has the
+    original error, whose traceback may be needed.
+    """
+    root: BaseException = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    lines = [line.strip().removeprefix("- ") for line in str(error).splitlines()]
+    if not PARSERS_OWN.match(str(root)):
+        return None
+    reasons = [line.partition(" [type=")[0] for line in lines if not PARSERS_OWN.match(line)]
+    built = next((CLASS_PATH.findall(line) for line in lines if line.startswith("Given value: ")), [])
+    return f"{' or '.join(built)}: {' '.join(dict.fromkeys(reasons))}; fix its settings."
+
+
 def _unknown(found: re.Match[str], path: str, owners: list[str], options: list[str]) -> str:
     if found["top"] or (found["word"] and not owners):
         word = found["top"] or found["word"].partition("=")[0]
@@ -115,12 +139,12 @@ def _wrong_class(report: str, path: str, owners: list[str], settings: Mapping[st
     base = BASES.get(path.rpartition(".")[2])
     if found := NO_CLASS.search(report):
         if found["missing"]:
-            return f"{path}: {owners[-1]} cannot be imported, there is no module {found['missing']}; fix the path."
+            given = owners[-1] if found["missing"].split(".")[0] in owners[-1] else _value(report, path, settings)
+            return f"{path}: {given} cannot be imported, there is no module {found['missing']}; fix the path."
         module = import_module(found["module"])
         names = [name for name, value in vars(module).items() if isclass(value) and not name.startswith("_")]
-        wanted = owners[-1].rpartition(".")[2]
-        hint = did_you_mean(wanted, names) or "; fix the path."
-        return f"{path}: {found['module']} has no class {wanted}{hint}"
+        hint = did_you_mean(found["wanted"], names) or "; fix the path."
+        return f"{path}: {found['module']} has no class {found['wanted']}{hint}"
     given = NO_PATH.search(report)
     if given and (base is not None or not EXPECTED.search(report.partition("Expected a <class 'NoneType'>")[0])):
         classes = {name.rpartition(".")[2]: name for name in _classes(base)}
@@ -168,7 +192,7 @@ def _wrong_type(report: str, path: str, settings: Mapping[str, Any]) -> str | No
 
 def _value(report: str, path: str, settings: Mapping[str, Any]) -> str:
     """Return the given value, as the user wrote it where that is known."""
-    given = [settings[path]] if path in settings else []
+    given = [settings[key] for key in (f"{path}+", path) if key in settings][:1]
     given = given or [value for key, value in settings.items() if key.startswith(f"{path}.")]
     if len(given) == 1:
         return given[0] if isinstance(given[0], str) else json.dumps(given[0], default=str)

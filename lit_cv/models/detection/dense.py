@@ -8,10 +8,10 @@ from torch import Tensor
 from lit_cv.models.backbones.necks import dense_pyramid
 from lit_cv.models.detection.detector import Detection, Detector, Keep, keep_best, restore
 from lit_cv.models.images import ImageBatch
-from lit_cv.models.limits import at_least
 from lit_cv.models.network import OnePassNetwork
 from lit_cv.models.resizing import FittedImages
 from lit_cv.ops.boxes import clip_boxes
+from lit_cv.ops.limits import at_least
 
 CANDIDATES = 1000  # maximum number of boxes of each level before NMS (Lin et al. 2017, section 4.1)
 

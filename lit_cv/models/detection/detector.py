@@ -7,9 +7,9 @@ from torch import Tensor
 
 from lit_cv.models.backbone_network import BackboneNetwork
 from lit_cv.models.images import ImageBatch
-from lit_cv.models.limits import at_least, fractions
 from lit_cv.models.network import known_size
 from lit_cv.ops.boxes import grouped_nms
+from lit_cv.ops.limits import at_least, fractions
 
 SMALLEST_SIDE = 1e-2  # pixels; clipping reduces boxes outside the image to smaller ones
 

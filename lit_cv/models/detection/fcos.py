@@ -14,10 +14,10 @@ from lit_cv.models.detection.anchors import AnchorGrid
 from lit_cv.models.detection.dense import DenseDetector, best_candidates, suppress
 from lit_cv.models.detection.detector import Detection
 from lit_cv.models.images import ImageBatch, batch_objects, size_of
-from lit_cv.models.limits import above_zero
 from lit_cv.models.network import Target
 from lit_cv.ops.boxes import take
 from lit_cv.ops.global_batch import shared_count
+from lit_cv.ops.limits import above_zero
 
 GROUPS = 32  # groups of the group norms in the head
 FIRST_OFFSET = 3.0  # initial distance between a cell and each side of its box, in strides

@@ -14,9 +14,9 @@ from lit_cv.models.detection.anchors import AnchorGrid
 from lit_cv.models.detection.dense import DenseDetector, best_candidates, suppress
 from lit_cv.models.detection.detector import Detection
 from lit_cv.models.images import ImageBatch, batch_objects, size_of
-from lit_cv.models.limits import above_zero, at_least
 from lit_cv.models.network import Target
 from lit_cv.ops.boxes import decode_boxes, encode_boxes, match_boxes, take
+from lit_cv.ops.limits import above_zero, at_least
 
 PAPER_CHANNELS = 256
 FOREGROUND_IOU, BACKGROUND_IOU = 0.5, 0.4

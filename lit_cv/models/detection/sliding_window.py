@@ -15,11 +15,11 @@ from lit_cv.models.backbones.classifier_ends import WindowHead
 from lit_cv.models.detection.detector import Detection, Detector, best_of_regions, restore
 from lit_cv.models.images import ImageBatch, Objects, Size, batch_objects
 from lit_cv.models.layers.tensor_cache import TensorCache
-from lit_cv.models.limits import at_least
 from lit_cv.models.network import Target
 from lit_cv.models.resizing import FittedImages
 from lit_cv.ops.boxes import clip_boxes, match_boxes, random_keys, sample_balanced
 from lit_cv.ops.global_batch import shared_count
+from lit_cv.ops.limits import at_least
 
 POSITIVE_IOU = 0.5  # minimum IoU of a positive window with an object
 POSITIVE_FRACTION = 0.25  # maximum share of positive windows in the loss

@@ -13,11 +13,11 @@ from lit_cv.errors import UserError
 from lit_cv.models.detection.detector import Detection, Detector, Keep, keep_best, restore
 from lit_cv.models.detection.ssd_features import VGG16_STEPS, ExtendedFeatures, vgg16_features
 from lit_cv.models.images import ImageBatch, Objects, batch_objects, size_of
-from lit_cv.models.limits import above_zero, at_least
 from lit_cv.models.network import OnePassNetwork, Target
 from lit_cv.models.resizing import SquareImages
 from lit_cv.ops.boxes import clip_boxes, decode_boxes, encode_boxes, match_best, take
 from lit_cv.ops.global_batch import shared_count
+from lit_cv.ops.limits import above_zero, at_least
 
 WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # factors of dx, dy, dw, dh: the inverse variances of Liu's code
 MATCH_IOU = 0.5

@@ -12,10 +12,10 @@ from lit_cv.models.backbones.families import family_of
 from lit_cv.models.detection.detector import Detection, Detector, best_of_regions, restore
 from lit_cv.models.detection.yolo_head import GridHead, YOLOHead, added_convolutions
 from lit_cv.models.images import ImageBatch, Objects, batch_objects
-from lit_cv.models.limits import at_least, fractions
 from lit_cv.models.network import OnePassNetwork, Target
 from lit_cv.models.resizing import SquareImages
 from lit_cv.ops.boxes import centered_iou, clip_boxes, random_keys, take
+from lit_cv.ops.limits import at_least, fractions
 
 # Initial prediction of every cell: boxes in the middle of the cell, with a quarter of the image's width and height and
 # confidence 0. If boxes had to grow from size zero, no box would overlap its object at first.

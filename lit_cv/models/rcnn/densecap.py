@@ -11,7 +11,6 @@ from torchvision.ops import clip_boxes_to_image
 from lit_cv.errors import UserError
 from lit_cv.models.detection.detector import SMALLEST_SIDE, Detection, restore
 from lit_cv.models.images import ImageBatch, Size, size_of
-from lit_cv.models.limits import at_least, fractions
 from lit_cv.models.network import Target, evaluating, known_size
 from lit_cv.models.rcnn.faster_rcnn import FasterRCNN, pooled_maps
 from lit_cv.models.rcnn.language_model import LanguageModel
@@ -19,6 +18,7 @@ from lit_cv.models.rcnn.roi_head import ROI_WEIGHTS, RegionSample, RoIHead
 from lit_cv.models.rcnn.two_stage import HeadOutputs
 from lit_cv.ops.boxes import decode_boxes, encode_boxes, grouped_nms
 from lit_cv.ops.global_batch import shared_count
+from lit_cv.ops.limits import at_least, fractions
 from lit_cv.ops.roi import as_rois
 from lit_cv.ops.vocabulary import SPECIAL
 

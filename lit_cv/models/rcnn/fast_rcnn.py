@@ -9,13 +9,13 @@ from lit_cv.models.backbones.necks import single_map
 from lit_cv.models.detection.detector import Detection, restore
 from lit_cv.models.images import ImageBatch, batch_objects
 from lit_cv.models.layers.tensor_cache import TensorCache, version_of
-from lit_cv.models.limits import at_least, fractions
 from lit_cv.models.network import Target, evaluating
 from lit_cv.models.rcnn.proposals import ProposalDetector
 from lit_cv.models.rcnn.region_svm import RegionClassifiers
 from lit_cv.models.rcnn.roi_detector import RoIHeadDetector
 from lit_cv.models.rcnn.roi_head import RoIHead
 from lit_cv.models.rcnn.truncated_svd import check_ranks, truncate_head
+from lit_cv.ops.limits import at_least, fractions
 from lit_cv.ops.roi import RoIOp, as_rois
 
 BoxRegression = Literal["joint", "separate", "train", "none"]

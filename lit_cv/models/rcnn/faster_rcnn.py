@@ -10,10 +10,10 @@ from lit_cv.errors import UserError
 from lit_cv.models.backbones.necks import feature_pyramid, single_map
 from lit_cv.models.detection.anchors import anchor_shapes
 from lit_cv.models.images import Size, size_of
-from lit_cv.models.limits import above_zero, fractions
 from lit_cv.models.rcnn.roi_detector import RoIHeadDetector
 from lit_cv.models.rcnn.roi_head import RoIHead
 from lit_cv.models.rcnn.two_stage import TwoStageDetector
+from lit_cv.ops.limits import above_zero, fractions
 
 
 class FasterRCNN(RoIHeadDetector, TwoStageDetector):

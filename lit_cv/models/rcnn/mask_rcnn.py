@@ -9,7 +9,6 @@ from torch import Tensor
 from lit_cv.errors import UserError
 from lit_cv.models.detection.detector import Detection, restore
 from lit_cv.models.images import ImageBatch, Size, size_of
-from lit_cv.models.limits import at_least
 from lit_cv.models.network import Target
 from lit_cv.models.rcnn.faster_rcnn import FasterRCNN, pooled_maps
 from lit_cv.models.rcnn.keypoint_head import keypoint_layers, keypoint_loss, read_keypoints
@@ -24,6 +23,7 @@ from lit_cv.models.rcnn.mask_head import (
 from lit_cv.models.rcnn.region_heads import FINE_POOLED, shared_stage
 from lit_cv.models.rcnn.roi_head import RegionSample
 from lit_cv.models.rcnn.two_stage import HeadOutputs
+from lit_cv.ops.limits import at_least
 from lit_cv.ops.masks import paste_masks
 from lit_cv.ops.objects import masks_of
 from lit_cv.ops.roi import as_rois, pool_rois

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from lit_cv.errors import UserError
 from lit_cv.models.detection.detector import Detection, Detector
-from lit_cv.models.limits import at_least
 from lit_cv.models.network import Target, evaluating
+from lit_cv.ops.limits import at_least
 from lit_cv.ops.selective_search.search import selective_search
 
 

@@ -11,13 +11,13 @@ from lit_cv.errors import UserError
 from lit_cv.models.backbones.classifier_ends import WindowHead
 from lit_cv.models.detection.detector import Detection, best_of_regions
 from lit_cv.models.images import batch_images
-from lit_cv.models.limits import at_least
 from lit_cv.models.network import Network, Target, evaluating
 from lit_cv.models.rcnn.proposals import ProposalDetector
 from lit_cv.models.rcnn.region_svm import RegionClassifiers
 from lit_cv.ops.boxes import match_boxes, sample_balanced
 from lit_cv.ops.global_batch import gather_rows, shared_count
 from lit_cv.ops.global_random import uniform
+from lit_cv.ops.limits import at_least
 from lit_cv.ops.warp import warp_regions
 
 FeatureLayer = Literal["pool5", "fc6", "fc7"]

@@ -12,9 +12,9 @@ from lit_cv.models.backbones.families import family_of
 from lit_cv.models.backbones.necks import single_map
 from lit_cv.models.detection.detector import Keep
 from lit_cv.models.images import Size
-from lit_cv.models.limits import above_zero, at_least
 from lit_cv.models.rcnn.roi_head import RegionHead
 from lit_cv.models.rcnn.two_stage import TwoStageDetector
+from lit_cv.ops.limits import above_zero, at_least
 from lit_cv.ops.roi_cpu import SAMPLES
 
 BinOp = Literal["align", "pool"]

@@ -6,9 +6,9 @@ from torch import nn
 
 from lit_cv.models.backbones.classifier_ends import Head, backbone_head
 from lit_cv.models.detection.detector import Detector
-from lit_cv.models.limits import at_least
 from lit_cv.models.rcnn.region_heads import mlp_head
 from lit_cv.models.resizing import FittedImages
+from lit_cv.ops.limits import at_least
 from lit_cv.ops.roi import RoIOp
 
 

@@ -8,11 +8,11 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from lit_cv.models.detection.detector import Detection, Detector, restore
 from lit_cv.models.images import ImageBatch, Size, batch_objects, size_of
-from lit_cv.models.limits import above_zero, at_least, fractions
 from lit_cv.models.network import Target
 from lit_cv.models.rcnn.roi_head import RegionHead, RegionSample
 from lit_cv.models.rcnn.rpn import Predictions, ProposalCount, RegionProposalNetwork
 from lit_cv.models.resizing import FittedImages
+from lit_cv.ops.limits import above_zero, at_least, fractions
 from lit_cv.ops.roi import as_rois
 
 

@@ -11,9 +11,9 @@ from lit_cv.models.backbones.stages import Stage
 from lit_cv.models.backbones.trunk import Trunk
 from lit_cv.models.layers.dropout import Dropout
 from lit_cv.models.layers.upsampling import Upsampling
-from lit_cv.models.limits import at_least, fractions
 from lit_cv.models.segmentation.decoders import ScoreDecoder, SymmetricDecoder
 from lit_cv.models.segmentation.segmenter import Segmenter
+from lit_cv.ops.limits import at_least, fractions
 
 Decoder = Literal["score", "symmetric"]
 Head = Literal["none", "backbone", "conv"]

@@ -1,4 +1,4 @@
-"""Limits of the settings of networks: a value that makes no sense is refused when the network is built."""
+"""Limits of settings: a value that makes no sense is refused when the network or DataModule is built."""
 
 from collections.abc import Sequence
 
