@@ -18,6 +18,7 @@ from datamodules.loading.sampling import EvalBatches, TrainBatches, derangement
 from datamodules.shapes.settings import Shapes
 from lit_cv.contract import Sample
 from lit_cv.errors import UserError
+from lit_cv.ops.limits import at_least
 
 SPLITS = ("train", "val", "test")
 Source = Literal["local", "download", "shapes"]
@@ -52,6 +53,7 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
         shapes: Shapes = Shapes(),  # noqa: B008  (frozen)
     ) -> None:
         super().__init__()
+        at_least(0, num_workers=num_workers, seed=seed)
         self.root = Path(root)
         self.source, self.shapes = source, shapes
         self.batch_size, self.num_workers = batch_size, num_workers

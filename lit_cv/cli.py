@@ -7,10 +7,12 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 
 from lit_cv import __version__
 from lit_cv.commands import bench, browse, doctor, evaluate, fit, proposals, report, shapes, sweep
-from lit_cv.errors import UsageError, UserError
+from lit_cv.commands.parsers import VerbParser
+from lit_cv.errors import UsageError, expected_failure
 
 COMMANDS = (fit, evaluate, sweep, report, bench, proposals, doctor, browse, shapes)
 DEFAULTS = {
@@ -24,19 +26,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    if "" not in sys.path:
+        sys.path.append("")  # for the user's classes, as with `python -m lit_cv`
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # on a terminal that is not UTF-8, "×" becomes "?"
+            stream.reconfigure(errors="replace")
     try:
         return _run(args)
-    except UserError as error:
-        # an error from a data-loading worker arrives with the worker's traceback before its sentence
-        sentence = str(error).strip().splitlines()[-1].removeprefix("lit_cv.errors.UserError: ")
-        print(f"litcv: error: {sentence}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         print("litcv: interrupted; nothing is lost, the same command continues.", file=sys.stderr)
         return 1
+    except Exception as error:
+        if (failure := expected_failure(error)) is None:
+            raise
+        print(f"litcv: error: {failure}", file=sys.stderr)
+        return 2 if isinstance(failure, UsageError) else 1
 
 
 def _run(args: list[str]) -> int:
@@ -49,15 +56,16 @@ def _run(args: list[str]) -> int:
     parser = _parser()
     options, overrides = parser.parse_known_args(args)
     if "overrides" in options:
+        options.verb.refuse_foreign(overrides)
         options.overrides = overrides  # dotted options, which LightningCLI parses
     elif overrides:
-        parser.error(f"unrecognized arguments: {' '.join(overrides)}")
+        options.verb.refuse_unknown(overrides)
     run: Callable[[argparse.Namespace], int] = options.run
     return run(options)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> VerbParser:
+    parser = VerbParser(
         "litcv",
         description="Controlled ablations of computer-vision systems.",
         epilog="Help and an example for each verb: litcv VERB --help",

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -119,3 +120,15 @@ def test_closed_standard_output_is_no_error():
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
         assert process.stderr.read() == ""
+
+
+def test_the_console_script_finds_a_class_in_the_current_folder(tmp_path: Path) -> None:
+    (tmp_path / "of_a_user.py").write_text("from lit_cv.models import SSD\n\n\nclass OwnSSD(SSD):\n    pass\n")
+    script = "import sys; from lit_cv.cli import main; sys.exit(main())"
+    config = str(ROOT / "experiments/quickstart/ssd.yaml")
+    args = ["fit", "--config", config, "--model.network=of_a_user.OwnSSD", "--model.network.sise=3"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
+    command = [sys.executable, "-c", script, *args]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "model.network.sise: OwnSSD has no such setting; did you mean size?" in done.stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lit_cv.commands.parsers import Verbs, add_config, add_verb, refuse_missing_config
-from lit_cv.errors import UserError
+from lit_cv.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     import torch
@@ -61,7 +61,7 @@ def run_bench(config: Path, overrides: Sequence[str], *, images: int, repeats: i
     from lit_cv.training.experiment import parsed
 
     if images < 1 or repeats < 1:
-        raise UserError(f"--images {images} --repeats {repeats}: give at least 1 of each.")
+        raise UsageError(f"--images {images} --repeats {repeats}: give at least 1 of each.")
     checkpoint = best_checkpoint(config) if config.is_dir() else None
     file = config / "config.yaml" if config.is_dir() else config
     setting = parsed(["fit", "--config", str(file), *overrides])

@@ -1,15 +1,58 @@
 """Building blocks of the verbs' parsers. Imports nothing heavy."""
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
-Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from lit_cv.errors import UsageError, did_you_mean
+
+Verbs: TypeAlias = "argparse._SubParsersAction[VerbParser]"
 Run: TypeAlias = Callable[[argparse.Namespace], int]
 
+INVALID = re.compile(r"argument (?P<name>[^:]+): invalid choice: '(?P<word>.*)' \(choose from (?P<choices>.*)\)")
+OF_EXPERIMENTS = {"config", "seed_everything", "model", "data", "trainer", "run", "ckpt_path"}
 
-def add_verb(verbs: Verbs, name: str, summary: str, example: str, run: Run | None = None) -> argparse.ArgumentParser:
+
+class VerbParser(argparse.ArgumentParser):
+    """A parser that raises its errors as one sentence and accepts no abbreviated option."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a `UsageError`, with the choices that are nearest to a wrong word."""
+        if found := INVALID.fullmatch(message):
+            choices = [choice.strip("' ") for choice in found["choices"].split(",")]
+            hint = did_you_mean(found["word"], choices) or f"; choose from {', '.join(choices)}."
+            message = f"{found['name']}: there is no {found['word']}{hint}"
+        else:
+            message = f"{message}; see {self.prog} --help."
+        raise UsageError(message)
+
+    def refuse_unknown(self, words: Sequence[str]) -> NoReturn:
+        """Raise a `UsageError` for words that the parser does not know."""
+        options = [option for action in self._actions for option in action.option_strings]
+        hint = did_you_mean(words[0].partition("=")[0], options) or f"; see {self.prog} --help."
+        raise UsageError(f"{self.prog}: there is no option {words[0]}{hint}")
+
+    def refuse_foreign(self, overrides: Sequence[str]) -> None:
+        """Check that words which the verb's parser does not know may be settings of an experiment.
+
+        Raises:
+            UsageError: The first of them that is neither such a setting nor the value of one.
+        """
+        previous = ""
+        for word in overrides:
+            name = word.removeprefix("--").partition("=")[0]
+            is_value = not word.startswith("--") and previous.startswith("--") and "=" not in previous
+            if not is_value and (not word.startswith("--") or ("." not in name and name not in OF_EXPERIMENTS)):
+                self.refuse_unknown([word])
+            previous = word
+
+
+def add_verb(verbs: Verbs, name: str, summary: str, example: str, run: Run | None = None) -> VerbParser:
     """Add a verb whose help ends with an example.
 
     Args:
@@ -35,7 +78,7 @@ def add_verb(verbs: Verbs, name: str, summary: str, example: str, run: Run | Non
         parser.print_help()
         return 2
 
-    parser.set_defaults(run=run or print_help)
+    parser.set_defaults(run=run or print_help, verb=parser)
     return parser
 
 
@@ -51,6 +94,8 @@ def refuse_missing_config(args: Sequence[str]) -> None:
     Raises:
         UserError: A file is missing or is not a YAML mapping.
     """
-    from lit_cv.runs.settings import merged_arguments
+    from lit_cv.runs.settings import merged_arguments, split_arguments
 
+    if ("config", True) in split_arguments(args):
+        raise UsageError("--config: give the path of an experiment's YAML file.")
     merged_arguments(args)

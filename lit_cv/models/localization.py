@@ -16,6 +16,7 @@ from lit_cv.models.layers.fully_connected import average_pool, fully_connected
 from lit_cv.models.network import OnePassNetwork, Target, known_size
 from lit_cv.models.resizing import SquareImages
 from lit_cv.ops.boxes import take
+from lit_cv.ops.limits import at_least, fractions
 
 BoxHead = Literal["agnostic", "per_class"]
 BoxLoss = Literal["l2", "l1", "smooth_l1"]
@@ -106,6 +107,8 @@ class LocalizationNet(SquareImages, OnePassNetwork, BackboneNetwork):
     ) -> None:
         super().__init__(**options)
         self.num_classes = known_size("num_classes", num_classes)
+        at_least(1, pool=pool, head_features=head_features)
+        fractions(dropout=dropout)
         self.box_loss: BoxLoss = box_loss
         trunk = self.build_trunk()
         if head == "backbone":

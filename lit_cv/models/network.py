@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lit_cv.errors import UserError
 from lit_cv.models.images import ImageBatch
+from lit_cv.ops.limits import at_least
 
 Target = dict[str, Tensor]
 
@@ -163,8 +164,9 @@ def known_size(argument: str, size: int | None) -> int:
     the network.
 
     Raises:
-        UserError: The size is None.
+        UserError: The size is None or below 1.
     """
     if size is None:
         raise UserError(f"{argument} is null: give a number, or build the network with litcv, which asks the data.")
+    at_least(1, **{argument: size})
     return size

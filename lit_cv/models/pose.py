@@ -12,6 +12,7 @@ from lit_cv.models.layers.fully_connected import average_pool, fully_connected
 from lit_cv.models.network import OnePassNetwork, Target, known_size
 from lit_cv.models.resizing import SquareImages
 from lit_cv.ops.global_batch import shared_count
+from lit_cv.ops.limits import above_zero, at_least, fractions
 
 Loss = Literal["l2", "l1", "smooth_l1"]
 
@@ -73,6 +74,9 @@ class PoseNet(SquareImages, OnePassNetwork, BackboneNetwork):
     ) -> None:
         super().__init__(**options)
         self.num_joints, self.loss, self.beta = known_size("num_joints", num_joints), loss, beta
+        at_least(1, pool=pool, head_features=head_features)
+        above_zero(beta=beta)
+        fractions(dropout=dropout)
         trunk = self.build_trunk().freeze(self.trainable_layers)
         stride, channels = trunk.stages[-1].stride, trunk.stages[-1].channels
         self.backbone = trunk.layers

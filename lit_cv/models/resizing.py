@@ -7,6 +7,7 @@ from torch import Tensor
 from lit_cv.models.images import IMAGENET_MEAN, IMAGENET_STD, ImageBatch, batch_images, fit_size, size_of
 from lit_cv.models.network import Network
 from lit_cv.ops.global_batch import largest_size
+from lit_cv.ops.limits import at_least
 
 
 class FittedImages(Network):
@@ -25,6 +26,7 @@ class FittedImages(Network):
 
     def __init__(self, *args: Any, min_size: int | None = 800, max_size: int = 1333, **options: Any) -> None:
         super().__init__(*args, **options)
+        at_least(1, min_size=min_size, max_size=max_size)
         self.min_size, self.max_size = min_size, max_size
 
     def batch(self, images: list[Tensor]) -> ImageBatch:
@@ -54,6 +56,7 @@ class SquareImages(Network):
 
     def __init__(self, *args: Any, size: int = 224, **options: Any) -> None:
         super().__init__(*args, **options)
+        at_least(1, size=size)
         self.size = size
 
     def batch(self, images: list[Tensor]) -> ImageBatch:

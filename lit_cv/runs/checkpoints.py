@@ -46,9 +46,12 @@ def best_checkpoint(folder: Path) -> Path:
     """Return a run's best checkpoint, or its last one.
 
     Raises:
-        UserError: The run has no checkpoint.
+        UserError: The run has no checkpoint, or it is damaged.
     """
     for name in ("best.ckpt", "last.ckpt"):
-        if (folder / "checkpoints" / name).is_file():
-            return folder / "checkpoints" / name
+        path = folder / "checkpoints" / name
+        if path.is_file():
+            if not zipfile.is_zipfile(path):
+                raise UserError(f"{path}: damaged or cut off; restore it, or delete it to use another one.")
+            return path
     raise UserError(f"{folder}: no checkpoint in it; give the folder of a run (runs/<group>/<id>) that has trained.")

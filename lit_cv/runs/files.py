@@ -43,7 +43,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def write_yaml(path: Path, content: Mapping[str, Any]) -> None:
     """Write a YAML file in the order of ``content``, under a temporary name first (see ``replaced``)."""
     with replaced(path) as temporary:
-        temporary.write_text(yaml.safe_dump(dict(content), sort_keys=False))
+        temporary.write_text(yaml.safe_dump(dict(content), sort_keys=False), encoding="utf-8")
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; give the path of a YAML file.")
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not valid YAML ({reason}); fix the file.") from None

@@ -11,7 +11,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
 from lit_cv.contract import Batch, HasClasses, data_of, require
-from lit_cv.errors import UserError
+from lit_cv.errors import UserError, refused
 from lit_cv.metrics.facts import LOSS, Fact
 from lit_cv.metrics.mean import ExactMean
 from lit_cv.models.network import Network
@@ -169,8 +169,11 @@ class Task(L.LightningModule, ABC):
 
     def configure_optimizers(self) -> Any:
         """Build the optimizer for the trainable parameters and its schedule, which advances with every step."""
-        optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.scheduler(optimizer), "interval": "step"}}
+        with refused("model.optimizer"):
+            optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
+        with refused("model.scheduler"):
+            scheduler = self.scheduler(optimizer)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make the randomness of a step a function of (seed, step), so that a resumed run repeats it on every rank."""

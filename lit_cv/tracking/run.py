@@ -17,15 +17,23 @@ from lit_cv.tracking.log import MARKER, RESULT, STEP, history, logs_of, unsynced
 from lit_cv.tracking.server import has_key, trouble, upload
 
 Mode = Literal["auto", "online", "offline", "disabled"]
+MODES = ("online", "offline", "disabled", "shared", "dryrun", "run")  # of WANDB_MODE; the last two are old names
 Known = dict[str, Any] | None  # arguments of `wandb.init` for a run; None if W&B is disabled
 FINISH_SECONDS = "300"  # patience of a run's end for the upload; `litcv sweep --sync` uploads the rest
 
 
 def mode(wanted: Mode) -> str:
-    """Return the mode of a run: the requested one, else WANDB_MODE, else online if there is a key."""
+    """Return the mode of a run: the requested one, else WANDB_MODE, else online if there is a key.
+
+    Raises:
+        UserError: W&B has no such mode.
+    """
     if wanted != "auto":
         return wanted
-    return os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")
+    chosen = os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")
+    if chosen not in MODES:
+        raise UserError(f"WANDB_MODE={chosen}: W&B has no such mode; set online, offline or disabled, or unset it.")
+    return chosen
 
 
 def under_agent() -> bool:

@@ -8,7 +8,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from lit_cv.training.from_data import fill_size
 from lit_cv.training.lightning_cli import ParserOnly
-from lit_cv.training.parsing import original_reason, parse
+from lit_cv.training.parsing import parse
 
 
 def parsed(args: Sequence[str]) -> Any:
@@ -23,8 +23,7 @@ def built(config: Any) -> Any:
         UserError: A setting does not fit its class, or a size of the network is null and its data is missing.
     """
     fill_size(config.fit)
-    with original_reason():
-        return _parser().instantiate_classes(config)
+    return _parser().instantiate_classes(config)
 
 
 @cache

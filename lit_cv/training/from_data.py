@@ -6,13 +6,13 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule
-from lightning.pytorch.cli import LightningArgumentParser
 
 from datamodules.base import DataModule
 from datamodules.loading.packed import cache_folder
+from lit_cv.errors import UserError
 from lit_cv.runs.files import lock
 from lit_cv.tasks.base import Task
-from lit_cv.training.parsing import original_reason
+from lit_cv.training.parsing import Parser
 
 
 def named_class(path: str) -> Any:
@@ -22,19 +22,33 @@ def named_class(path: str) -> Any:
 
 
 def data_module(experiment: Any) -> LightningDataModule:
-    """Build the DataModule of a `parsed` experiment, and nothing else of it."""
-    parser = LightningArgumentParser()
+    """Build the DataModule of a `parsed` experiment, and nothing else of it.
+
+    Raises:
+        UserError: The experiment has none, or a setting does not fit.
+    """
+    if experiment.data is None:
+        raise UserError("the experiment has no data; give it `data` with the class_path of a DataModule.")
+    parser = Parser()
     parser.add_lightning_class_args(LightningDataModule, "data", subclass_mode=True)
-    with original_reason():
-        data: LightningDataModule = parser.instantiate_classes(Namespace(data=experiment.data)).data  # type: ignore[no-untyped-call]
+    data: LightningDataModule = parser.instantiate_classes(Namespace(data=experiment.data)).data  # type: ignore[no-untyped-call]
     return data
 
 
 def missing_size(model: Any) -> str | None:
-    """Return the argument of a parsed `model`'s network that is null and follows from the data; None if none is."""
+    """Return the argument of a parsed `model`'s network that is null and follows from the data; None if none is.
+
+    Raises:
+        UserError: The model is no `Task`.
+    """
+    if model is None:
+        raise UserError("the experiment has no model; give it `model` with the class_path of a task.")
     task = named_class(model.class_path)
-    if not issubclass(task, Task):
-        return None
+    if not (isinstance(task, type) and issubclass(task, Task)):
+        raise UserError(
+            f"model: {model.class_path} is no lit_cv.tasks.Task, which gives a run its network, losses and metrics; "
+            "name a task or derive your class from one."
+        )
     network = model.init_args.network.init_args
     return task.SIZE if task.SIZE in network and network[task.SIZE] is None else None
 

@@ -13,7 +13,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 from lit_cv.callbacks.after_training import AfterTraining
-from lit_cv.errors import UserError
+from lit_cv.errors import UserError, refused
 from lit_cv.runs.checkpoints import AtomicCheckpointIO
 from lit_cv.runs.files import write_yaml
 from lit_cv.runs.folder import DEFAULT_PROJECT
@@ -28,12 +28,11 @@ from lit_cv.training import slurm_task
 from lit_cv.training.checkpoints import BestCheckpoint, LastCheckpoint
 from lit_cv.training.from_data import fill_size
 from lit_cv.training.metrics_csv import MetricsCSV
-from lit_cv.training.parsing import original_reason, parse
+from lit_cv.training.parsing import Parser, parse
 from lit_cv.training.preemption import Preemption
 from lit_cv.training.provenance import Provenance
 from lit_cv.training.stop_request import StopRequest
 
-SUBCOMMANDS = ("fit", "validate", "test", "predict")
 OF_THE_CALL = ("ckpt_path", "weights_only")  # arguments of one call, which do not define a run
 
 
@@ -81,7 +80,7 @@ class LitCLI(LightningCLI):
             save_config_callback=None,
             trainer_defaults={"use_distributed_sampler": False},
             seed_everything_default=1,
-            parser_kwargs={"exit_on_error": False, **{name: {"exit_on_error": False} for name in SUBCOMMANDS}},
+            parser_class=Parser,
             args=list(args),
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
@@ -98,8 +97,7 @@ class LitCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Take the size of the network from the data where it is null, then build everything."""
         fill_size(self.config[self.subcommand])
-        with original_reason():
-            super().instantiate_classes()
+        super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """Give the trainer the run's folder, loggers and checkpoints."""
@@ -125,7 +123,8 @@ class LitCLI(LightningCLI):
                 kwargs |= slurm_task.trainer_settings(trainer)
         else:
             kwargs |= {"logger": False, "enable_checkpointing": False}
-        built = super().instantiate_trainer(**kwargs, callbacks=callbacks)
+        with refused("trainer"):
+            built = super().instantiate_trainer(**kwargs, callbacks=callbacks)
         if trainer["sync_batchnorm"] and built.world_size > 1 and built.strategy.root_device.type == "cpu":
             raise UserError(
                 "trainer.sync_batchnorm: PyTorch synchronizes batch norms only on GPUs; leave it out on CPU."

@@ -1,20 +1,43 @@
 """Command lines of LightningCLI, parsed with one clear sentence for every mistake."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from jsonargparse import ArgumentError, Namespace
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 
-from lit_cv.errors import UsageError, UserError
+from lit_cv.errors import UsageError, UserError, expected_failure, plain_failures
+from lit_cv.runs.settings import merged_arguments
+from lit_cv.training.wrong_setting import describe, refusal
+
+INTERVALS = ("val_check_interval", "check_val_every_n_epoch")  # by which Lightning divides
+
+
+class Parser(LightningArgumentParser):
+    """A parser that accepts no abbreviated option: another spelling would be another run. So do its nested parsers."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, "exit_on_error": False, **options})
+
+    def instantiate_classes(self, *args: Any, **options: Any) -> Any:
+        """Build the objects of a parsed configuration.
+
+        Raises:
+            UserError: A class raises one, or a library refuses a value.
+        """
+        try:
+            with plain_failures():
+                return super().instantiate_classes(*args, **options)
+        except ValueError as error:
+            if reason := refusal(error):
+                raise UserError(reason) from None
+            raise
 
 
 def parse(parser: LightningArgumentParser, args: ArgsType) -> Any:
     """Parse `args`.
 
     Raises:
-        UsageError: The arguments are wrong; the text is the parser's reason in one sentence.
+        UsageError: The arguments are wrong; the text names the setting, the value and what it accepts.
     """
     given = args if isinstance(args, list) else []
     nulls = [arg for arg in given if arg.startswith("--model.") and arg.endswith(("=null", "=None"))]
@@ -25,30 +48,26 @@ def parse(parser: LightningArgumentParser, args: ArgsType) -> Any:
         if nulls:
             parser.validate(config)
     except ArgumentError as error:
-        raise UsageError(f"{_reason(str(error))}; all settings: --print_config.") from None
+        if failure := expected_failure(error):  # of a module that the experiment names
+            raise failure from None
+        raise UsageError(describe(str(error), merged_arguments(given), _options(parser))) from None
+    experiment = config[config.subcommand]
+    for group in ("trainer", "run"):
+        if not isinstance(experiment[group], Namespace):
+            raise UsageError(f"{group}: expects a mapping of names to values, not {experiment[group]}.")
+    for name in INTERVALS:
+        if experiment.trainer[name] == 0:
+            raise UsageError(f"trainer.{name}: 0 is no interval; give at least 1, or null.")
+    seed = experiment.seed_everything
+    if type(seed) is int and not 0 <= seed < 2**32:
+        raise UsageError(f"seed_everything: {seed} is no seed; give a number from 0 to {2**32 - 1}.")
     return config
 
 
-@contextmanager
-def original_reason() -> Iterator[None]:
-    """Raise the `UserError` of a class that is built in a ``with`` block; jsonargparse hides it in a `ValueError`."""
-    try:
-        yield
-    except ValueError as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, UserError):
-            cause = cause.__cause__ or cause.__context__
-        if cause is None:
-            raise
-        raise type(cause)(*cause.args) from None  # itself, it would be in the chain of its own context
-
-
-def _reason(report: str) -> str:
-    """Reduce the parser's indented report to the path to its innermost reason."""
-    lines = [line for line in report.splitlines() if line.strip()]
-    depth = [len(line) - len(line.lstrip()) for line in lines]
-    way = [line.strip().removeprefix("- ") for line in lines[: depth.index(max(depth)) + 1]]
-    return " ".join(line for line in way if not line.startswith(("Does not validate", "Subtypes:", "Errors:")))
+def _options(parser: LightningArgumentParser) -> list[str]:
+    """Return the names of the options of `fit`, which are those of all verbs, and more."""
+    verbs = next(action.choices for action in parser._actions if isinstance(action.choices, dict))
+    return [str(name) for name in verbs["fit"].get_defaults().keys()]  # noqa: SIM118  (no mapping)
 
 
 def _set_null(config: Any, key: str) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import LightningModule
-from lightning.pytorch.cli import LightningArgumentParser
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -17,8 +16,8 @@ from lit_cv.errors import UserError
 from lit_cv.runs.settings import canonical
 from lit_cv.tasks.base import Task
 from lit_cv.training.experiment import parsed
-from lit_cv.training.from_data import data_module, missing_size, named_class
-from lit_cv.training.parsing import original_reason
+from lit_cv.training.from_data import data_module, missing_size
+from lit_cv.training.parsing import Parser
 
 SIZE = 21  # outputs of a network whose size only the data knows: the names of its metrics do not depend on it
 CLASS = "<class>"
@@ -102,17 +101,15 @@ def built_task(model: Any) -> Task:
     Raises:
         UserError: The model is no `Task`, or a setting of the network does not fit.
     """
-    if not issubclass(named_class(model.class_path), Task):
-        raise UserError(f"{model.class_path} is no lit_cv.tasks.Task; name one in the experiment's `model`.")
     argument, model = missing_size(model), model.clone()
     network = model.init_args.network.init_args
     if argument is not None:
         network[argument] = SIZE
     if "weights" in network:
         network.weights = None  # of the backbone: a file or a download
-    parser = LightningArgumentParser()
+    parser = Parser()
     parser.add_lightning_class_args(LightningModule, "model", subclass_mode=True)
-    with Unfilled(), original_reason():
+    with Unfilled():
         task: Task = parser.instantiate_classes(Namespace(model=model)).model  # type: ignore[no-untyped-call]
     return task
 

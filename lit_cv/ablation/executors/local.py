@@ -18,7 +18,7 @@ from lit_cv.ablation.executors.processes import LOG, Lost, Process, Starter
 from lit_cv.ablation.executors.progress import Progress, Row
 from lit_cv.ablation.sweep.jobs import Job, Queue
 from lit_cv.ablation.sweep.sweep_file import Sweep
-from lit_cv.errors import UserError
+from lit_cv.errors import UsageError, UserError
 from lit_cv.runs.files import read_tail
 
 POLL_SECONDS = 0.01
@@ -98,7 +98,7 @@ class LocalExecutor(Executor):
         metric: str | None = None,
     ) -> None:
         if any(number is not None and number < 1 for number in (workers, gpus_per_run, runs_per_gpu)):
-            raise UserError("--workers, --gpus-per-run and --runs-per-gpu must be at least 1.")
+            raise UsageError("--workers, --gpus-per-run and --runs-per-gpu must be at least 1.")
         gpus = visible_gpus()
         if gpus and gpus_per_run > len(gpus):
             raise UserError(f"--gpus-per-run {gpus_per_run}: only {len(gpus)} GPUs are visible; ask for fewer.")

@@ -243,7 +243,7 @@ def _json_file(sweep: str, text: str) -> str:
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary = file.with_name(f".{file.name}.{os.getpid()}")
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
         temporary.replace(file)
     return str(file)
 

@@ -11,6 +11,7 @@ from lit_cv.models.images import ImageBatch
 from lit_cv.models.network import OnePassNetwork
 from lit_cv.models.resizing import FittedImages
 from lit_cv.ops.boxes import clip_boxes
+from lit_cv.ops.limits import at_least
 
 CANDIDATES = 1000  # maximum number of boxes of each level before NMS (Lin et al. 2017, section 4.1)
 
@@ -31,6 +32,7 @@ class DenseDetector(FittedImages, OnePassNetwork, Detector):
 
     def __init__(self, *args: Any, channels: int = 256, **options: Any) -> None:
         super().__init__(*args, **options)
+        at_least(1, channels=channels)
         self.backbone, self.strides = dense_pyramid(self.build_trunk(), self.trainable_layers, channels)
 
 

@@ -9,6 +9,7 @@ from lit_cv.models.backbone_network import BackboneNetwork
 from lit_cv.models.images import ImageBatch
 from lit_cv.models.network import known_size
 from lit_cv.ops.boxes import grouped_nms
+from lit_cv.ops.limits import at_least, fractions
 
 SMALLEST_SIDE = 1e-2  # pixels; clipping reduces boxes outside the image to smaller ones
 
@@ -64,6 +65,8 @@ class Detector(BackboneNetwork, ABC):
     ) -> None:
         super().__init__(**options)
         self.num_classes = known_size("num_classes", num_classes)
+        fractions(score_threshold=score_threshold, nms_threshold=nms_threshold)
+        at_least(1, detections_per_image=detections_per_image)
         self.keep = Keep(score_threshold, nms_threshold, detections_per_image)
 
 

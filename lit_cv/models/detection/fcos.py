@@ -17,6 +17,7 @@ from lit_cv.models.images import ImageBatch, batch_objects, size_of
 from lit_cv.models.network import Target
 from lit_cv.ops.boxes import take
 from lit_cv.ops.global_batch import shared_count
+from lit_cv.ops.limits import above_zero
 
 GROUPS = 32  # groups of the group norms in the head
 FIRST_OFFSET = 3.0  # initial distance between a cell and each side of its box, in strides
@@ -67,6 +68,7 @@ class FCOS(DenseDetector):
         nms_threshold: float = 0.6,
         **options: Any,
     ) -> None:
+        above_zero(centre_radius=centre_radius)
         if channels <= GROUPS or channels % GROUPS:  # on a map of one cell, a group of one channel has no variance
             raise UserError(
                 f"channels={channels}: the group norms of FCOS have {GROUPS} groups; give a multiple of {GROUPS}, "

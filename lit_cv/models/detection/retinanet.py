@@ -16,6 +16,7 @@ from lit_cv.models.detection.detector import Detection
 from lit_cv.models.images import ImageBatch, batch_objects, size_of
 from lit_cv.models.network import Target
 from lit_cv.ops.boxes import decode_boxes, encode_boxes, match_boxes, take
+from lit_cv.ops.limits import above_zero, at_least
 
 PAPER_CHANNELS = 256
 FOREGROUND_IOU, BACKGROUND_IOU = 0.5, 0.4
@@ -66,6 +67,10 @@ class RetinaNet(DenseDetector):
         detections_per_image: int = 300,
         **options: Any,
     ) -> None:
+        at_least(0, focal_gamma=focal_gamma)
+        above_zero(anchor_ratios=anchor_ratios)
+        for scales in anchor_scales or ():
+            above_zero(anchor_scales=scales)
         if not 0 <= focal_alpha <= 1:
             raise UserError(f"focal_alpha={focal_alpha}: the weight of the positives must be in [0, 1].")
         super().__init__(*args, channels=channels, detections_per_image=detections_per_image, **options)

@@ -19,6 +19,7 @@ from lit_cv.models.network import Target
 from lit_cv.models.resizing import FittedImages
 from lit_cv.ops.boxes import clip_boxes, match_boxes, random_keys, sample_balanced
 from lit_cv.ops.global_batch import shared_count
+from lit_cv.ops.limits import at_least
 
 POSITIVE_IOU = 0.5  # minimum IoU of a positive window with an object
 POSITIVE_FRACTION = 0.25  # maximum share of positive windows in the loss
@@ -74,6 +75,7 @@ class SlidingWindowDetector(FittedImages, Detector):
         super().__init__(
             *args, backbone=backbone, min_size=min_size, max_size=max_size, nms_threshold=nms_threshold, **options
         )
+        at_least(1, size=size, windows_per_image=windows_per_image, window_batch=window_batch)
         if not (window_scales and window_ratios and min(*window_scales, *window_ratios, stride) > 0):
             raise UserError(
                 f"window_scales={list(window_scales)}, window_ratios={list(window_ratios)}, stride={stride}: "

@@ -17,6 +17,7 @@ from lit_cv.models.network import OnePassNetwork, Target
 from lit_cv.models.resizing import SquareImages
 from lit_cv.ops.boxes import clip_boxes, decode_boxes, encode_boxes, match_best, take
 from lit_cv.ops.global_batch import shared_count
+from lit_cv.ops.limits import above_zero, at_least
 
 WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # factors of dx, dy, dw, dh: the inverse variances of Liu's code
 MATCH_IOU = 0.5
@@ -85,6 +86,10 @@ class SSD(SquareImages, OnePassNetwork, Detector):
     ) -> None:
         keep = Keep(score_threshold, nms_threshold, detections_per_image)
         super().__init__(*args, backbone=backbone, size=size, **keep._asdict(), **options)
+        at_least(0, negatives_per_positive=negatives_per_positive)
+        above_zero(anchor_scales=anchor_scales)
+        for ratios in anchor_ratios or ():
+            above_zero(anchor_ratios=ratios)
         self.negatives_per_positive = negatives_per_positive
         self.is_vgg16 = backbone == "vgg16"
         if anchor_ratios is None:

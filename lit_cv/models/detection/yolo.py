@@ -15,6 +15,7 @@ from lit_cv.models.images import ImageBatch, Objects, batch_objects
 from lit_cv.models.network import OnePassNetwork, Target
 from lit_cv.models.resizing import SquareImages
 from lit_cv.ops.boxes import centered_iou, clip_boxes, random_keys, take
+from lit_cv.ops.limits import at_least, fractions
 
 # Initial prediction of every cell: boxes in the middle of the cell, with a quarter of the image's width and height and
 # confidence 0. If boxes had to grow from size zero, no box would overlap its object at first.
@@ -98,6 +99,8 @@ class YOLO(SquareImages, OnePassNetwork, Detector):
         **options: Any,
     ) -> None:
         super().__init__(*args, backbone=backbone, size=size, score_threshold=score_threshold, **options)
+        at_least(1, grid=grid, boxes_per_cell=boxes_per_cell, hidden=hidden, neck_channels=neck_channels)
+        fractions(dropout=dropout)
         self.grid, self.boxes_per_cell = grid, boxes_per_cell
         if neck_channels is None:
             neck_channels = [1024] * family_of(backbone).yolo_convolutions

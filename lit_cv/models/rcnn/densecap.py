@@ -18,6 +18,7 @@ from lit_cv.models.rcnn.roi_head import ROI_WEIGHTS, RegionSample, RoIHead
 from lit_cv.models.rcnn.two_stage import HeadOutputs
 from lit_cv.ops.boxes import decode_boxes, encode_boxes, grouped_nms
 from lit_cv.ops.global_batch import shared_count
+from lit_cv.ops.limits import at_least, fractions
 from lit_cv.ops.roi import as_rois
 from lit_cv.ops.vocabulary import SPECIAL
 
@@ -141,6 +142,8 @@ class DenseCap(FasterRCNN):
         **options: Any,
     ) -> None:
         super().__init__(num_classes=REGION + 1, **options)
+        at_least(1, embedding=embedding, hidden=hidden)
+        fractions(dropout=dropout)
         vocabulary_size = known_size("vocabulary_size", vocabulary_size)
         if vocabulary_size <= len(SPECIAL) or beam < 1 or longest_phrase < 1:
             raise UserError(

@@ -15,6 +15,7 @@ from lit_cv.models.rcnn.region_svm import RegionClassifiers
 from lit_cv.models.rcnn.roi_detector import RoIHeadDetector
 from lit_cv.models.rcnn.roi_head import RoIHead
 from lit_cv.models.rcnn.truncated_svd import check_ranks, truncate_head
+from lit_cv.ops.limits import at_least, fractions
 from lit_cv.ops.roi import RoIOp, as_rois
 
 BoxRegression = Literal["joint", "separate", "train", "none"]
@@ -73,6 +74,8 @@ class FastRCNN(RoIHeadDetector, ProposalDetector):
         svd: list[int] | None = None,
         **options: Any,
     ) -> None:
+        at_least(1, roi_batch=roi_batch, svd=svd)
+        fractions(lowest_negative=lowest_negative)
         super().__init__(
             *args,
             backbone=backbone,

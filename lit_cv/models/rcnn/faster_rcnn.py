@@ -13,6 +13,7 @@ from lit_cv.models.images import Size, size_of
 from lit_cv.models.rcnn.roi_detector import RoIHeadDetector
 from lit_cv.models.rcnn.roi_head import RoIHead
 from lit_cv.models.rcnn.two_stage import TwoStageDetector
+from lit_cv.ops.limits import above_zero, fractions
 
 
 class FasterRCNN(RoIHeadDetector, TwoStageDetector):
@@ -41,6 +42,9 @@ class FasterRCNN(RoIHeadDetector, TwoStageDetector):
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
+        fractions(rpn_score_threshold=rpn_score_threshold)
+        for scales in anchor_scales or ():
+            above_zero(anchor_scales=scales)
         if self.region_head == "backbone" and neck != "c4":
             raise UserError(f"head: backbone needs the single map of neck: c4, not neck: {neck}; choose head: mlp.")
         build_neck = feature_pyramid if neck == "fpn" else single_map

@@ -23,6 +23,7 @@ from lit_cv.models.rcnn.mask_head import (
 from lit_cv.models.rcnn.region_heads import FINE_POOLED, shared_stage
 from lit_cv.models.rcnn.roi_head import RegionSample
 from lit_cv.models.rcnn.two_stage import HeadOutputs
+from lit_cv.ops.limits import at_least
 from lit_cv.ops.masks import paste_masks
 from lit_cv.ops.objects import masks_of
 from lit_cv.ops.roi import as_rois, pool_rois
@@ -90,6 +91,7 @@ class MaskRCNN(FasterRCNN):
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
+        at_least(1, num_keypoints=num_keypoints)
         if len(set(heads)) < len(heads) or not set(heads) <= {"mask", "keypoint"}:
             raise UserError(f"heads={list(heads)}: name each of mask and keypoint at most once.")
         self.heads, self.mask_loss, self.num_keypoints = tuple(heads), mask_loss, num_keypoints

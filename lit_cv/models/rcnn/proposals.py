@@ -9,6 +9,7 @@ from torch import Tensor
 from lit_cv.errors import UserError
 from lit_cv.models.detection.detector import Detection, Detector
 from lit_cv.models.network import Target, evaluating
+from lit_cv.ops.limits import at_least
 from lit_cv.ops.selective_search.search import selective_search
 
 
@@ -27,6 +28,7 @@ class ProposalDetector(Detector):
 
     def __init__(self, *args: Any, proposals_train: int = 2000, proposals_test: int = 2000, **options: Any) -> None:
         super().__init__(*args, **options)
+        at_least(1, proposals_train=proposals_train, proposals_test=proposals_test)
         self.proposals_train, self.proposals_test = proposals_train, proposals_test
 
     def given(self, targets: list[Target]) -> list[Tensor]:

@@ -17,6 +17,7 @@ from lit_cv.models.rcnn.region_svm import RegionClassifiers
 from lit_cv.ops.boxes import match_boxes, sample_balanced
 from lit_cv.ops.global_batch import gather_rows, shared_count
 from lit_cv.ops.global_random import uniform
+from lit_cv.ops.limits import at_least
 from lit_cv.ops.warp import warp_regions
 
 FeatureLayer = Literal["pool5", "fc6", "fc7"]
@@ -85,6 +86,7 @@ class RCNN(ProposalDetector):
         **options: Any,
     ) -> None:
         super().__init__(*args, backbone=backbone, nms_threshold=nms_threshold, **options)
+        at_least(1, size=size, windows=windows, region_batch=region_batch)
         if not 0 <= 2 * padding < size:
             raise UserError(f"padding={padding}: a warped region of size={size} has no room for it; reduce it.")
         self.size, self.padding = size, padding

@@ -14,6 +14,7 @@ from lit_cv.models.detection.detector import Keep
 from lit_cv.models.images import Size
 from lit_cv.models.rcnn.roi_head import RegionHead
 from lit_cv.models.rcnn.two_stage import TwoStageDetector
+from lit_cv.ops.limits import above_zero, at_least
 from lit_cv.ops.roi_cpu import SAMPLES
 
 BinOp = Literal["align", "pool"]
@@ -53,6 +54,8 @@ class RFCN(TwoStageDetector):
         roi_batch: int = 128,
         **options: Any,
     ) -> None:
+        at_least(1, bins=bins, features=features)
+        above_zero(anchor_scales=anchor_scales)
         super().__init__(
             *args,
             min_size=min_size,

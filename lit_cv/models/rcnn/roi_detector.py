@@ -8,6 +8,7 @@ from lit_cv.models.backbones.classifier_ends import Head, backbone_head
 from lit_cv.models.detection.detector import Detector
 from lit_cv.models.rcnn.region_heads import mlp_head
 from lit_cv.models.resizing import FittedImages
+from lit_cv.ops.limits import at_least
 from lit_cv.ops.roi import RoIOp
 
 
@@ -28,6 +29,7 @@ class RoIHeadDetector(FittedImages, Detector):
         self, *args: Any, roi_op: RoIOp = "align", head: Head = "mlp", head_features: int = 1024, **options: Any
     ) -> None:
         super().__init__(*args, **options)
+        at_least(1, head_features=head_features)
         self.roi_op: RoIOp = roi_op
         self.region_head: Head = head
         self.head_features = head_features

@@ -12,6 +12,7 @@ from lit_cv.models.network import Target
 from lit_cv.models.rcnn.roi_head import RegionHead, RegionSample
 from lit_cv.models.rcnn.rpn import Predictions, ProposalCount, RegionProposalNetwork
 from lit_cv.models.resizing import FittedImages
+from lit_cv.ops.limits import above_zero, at_least, fractions
 from lit_cv.ops.roi import as_rois
 
 
@@ -101,6 +102,11 @@ class TwoStageDetector(FittedImages, Detector, ABC):
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
+        kept = {"rpn_pre_nms_train": rpn_pre_nms_train, "rpn_pre_nms_test": rpn_pre_nms_test}
+        kept |= {"rpn_post_nms_train": rpn_post_nms_train, "rpn_post_nms_test": rpn_post_nms_test}
+        at_least(1, **kept, rpn_batch=rpn_batch, roi_batch=roi_batch)
+        fractions(rpn_nms_threshold=rpn_nms_threshold)
+        above_zero(anchor_ratios=anchor_ratios)
         self.anchor_ratios = [0.5, 1.0, 2.0] if anchor_ratios is None else anchor_ratios
         self.keep_train = ProposalCount(rpn_pre_nms_train, rpn_post_nms_train)
         self.keep_test = ProposalCount(rpn_pre_nms_test, rpn_post_nms_test)

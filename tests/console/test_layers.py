@@ -1,0 +1,93 @@
+"""An expected failure reaches the console as one sentence, at whichever layer it is raised."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lit_cv.errors import UsageError, UserError, expected_failure
+from tests.console.console import ROOT, Answer, litcv, small
+
+PARTS = "tests.console.failing_parts"
+LAYERS = {
+    "the import": "--model.network=tests.console.fails_on_import.Network",
+    "the network": f"--model.network={PARTS}.FailingNetwork",
+    "the transform": f"--data.augmentation=[{{class_path: {PARTS}.FailingTransform}}]",
+    "the callback's constructor": f"--trainer.callbacks={PARTS}.FailingCallbackInit",
+    "the setup": f"--data={PARTS}.FailingSetup",
+    "the optimizer": f"--model.optimizer={PARTS}.FailingOptimizer",
+    "the loss": f"--model.network={PARTS}.FailingLoss",
+    "the callback": f"--trainer.callbacks+={PARTS}.FailingCallback",
+    "the metric": f"--model={PARTS}.FailingMetric",
+}
+
+
+def check(answer: Answer, part: str) -> None:
+    assert answer.code == 1
+    assert answer.errors == [f"litcv: error: {part} fails on purpose; remove it."]
+
+
+@pytest.mark.parametrize("part", LAYERS)
+def test_a_failure_of_fit_is_one_sentence(part: str, shapes: Path, tmp_path: Path) -> None:
+    check(litcv("fit", *small(shapes, tmp_path), LAYERS[part]), part)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_failure_of_a_loading_process_is_one_sentence(workers: int, shapes: Path, tmp_path: Path) -> None:
+    data = [f"--data={PARTS}.FailingLoader", f"--data.num_workers={workers}"]
+    check(litcv("fit", *small(shapes, tmp_path), *data), "the sample")
+
+
+@pytest.mark.parametrize("verb", ["bench", "browse", "doctor", "proposals"])
+def test_a_failure_of_a_verb_that_builds_is_one_sentence(verb: str, shapes: Path, tmp_path: Path) -> None:
+    _, config, *settings = small(shapes, tmp_path)
+    check(litcv(verb, config, *settings, LAYERS["the transform"]), "the transform")
+
+
+@pytest.mark.slow
+def test_a_failure_of_a_forked_run_is_one_sentence_in_its_log(shapes: Path, tmp_path: Path) -> None:
+    settings = small(shapes, tmp_path)
+    sweep = {
+        "method": "grid",
+        "metric": {"name": "val/map_50", "goal": "maximize"},
+        "parameters": {"seed_everything": {"values": [1]}},
+        "command": ["${env}", sys.executable, "-m", "lit_cv", "fit", *settings, LAYERS["the loss"], "${args}"],
+    }
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
+    command = [sys.executable, "-m", "lit_cv", "sweep", str(tmp_path / "sweep.yaml")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, env=os.environ, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    (log,) = tmp_path.glob("runs/*/*/log.txt")
+    said = log.read_text()
+    assert "litcv: error: the loss fails on purpose; remove it.\n" in said
+    assert "Traceback" not in said
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    assert expected_failure(ValueError("a bug")) is None
+    with pytest.raises(ZeroDivisionError):
+        raise_from(ZeroDivisionError(), UserError("handled before"), hide=True)
+
+
+def test_the_failure_is_found_behind_the_errors_of_libraries() -> None:
+    for hide in (False, True):
+        try:
+            raise_from(ValueError("wrapped"), UsageError("this;\n fix it."), hide)
+        except ValueError as error:
+            found = expected_failure(error)
+            assert (type(found), str(found)) == ((type(None), "None") if hide else (UsageError, "this; fix it."))
+    worker = "Caught UserError in DataLoader worker process 0.\nTraceback:\nlit_cv.errors.UserError: a;\nb\n\nThe above"
+    assert str(expected_failure(RuntimeError(worker))) == "a; b"
+
+
+def raise_from(error: Exception, cause: Exception, hide: bool) -> None:
+    try:
+        raise cause
+    except UserError:
+        if hide:
+            raise error from None
+        raise error  # noqa: B904  (its context is tested)
