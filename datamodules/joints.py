@@ -18,10 +18,11 @@ class Skeleton:
         joints: The K names of the joints.
         limbs: Pairs of joints that a line connects in pictures.
         pairs: (right, left) joints, which a mirrored image swaps.
-        head: The two joints whose distance is the size of the head if no head box is known.
+        head: The two joints whose distance gives the size of the head if no head box is known.
         torso: The two joints whose distance is the size of the torso: left shoulder and right hip (Toshev & Szegedy
             2014, §4.1).
         left_out: Joints that the total of PCKh excludes.
+        head_share: Size of the head over the distance of the ``head`` joints.
     """
 
     joints: tuple[str, ...]
@@ -30,6 +31,7 @@ class Skeleton:
     head: tuple[int, int]
     torso: tuple[int, int]
     left_out: tuple[int, ...] = ()
+    head_share: float = 1.0
 
     @property
     def mirrored(self) -> NDArray[np.int64]:

@@ -30,7 +30,7 @@ class PackedPoses(PackedImages):
             people (no labeled joint, no center, or a crop without area); of people without a size of the head or torso.
     """
 
-    KIND: ClassVar[str] = "poses-1"
+    KIND: ClassVar[str] = "poses-2"
     ARRAYS: ClassVar[tuple[str, ...]] = (
         "names", "sizes", "joints", "centers", "sides", "head_sizes", "torso_sizes"
     )  # fmt: skip
@@ -68,7 +68,9 @@ def pack_people(root: Path, people: People, skeleton: Skeleton, source: Path) ->
     kept = np.flatnonzero(~(flaws.without_joint | flaws.without_center | flaws.without_scale))
     if not len(kept):
         raise UserError(f"{source} has nobody with a labeled joint in this split: fix the file or change the split.")
-    heads = _distances(joints, skeleton.head) if people.head_sizes is None else people.head_sizes
+    heads = people.head_sizes
+    if heads is None:
+        heads = skeleton.head_share * _distances(joints, skeleton.head)
     torsos = _distances(joints, skeleton.torso)
     names = as_bytes(people.names[index] for index in kept)
     arrays = {

@@ -212,12 +212,34 @@ def test_the_real_subset_loads(real_data: Path, tmp_path: Path) -> None:
     assert val.joints[0, 1].tolist() == [1032, 648, 2]
     assert val.joints[0, 0].tolist() == [0, 0, 0]
     assert val.centers[0] == pytest.approx([1029, 395 + 15 * 3.139233])
-    assert val.head_sizes[0] == pytest.approx(np.hypot(1026.998 - 997.002, 281.6248 - 181.3752), rel=1e-5)
+    assert val.head_sizes[0] == pytest.approx(0.75 * np.hypot(1026.998 - 997.002, 281.6248 - 181.3752), rel=1e-5)
     image, target = data.dataset(val, training=False)[(0, 0)]
     assert image.shape == (3, 224, 224)
     assert target["keypoints"][0, 1, :2].tolist() == pytest.approx(
         ((np.array([1032, 648]) - val.centers[0]) * 224 / val.sides[0] + 111.5).tolist(), rel=1e-5
     )
+
+
+@pytest.mark.parametrize(
+    ("distance", "box", "official"),
+    [(48.98, (38, 48), 36.73), (126.72, None, 95.04)],  # two officially annotated people
+)
+def test_heads_of_the_json_format_have_the_official_size(
+    tmp_path: Path, distance: float, box: tuple[int, int] | None, official: float
+) -> None:
+    assert box is None or 0.6 * np.hypot(*box) == pytest.approx(official, abs=0.005)
+    joints = [[20.0 + 2 * k, 30.0] for k in range(16)]
+    joints[8], joints[9] = [50.0, 170.0], [50.0 + 0.6 * distance, 170.0 - 0.8 * distance]
+    (tmp_path / "images").mkdir()
+    (tmp_path / "annot").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), np.zeros((200, 200, 3), np.uint8))
+    record = {"image": "a.png", "center": [90, 90], "scale": 0.5, "joints": joints, "joints_vis": [1] * 16}
+    for name in ("train", "valid"):
+        (tmp_path / "annot" / f"{name}.json").write_text(json.dumps([record]))
+    data = opened(tmp_path, annotations="json")
+    assert data.splits["val"].head_sizes[0] == pytest.approx(official, abs=0.01)
+    _, target = data.dataset(data.splits["val"], training=False)[(0, 0)]
+    assert target["head_size"] == pytest.approx(official * 224 / 125, abs=0.02)  # a crop of 0.5 * 200 * 1.25 pixels
 
 
 def test_hidden_joints_of_the_json_format_stay_labeled(real_data: Path, tmp_path: Path) -> None:
