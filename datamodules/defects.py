@@ -149,6 +149,11 @@ def finite_boxes(boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
     return finite
 
 
+def looks_normalized(values: NDArray[np.floating[Any]]) -> bool:
+    """Return whether coordinates, of any shape, are shares of the image and not pixels: all lie between 0 and 1."""
+    return bool(values.size and np.all((values >= -ROUNDING) & (values <= 1 + ROUNDING)))
+
+
 def box_defects(file: Path, name: Callable[[int], str], boxes: ArrayLike, sizes: ArrayLike) -> list[Defect]:
     """Return the boxes that are not finite, have no area within their image, or reach outside.
 
