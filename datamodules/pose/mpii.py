@@ -42,7 +42,7 @@ SKELETON = Skeleton(
 class ParsedMat(Packed):
     """The people of the official .mat, parsed once for all splits; see :class:`Annotations`."""
 
-    KIND: ClassVar[str] = "mpii-mat-1"
+    KIND: ClassVar[str] = "mpii-mat-2"
     ARRAYS: ClassVar[tuple[str, ...]] = ("names", "videos", "joints", "positions", "scales", "head_sizes")
     videos: NDArray[np.int64]
     joints: NDArray[np.float64]
@@ -118,7 +118,8 @@ def _people(found: Annotations) -> People:
     return People(
         [f"images/{name}" for name in found.names],
         found.joints,
-        found.positions + np.array([0, SHIFT]) * found.scales[:, None],
+        found.positions
+        + np.array([0, SHIFT]) * np.nan_to_num(found.scales)[:, None],  # a missing scale has its own flag
         found.scales * HEIGHT * MARGIN,
         found.head_sizes,
     )

@@ -251,13 +251,61 @@ def test_hidden_joints_of_the_json_format_stay_labeled(real_data: Path, tmp_path
     assert joints[0, :3, 2].tolist() == [0, 1, 2]
 
 
+def test_each_person_gets_the_right_reason(real_data: Path, tmp_path: Path) -> None:
+    def damage(records: Any) -> Any:
+        first, second, third = records
+        first["center"], second["scale"] = [-1, -1], 0
+        third["joints"][0], third["joints_vis"][0] = [0, 0], 0  # how some tools write a joint without label
+        third["joints"][1], third["joints_vis"][1] = [0, 0], 1
+        return records
+
+    data = MPIIPoseDataModule(str(as_json(real_data, tmp_path / "mpii", damage)), annotations="json")
+    found = [(defect.kind, defect.what.split(" of the split")[0]) for defect in data.survey("train").defects]
+    assert found == [
+        ("joint outside the image", "the right_knee of person 3"),
+        ("person without center", "person 1"),
+        ("person without scale", "person 2"),
+    ]
+
+
+def test_hidden_points_at_the_origin_are_not_labeled(tmp_path: Path) -> None:
+    points = [point(0, 0.0, 0.0, "0"), point(1, 0.0, 0.0, "1"), point(2, 5.0, 0.0, "0")]
+    people = read_mat(write(tmp_path, [image("a.jpg", 1.0, person(points, scale=EMPTY))]) / MAT)
+    assert people.joints[0, :3, 2].tolist() == [0, 2, 1]
+    images = [image(f"{k}.jpg", 1.0 + k, standing(), standing(scale=EMPTY)) for k in (0, 1)]
+    data = opened(write(tmp_path / "b" / "c", images))
+    assert [defect.kind for defect in data.survey("val").defects] == ["person without scale"]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda records: [{**records[0], "joints": records[0]["joints"][:14]}], "not in MPII's JSON format"),
-        (lambda records: [{key: value for key, value in records[0].items() if key != "scale"}], "KeyError: 'scale'"),
-        (lambda records: {"annotations": records}, "not in MPII's JSON format"),
-        (lambda records: [{**record, "joints": [[-1, -1]] * 16} for record in records], "nobody with a labeled joint"),
+        (
+            lambda records: [{**records[0], "joints": records[0]["joints"][:14]}],
+            r'record 1 \("051423444.jpg"\) has the joints \[.*, not 16 pairs \[x, y\]; fix',
+        ),
+        (lambda records: [{key: value for key, value in records[0].items() if key != "scale"}], "lacks 'scale'; fix"),
+        (
+            lambda records: [{**record, "center": None} for record in records],
+            r"has the center null, not \[x, y\] \(2 more records have a fault\); fix",
+        ),
+        (lambda records: [*records[:2], 5], "record 3 is 5, not an object; fix"),
+        (lambda records: [{**records[0], "image": 5}], "has the image 5, not the name of a file"),
+        (lambda records: {"annotations": records}, "holds no list of people"),
+        (lambda _: [], "holds no list of people"),
+        (
+            lambda records: [{**record, "joints": [[-1, -1]] * 16} for record in records],
+            "leaves nobody in this split: of 3 people, 3 without a labeled joint; fix",
+        ),
+        (
+            lambda records: [{**record, "center": [-1, -1]} for record in records],
+            "of 3 people, 3 without a center; fix",
+        ),
+        (lambda records: [{**record, "scale": 0} for record in records], "of 3 people, 3 without a usable scale; fix"),
+        (
+            lambda records: [{**record, "joints": [[0.5, 0.2]] * 16} for record in records],
+            "3 without a labeled joint, and 48 joints are outside their image or not finite; fix",
+        ),
     ],
 )
 def test_bad_json_is_refused(
