@@ -127,7 +127,8 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
             except UserError as error:
                 found = Survey([], [Defect.of(error, source.file, "unusable annotations")])
             survey = Survey(survey.images + found.images, survey.defects + found.defects)
-        if split == "train" and counts:
+        read = not any(defect.kind == "unusable record" for defect in survey.defects)
+        if split == "train" and counts and read:
             survey.defects.extend(nothing_to_train(first.file, counts, self.keypoints))
         return survey
 

@@ -14,7 +14,8 @@ def dense_joints(annotations: Annotations, count: int) -> NDArray[np.float64]:
     """Return the joints of all annotations, float64 (M, ``count``, 3); zeros where the file has another number."""
     given = annotations.joint_counts == 3 * count
     joints = np.zeros((len(given), count, 3))
-    joints[given] = annotations.joints[np.repeat(given, annotations.joint_counts)].reshape(-1, count, 3)
+    if count:
+        joints[given] = annotations.joints[np.repeat(given, annotations.joint_counts)].reshape(-1, count, 3)
     return joints
 
 

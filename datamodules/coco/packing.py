@@ -67,6 +67,8 @@ def _losses(source: COCOSet, counts: Mapping[str, int]) -> Iterator[str]:
     if lost := sum(reasons.values()):
         parts = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
         yield f"{source.file}: {lost} of {lost + counts['boxes']} objects are left out ({parts})."
+    if not counts["boxes"]:
+        yield f"{source.file} has no object that can be learned or evaluated."
     if dropped := counts.get("polygons_dropped", 0):
         yield f"{source.file}: {dropped} polygons are left out, which are not at least three pairs of x and y."
 

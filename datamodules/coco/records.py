@@ -79,7 +79,7 @@ class Reader:
         return self.columns("annotation", read, lambda record: object_fault(record, masks, keypoints), records)
 
 
-_UNREADABLE = (KeyError, ValueError, TypeError, OverflowError, AttributeError)
+_UNREADABLE = (KeyError, IndexError, ValueError, TypeError, OverflowError, AttributeError)
 
 
 def _reason(
