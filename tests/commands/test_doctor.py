@@ -38,6 +38,19 @@ def test_intact_data_have_no_defects(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert doctor(capsys, *args) == (0, ["no defect found; images: train 6, val 4"])
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_generated_phrases_and_masks_have_no_defects(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], seed: int
+) -> None:
+    shapes = f"--data.shapes={{train: 60, val: 20, size: 64, seed: {seed}}}"
+    args = ["experiments/quickstart/mask_rcnn.yaml", f"--data.root={tmp_path / 'masks'}", shapes]
+    assert doctor(capsys, *args) == (0, ["no defect found; images: train 60, val 20"])
+    args = ["experiments/quickstart/densecap.yaml", f"--data.root={tmp_path / 'phrases'}", shapes]
+    code, lines = doctor(capsys, *args)
+    assert code == 0
+    assert lines[-1].startswith("no defect found; notes: near-duplicate: ")
+
+
 def test_every_inserted_defect_is_reported_with_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor(capsys, QUICK, *scenes(tmp_path))[0] == 0
     folder = tmp_path / "VOCdevkit" / "VOC2012"
