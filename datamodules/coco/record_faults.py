@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+LARGEST_FLOAT = 2**53  # larger floats skip integers
 LARGEST_SIDE = 2**31  # pixels
 LARGEST_POINT = 1e5  # pixels: rasterizing takes time and memory in proportion
 
@@ -36,7 +37,9 @@ def is_number(value: Any) -> bool:
 
 def is_whole(value: Any) -> bool:
     """Return whether a value is a number without a fraction that 64 bits hold, such as 224 or 224.0."""
-    return is_number(value) and abs(value) < 2**63 and (isinstance(value, int) or value.is_integer())
+    if isinstance(value, float):
+        return value.is_integer() and abs(value) < LARGEST_FLOAT
+    return is_number(value) and abs(value) < 2**63
 
 
 def shown(value: Any) -> str:

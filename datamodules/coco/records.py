@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.coco.record_faults import (
+    LARGEST_FLOAT,
     LARGEST_POINT,
     LARGEST_SIDE,
     category_fault,
@@ -66,9 +67,10 @@ class Reader:
                 which = f"without id (number {place} of the list)" if name is None else name
                 what = f"has the {kind} {which} that is not in COCO's format ({reason}): fix it"
                 self.report(Defect(self.path, what, "unusable record"))
-        if len(sound) == len(records):
-            raise UserError(f"{self.path} has {kind} records that contradict each other: fix it.")
-        return read(sound)
+        try:
+            return read(sound)
+        except _UNREADABLE:
+            raise UserError(f"{self.path} has {kind} records whose values differ in kind: fix it.") from None
 
     def objects(self, masks: bool, keypoints: bool, records: list[Any]) -> tuple[Annotations, Segmentations | None]:
         """Return the columns of annotations, and with ``masks`` those of their masks, see :meth:`columns`."""
@@ -197,7 +199,8 @@ def _flags(values: list[Any]) -> NDArray[np.int64]:
 def _integers(values: list[Any]) -> NDArray[np.int64]:
     """Return an array of values that must be integers; floats without a fraction, such as 224.0, are."""
     array = np.array(values)
-    whole = array.dtype.kind == "f" and bool(np.all(np.abs(array) < 2**63) and np.all(array == np.floor(array)))
-    if array.size and array.dtype.kind not in "iub" and not whole:
+    kind = array.dtype.kind
+    whole = kind == "f" and bool(np.all(np.abs(array) < LARGEST_FLOAT) and np.all(array == np.floor(array)))
+    if array.size and not (whole or kind in "ib" or (kind == "u" and array.max() < 2**63)):
         raise ValueError(f"{values[0]!r} is not an integer")
     return array.astype(np.int64)

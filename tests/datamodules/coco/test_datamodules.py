@@ -163,6 +163,7 @@ def two(text: str) -> Callable[[dict[str, Any]], None]:
         ({"bbox": [1, 2, 3, "x"]}, r'has the annotation 7 .*bbox is \[1, 2, 3, "x"\], not'),
         ({"image_id": "one"}, r"has the annotation 7 .*'one' is not an integer"),
         ({"image_id": 1.5}, r"has the annotation 7 .*\(image_id is 1.5, not a whole number\)"),
+        ({"image_id": 2**63}, r"has the annotation 7 .*\(image_id is 9223372036854775808, not a whole number\)"),
         ({"image_id": 1e30}, r"has the annotation 7 .*\(image_id is 1e\+30, not a whole number\)"),
         ({"iscrowd": "no"}, r"has the annotation 7 .*\(iscrowd is \"no\", text"),
         ({"id": None}, r"has the annotation without id \(number 2 of the list\) .*'id' is missing"),
