@@ -1,5 +1,6 @@
 """Augmentation of objects with boxes and masks, joints, or both."""
 
+import albumentations as A
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,10 +8,26 @@ from datamodules.augmentation.presets import Augmentation
 from datamodules.augmentation.ssd_transforms import Image
 from datamodules.boxes.dataset import kept_objects
 from datamodules.boxes.packed_boxes import Objects
+from lit_cv.errors import UserError
+
+MIRRORS = (A.HorizontalFlip, A.VerticalFlip, A.Transpose, A.D4, A.SquareSymmetry)
+
+
+def mirrors(augmentation: Augmentation | None) -> list[str]:
+    """Return the names of the transforms of an augmentation that mirror images."""
+    transforms = [] if augmentation is None else augmentation.compose.transforms
+    return [type(transform).__name__ for transform in transforms if isinstance(transform, MIRRORS)]
+
+
+def without_mirrors(augmentation: Augmentation | None) -> Augmentation | None:
+    """Return an augmentation without the transforms that mirror images; None if nothing is left."""
+    transforms = [] if augmentation is None else augmentation.compose.transforms
+    kept = [transform for transform in transforms if not isinstance(transform, MIRRORS)]
+    return Augmentation(kept) if kept else None
 
 
 def augment_instances(
-    augmentation: Augmentation, image: Image, objects: Objects, mirrored: NDArray[np.int64], seed: int
+    augmentation: Augmentation, image: Image, objects: Objects, mirrored: NDArray[np.int64] | None, seed: int
 ) -> tuple[Image, Objects]:
     """Augment one sample.
 
@@ -22,12 +39,15 @@ def augment_instances(
         image: uint8 (H, W, 3).
         objects: ``boxes``, see :meth:`PackedBoxes.objects`; optionally ``masks`` uint8 (N, H, W) and ``keypoints``
             float32 (N, K, 3), (0, 0) the center of the first pixel.
-        mirrored: int64 (K,), for each joint the one whose place it takes in a mirrored image.
+        mirrored: int64 (K,), for each joint the one whose place it takes in a mirrored image; None if unknown.
         seed: Seed of this sample's random stream, in [0, 2**32).
 
     Returns:
         The image, uint8 (H', W', 3), and the remaining objects; if no transform changed the masks, the same array of
         masks.
+
+    Raises:
+        UserError: If the transforms mirror the image, and ``mirrored`` is unknown.
     """
     objects, others = dict(objects), {}
     masks, joints = objects.pop("masks", None), objects.pop("keypoints", None)
@@ -62,7 +82,7 @@ def _points(joints: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.fl
 
 
 def _joints(
-    moved: NDArray[np.float32], joints: NDArray[np.float32], size: tuple[int, ...], mirrored: NDArray[np.int64]
+    moved: NDArray[np.float32], joints: NDArray[np.float32], size: tuple[int, ...], mirrored: NDArray[np.int64] | None
 ) -> NDArray[np.float32]:
     """Return the joints after augmentation, float32 (N, K, 3); ``joints`` are those before it."""
     height, width = size
@@ -73,4 +93,11 @@ def _joints(
     xy = moved_joints[..., :2]
     labeled = ((xy >= -0.5) & (xy <= (width - 0.5, height - 0.5))).all(axis=2) & (joints[..., 2] > 0)
     moved_joints[~labeled] = 0
-    return moved_joints[:, mirrored] if right[0] * down[1] - right[1] * down[0] < 0 else moved_joints
+    if right[0] * down[1] - right[1] * down[0] >= 0:
+        return moved_joints
+    if mirrored is None:
+        raise UserError(
+            "The augmentation mirrors an image, but it is not known which joints are left and right: set joint_pairs, "
+            "or take the transform that mirrors out."
+        )
+    return moved_joints[:, mirrored]

@@ -1,19 +1,27 @@
 """COCO's boxes, instance masks and person keypoints (Lin et al. 2014, the 2017 split)."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.augmentation.presets import make_augmentation
 from datamodules.base import SPLITS
 from datamodules.boxes.datamodule import BoxDataModule
 from datamodules.boxes.dataset import DetectionDataset
+from datamodules.coco.augmentation import mirrors, without_mirrors
+from datamodules.coco.categories import Facts
+from datamodules.coco.checks import nothing_to_train
 from datamodules.coco.dataset import InstanceDataset
 from datamodules.coco.defects import survey_set
-from datamodules.coco.files import Facts
 from datamodules.coco.packed_coco import PackedCOCO
 from datamodules.coco.packing import pack_files
 from datamodules.coco.source import COCOSource, Objects
-from datamodules.defects import Defect, Survey
-from datamodules.joints import left_right_pairs
+from datamodules.defects import Defect, Survey, stop_at, tell
+from datamodules.joints import left_right_pairs, mirrored_order, named_pairs, side_doubts
 from datamodules.loading.packed import Content, cache_folder, open_packed, source_key
 from lit_cv.errors import UserError
 
@@ -90,7 +98,7 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
         """Return the annotations of a split, packed on the first call; None if no set is named.
 
         Raises:
-            UserError: If a file is missing or unusable.
+            UserError: If a file is missing or unusable, or there is nothing to train on.
         """
         sets = self.coco.files(split)
         if not sets:
@@ -101,27 +109,40 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
         def build() -> Content:
             return pack_files(self.root, sets, self.masks, self.keypoints)
 
-        return open_packed(PackedCOCO, cache_folder(self.root), key, build)
+        packed = open_packed(PackedCOCO, cache_folder(self.root), key, build)
+        if split == "train":
+            stop_at(nothing_to_train(sets[0].file, packed.counts, self.keypoints))
+        return packed
 
     def survey(self, split: str) -> Survey:
         """See :meth:`DataModule.survey`; each set is checked by itself."""
-        survey = Survey([], [])
+        survey, counts = Survey([], []), Counter[str]()
         first = next(self.coco.named(name) for names in self.coco.sets.values() for name in names)
         for name in dict.fromkeys(self.coco.sets[split]):
             source = self.coco.named(name)
             try:
                 self.coco.check(source)
-                found = survey_set(source, first, self.masks, self.keypoints)
+                found, counted = survey_set(source, first, self.masks, self.keypoints)
+                counts.update(counted)
             except UserError as error:
                 found = Survey([], [Defect.of(error, source.file, "unusable annotations")])
             survey = Survey(survey.images + found.images, survey.defects + found.defects)
+        read = not any(defect.kind == "unusable record" for defect in survey.defects)
+        if split == "train" and counts and read:
+            survey.defects.extend(nothing_to_train(first.file, counts, self.keypoints))
         return survey
 
     def dataset(self, packed: PackedCOCO, training: bool) -> DetectionDataset:
         """Return the samples of a split; crowds are evaluated, not trained on."""
         if not (self.masks or self.keypoints):
             return super().dataset(packed, training)
-        return InstanceDataset(self.root, packed, masks=self.masks, **self.sampling(packed, training))
+        options = self.sampling(packed, training)
+        return InstanceDataset(self.root, packed, masks=self.masks, mirrored=self.mirrored, **options)
+
+    @property
+    def mirrored(self) -> NDArray[np.int64] | None:
+        """For each joint, the one that replaces it in a mirrored image, int64 (K,); None if unknown."""
+        return np.zeros(0, dtype=np.int64)
 
 
 class COCOInstanceDataModule(COCODetectionDataModule):
@@ -146,19 +167,27 @@ class COCOKeypointDataModule(COCODetectionDataModule):
 
     Images are those that ``person_keypoints_<set>.json`` lists. Targets have ``keypoints`` (N, K, 3) and boxes; (0, 0)
     is the corner of the image: half a pixel is added to the annotated numbers, see :class:`InstanceDataset`. A person
-    without labeled joints stays a box with unlabeled joints. A mirrored image swaps the joints whose names begin with
-    ``left_`` and ``right_``. Joints outside an augmented image become unlabeled.
+    without labeled joints stays a box with unlabeled joints. A mirrored image swaps the joints of ``joint_pairs``; if
+    these are not known, images are not mirrored. Joints outside an augmented image become unlabeled.
 
     Args:
         masks: Whether targets also have masks, as those of :class:`COCOInstanceDataModule`.
+        joint_pairs: Names of the (right, left) joints; empty if no joint changes sides. Null takes those whose names
+            differ only in the side, see :func:`datamodules.joints.left_right_pairs`.
         options: Those of :class:`COCODetectionDataModule` except ``proposals``.
     """
 
     objects: ClassVar[Objects] = "person_keypoints"
 
-    def __init__(self, *args: Any, masks: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        masks: bool = False,
+        joint_pairs: Sequence[tuple[str, str]] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(*args, proposals=None, **options)
-        self.masks = masks
+        self.masks, self._pairs = masks, joint_pairs
 
     @property
     def joint_names(self) -> tuple[str, ...]:
@@ -167,8 +196,56 @@ class COCOKeypointDataModule(COCODetectionDataModule):
 
     @property
     def joint_pairs(self) -> list[tuple[int, int]]:
-        """(right, left) joints."""
-        return left_right_pairs(self._facts.joints)
+        """(right, left) joints.
+
+        Raises:
+            UserError: If the setting names an unknown joint, or a joint twice.
+        """
+        names = self._facts.joints
+        return left_right_pairs(names) if self._pairs is None else named_pairs(names, self._pairs)
+
+    @property
+    def mirrored(self) -> NDArray[np.int64] | None:
+        """For each joint, the one that replaces it in a mirrored image, int64 (K,); None if unknown."""
+        return None if self._doubts else mirrored_order(len(self._facts.joints), self.joint_pairs)
+
+    @property
+    def _doubts(self) -> str | None:
+        """The reason why images are not mirrored; None if the pairs are known."""
+        pairs = self.joint_pairs
+        return side_doubts(self._facts.joints, pairs) if self._pairs is None else None
+
+    def sampling(self, packed: PackedCOCO, training: bool) -> dict[str, Any]:
+        """Return the options of a split's data set; it does not mirror images if the pairs are not known."""
+        options = super().sampling(packed, training)
+        if training and self._doubts:
+            options["augmentation"] = without_mirrors(options["augmentation"])
+        return options
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the annotations of all splits; tell their notes, and whether images are not mirrored."""
+        first = not self.splits
+        super().setup(stage)
+        if first:
+            tell(str(note.error) for note in self._mirror_notes())
+
+    def survey(self, split: str) -> Survey:
+        """See :meth:`COCODetectionDataModule.survey`."""
+        found = super().survey(split)
+        if split == "train":
+            with suppress(UserError):  # a file without usable joints is a defect of its own
+                found.defects.extend(self._mirror_notes())
+        return found
+
+    def _mirror_notes(self) -> Iterator[Defect]:
+        names = mirrors(make_augmentation(self.augmentation))
+        if names and self._doubts:
+            source = self.coco.named(self.coco.sets["train"][0])
+            what = (
+                f"lets no image be mirrored ({', '.join(names)} is left out): {self._doubts}; set joint_pairs to the "
+                "names of the (right, left) joints, or to [] if none changes sides"
+            )
+            yield Defect(source.file, what, "joints without sides", note=True)
 
     @property
     def limbs(self) -> list[tuple[int, int]]:

@@ -5,6 +5,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from datamodules.augmentation.presets import Augmentation
 from datamodules.augmentation.ssd_transforms import Boxes, Image
@@ -12,7 +13,6 @@ from datamodules.boxes.dataset import DetectionDataset
 from datamodules.boxes.packed_boxes import Objects
 from datamodules.coco.augmentation import augment_instances
 from datamodules.coco.packed_coco import PackedCOCO
-from datamodules.joints import left_right_pairs, mirrored_order
 from lit_cv.contract import Target
 from lit_cv.ops.mask_runs import MaskRuns, decode_masks, encode_masks
 
@@ -34,15 +34,15 @@ class InstanceDataset(DetectionDataset):
 
     Args:
         masks: Whether targets have masks.
+        mirrored: int64 (K,), for each joint the one that replaces it in a mirrored image; None if unknown.
         options: Those of :class:`DetectionDataset`.
     """
 
     packed: PackedCOCO
 
-    def __init__(self, *args: Any, masks: bool, **options: Any) -> None:
+    def __init__(self, *args: Any, masks: bool, mirrored: NDArray[np.int64] | None, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.masks, names = masks, self.packed.facts.joints
-        self.mirrored = mirrored_order(len(names), left_right_pairs(names))
+        self.masks, self.mirrored = masks, mirrored
 
     def _objects(self, index: int) -> Objects:
         objects, table, owner = super()._objects(index), self.packed, self.owner(index)

@@ -4,14 +4,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from datamodules.coco.checks import category_errors, disagreement, errors, folder_errors, repairs
-from datamodules.coco.files import COCOSet, Facts, read_categories, read_file
+from datamodules.coco.categories import Facts, category_errors, disagreement
+from datamodules.coco.checks import errors, folder_errors, notes, repairs, usable_objects
+from datamodules.coco.files import COCOSet, read_categories, read_file
+from datamodules.coco.pictures import find_pictures
 from datamodules.coco.tables import Categories
 from datamodules.defects import Defect, Listed, Survey
 from lit_cv.errors import UserError
 
 
-def survey_set(source: COCOSet, first: COCOSet, masks: bool, keypoints: bool) -> Survey:
+def survey_set(source: COCOSet, first: COCOSet, masks: bool, keypoints: bool) -> tuple[Survey, dict[str, int]]:
     """Read a set and collect its defects.
 
     Args:
@@ -20,18 +22,26 @@ def survey_set(source: COCOSet, first: COCOSet, masks: bool, keypoints: bool) ->
         masks: Whether the segmentations are used.
         keypoints: Whether the joints are used.
 
+    Returns:
+        The survey, and the counts of :class:`datamodules.coco.checks.Usable`.
+
     Raises:
         UserError: If the annotation file cannot be read at all.
     """
     defects: list[Defect] = []
     file = read_file(source.file, masks, keypoints, defects.append)
+    pictures = find_pictures(source, file.images)
+    file = file._replace(images=pictures.images)
     defects += errors(source.file, file, keypoints)
     defects += _disagreement(source.file, file.categories, first.file, keypoints)
     defects += repairs(source, file)
+    defects += notes(source, file, pictures, keypoints)
+    counts = usable_objects(file).counts
     if missing := list(folder_errors(source)):
-        return Survey([], defects + missing)
+        return Survey([], defects + missing), counts
     sizes = dict(zip(file.images.names, map(tuple, file.images.sizes.tolist()), strict=True))
-    return Survey([Listed(source.images / name, size, source.file) for name, size in sizes.items()], defects)
+    images = [Listed(source.images / name, size if size[0] > 0 else None, source.file) for name, size in sizes.items()]
+    return Survey(images, defects), counts
 
 
 def _disagreement(path: Path, categories: Categories, first: Path, keypoints: bool) -> Iterator[Defect]:

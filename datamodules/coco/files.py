@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from datamodules.coco.records import checked_categories, image_columns, object_columns, read_columns
+from datamodules.coco.categories import in_order, synthetic_root
+from datamodules.coco.record_faults import category_fault, image_fault
+from datamodules.coco.records import Reader, annotated_categories, checked_categories, image_columns
 from datamodules.coco.tables import Annotations, Categories, File, Images, Segmentations
 from datamodules.defects import Report, stop
 from datamodules.loading.json_stream import read_records
 from lit_cv.errors import UserError
 
+_KEYS = ("images", "annotations", "categories")
 # The official id of each of the 80 classes; the other 11 ids of 1..91 are not annotated.
 CATEGORIES = {
     1: "person", 2: "bicycle", 3: "car", 4: "motorcycle", 5: "airplane", 6: "bus", 7: "train", 8: "truck", 9: "boat",
@@ -35,32 +38,6 @@ class COCOSet(NamedTuple):
     images: Path
 
 
-class Facts(NamedTuple):
-    """The facts that all sets of a data set share.
-
-    Attributes:
-        classes: Names of labels 1..C.
-        joints: The K names of the joints; empty without joints.
-        limbs: Pairs of joints that a line connects in pictures, from 0.
-    """
-
-    classes: tuple[str, ...]
-    joints: tuple[str, ...]
-    limbs: tuple[tuple[int, int], ...]
-
-    @classmethod
-    def of(cls, categories: Categories, keypoints: bool) -> "Facts":
-        """Return the facts of categories that :func:`datamodules.coco.checks.category_errors` accepts.
-
-        Args:
-            categories: In ascending order of their ids.
-            keypoints: Whether objects have joints.
-        """
-        first = categories[0] if keypoints else {}
-        limbs = tuple((start - 1, end - 1) for start, end in first.get("skeleton") or ())
-        return cls(tuple(kind["name"] for kind in categories), tuple(first.get("keypoints") or ()), limbs)
-
-
 def read_file(path: Path, masks: bool, keypoints: bool, report: Report = stop) -> File:
     """Read an ``instances_<set>.json`` or ``person_keypoints_<set>.json``.
 
@@ -73,27 +50,35 @@ def read_file(path: Path, masks: bool, keypoints: bool, report: Report = stop) -
     Raises:
         UserError: If the file cannot be read, is cut off, or has no images, annotations or categories.
     """
+    reader = Reader(path, report)
     images, objects, categories = [], [], []
-    for key, records in read_records(path, ("images", "annotations", "categories")):
+    for key, records in read_records(path, _KEYS):
         if key == "images":
-            images.append(read_columns(path, "image", image_columns, records, report))
+            images.append(reader.columns("image", image_columns, image_fault, records))
         elif key == "annotations":
-            objects.append(
-                read_columns(path, "annotation", lambda r: object_columns(r, masks, keypoints), records, report)
-            )
+            objects.append(reader.objects(masks, keypoints, records))
         else:
-            categories += read_columns(path, "category", checked_categories, records, report)
-    if not any(len(chunk.ids) for chunk in images) or not objects or not categories:
-        raise UserError(f"{path} lacks images, annotations or categories: it is no COCO file of objects; fix root.")
+            categories += reader.columns("category", checked_categories, category_fault, records)
+    listed = {"images": reader.places["image"], "annotations": objects, "categories": reader.places["category"]}
+    if empty := [key for key, found in listed.items() if not found]:
+        raise UserError(
+            f"{path} lacks images, annotations or categories ({empty[0]!r} is missing or empty): it is no COCO file of "
+            "objects; fix root."
+        )
+    annotations = _joined([annotations for annotations, _ in objects], Annotations)
+    kinds, root = _without_root(categories, annotations.categories.tolist())
     return File(
         Images(
             np.concatenate([chunk.ids for chunk in images]),
             [name for chunk in images for name in chunk.names],
             np.concatenate([chunk.sizes for chunk in images]),
         ),
-        _joined([annotations for annotations, _ in objects], Annotations),
+        annotations,
         _joined([segmentations for _, segmentations in objects if segmentations], Segmentations) if masks else None,
-        _in_order(categories),
+        kinds,
+        root,
+        complete=len(categories) + sum(len(chunk.ids) for chunk in images)
+        == reader.places["category"] + reader.places["image"],
     )
 
 
@@ -103,13 +88,19 @@ def read_categories(path: Path) -> Categories:
     Raises:
         UserError: If the file cannot be read, or a category is not in COCO's format.
     """
+    reader = Reader(path, stop)
     chunks = read_records(path, ("categories",))
-    rows = [row for _, chunk in chunks for row in read_columns(path, "category", checked_categories, chunk, stop)]
-    return _in_order(rows)
+    rows = [row for _, chunk in chunks for row in reader.columns("category", checked_categories, category_fault, chunk)]
+    if len({row["name"] for row in rows}) == len(rows):
+        return in_order(rows)
+    chunks = read_records(path, ("annotations",))
+    return _without_root(rows, [number for _, chunk in chunks for number in annotated_categories(chunk)])[0]
 
 
-def _in_order(categories: Categories) -> Categories:
-    return sorted(categories, key=lambda category: int(category["id"]))
+def _without_root(rows: Categories, annotated: list[int]) -> tuple[Categories, dict[str, Any] | None]:
+    categories = in_order(rows)
+    root = synthetic_root(categories, annotated)
+    return (categories, None) if root is None else (categories[1:], root)
 
 
 T = TypeVar("T", Annotations, Segmentations)

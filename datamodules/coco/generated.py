@@ -30,8 +30,8 @@ _LIMBS = (
     (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
 )  # fmt: skip
 _BODY = (13, 12, 14, 11, 15, 10, 3, 2, 4, 1, 5, 0)  # the joints from the shoulders on, as numbers of MPII's
-_VERSION = 1  # raise it when the same settings give other scenes
-_EMPTY_EACH, _RLE_EACH, _CROWD, _UNLABELED = 16, 8, 0.2, 0.1
+_VERSION = 2  # raise it when the same settings give other scenes
+_EMPTY_EACH, _RLE_EACH, _CROWD, _UNLABELED = 16, 8, 0.42, 0.1
 _FINE = 4  # masks are enlarged by this factor before their outlines are traced
 
 
@@ -47,9 +47,9 @@ def write_coco(root: Path | str, settings: Shapes = Shapes()) -> Path:  # noqa: 
     """Write COCO's ``annotations``, ``train2017`` and ``val2017``, unless they are there already.
 
     Scenes of shapes and of stick figures alternate; every sixteenth image is empty. Masks are polygons, every eighth is
-    an uncompressed RLE. In some scenes all shapes of one class form one crowd. ``person_keypoints`` lists only the
-    images with people; one person in ten has no labeled joint. The folder is written under a temporary name and
-    renamed, so an interrupted run leaves no incomplete data set.
+    an uncompressed RLE. In some scenes shapes of one class form a crowd. ``person_keypoints`` lists only images with
+    people; one person in ten has no labeled joint. The folder is written under a temporary name and renamed, so an
+    interrupted run leaves no incomplete data set.
 
     Args:
         root: The folder to write; missing, empty, or written before with the same settings.
@@ -111,15 +111,21 @@ def _annotated(rng: np.random.Generator, number: int, size: int) -> _Annotated:
 def _shapes(rng: np.random.Generator, number: int, size: int) -> _Annotated:
     scene = draw_scene(rng, size)
     ids = list(CATEGORIES)[1:]
-    crowd = scene.labels[-1] if rng.random() < _CROWD else 0
+    places = range(1, len(scene.labels) + 1)
+    crowd = [place for place in places if scene.labels[place - 1] == scene.labels[-1]]
+    if rng.random() >= _CROWD:
+        crowd = []
+    elif len(crowd) == len(places):
+        crowd = crowd[1:]  # nothing is trained on in an image of crowds only
     annotations = [
-        _object(scene.owner == place, ids[label - 1], as_runs=(number + place) % _RLE_EACH == 0)
-        for place, label in enumerate(scene.labels, start=1)
-        if label != crowd
+        _object(scene.owner == place, ids[scene.labels[place - 1] - 1], as_runs=(number + place) % _RLE_EACH == 0)
+        for place in places
+        if place not in crowd
     ]
     if crowd:
-        members = [place for place, label in enumerate(scene.labels, start=1) if label == crowd]
-        annotations.append(_object(np.isin(scene.owner, members), ids[crowd - 1], as_runs=True) | {"iscrowd": 1})
+        annotations.append(
+            _object(np.isin(scene.owner, crowd), ids[scene.labels[-1] - 1], as_runs=True) | {"iscrowd": 1}
+        )
     times = Counter(CLASS_NAMES[label - 1] for label in scene.labels)
     caption = " and ".join(f"{count} {name}{'s' * (count > 1)}" for name, count in times.items())
     return _Annotated(scene.image, annotations, caption)

@@ -10,14 +10,22 @@ from datamodules.defects import Finding
 from datamodules.joints import inside_image
 
 
+def dense_joints(annotations: Annotations, count: int) -> NDArray[np.float64]:
+    """Return the joints of all annotations, float64 (M, ``count``, 3); zeros where the file has another number."""
+    given = annotations.joint_counts == 3 * count
+    joints = np.zeros((len(given), count, 3))
+    if count:
+        joints[given] = annotations.joints[np.repeat(given, annotations.joint_counts)].reshape(-1, count, 3)
+    return joints
+
+
 class JointTable:
     """The joints of all annotations as one array, and where they break a rule."""
 
     def __init__(self, annotations: Annotations, sizes: NDArray[np.float64], names: list[str]) -> None:
         self.names, self.counts = names, annotations.joint_counts
-        self.counted = self.counts == 3 * len(names)
-        joints = np.zeros((len(sizes), len(names), 3))
-        joints[self.counted] = annotations.joints[np.repeat(self.counted, self.counts)].reshape(-1, len(names), 3)
+        self.counted = (self.counts == 3 * len(names)) | (self.counts == 0)
+        joints = dense_joints(annotations, len(names))
         self.usable = np.isin(joints[..., 2], (0, 1, 2)) & (np.abs(joints) < 1e6).all(axis=2)
         labeled = self.usable & (joints[..., 2] > 0)
         self.outside, self.labeled = labeled & ~inside_image(joints, sizes), labeled.sum(axis=1)

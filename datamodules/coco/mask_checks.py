@@ -23,10 +23,17 @@ def size_errors(masks: Segmentations, sizes: NDArray[np.float64]) -> Finding:
 def mask_repairs(masks: Segmentations, sizes: NDArray[np.float64]) -> Iterator[Finding]:
     """Find polygons and objects that packing drops, and polygons that it clips."""
     yield Finding(
-        masks.dropped > 0,
+        masks.short > 0,
         "empty polygon",
         lambda row: (
-            f"has {masks.dropped[row]} polygons with fewer than three corners, which are dropped: fix or remove them"
+            f"has {masks.short[row]} polygons with fewer than three corners, which are dropped: fix or remove them"
+        ),
+    )
+    yield Finding(
+        masks.odd > 0,
+        "odd polygon",
+        lambda row: (
+            f"has {masks.odd[row]} polygons with an odd count of numbers, which are dropped: add the missing x or y"
         ),
     )
     yield Finding(

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from datamodules.boxes.packed_boxes import Objects, PackedBoxes, Rows
-from datamodules.coco.files import Facts
+from datamodules.coco.categories import Facts
 from datamodules.coco.masks import polygon_runs
 from lit_cv.ops.mask_runs import MaskRuns
 
@@ -35,7 +35,7 @@ class PackedCOCO(PackedBoxes):
             with joints, also of objects with labeled joints.
     """
 
-    KIND: ClassVar[str] = "coco-1"
+    KIND: ClassVar[str] = "coco-2"
     ARRAYS: ClassVar[tuple[str, ...]] = (
         "names", "sizes", "offsets", "boxes", "labels", "classes", "areas", "crowds", "points", "corners", "runs",
         "polygons", "spans", "joints", "joint_names", "limbs",

@@ -1,17 +1,21 @@
 """COCO's files, checked, cleaned and counted, for :class:`PackedCOCO`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.boxes.packed_boxes import Rows, clip_boxes
-from datamodules.coco.checks import corners_of, disagreement, errors, places_of
-from datamodules.coco.files import COCOSet, Facts, read_file
+from datamodules.boxes.packed_boxes import Rows
+from datamodules.coco.categories import Facts, disagreement
+from datamodules.coco.checks import errors, notes, places_of, usable_objects
+from datamodules.coco.files import COCOSet, read_file
+from datamodules.coco.joint_checks import dense_joints
+from datamodules.coco.pictures import Pictures, find_pictures
 from datamodules.coco.tables import Annotations, File, Segmentations
 from datamodules.defects import stop_at
+from datamodules.loading.decode import image_size
 from datamodules.loading.packed import Content, as_bytes, offsets_of
 from lit_cv.errors import UserError
 
@@ -31,14 +35,18 @@ def pack_files(root: Path, sources: Sequence[COCOSet], masks: bool, keypoints: b
     Raises:
         UserError: If a file is unusable; the message names the file and the problem.
     """
-    parts, facts = [], None
+    parts, facts, told = [], None, list[str]()
     for source in sources:
         file = read_file(source.file, masks, keypoints)
+        pictures = find_pictures(source, file.images)
+        file = file._replace(images=pictures.images)
         stop_at(errors(source.file, file, keypoints))
         found = Facts.of(file.categories, keypoints)
         facts = facts or found
         stop_at(disagreement(source.file, found, sources[0].file, facts))
-        parts.append(_pack(root, source, file, len(found.joints) if keypoints else None))
+        parts.append(_pack(root, source, file, pictures, len(found.joints) if keypoints else None))
+        told += [str(note.error) for note in notes(source, file, pictures, keypoints)]
+        told += _losses(source, parts[-1].counts)
     assert facts is not None  # there is a set
     arrays = _joined([part.arrays for part in parts]) | {
         "classes": as_bytes(facts.classes),
@@ -47,57 +55,63 @@ def pack_files(root: Path, sources: Sequence[COCOSet], masks: bool, keypoints: b
     }
     if len(np.unique(arrays["names"])) < len(arrays["names"]):
         raise UserError(f"{', '.join(str(source.file) for source in sources)} share images: choose sets that do not.")
-    return Content(arrays, {key: sum(part.counts[key] for part in parts) for key in parts[0].counts})
+    return Content(arrays, {key: sum(part.counts[key] for part in parts) for key in parts[0].counts}, tuple(told))
 
 
-def _pack(root: Path, source: COCOSet, file: File, joint_count: int | None) -> Content:
+def _losses(source: COCOSet, counts: Mapping[str, int]) -> Iterator[str]:
+    """Yield a sentence about the objects that are left out."""
+    reasons = {
+        "without an area within their image": counts["dropped"],
+        "without a usable mask": counts.get("without_mask", 0),
+    }
+    if lost := sum(reasons.values()):
+        parts = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
+        yield f"{source.file}: {lost} of {lost + counts['boxes']} objects are left out ({parts})."
+    if not counts["boxes"]:
+        yield f"{source.file} has no object that can be learned or evaluated."
+    if dropped := counts.get("polygons_dropped", 0):
+        yield f"{source.file}: {dropped} polygons are left out, which are not at least three pairs of x and y."
+
+
+def _pack(root: Path, source: COCOSet, file: File, pictures: Pictures, joint_count: int | None) -> Content:
     """Return the arrays of one set without errors, except those of the categories."""
-    images, annotations, masks = file.images, file.annotations, file.segmentations
-    owners = places_of(images.ids, annotations.images)
-    corners = corners_of(annotations.boxes)
-    clipped, solid = clip_boxes(corners, images.sizes[owners])
-    usable = solid.copy()
-    if masks is not None:
-        usable &= (masks.polygons > 0) | (masks.lengths > 0)
-    kept = np.argsort(owners, kind="stable")
-    kept = kept[usable[kept]]
-    offsets = offsets_of(owners[kept], len(images.ids))
+    images, annotations, masks, usable = file.images, file.annotations, file.segmentations, usable_objects(file)
+    kept = np.argsort(usable.owners, kind="stable")
+    kept = kept[usable.kept[kept]]
+    offsets = offsets_of(usable.owners[kept], len(images.ids))
     categories = np.array([category["id"] for category in file.categories], dtype=np.int64)
     arrays: dict[str, NDArray[Any]] = {
-        "names": _names(root, source, images.names),
+        "names": _names(root, source, pictures),
         "sizes": images.sizes,
         "offsets": offsets,
-        "boxes": clipped[kept],
+        "boxes": usable.boxes[kept],
         "labels": 1 + places_of(categories, annotations.categories[kept]),
         "areas": annotations.areas[kept].astype(np.float32),
         "crowds": annotations.crowds[kept].clip(min=0),
         **_mask_arrays(masks, kept),
         "joints": _joints(annotations, kept, joint_count),
     }
+    moved = (np.abs(usable.boxes - usable.corners) > 0.01).any(axis=1)
     counts = {
         "images": len(images.ids),
         "empty": int((np.diff(offsets) == 0).sum()),
-        "boxes": len(kept),
-        "crowds": int(arrays["crowds"].sum()),
-        "clipped": int(((np.abs(clipped - corners) > 0.01).any(axis=1) & usable).sum()),
-        "dropped": int((~solid).sum()),
+        **usable.counts,
+        "clipped": int((moved & usable.kept).sum()),
     }
     if masks is not None:
-        counts |= {"polygons_dropped": int(masks.dropped.sum()), "without_mask": int((solid & ~usable).sum())}
-    if joint_count is not None:
-        counts["with_joints"] = int((arrays["joints"][..., 2] > 0).any(axis=1).sum())
+        counts["polygons_dropped"] = int((masks.short + masks.odd).sum())
     return Content(arrays, counts)
 
 
-def _names(root: Path, source: COCOSet, names: list[str]) -> NDArray[np.bytes_]:
+def _names(root: Path, source: COCOSet, pictures: Pictures) -> NDArray[np.bytes_]:
     """Return the paths of the images relative to the root, after checking that all exist."""
-    try:
-        present = {path.name for path in source.images.iterdir()}
-    except OSError as error:
-        raise UserError(f"{source.images} cannot be read ({error.strerror}): put the images there.") from None
-    for name in names:
-        if name not in present and not (source.images / name).is_file():
-            raise UserError(f"{source.images / name} is missing, though {source.file} describes it: restore the image.")
+    names = pictures.images.names
+    for place in np.flatnonzero(pictures.missing).tolist():
+        raise UserError(
+            f"{source.images / names[place]} is missing, though {source.file} describes it: restore the image."
+        )
+    for place in np.flatnonzero(pictures.images.sizes[:, 0] < 0).tolist():
+        image_size(source.images / names[place], source.file)  # says why it has no size
     folder = source.images.relative_to(root)
     return as_bytes((folder / name).as_posix() for name in names)
 
@@ -122,7 +136,7 @@ def _joints(annotations: Annotations, kept: Rows, count: int | None) -> NDArray[
     """Return the joints of each object, zeros where they are not labeled."""
     if count is None:
         return np.zeros((0, 0, 3), dtype=np.float32)
-    joints = annotations.joints.reshape(-1, count, 3)
+    joints = dense_joints(annotations, count)
     return np.where(joints[..., 2:] > 0, joints, 0).astype(np.float32)[kept]
 
 

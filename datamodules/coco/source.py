@@ -8,8 +8,9 @@ from typing import Literal
 from datamodules.base import SPLITS, Source
 from datamodules.coco import generated
 from datamodules.coco.archives import fetch_coco
-from datamodules.coco.checks import category_errors, folder_errors
-from datamodules.coco.files import CATEGORIES, COCOSet, Facts, read_categories
+from datamodules.coco.categories import Facts, category_errors
+from datamodules.coco.checks import folder_errors
+from datamodules.coco.files import CATEGORIES, COCOSet, read_categories
 from datamodules.defects import stop_at
 from datamodules.shapes.settings import Shapes
 from lit_cv.errors import UserError

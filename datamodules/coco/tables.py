@@ -14,7 +14,7 @@ class Images(NamedTuple):
     Attributes:
         ids: int64 (N,).
         names: File names.
-        sizes: int32 (N, 2), width and height in pixels.
+        sizes: int32 (N, 2), width and height in pixels, -1 if the file does not say.
     """
 
     ids: NDArray[np.int64]
@@ -32,8 +32,8 @@ class Segmentations(NamedTuple):
         runs: uint32 (R,), in COCO's column-by-column order.
         lengths: int64 (M,), number of each annotation's runs, 0 unless it is an RLE.
         sizes: int64 (M, 2), width and height of each RLE, -1 without one.
-        dropped: int64 (M,), number of each annotation's polygons that have fewer than three corners or an odd count of
-            numbers.
+        short: int64 (M,), number of each annotation's polygons that have fewer than three corners, and are left out.
+        odd: int64 (M,), number of each annotation's polygons that have an odd count of numbers, and are left out.
     """
 
     points: NDArray[np.float64]
@@ -42,7 +42,8 @@ class Segmentations(NamedTuple):
     runs: NDArray[np.uint32]
     lengths: NDArray[np.int64]
     sizes: NDArray[np.int64]
-    dropped: NDArray[np.int64]
+    short: NDArray[np.int64]
+    odd: NDArray[np.int64]
 
 
 class Annotations(NamedTuple):
@@ -53,9 +54,10 @@ class Annotations(NamedTuple):
         images: int64 (M,), id of the image.
         categories: int64 (M,), id of the category.
         boxes: float64 (M, 4), x, y, width and height in pixels.
-        areas: float64 (M,), area of the segmentation in square pixels.
+        areas: float64 (M,), area of the segmentation in square pixels; that of the box if the file does not say.
+        unmeasured: bool (M,), whether the file lacks the area.
         crowds: int64 (M,), 1 for a region of many objects that are not annotated one by one; -1, which means 0, if the
-            flag is missing.
+            flag is missing or null.
         joints: float64 (J,), x, y and flag of all joints in turn; empty unless requested.
         joint_counts: int64 (M,), count of each annotation's numbers in ``joints``; empty unless requested.
         labeled: int64 (M,), the number of labeled joints as written, -1 if missing; empty unless requested.
@@ -66,6 +68,7 @@ class Annotations(NamedTuple):
     categories: NDArray[np.int64]
     boxes: NDArray[np.float64]
     areas: NDArray[np.float64]
+    unmeasured: NDArray[np.bool_]
     crowds: NDArray[np.int64]
     joints: NDArray[np.float64]
     joint_counts: NDArray[np.int64]
@@ -80,9 +83,14 @@ class File(NamedTuple):
         annotations: The annotations, in the order of the file.
         segmentations: Their masks; None unless requested.
         categories: The categories' records in ascending order of their ids.
+        root: An unannotated category that is left out of ``categories``, see
+            :func:`datamodules.coco.categories.synthetic_root`; None without one.
+        complete: Whether every image and category has a usable record.
     """
 
     images: Images
     annotations: Annotations
     segmentations: Segmentations | None
     categories: Categories
+    root: dict[str, Any] | None
+    complete: bool

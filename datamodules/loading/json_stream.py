@@ -3,6 +3,7 @@
 Parsed as a whole, such a file becomes tens of millions of Python objects: several times its size in memory.
 """
 
+import codecs
 import json
 import re
 from collections.abc import Iterator
@@ -18,10 +19,11 @@ from lit_cv.errors import UserError
 from lit_cv.ops.compiled import compiled
 
 CHUNK = 128  # records; the objects of some thousand do not fit the cache, and parsing takes four times as long
-_QUOTE, _BACKSLASH, _COMMA = ord('"'), ord("\\"), ord(",")
+_QUOTE, _BACKSLASH, _COMMA, _NEWLINE = ord('"'), ord("\\"), ord(","), ord("\n")
 _OPENING, _CLOSING = (ord("["), ord("{")), (ord("]"), ord("}"))
 _BLANK = re.compile(rb"\s*")
 _KEY = re.compile(rb'\s*("(?:[^"\\]|\\.)*")\s*:\s*')
+_KINDS = {ord("["): "a list", ord("{"): "an object", _QUOTE: "text", ord("n"): "null"}
 
 Text = NDArray[np.uint8]
 
@@ -37,7 +39,8 @@ def read_records(path: Path, wanted: tuple[str, ...]) -> Iterator[tuple[str, lis
         A key and some records of its list, in the order of the file; an empty list gives one empty chunk.
 
     Raises:
-        UserError: If the file is missing, cut off, no such object, or not valid JSON in the parts that are read.
+        UserError: If the file is missing, cut off, no such object, or not valid JSON in the parts that are read; or if
+            a wanted key has something else than a list.
     """
     with _opened(path) as text:
         yield from _object(text, wanted)
@@ -54,6 +57,17 @@ def read_list(path: Path) -> Iterator[Any]:
             yield from elements
 
 
+def read_json(path: Path) -> Any:
+    """Read a small JSON file as a whole; a byte-order mark is passed over.
+
+    Raises:
+        UserError: If the file cannot be read, or is not valid JSON.
+    """
+    with _opened(path) as text:
+        start = _begin(text)
+        return _parse(text, start, len(text))[0]
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Text]:
     """Map a file into memory, and turn the errors of reading it into one sentence."""
@@ -62,8 +76,14 @@ def _opened(path: Path) -> Iterator[Text]:
         yield text
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): restore it, or fix root and the sets.") from None
+    except _OtherLayout as error:
+        raise UserError(f"{path} {error}.") from None
     except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}): fetch it again.") from None
+        raise UserError(f"{path} is not valid JSON ({error}): fetch it again or fix it.") from None
+
+
+class _OtherLayout(Exception):
+    """Valid JSON, but not that of the expected layout."""
 
 
 def _object(text: Text, wanted: tuple[str, ...]) -> Iterator[tuple[str, list[Any]]]:
@@ -74,7 +94,7 @@ def _object(text: Text, wanted: tuple[str, ...]) -> Iterator[tuple[str, list[Any
             raise ValueError(f"no key at byte {place + 1}")
         name, place = orjson.loads(key[1]), key.end()
         if name in wanted and not _at(text, place, "["):
-            raise ValueError(f"{name!r} is not a list")
+            raise _OtherLayout(f"has {_kind(text, place)} under {name!r}, not a list of records: write it as [...]")
         if name in wanted:
             for records in _elements(text, place, CHUNK):
                 yield name, records
@@ -88,12 +108,27 @@ def _elements(text: Text, place: int, count: int) -> Iterator[list[Any]]:
         yield _parse(text, start, place)
 
 
-def _begin(text: Text, bracket: str) -> int:
-    match = _BLANK.match(text.data)
+def _begin(text: Text, bracket: str = "") -> int:
+    """Return the place of the first character after a byte-order mark and blanks, which has to be ``bracket``."""
+    head = text[:4].tobytes()
+    if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        raise _OtherLayout("is UTF-16: save it as UTF-8")
+    match = _BLANK.match(text.data, len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0)
     place = match.end() if match else 0
-    if not _at(text, place, bracket):
-        raise ValueError(f"it does not begin with {bracket}")
+    if place == len(text):
+        raise ValueError("it is empty")
+    if bracket and not _at(text, place, bracket):
+        if text[place] not in _OPENING:
+            raise ValueError(f"it does not begin with {bracket}")
+        raise _OtherLayout(f"holds {_kind(text, place)}, not {_KINDS[ord(bracket)]}: choose a file of the right layout")
     return place
+
+
+def _kind(text: Text, place: int) -> str:
+    """Return the kind of the value at a place, for messages."""
+    if place == len(text):
+        raise ValueError(f"it is cut off after {len(text):,} bytes")
+    return _KINDS.get(int(text[place]), "a number or truth value")
 
 
 def _at(text: Text, place: int, bracket: str) -> bool:
@@ -107,8 +142,10 @@ def _parse(text: Text, start: int, end: int) -> list[Any]:
     except orjson.JSONDecodeError as error:
         try:
             records = json.loads(content)  # orjson refuses NaN and infinity, which are defects of single records
-        except ValueError:
-            raise ValueError(f"{error.msg} after byte {start:,}") from None
+        except (ValueError, RecursionError):
+            place = start + len(error.doc[: error.pos].encode()) - 1
+            line = int(np.count_nonzero(text[:place] == _NEWLINE)) + 1
+            raise ValueError(f"{error.msg} in line {line:,}, after byte {start:,}") from None
     return records
 
 

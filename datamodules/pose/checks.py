@@ -79,7 +79,7 @@ def people_defects(people: People, sizes: NDArray[Any], skeleton: Skeleton, sour
         (flaws.outside, "joint outside the image", "lies outside the image and is dropped: fix it"),
         (flaws.without_joint, "person without joint", "has no labeled joint and is dropped: remove it"),
         (flaws.without_center, "person without center", "has no center and is dropped: fix or remove it"),
-        (flaws.without_scale, "person without scale", "has no usable scale and is dropped: fix or remove it"),
+        (flaws.without_scale, "person without scale", "has no scale above 0 and is dropped: fix or remove it"),
     ):
         for person, *joint in np.argwhere(rows).tolist():
             of_joint = f"the {skeleton.joints[joint[0]]} of " if joint else ""

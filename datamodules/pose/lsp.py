@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.io
 
-from datamodules.joints import HIDDEN, VISIBLE, Skeleton
+from datamodules.joints import HIDDEN, VISIBLE, Skeleton, is_origin
 from datamodules.pose.datamodule import PoseDataModule
 from datamodules.pose.generated import write_lsp
 from datamodules.pose.people import People
@@ -70,9 +70,9 @@ class LSPPoseDataModule(PoseDataModule):
 def read_joints(path: Path) -> People:
     """Read ``joints.mat`` of either set.
 
-    LSPET: 14 x 3 x N, the third row is 1 if the joint is labeled. LSP: 3 x 14 x N, all joints are labeled, and the
-    third row is 1 if the joint is hidden (its read-me calls it visibility; the values show the opposite). Coordinates
-    are assumed to count pixels from 1, as in MATLAB; the authors do not say.
+    LSPET: 14 x 3 x N, the third row is 1 if the joint is labeled. LSP: 3 x 14 x N, all joints except those at (0, 0)
+    are labeled, and the third row is 1 if the joint is hidden (its read-me calls it visibility; the values show the
+    opposite). Coordinates are assumed to count pixels from 1, as in MATLAB; the authors do not say.
 
     Raises:
         UserError: If the file cannot be read, or has no array ``joints`` of one of these shapes.
@@ -93,5 +93,6 @@ def read_joints(path: Path) -> People:
     else:
         joints, digits = table.transpose(2, 1, 0), 4
         flags = np.where(joints[..., 2] == 1, HIDDEN, VISIBLE)
+        flags[is_origin(joints[..., :2])] = 0
     names = [f"images/im{number:0{digits}d}.jpg" for number in range(1, len(joints) + 1)]
     return People(names, np.concatenate([joints[..., :2] - 1, flags[..., None]], axis=2))

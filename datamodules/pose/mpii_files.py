@@ -1,23 +1,31 @@
 """The files of MPII Human Pose: the official .mat and the common JSON form."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import orjson
 import scipy.io
 from numpy.typing import NDArray
 
-from datamodules.joints import HIDDEN, VISIBLE
+from datamodules.joints import HIDDEN, VISIBLE, is_origin
+from datamodules.loading.json_stream import read_json as read_json_file
 from lit_cv.errors import UserError
 
 JOINTS = 16
 SC_BIAS = 0.6  # of the official evaluation: size of the head over the diagonal of its box
 _MAT = "mpii_human_pose_v1_u12_1.mat"
 _ARCHIVE = "mpii_human_pose_v1_u12_2"  # the folder in which the official archive holds it
-_RECORD = ("image", "center", "scale", "joints", "joints_vis")
+_FORMS: tuple[tuple[str, tuple[int, ...] | None, str], ...] = (
+    ("image", None, "the name of a file"),
+    ("center", (2,), "[x, y]"),
+    ("scale", (), "a number"),
+    ("joints", (JOINTS, 2), f"{JOINTS} pairs [x, y]"),
+    ("joints_vis", (JOINTS,), f"{JOINTS} flags"),
+)
+_RECORD = [key for key, _, _ in _FORMS]
 
 Structs = NDArray[np.void]
 Cells = NDArray[np.object_]
@@ -59,8 +67,8 @@ def find_mat(root: Path) -> Path:
 def read_mat(path: Path) -> Annotations:
     """Read the people of the training images, including those without labels; test images have no labels.
 
-    ``is_visible`` may be a number, text or empty; a joint is hidden only if it is 0, because neck and head top lack it.
-    ``x`` and ``y`` count pixels from 1.
+    ``is_visible`` may be a number, text or empty; a joint is hidden only if it is 0, because neck and head top lack it,
+    and not labeled if it is 0 and the point is (0, 0). ``x`` and ``y`` count pixels from 1.
 
     Raises:
         UserError: If the file cannot be read or does not have the official layout.
@@ -115,6 +123,7 @@ def _joints(annopoints: Cells) -> NDArray[np.float64]:
         raise ValueError("a point's id is not one of 0 to 15")
     joints = np.zeros((len(annopoints), JOINTS, 3))
     flags = np.where(visible == 0, HIDDEN, VISIBLE)
+    flags[(visible == 0) & is_origin(np.stack([x, y], axis=1))] = 0
     joints[holders[owners], joint] = np.stack([x - 1, y - 1, flags], axis=1)
     return joints
 
@@ -169,31 +178,57 @@ def read_json(path: Path) -> Annotations:
     """Read a list of records with ``image``, ``center``, ``scale``, 16 ``joints`` and ``joints_vis``.
 
     This is the format that the code of most papers since 2016 uses: one record for each person. A joint at (-1, -1) is
-    not labeled; a joint elsewhere with ``joints_vis`` 0 is hidden. Coordinates count pixels from 1. There are no head
-    boxes and no videos.
+    not labeled, nor is one at (0, 0) with ``joints_vis`` 0; a joint elsewhere with ``joints_vis`` 0 is hidden.
+    Coordinates count pixels from 1. There are no head boxes and no videos.
 
     Raises:
         UserError: If the file is missing, cannot be parsed, or has a record in another format.
     """
-    try:
-        records = orjson.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): put it there, or set annotations to mat.") from None
-    except orjson.JSONDecodeError as error:
-        raise UserError(f"{path} is not valid JSON ({error}): fetch it again.") from None
+    if not path.is_file():
+        raise UserError(f"{path} is missing: put it there, or set annotations to mat.")
+    records = read_json_file(path)
+    if not isinstance(records, list) or not records:
+        raise UserError(f"{path} holds no list of people: choose a file in MPII's JSON format, or fix it.")
     try:
         names, centers, scales, points, visible = ([record[key] for record in records] for key in _RECORD)
         xy = np.array(points, dtype=np.float64).reshape(len(names), JOINTS, 2)
-        flags = np.where(np.array(visible).reshape(len(names), JOINTS) == 0, HIDDEN, VISIBLE)
+        hidden = np.array(visible, dtype=np.float64).reshape(len(names), JOINTS) == 0
         positions = np.array(centers, dtype=np.float64).reshape(len(names), 2)
         heights = np.array(scales, dtype=np.float64).reshape(len(names))
         if not all(isinstance(name, str) for name in names):
             raise ValueError("an image's name is no text")
-    except (KeyError, ValueError, TypeError) as error:
-        raise UserError(
-            f"{path} is not in MPII's JSON format ({type(error).__name__}: {error}): fetch it again."
-        ) from None
-    flags[(xy == -1).all(axis=2)] = 0
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
+        raise UserError(f"{path} is not in MPII's JSON format: {_faults(records) or error}; fix it.") from None
+    flags = np.where(hidden, HIDDEN, VISIBLE)
+    flags[(xy == -1).all(axis=2) | (hidden & is_origin(xy))] = 0
     positions[(positions == -1).any(axis=1)] = np.nan
     joints = np.concatenate([xy - 1, flags[..., None]], axis=2)
     return Annotations(names, np.full(len(names), -1), joints, positions - 1, heights, None)
+
+
+def _faults(records: list[Any]) -> str:
+    """Return the first record with a fault, the fault, and the number of others; empty if there is none."""
+    found = [f"record {place} {fault}" for place, record in enumerate(records, 1) if (fault := _fault(record))]
+    others = f" ({len(found) - 1} more records have a fault)" if len(found) > 1 else ""
+    return f"{found[0]}{others}" if found else ""
+
+
+def _fault(record: Any) -> str | None:
+    if not isinstance(record, dict):
+        return f"is {_shown(record)}, not an object"
+    name = record.get("image")
+    for key, shape, form in _FORMS:
+        if key not in record:
+            return f"({_shown(name)}) lacks {key!r}"
+        try:
+            fits = isinstance(name, str) if shape is None else np.array(record[key], dtype=np.float64).shape == shape
+        except (ValueError, TypeError, OverflowError):
+            fits = False
+        if not fits:
+            return f"({_shown(name)}) has the {key} {_shown(record[key])}, not {form}"
+    return None
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 50 else f"{text[:47]}..."

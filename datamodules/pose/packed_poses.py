@@ -10,7 +10,7 @@ from tqdm import tqdm
 from datamodules.joints import Skeleton
 from datamodules.loading.decode import image_size
 from datamodules.loading.packed import Content, PackedImages, as_bytes
-from datamodules.pose.checks import find_flaws
+from datamodules.pose.checks import Flaws, find_flaws
 from datamodules.pose.people import People
 from lit_cv.errors import UserError
 
@@ -30,7 +30,7 @@ class PackedPoses(PackedImages):
             people (no labeled joint, no center, or a crop without area); of people without a size of the head or torso.
     """
 
-    KIND: ClassVar[str] = "poses-1"
+    KIND: ClassVar[str] = "poses-2"
     ARRAYS: ClassVar[tuple[str, ...]] = (
         "names", "sizes", "joints", "centers", "sides", "head_sizes", "torso_sizes"
     )  # fmt: skip
@@ -67,8 +67,10 @@ def pack_people(root: Path, people: People, skeleton: Skeleton, source: Path) ->
     flaws = find_flaws(People(people.names, joints, centers, sides), sizes)
     kept = np.flatnonzero(~(flaws.without_joint | flaws.without_center | flaws.without_scale))
     if not len(kept):
-        raise UserError(f"{source} has nobody with a labeled joint in this split: fix the file or change the split.")
-    heads = _distances(joints, skeleton.head) if people.head_sizes is None else people.head_sizes
+        raise UserError(_nobody(source, flaws, int(dropped.sum()), scaled=people.sides is not None))
+    heads = people.head_sizes
+    if heads is None:
+        heads = skeleton.head_share * _distances(joints, skeleton.head)
     torsos = _distances(joints, skeleton.torso)
     names = as_bytes(people.names[index] for index in kept)
     arrays = {
@@ -90,6 +92,21 @@ def pack_people(root: Path, people: People, skeleton: Skeleton, source: Path) ->
         "people_without_torso": int(np.isnan(torsos[kept]).sum()),
     }
     return Content(arrays, counts)
+
+
+def _nobody(source: Path, flaws: Flaws, joints_dropped: int, scaled: bool) -> str:
+    """Return the sentence for a split in which nobody is left; each person counts for the first reason."""
+    joint, center = flaws.without_joint, flaws.without_center
+    reasons = {
+        "without a labeled joint": joint,
+        "without a center": center & ~joint,
+        "without a usable scale" if scaled else "with one labeled joint alone": flaws.without_scale & ~(joint | center),
+    }
+    parts = [f"{int(rows.sum())} {reason}" for reason, rows in reasons.items() if rows.any()]
+    if joints_dropped:
+        parts.append(f"and {joints_dropped} joints are outside their image or not finite")
+    people = len(flaws.without_joint)
+    return f"{source} leaves nobody in this split: of {people} people, {', '.join(parts)}; fix it or change the split."
 
 
 def _image_sizes(root: Path, names: list[str], source: Path) -> NDArray[np.int32]:

@@ -16,7 +16,8 @@ class People(NamedTuple):
         centers: float64 (N, 2), center of the crop in the same pixels. None: the center of the labeled joints' box.
         sides: float64 (N,), side of the square crop in pixels; NaN if unknown. None: ``BOX_MARGIN`` times the longer
             side of the labeled joints' box.
-        head_sizes: float64 (N,), in pixels, NaN if unknown. None: the distance of the skeleton's ``head`` joints.
+        head_sizes: float64 (N,), in pixels, NaN if unknown. None: the skeleton's ``head_share`` of the distance of
+            its ``head`` joints.
     """
 
     names: list[str]

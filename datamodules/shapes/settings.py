@@ -69,4 +69,7 @@ def _check_present(folder: Path, described: str) -> None:
     if not marker.exists():
         raise UserError(f"{folder} is not a generated data set: choose another root, or set source to local.")
     if marker.read_text() != described:
-        raise UserError(f"{folder} was generated with other settings ({marker}): choose another root or delete it.")
+        raise UserError(
+            f"{folder} was generated with other settings or by another version ({marker}): choose another root or "
+            "delete it."
+        )

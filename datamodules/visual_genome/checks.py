@@ -3,13 +3,14 @@
 Packing stops at the first defect of lists and images, and drops or counts flawed regions; ``litcv doctor`` lists all.
 """
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.defects import Defect, Finding, Report, box_defects, found_defects, repeated, stop
+from datamodules.boxes.packed_boxes import clip_boxes
+from datamodules.defects import Defect, Finding, Report, box_defects, found_defects, looks_normalized, repeated, stop
 from datamodules.visual_genome.files import IMAGES, REGIONS, Regions, list_file, read_set
 from datamodules.visual_genome.near_duplicates import near_duplicates
 from datamodules.visual_genome.packed_regions import count_known, expand, phrase_flaws
@@ -70,6 +71,47 @@ def image_errors(
                 yield Defect(root / file, text, f"image without {what}")
 
 
+def nothing_to_learn(
+    path: Path, counts: Mapping[str, int], words: int, max_words: int, min_count: int
+) -> Iterator[Defect]:
+    """Yield a defect if the training sets leave no region, or no word for the vocabulary.
+
+    Args:
+        path: The file of the regions.
+        counts: Numbers of kept ``regions``, and of those ``dropped``, ``long`` and ``wordless``.
+        words: Number of words in the vocabulary, without the special ones.
+        max_words: The setting.
+        min_count: The setting.
+    """
+    reasons = {
+        "lie outside their image or have no area": counts["dropped"],
+        f"have more than max_words={max_words} words": counts["long"],
+        "have no word": counts["wordless"],
+    }
+    if not counts["regions"]:
+        parts = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
+        total = sum(reasons.values())
+        what = (
+            f"leaves no region to train on: of {total} regions, {parts}; fix them"
+            if total
+            else ("has no region of the training sets, so there is nothing to train on: choose other sets")
+        )
+        yield Defect(path, what, "nothing to train on")
+    elif not words:
+        what = f"has no word that occurs min_count={min_count} times in the training phrases: lower min_count"
+        yield Defect(path, what, "nothing to train on")
+
+
+def normalized(path: Path, boxes: NDArray[np.float32]) -> Iterator[Defect]:
+    """Yield a defect if the boxes (M, 4) are shares of the image, not pixels."""
+    if looks_normalized(boxes):
+        what = (
+            "has boxes that all lie within one pixel, so the coordinates are shares of the image, not pixels: multiply "
+            "them by the width and height"
+        )
+        yield Defect(path, what, "normalized coordinates")
+
+
 class RegionTable:
     """The regions of some images, with the rules that they must follow.
 
@@ -98,6 +140,17 @@ class RegionTable:
         which = number if number >= 0 else f"at place {self.numbers[place]}"
         return f"region {which} of image {self.owners[place]}"
 
+    def counts(self, max_words: int) -> dict[str, int]:
+        """Return the numbers of kept regions and of those left out, as packing counts them."""
+        _, inside = clip_boxes(self.regions.boxes[self.rows], np.where(self.sizes < 0, np.inf, self.sizes))
+        wordless, long = phrase_flaws(self.lengths, max_words)
+        return {
+            "regions": int((inside & ~wordless & ~long).sum()),
+            "dropped": int((~inside).sum()),
+            "long": int((inside & long).sum()),
+            "wordless": int((inside & wordless).sum()),
+        }
+
     def defects(self, max_words: int, known: NDArray[np.bool_]) -> Iterator[Defect]:
         """Yield the flawed regions.
 
@@ -125,14 +178,17 @@ class RegionTable:
             long,
             "long phrase",
             lambda place: f"has {lengths[place]} words, more than max_words={max_words}, and is dropped: shorten it",
+            note=True,
         )
         yield Finding(
             unknown,
             "phrase without a known word",
             lambda _: "has no word of the vocabulary: fix it or lower min_count",
+            note=True,
         )
         yield Finding(
             twins >= 0,
             "near-duplicate",
             lambda place: f"has nearly the same phrase and box as {self.name(twins[place])}: remove one of them",
+            note=True,
         )

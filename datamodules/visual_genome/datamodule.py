@@ -11,14 +11,14 @@ from datamodules.base import DataModule
 from datamodules.defects import Survey, stop_at
 from datamodules.loading.packed import Content, cache_folder, open_packed, source_key
 from datamodules.loading.sampling import derangement
-from datamodules.visual_genome.checks import image_errors, list_images
+from datamodules.visual_genome.checks import image_errors, list_images, normalized, nothing_to_learn
 from datamodules.visual_genome.dataset import RegionDataset
 from datamodules.visual_genome.defects import Reading, read_all, survey_regions
 from datamodules.visual_genome.files import FOLDERS, IMAGES, REGIONS, find_images, list_file, read_regions, read_sizes
 from datamodules.visual_genome.generated import write_visual_genome
-from datamodules.visual_genome.packed_regions import PackedRegions, ParsedRegions, pack_regions, to_lines
+from datamodules.visual_genome.packed_regions import PackedRegions, ParsedRegions, expand, pack_regions, to_lines
 from lit_cv.errors import UserError
-from lit_cv.ops.vocabulary import Vocabulary
+from lit_cv.ops.vocabulary import SPECIAL, Vocabulary
 
 
 class VisualGenomeDataModule(DataModule[PackedRegions]):
@@ -98,7 +98,8 @@ class VisualGenomeDataModule(DataModule[PackedRegions]):
         """Return the regions of a split, packed on the first call; None if no set is named.
 
         Raises:
-            UserError: If a file, an image, or an entry of a list is missing or unusable.
+            UserError: If a file, an image, or an entry of a list is missing or unusable, or there is nothing to train
+                on.
         """
         if not self.sets[split]:
             return None
@@ -111,7 +112,11 @@ class VisualGenomeDataModule(DataModule[PackedRegions]):
         settings = (self.sets[split], self.sets["train"], self.max_words, self.min_count, self.root.resolve())
         sources = (path for path in (self.root / REGIONS, self.root / IMAGES, *lists, *folders) if path.exists())
         key = source_key(self.root, sources, settings)
-        return open_packed(PackedRegions, cache_folder(self.root), key, lambda: self._pack(split))
+        packed = open_packed(PackedRegions, cache_folder(self.root), key, lambda: self._pack(split))
+        if split == "train":
+            words = len(packed.vocabulary) - len(SPECIAL)
+            stop_at(nothing_to_learn(self.root / REGIONS, packed.counts, words, self.max_words, self.min_count))
+        return packed
 
     def survey(self, split: str) -> Survey:
         """See :meth:`DataModule.survey`; the files are read once for all splits."""
@@ -137,6 +142,8 @@ class VisualGenomeDataModule(DataModule[PackedRegions]):
         known: Vocabulary | int = self.min_count if split == "train" else self.vocabulary
         table = np.array([sizes[number] for number in ids], dtype=np.int32)
         members = np.array([parsed.places[number] for number in ids], dtype=np.int64)
+        rows = expand(parsed.offsets[members], np.diff(parsed.offsets)[members])
+        stop_at(normalized(self.root / REGIONS, parsed.boxes[rows]))
         return pack_regions(parsed, members, [files[number] for number in ids], table, self.max_words, known)
 
     def _parse(self) -> ParsedRegions:

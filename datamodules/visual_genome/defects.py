@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.defects import Defect, Listed, Survey
-from datamodules.visual_genome.checks import RegionTable, image_errors, list_images
+from datamodules.visual_genome.checks import RegionTable, image_errors, list_images, normalized, nothing_to_learn
 from datamodules.visual_genome.files import FOLDERS, IMAGES, REGIONS, Regions, find_images, read_regions, read_sizes
 from datamodules.visual_genome.packed_regions import expand
 from lit_cv.errors import UserError
@@ -74,7 +74,12 @@ def survey_regions(
     if reading.regions is not None:
         table = RegionTable(reading.root / REGIONS, reading.regions, images, reading.sizes or {})
         trained = list_images(reading.root, training, reading.described, lambda _: None)
-        defects += table.defects(max_words, _known_words(reading.regions, trained, max_words, min_count))
+        known = _known_words(reading.regions, trained, max_words, min_count)
+        defects += normalized(table.path, table.regions.boxes[table.rows])
+        if images and sets == training:
+            counts = table.counts(max_words)
+            defects += nothing_to_learn(table.path, counts, int(known.sum()), max_words, min_count)
+        defects += table.defects(max_words, known)
     listed = [
         Listed(reading.root / reading.images[number], (reading.sizes or {}).get(number), reading.root / IMAGES)
         for number in images

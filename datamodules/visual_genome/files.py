@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from datamodules.defects import Defect, Report, stop
-from datamodules.loading.json_stream import read_list
+from datamodules.loading.json_stream import read_json, read_list
+from datamodules.visual_genome.record_faults import image_fault, region_fault, shown, size_fault, whole
 from lit_cv.errors import UserError
 from lit_cv.ops.vocabulary import words_of
 
@@ -63,7 +63,7 @@ def read_regions(path: Path, report: Report = stop) -> Regions:
         try:
             image_id, regions = _image_id(image), list(image["regions"])
         except _MALFORMED as error:
-            report(_malformed(path, f"entry {number}", error))
+            report(_malformed(path, f"entry {number}", image_fault(image) or str(error)))
             continue
         if image_id in known:
             what = f"describes image {image_id} twice: fetch it again or remove one entry"
@@ -76,7 +76,7 @@ def read_regions(path: Path, report: Report = stop) -> Regions:
                 box = array("f", (x, y, x + region["width"], y + region["height"]))
                 spoken = words_of(region["phrase"])
             except _MALFORMED as error:
-                report(_malformed(path, f"entry {number} in region {place}", error))
+                report(_malformed(path, f"entry {number} in region {place}", region_fault(region) or str(error)))
                 continue
             ids.append(_region_id(region))
             boxes.extend(box)
@@ -92,16 +92,16 @@ def read_regions(path: Path, report: Report = stop) -> Regions:
 _MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
 
 
-def _malformed(path: Path, entry: str, error: Exception) -> Defect:
+def _malformed(path: Path, entry: str, fault: str) -> Defect:
     what = (
-        f"is not in Visual Genome's format: {entry} ({type(error).__name__}: {error}); "
-        "fetch the region descriptions of v1.0, v1.2 or v1.4"
+        f"is not in Visual Genome's format: {entry} ({fault}); "
+        "fix it, or fetch the region descriptions of v1.0, v1.2 or v1.4"
     )
     return Defect(path, what, "unusable record")
 
 
 def _region_id(region: dict[str, Any]) -> int:
-    number = region.get("region_id", region.get("id"))
+    number = whole(region.get("region_id", region.get("id")))
     return number if type(number) is int and 0 <= number < 2**63 else -1
 
 
@@ -119,13 +119,17 @@ def read_sizes(path: Path) -> dict[int, tuple[int, int]]:
     Raises:
         UserError: If the file is missing or has another format.
     """
+    rows = read_json(path)
+    if not isinstance(rows, list):
+        raise UserError(f"{path} is not Visual Genome's list of images (it is {shown(rows)}): fetch it again.")
     try:
-        rows = orjson.loads(path.read_bytes())
-        return {row.get("image_id", row.get("id")): (int(row["width"]), int(row["height"])) for row in rows}
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): fetch it from Visual Genome's site.") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is not Visual Genome's list of images ({error}): fetch it again.") from None
+        return {int(row.get("image_id", row.get("id"))): (int(row["width"]), int(row["height"])) for row in rows}
+    except _MALFORMED as error:
+        faults = [f"entry {place}: {fault}" for place, row in enumerate(rows) if (fault := size_fault(row))]
+        reason = faults[0] if faults else str(error)
+        raise UserError(
+            f"{path} is not Visual Genome's list of images ({reason}): fix it, or fetch it again."
+        ) from None
 
 
 def find_images(root: Path) -> dict[int, str]:
@@ -157,20 +161,36 @@ def read_set(root: Path, name: str, described: Iterable[int]) -> list[int]:
     if name == "all":
         return list(described)
     path = list_file(root, name)
-    try:
-        if path.name == DENSECAP:
-            ids = orjson.loads(path.read_bytes())[name.removeprefix("densecap_")]
-        else:
-            ids = path.read_text().split()
-        ids = [int(number) for number in ids]
-    except OSError:
+    if not path.is_file():
         there = sorted(file.stem for file in root.glob("*.txt"))
         raise UserError(
             f"{path} is missing, which the set {name!r} needs: choose densecap_train, densecap_val, densecap_test "
             f"(with DenseCap's {DENSECAP}), all, or the name of a list in {root} ({', '.join(there) or 'none there'})."
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} does not list the images of {name!r} ({error}): restore it.") from None
-    if not ids:
+        )
+    listed = _listed(path, name)
+    numbers = [whole(number) for number in listed]
+    if None in numbers:
+        place = numbers.index(None)
+        raise UserError(
+            f"{path} does not list the images of {name!r} (number {place + 1} is {shown(listed[place])}, not an "
+            "image's id): fix it."
+        )
+    if not numbers:
         raise UserError(f"The set {name!r} of {path} is empty: choose another set.")
-    return ids
+    return [number for number in numbers if number is not None]
+
+
+def _listed(path: Path, name: str) -> list[Any]:
+    """Return the entries of the list of a set."""
+    if path.name != DENSECAP:
+        try:
+            return path.read_text(encoding="utf-8-sig").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} cannot be read as UTF-8 ({error}): save it as UTF-8.") from None
+    lists, key = read_json(path), name.removeprefix("densecap_")
+    entries = lists.get(key) if isinstance(lists, dict) else None
+    if not isinstance(entries, list):
+        raise UserError(
+            f"{path} has no list {key!r} of images for the set {name!r}: restore it, or choose another set."
+        )
+    return entries

@@ -14,7 +14,7 @@ from datamodules.shapes.scenes import Scene, draw_scene
 from datamodules.shapes.settings import Shapes, write_jpeg, write_once
 from datamodules.visual_genome.files import DENSECAP, FOLDERS, IMAGES, REGIONS
 
-_VERSION = 2  # raise it when the same settings give other scenes or phrases
+_VERSION = 3  # raise it when the same settings give other scenes or phrases
 COLORS = {
     "red": (225, 30, 30),
     "green": (25, 165, 45),
@@ -55,7 +55,7 @@ def write_visual_genome(root: Path | str, settings: Shapes = Shapes()) -> Path: 
     Each shape has two regions ("red circle", "circle, red"). Each pair of shapes whose centers are apart has two more,
     with the box around both ("red circle left of blue square", and the reverse). No word occurs in most phrases, so
     METEOR gives a low score to a phrase that does not depend on the image. As in Visual Genome, boxes of the same
-    object differ by some pixels and may cross the edge, and some phrases have capitals, full stops and trailing blanks.
+    object differ by some pixels, and some phrases have capitals, full stops and trailing blanks.
     ``densecap_splits.json`` lists the training and validation images. The folder is written under a temporary name and
     renamed, so an interrupted run leaves no incomplete data set.
 
@@ -84,7 +84,8 @@ def _write(folder: Path, settings: Shapes) -> None:
         rng = np.random.default_rng((settings.seed, number))
         scene = draw_scene(rng, settings.size, _named_color, KINDS)
         write_jpeg(folder / FOLDERS[0] / f"{number}.jpg", scene.image)
-        regions = [_region(rng, number, k, box, text) for k, (box, text) in enumerate(_phrases(rng, scene))]
+        phrases = enumerate(_phrases(rng, scene))
+        regions = [_region(rng, number, k, box, text, settings.size) for k, (box, text) in phrases]
         described.append({"id": number, "regions": regions})
     sizes = [{"image_id": number, "width": settings.size, "height": settings.size} for number in numbers]
     splits = {"train": numbers[: settings.train], "val": numbers[settings.train :], "test": ()}
@@ -129,9 +130,14 @@ def _phrases(rng: np.random.Generator, scene: Scene) -> list[tuple[NDArray[np.in
     return [found[k] for k in rng.permutation(len(found))]
 
 
-def _region(rng: np.random.Generator, image: int, place: int, box: NDArray[np.int64], text: str) -> dict[str, Any]:
+def _region(
+    rng: np.random.Generator, image: int, place: int, box: NDArray[np.int64], text: str, size: int
+) -> dict[str, Any]:
+    """Return a region whose box differs by some pixels from that of its object, inside the image."""
     x, y, width, height = (box + rng.integers(-_JITTER, _JITTER, 4, endpoint=True)).tolist()
+    left, top = np.clip([x, y], 0, size - 1).tolist()
+    width, height = min(x + width, size) - left, min(y + height, size) - top
     text = text.capitalize() if rng.random() < 0.3 else text
     text += str(rng.choice(["", ".", ". ", " "], p=[0.7, 0.1, 0.1, 0.1]))
-    place_of = {"x": x, "y": y, "width": max(width, 1), "height": max(height, 1)}
+    place_of = {"x": left, "y": top, "width": max(width, 1), "height": max(height, 1)}
     return {"region_id": image * 100 + place, "image_id": image, "phrase": text, **place_of}

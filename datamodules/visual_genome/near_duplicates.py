@@ -28,7 +28,7 @@ def near_duplicates(regions: Regions, rows: Rows, owners: Rows) -> Rows:
     edges = np.flatnonzero(np.diff(owners, prepend=-1, append=-1))
     for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         own = rows[start:end]
-        boxes = regions.boxes[own].astype(np.float64)
+        boxes = np.nan_to_num(regions.boxes[own].astype(np.float64), posinf=0, neginf=0)  # damaged boxes have no area
         alike = np.tril((pairwise_iou(boxes, boxes) >= SAME_BOX) & (_shared(regions, own) >= SAME_WORDS), -1)
         twice = np.flatnonzero(alike.any(axis=1))
         found[start + twice] = start + alike[twice].argmax(axis=1)

@@ -152,18 +152,44 @@ def two(text: str) -> Callable[[dict[str, Any]], None]:
     [
         ({"image_id": 9}, r"annotation 7 \(dog\) of image 9 is of an image that the file does not list: fix"),
         ({"category_id": 4}, r"annotation 7 .* has the category 4, which the file does not name: fix"),
-        ({"area": None}, r"has the annotation 7 that is not in COCO's format \('area' is missing\): fix"),
-        ({"bbox": [1, 2, 3]}, r"has the annotation 7 that is not in COCO's format"),
+        (
+            {"area": "12 m"},
+            r"has the annotation 7 that is not in COCO's format \(area is \"12 m\", not a number\): fix",
+        ),
+        ({"bbox": None}, r"has the annotation 7 that is not in COCO's format \('bbox' is missing\)"),
+        ({"bbox": [1, 2, 3]}, r"has the annotation 7 .*\(bbox is \[1, 2, 3\], not \[x, y, width, height\]\): fix"),
+        ({"bbox": [[1, 2], [3, 4]]}, r"has the annotation 7 .*\(bbox is \[\[1, 2\], \[3, 4\]\], not \[x, y"),
         ({"bbox": [1, 2, 3, 1e12]}, r"the box \(1, 2, 4, 1e\+12\) of annotation 7 .*not finite"),
-        ({"bbox": [1, 2, 3, "x"]}, r"has the annotation 7 .*'x'"),
+        ({"bbox": [1, 2, 3, "x"]}, r'has the annotation 7 .*bbox is \[1, 2, 3, "x"\], not'),
         ({"image_id": "one"}, r"has the annotation 7 .*'one' is not an integer"),
-        ({"id": None}, r"has the annotation without id .*'id' is missing"),
+        ({"image_id": 1.5}, r"has the annotation 7 .*\(image_id is 1.5, not a whole number\)"),
+        ({"image_id": 2**63}, r"has the annotation 7 .*\(image_id is 9223372036854775808, not a whole number\)"),
+        ({"image_id": 1e30}, r"has the annotation 7 .*\(image_id is 1e\+30, not a whole number\)"),
+        ({"iscrowd": "no"}, r"has the annotation 7 .*\(iscrowd is \"no\", text"),
+        ({"id": None}, r"has the annotation without id \(number 2 of the list\) .*'id' is missing"),
         ({"segmentation": {**RUNS, "size": [40, 30]}}, r"annotation 7 .* has an RLE of 30x40 .* of 40x30: fix"),
         ({"segmentation": {**RUNS, "counts": [5]}}, r"has the annotation 7 .*do not add up to its size"),
         ({"segmentation": {**RUNS, "counts": "0 0"}}, r"has the annotation 7 .*RLE is no compressed text"),
         ({"segmentation": [[1, 1, 2, 2, 3, "x"]]}, r"has the annotation 7 .*'x'"),
         ({"segmentation": [[1, 1, 2, 2, 1e9, 3]]}, r"has the annotation 7 .*100,000 pixels"),
         ({"segmentation": "polygon"}, r"has the annotation 7 .*neither polygons nor an RLE"),
+        (
+            {"segmentation": [[[1, 1], [9, 1], [9, 9], [1, 9]]]},
+            r"has the annotation 7 .*\(segmentation has the corners "
+            r"\[\[1, 1\], .*, not one flat list \[x1, y1, x2, y2, ...\] for each polygon",
+        ),
+        (
+            {"segmentation": [[[k, k * k] for k in range(8)]]},
+            r"has the annotation 7 .*the corners .*, not one flat list",
+        ),
+        ({"segmentation": SQUARE}, r"has the annotation 7 .*\(segmentation is \[5.0, 5.0, .*, not a list of polygons"),
+        ({"segmentation": [RUNS]}, r"has the annotation 7 .*a list of RLEs; write the RLE without the brackets"),
+        ({"segmentation": {"size": [30, 40]}}, r"has the annotation 7 .*an RLE whose 'counts' is missing"),
+        (
+            {"segmentation": {**RUNS, "size": 5}},
+            r"has the annotation 7 .*an RLE whose size is 5, not \[height, width\]",
+        ),
+        ({"segmentation": {**RUNS, "counts": None}}, r"has the annotation 7 .*an RLE whose counts are null"),
     ],
 )
 def test_a_bad_annotation_is_one_sentence(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -182,8 +208,15 @@ def test_a_bad_annotation_is_one_sentence(tmp_path: Path, change: dict[str, Any]
         (lambda w: w["categories"].append({"id": 3, "name": "cow"}), "has two categories with the id 3"),
         (lambda w: w.pop("categories"), "lacks images, annotations or categories"),
         (lambda w: w.update(images=[]), "lacks images, annotations or categories"),
-        (lambda w: w["images"][1].pop("width"), r"has the image 2 .*'width' is missing"),
-        (lambda w: w["images"][1].update(height=0), "has the image 2 .*no pixels"),
+        (lambda w: w["images"][1].update(width="40"), r"has the image 2 .*width is \"40\", text; .*without quotes"),
+        (lambda w: w["images"][1].update(height=-3), "has the image 2 .*height is -3, so it has no pixels"),
+        (lambda w: w["images"][1].update(id="2"), r"has the image 2 .*id is \"2\", text; '2' is not an integer"),
+        (
+            lambda w: w["images"].append(5),
+            r"has the image without id \(number 3 of the list\) .*it is 5, not an object",
+        ),
+        (lambda w: w["categories"][0].update(keypoints=5), "has the category 7 .*keypoints is 5, not a list of names"),
+        (lambda w: w["categories"][0].pop("name"), "has the category 7 .*'name' is missing"),
         (lambda w: w["images"][1].update(file_name="3.png"), None),
         (lambda w: w["images"][1].update(file_name=3), "has the image 2 .*no text"),
     ],
@@ -197,10 +230,10 @@ def test_a_bad_file_is_one_sentence(
         opened(COCODetectionDataModule, tmp_path)
 
 
-@pytest.mark.parametrize("joints", [[1, 2, 2], [1, 2, 2] * 4, None])
-def test_joints_of_another_count_are_refused(tmp_path: Path, joints: list[int] | None) -> None:
+@pytest.mark.parametrize("joints", [[1, 2, 2], [1, 2, 2] * 4])
+def test_joints_of_another_count_are_refused(tmp_path: Path, joints: list[int]) -> None:
     write(tmp_path, [record(1), record(7, keypoints=joints)])
-    message = f"annotation 7 .* has {len(joints or ())} keypoint numbers, but its category has 3 joints of three each"
+    message = f"annotation 7 .* has {len(joints)} keypoint numbers, but its category has 3 joints of three each"
     with pytest.raises(UserError, match=message):
         opened(COCOKeypointDataModule, tmp_path)
     opened(COCOInstanceDataModule, tmp_path)  # without joints, they are not checked
@@ -210,6 +243,13 @@ def test_joints_of_another_count_are_refused(tmp_path: Path, joints: list[int] |
     ("edit", "message"),
     [
         (lambda w: w["annotations"][0].update(keypoints=[1, 2, 3] * 3), "flag is not 0, 1 or 2"),
+        (
+            lambda w: w["annotations"][0].update(keypoints=[[1, 2, 2]] * 3),
+            r"has lists, such as \[1, 2, 2\], not one flat",
+        ),
+        (lambda w: w["annotations"][0].update(keypoints="none"), r'keypoints is "none", not a list'),
+        (lambda w: w["annotations"][0].update(keypoints=[1, None, 2] * 3), "a joint that is not finite"),
+        (lambda w: w["annotations"][0].update(num_keypoints="3"), 'num_keypoints is "3", text'),
         (lambda w: w["categories"][0].update(keypoints=JOINTS[:2]), "categories with different joints"),
         (lambda w: [kind.pop("keypoints") for kind in w["categories"]], r"no joints in its categories: use person"),
     ],
@@ -221,7 +261,7 @@ def test_bad_joints_are_one_sentence(tmp_path: Path, edit: Callable[[dict[str, A
 
 
 def test_places_of_joints_without_label_are_zero(tmp_path: Path) -> None:
-    write(tmp_path, [record(1, keypoints=[3, 4, 0] * 3)])
+    write(tmp_path, [record(1, keypoints=[3, 4, 0] * 3), record(2, image=2)])
     target = training_target(opened(COCOKeypointDataModule, tmp_path))
     assert target["keypoints"].tolist() == [[[0, 0, 0]] * 3]  # the box is still trained on
     assert target["boxes"].tolist() == [[5, 5, 15, 15]]

@@ -41,9 +41,8 @@ def test_every_defect_of_an_annotation_is_named(tmp_path: Path) -> None:
         record(5, bbox=[5, 5, 0, 10]),
         record(6, bbox=[50, 5, 10, 10]),
         record(7, bbox=[5, None, 10, 10]),
-        record(8, area=None, id=8),
+        record(8, bbox=None, id=8),
         record(9, category_id=4),
-        record(10, iscrowd=None),
         record(11, segmentation=OTHER_SIZE),
         record(12, segmentation=[SQUARE, [1, 1, 2, 2]]),
         record(13, segmentation=[]),
@@ -54,6 +53,7 @@ def test_every_defect_of_an_annotation_is_named(tmp_path: Path) -> None:
         record(18, keypoints=[6, 7, 3, 8, 9, 1, 0, 0, 0]),
         {**record(19), "area": "large"},
         record(20, keypoints=[6, 7, 0, 99, 99, 0, 0, 0, 0]),  # coordinates of unlabeled joints are ignored
+        record(21, segmentation=[SQUARE, [*SQUARE, 3], [1, 2, 3]]),
     ]
     file = write(tmp_path, annotations)
     defects = found(COCOKeypointDataModule, tmp_path, masks=True)
@@ -67,9 +67,9 @@ def test_every_defect_of_an_annotation_is_named(tmp_path: Path) -> None:
         "box outside the image": "the box (-1, 5, 9, 15) of annotation 4 (dog) of image 1 in 40x30 pixels reaches",
         "box not finite": "the box (5, nan, 15, nan) of annotation 7",
         "unknown category": "annotation 9 (of an unknown category) of image 1 has the category 4",
-        "missing iscrowd": "annotation 10 ",
         "RLE of another size": "annotation 11 (dog) of image 1 has an RLE of 30x40 pixels in an image of 40x30",
         "empty polygon": "annotation 12 (dog) of image 1 has 1 polygons with fewer than three corners",
+        "odd polygon": "annotation 21 (dog) of image 1 has 2 polygons with an odd count of numbers",
         "object without mask": "annotation 13 ",
         "polygon outside the image": "annotation 14 ",
         "keypoints of another count": "annotation 15 (dog) of image 1 has 3 keypoint numbers, but its category has 3",
@@ -82,7 +82,7 @@ def test_every_defect_of_an_annotation_is_named(tmp_path: Path) -> None:
         assert kinds_of(defects, start) == [kind]
     assert kinds_of(defects, "the box (5, 5, 5, 15) of annotation 5") == ["box without area"]
     assert kinds_of(defects, "the box (50, 5, 60, 15) of annotation 6") == ["box without area"]
-    assert kinds_of(defects, "has the annotation 8 that is not in COCO's format ('area' is missing)") == [
+    assert kinds_of(defects, "has the annotation 8 that is not in COCO's format ('bbox' is missing)") == [
         "unusable record"
     ]
     assert kinds_of(defects, "has the annotation 19 that is not in COCO's format") == ["unusable record"]
@@ -90,7 +90,7 @@ def test_every_defect_of_an_annotation_is_named(tmp_path: Path) -> None:
     boxes = found(COCODetectionDataModule, tmp_path)  # without masks and joints, these are not checked
     assert Counter(defect.kind for defect in boxes if defect.file == file) == {
         "box without area": 2, "unusable record": 2, "annotation without image": 1, "duplicate id": 1,
-        "box outside the image": 1, "box not finite": 1, "unknown category": 1, "missing iscrowd": 1,
+        "box outside the image": 1, "box not finite": 1, "unknown category": 1,
     }  # fmt: skip
 
 
@@ -140,7 +140,7 @@ def test_broken_categories_and_files_are_named(
 
 
 def test_splits_of_other_categories_missing_files_and_folders_are_named(tmp_path: Path) -> None:
-    file = write(tmp_path, [record(1, iscrowd=None)], lambda whole: whole["categories"][0].update(name="cow"))
+    file = write(tmp_path, [record(1, category_id=4)], lambda whole: whole["categories"][0].update(name="cow"))
     defects = found(COCODetectionDataModule, tmp_path, val_sets=["val2017", "none"])
     other = tmp_path / "annotations" / "instances_val2017.json"
     assert [defect.file for defect in defects if defect.kind == "unusable categories"] == [other]
@@ -149,7 +149,7 @@ def test_splits_of_other_categories_missing_files_and_folders_are_named(tmp_path
     (tmp_path / "train2017").rename(tmp_path / "elsewhere")
     defects = found(COCODetectionDataModule, tmp_path, val_sets=[])
     assert [(defect.file, defect.kind) for defect in defects] == [
-        (file, "missing iscrowd"),  # the readable part is checked
+        (file, "unknown category"),  # the readable part is checked
         (tmp_path / "train2017", "missing folder"),
     ]
     file.write_text(json.dumps(content([record(1)]))[:-100])

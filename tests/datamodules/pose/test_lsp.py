@@ -121,7 +121,7 @@ def test_bad_files_are_named_in_one_sentence(tmp_path: Path) -> None:
         opened(tmp_path)
     joints = people(4)
     joints[3, :, 2] = 0
-    with pytest.raises(UserError, match="nobody with a labeled joint"):
+    with pytest.raises(UserError, match="leaves nobody in this split: of 1 people, 1 without a labeled joint; fix"):
         opened(write(tmp_path / "unlabeled", joints))
 
 
@@ -138,3 +138,11 @@ def test_the_real_subset_loads(real_data: Path) -> None:
         labeled = keypoints[..., 2] > 0
         assert keypoints[labeled][:, :2].min() > 0
         assert keypoints[labeled][:, :2].max() < 223  # the crop contains the whole person
+
+
+def test_lsp_does_not_label_the_origin(tmp_path: Path) -> None:
+    joints = people(4)
+    joints[3, 5] = (0.0, 0.0, 0)
+    data = opened(write(tmp_path / "lsp", joints, digits=4))
+    assert data.splits["val"].joints[0, 4:7, 2].tolist() == [1, 0, 1]
+    assert data.survey("val").defects == []

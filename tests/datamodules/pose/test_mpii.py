@@ -212,12 +212,34 @@ def test_the_real_subset_loads(real_data: Path, tmp_path: Path) -> None:
     assert val.joints[0, 1].tolist() == [1032, 648, 2]
     assert val.joints[0, 0].tolist() == [0, 0, 0]
     assert val.centers[0] == pytest.approx([1029, 395 + 15 * 3.139233])
-    assert val.head_sizes[0] == pytest.approx(np.hypot(1026.998 - 997.002, 281.6248 - 181.3752), rel=1e-5)
+    assert val.head_sizes[0] == pytest.approx(0.75 * np.hypot(1026.998 - 997.002, 281.6248 - 181.3752), rel=1e-5)
     image, target = data.dataset(val, training=False)[(0, 0)]
     assert image.shape == (3, 224, 224)
     assert target["keypoints"][0, 1, :2].tolist() == pytest.approx(
         ((np.array([1032, 648]) - val.centers[0]) * 224 / val.sides[0] + 111.5).tolist(), rel=1e-5
     )
+
+
+@pytest.mark.parametrize(
+    ("distance", "box", "official"),
+    [(48.98, (38, 48), 36.73), (126.72, None, 95.04)],  # two officially annotated people
+)
+def test_heads_of_the_json_format_have_the_official_size(
+    tmp_path: Path, distance: float, box: tuple[int, int] | None, official: float
+) -> None:
+    assert box is None or 0.6 * np.hypot(*box) == pytest.approx(official, abs=0.005)
+    joints = [[20.0 + 2 * k, 30.0] for k in range(16)]
+    joints[8], joints[9] = [50.0, 170.0], [50.0 + 0.6 * distance, 170.0 - 0.8 * distance]
+    (tmp_path / "images").mkdir()
+    (tmp_path / "annot").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), np.zeros((200, 200, 3), np.uint8))
+    record = {"image": "a.png", "center": [90, 90], "scale": 0.5, "joints": joints, "joints_vis": [1] * 16}
+    for name in ("train", "valid"):
+        (tmp_path / "annot" / f"{name}.json").write_text(json.dumps([record]))
+    data = opened(tmp_path, annotations="json")
+    assert data.splits["val"].head_sizes[0] == pytest.approx(official, abs=0.01)
+    _, target = data.dataset(data.splits["val"], training=False)[(0, 0)]
+    assert target["head_size"] == pytest.approx(official * 224 / 125, abs=0.02)  # a crop of 0.5 * 200 * 1.25 pixels
 
 
 def test_hidden_joints_of_the_json_format_stay_labeled(real_data: Path, tmp_path: Path) -> None:
@@ -229,13 +251,61 @@ def test_hidden_joints_of_the_json_format_stay_labeled(real_data: Path, tmp_path
     assert joints[0, :3, 2].tolist() == [0, 1, 2]
 
 
+def test_each_person_gets_the_right_reason(real_data: Path, tmp_path: Path) -> None:
+    def damage(records: Any) -> Any:
+        first, second, third = records
+        first["center"], second["scale"] = [-1, -1], 0
+        third["joints"][0], third["joints_vis"][0] = [0, 0], 0  # how some tools write a joint without label
+        third["joints"][1], third["joints_vis"][1] = [0, 0], 1
+        return records
+
+    data = MPIIPoseDataModule(str(as_json(real_data, tmp_path / "mpii", damage)), annotations="json")
+    found = [(defect.kind, defect.what.split(" of the split")[0]) for defect in data.survey("train").defects]
+    assert found == [
+        ("joint outside the image", "the right_knee of person 3"),
+        ("person without center", "person 1"),
+        ("person without scale", "person 2"),
+    ]
+
+
+def test_hidden_points_at_the_origin_are_not_labeled(tmp_path: Path) -> None:
+    points = [point(0, 0.0, 0.0, "0"), point(1, 0.0, 0.0, "1"), point(2, 5.0, 0.0, "0")]
+    people = read_mat(write(tmp_path, [image("a.jpg", 1.0, person(points, scale=EMPTY))]) / MAT)
+    assert people.joints[0, :3, 2].tolist() == [0, 2, 1]
+    images = [image(f"{k}.jpg", 1.0 + k, standing(), standing(scale=EMPTY)) for k in (0, 1)]
+    data = opened(write(tmp_path / "b" / "c", images))
+    assert [defect.kind for defect in data.survey("val").defects] == ["person without scale"]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda records: [{**records[0], "joints": records[0]["joints"][:14]}], "not in MPII's JSON format"),
-        (lambda records: [{key: value for key, value in records[0].items() if key != "scale"}], "KeyError: 'scale'"),
-        (lambda records: {"annotations": records}, "not in MPII's JSON format"),
-        (lambda records: [{**record, "joints": [[-1, -1]] * 16} for record in records], "nobody with a labeled joint"),
+        (
+            lambda records: [{**records[0], "joints": records[0]["joints"][:14]}],
+            r'record 1 \("051423444.jpg"\) has the joints \[.*, not 16 pairs \[x, y\]; fix',
+        ),
+        (lambda records: [{key: value for key, value in records[0].items() if key != "scale"}], "lacks 'scale'; fix"),
+        (
+            lambda records: [{**record, "center": None} for record in records],
+            r"has the center null, not \[x, y\] \(2 more records have a fault\); fix",
+        ),
+        (lambda records: [*records[:2], 5], "record 3 is 5, not an object; fix"),
+        (lambda records: [{**records[0], "image": 5}], "has the image 5, not the name of a file"),
+        (lambda records: {"annotations": records}, "holds no list of people"),
+        (lambda _: [], "holds no list of people"),
+        (
+            lambda records: [{**record, "joints": [[-1, -1]] * 16} for record in records],
+            "leaves nobody in this split: of 3 people, 3 without a labeled joint; fix",
+        ),
+        (
+            lambda records: [{**record, "center": [-1, -1]} for record in records],
+            "of 3 people, 3 without a center; fix",
+        ),
+        (lambda records: [{**record, "scale": 0} for record in records], "of 3 people, 3 without a usable scale; fix"),
+        (
+            lambda records: [{**record, "joints": [[0.5, 0.2]] * 16} for record in records],
+            "3 without a labeled joint, and 48 joints are outside their image or not finite; fix",
+        ),
     ],
 )
 def test_bad_json_is_refused(
