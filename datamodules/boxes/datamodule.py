@@ -4,8 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import albumentations as A
-
+from datamodules.augmentation.checks import Transform
 from datamodules.augmentation.presets import Preset, make_augmentation
 from datamodules.base import SPLITS, DataModule
 from datamodules.boxes.dataset import DetectionDataset
@@ -34,12 +33,13 @@ class BoxDataModule(DataModule[B]):
         self,
         root: str,
         *args: Any,
-        augmentation: Preset | list[A.BasicTransform] = "flip",
+        augmentation: Preset | list[Transform] = "flip",
         proposals: Proposals | None = None,
         **options: Any,
     ) -> None:
         super().__init__(root, *args, **options)
         self.augmentation, self.proposals = augmentation, proposals
+        self._augment = make_augmentation(augmentation)
         self._stored: dict[Path, StoredProposals] = {}
 
     @property
@@ -90,7 +90,7 @@ class BoxDataModule(DataModule[B]):
         if not training:
             return {"proposals": proposals}
         return {
-            "augmentation": make_augmentation(self.augmentation),
+            "augmentation": self._augment,
             "seed": self.seed,
             "partners": self.partners(packed),
             "everything": self.difficult,

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
-import albumentations as A
 import cv2
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from datamodules.augmentation.checks import Transform
 from datamodules.augmentation.presets import MaskAugmentation, MaskPreset, make_mask_augmentation
 from datamodules.defects import Defect, Listed, Report, Survey, stop
 from datamodules.loading.dataset import PackedDataset, to_tensor
@@ -28,7 +28,7 @@ _SBD = "sbd_"
 class SegmentationDataset(PackedDataset[PackedMasks, MaskAugmentation]):
     """Maps (epoch, index) to an image and its mask; a partner's mask is resized to the image (nearest neighbor)."""
 
-    def __getitem__(self, key: Key) -> Sample:
+    def sample(self, key: Key) -> Sample:
         """Return the sample of one epoch.
 
         Args:
@@ -76,7 +76,7 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
 
     task: ClassVar[Literal["Main", "Segmentation"]] = "Segmentation"
 
-    def __init__(self, *args: Any, augmentation: MaskPreset | list[A.BasicTransform] = "flip", **options: Any) -> None:
+    def __init__(self, *args: Any, augmentation: MaskPreset | list[Transform] = "flip", **options: Any) -> None:
         super().__init__(*args, **options)
         self.augmentation = make_mask_augmentation(augmentation)
         self.sbd = self.voc.take(_SBD)
