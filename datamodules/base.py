@@ -11,7 +11,7 @@ from numpy import int64
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from datamodules.defects import Defect, Listed, Survey
+from datamodules.defects import Defect, Listed, Survey, tell
 from datamodules.loading.loader import Loader
 from datamodules.loading.packed import P
 from datamodules.loading.sampling import EvalBatches, TrainBatches, derangement
@@ -120,10 +120,11 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
             self.open_split(split)
 
     def setup(self, stage: str | None = None) -> None:
-        """Open the annotations of all splits, so that the fingerprint is the same in every stage."""
+        """Open the annotations of all splits, so that the fingerprint is the same in every stage; tell their notes."""
         if not self.splits:
             opened = {split: self.open_split(split) for split in SPLITS}
             self.splits = {split: packed for split, packed in opened.items() if packed is not None}
+            tell(dict.fromkeys(note for packed in self.splits.values() for note in packed.notes))
 
     def partners(self, packed: P) -> NDArray[int64] | None:
         """Return the sample whose target each training sample gets, int64 (N,); None: its own."""

@@ -1,10 +1,12 @@
-"""Defects of a data set, as readers report them to ``litcv doctor``."""
+"""Defects of a data set, and notes about it, as readers report them to ``litcv doctor``."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import ArrayLike, NDArray
 
 from datamodules.boxes.packed_boxes import clip_boxes
@@ -15,19 +17,24 @@ LARGEST = 1e9  # pixels: no image has coordinates beyond
 
 
 class Defect(NamedTuple):
-    """One defect.
+    """One defect, or one note.
+
+    A defect is a fault of the data that has to be fixed: ``litcv doctor`` exits with 1. A note says what is done with
+    data that may be right as it is, for example that phrases of more than ``max_words`` are left out: exit code 0.
 
     Attributes:
         file: The defective file.
         what: The problem and its fix, without the name of the file.
         kind: Short name, by which defects are counted: ``missing file``, ``box without area``, ``leak``, ...
         sentence: The whole as a sentence, if it is not just file and problem.
+        note: Whether it is a note.
     """
 
     file: Path
     what: str
     kind: str
     sentence: str = ""
+    note: bool = False
 
     @classmethod
     def of(cls, error: UserError, file: Path, kind: str) -> "Defect":
@@ -37,9 +44,9 @@ class Defect(NamedTuple):
         return cls(file, text.removeprefix(str(file)).lstrip(" :") if named else text, kind, text)
 
     @classmethod
-    def inside(cls, file: Path, part: str, what: str, kind: str) -> "Defect":
-        """Return the defect of a part of a file, such as an annotation."""
-        return cls(file, f"{part} {what}", kind, f"{file}: {part} {what}.")
+    def inside(cls, file: Path, part: str, what: str, kind: str, note: bool = False) -> "Defect":
+        """Return the defect or note of a part of a file, such as an annotation."""
+        return cls(file, f"{part} {what}", kind, f"{file}: {part} {what}.", note)
 
     @property
     def error(self) -> UserError:
@@ -57,13 +64,21 @@ def stop(defect: Defect) -> None:
 
 
 def stop_at(defects: Iterable[Defect]) -> None:
-    """Raise the first defect as an error.
+    """Raise the first defect as an error; notes pass.
 
     Raises:
         UserError: If there is a defect.
     """
     for defect in defects:
-        raise defect.error
+        if not defect.note:
+            raise defect.error
+
+
+@rank_zero_only
+def tell(notes: Iterable[str]) -> None:
+    """Print notes about the data on standard error, on the first process only."""
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr, flush=True)
 
 
 class Finding(NamedTuple):
@@ -73,11 +88,13 @@ class Finding(NamedTuple):
         rows: bool (N,), whether each row breaks the rule.
         kind: Short name of the defect.
         what: Returns the problem of row n and its fix, as the predicate of a sentence.
+        note: Whether the rows are notes, not defects.
     """
 
     rows: NDArray[np.bool_]
     kind: str
     what: Callable[[int], str]
+    note: bool = False
 
 
 def found_defects(file: Path, name: Callable[[int], str], findings: Iterable[Finding]) -> Iterator[Defect]:
@@ -88,9 +105,9 @@ def found_defects(file: Path, name: Callable[[int], str], findings: Iterable[Fin
         name: Returns the name of row n, the subject of the sentence.
         findings: The rules that are broken.
     """
-    for rows, kind, what in findings:
+    for rows, kind, what, note in findings:
         for row in np.flatnonzero(rows).tolist():
-            yield Defect.inside(file, name(row), what(row), kind)
+            yield Defect.inside(file, name(row), what(row), kind, note)
 
 
 class Listed(NamedTuple):
@@ -112,7 +129,7 @@ class Survey(NamedTuple):
 
     Attributes:
         images: Each image once, in the order of the split.
-        defects: Defects of the annotations; the image files are not checked.
+        defects: Defects of the annotations, and notes; the image files are not checked.
     """
 
     images: list[Listed]

@@ -20,7 +20,7 @@ class Examination(NamedTuple):
 
     Attributes:
         images: Number of images of each non-empty split.
-        defects: All defects in the order of the splits; repeated images last.
+        defects: All defects and notes in the order of the splits; repeated images last.
     """
 
     images: dict[str, int]

@@ -91,8 +91,8 @@ def _crowd_only(source: COCOSet, file: File, owners: Rows) -> Iterator[Defect]:
     count = len(file.images.ids)
     all_of, crowds_of = (np.bincount(rows, minlength=count) for rows in (owners[owners >= 0], crowds))
     for place in np.flatnonzero((all_of > 0) & (all_of == crowds_of)).tolist():
-        what = f"has only crowd annotations ({all_of[place]}): nothing in it is trained on; leave the image out"
-        yield Defect(source.images / file.images.names[place], what, "crowd-only image")
+        what = f"has only crowd annotations ({all_of[place]}): nothing in it is trained on"
+        yield Defect(source.images / file.images.names[place], what, "crowd-only image", note=True)
 
 
 class _Table:

@@ -24,10 +24,12 @@ class Content(NamedTuple):
     Attributes:
         arrays: One array for each of the kind's ``ARRAYS``.
         counts: Counts for the run's record: images, clipped boxes, dropped boxes, ...
+        notes: Sentences that each run says once, such as the number of objects that were left out.
     """
 
     arrays: dict[str, NDArray[Any]]
     counts: dict[str, int]
+    notes: tuple[str, ...] = ()
 
 
 class Packed:
@@ -41,6 +43,7 @@ class Packed:
         ARRAYS: Names of the arrays, each an attribute. The first is ``names``, bytes (N,): the path of each image
             relative to the root, UTF-8.
         counts: See :class:`Content`.
+        notes: See :class:`Content`.
         fingerprint: SHA-256 of the content: the arrays, and the facts that they were packed with.
     """
 
@@ -58,6 +61,7 @@ class Packed:
         except (ValueError, OSError):
             raise UserError(f"The annotation cache {folder} is damaged: delete the folder and start again.") from None
         self.counts: dict[str, int] = meta["counts"]
+        self.notes: list[str] = meta.get("notes", [])  # caches from before there were notes lack them
         self.fingerprint: str = meta["fingerprint"]
 
     def __len__(self) -> int:
@@ -112,7 +116,8 @@ def _write(folder: Path, kind: type[Packed], content: Content, facts: Iterable[s
         array = content.arrays[name]
         np.save(folder / f"{name}.npy", array)
         digest.update(f"{name} {array.shape} {array.dtype.str}".encode() + array.tobytes())
-    (folder / "meta.json").write_text(json.dumps({"counts": content.counts, "fingerprint": digest.hexdigest()}))
+    meta = {"counts": content.counts, "notes": content.notes, "fingerprint": digest.hexdigest()}
+    (folder / "meta.json").write_text(json.dumps(meta))
 
 
 def as_bytes(texts: Iterable[str]) -> NDArray[np.bytes_]:

@@ -125,14 +125,17 @@ class RegionTable:
             long,
             "long phrase",
             lambda place: f"has {lengths[place]} words, more than max_words={max_words}, and is dropped: shorten it",
+            note=True,
         )
         yield Finding(
             unknown,
             "phrase without a known word",
             lambda _: "has no word of the vocabulary: fix it or lower min_count",
+            note=True,
         )
         yield Finding(
             twins >= 0,
             "near-duplicate",
             lambda place: f"has nearly the same phrase and box as {self.name(twins[place])}: remove one of them",
+            note=True,
         )

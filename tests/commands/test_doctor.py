@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import cv2
@@ -7,9 +8,10 @@ import scipy.io
 
 from datamodules import Shapes, VOCDetectionDataModule
 from datamodules.base import DataModule
-from datamodules.defects import box_defects
+from datamodules.defects import Defect, box_defects, stop_at
 from datamodules.doctor import examine
 from lit_cv.cli import main
+from lit_cv.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 QUICK = "experiments/quickstart/ssd.yaml"
@@ -133,6 +135,33 @@ def test_error_of_a_reader_is_reported_as_a_defect(tmp_path: Path) -> None:
     survey = DataModule.survey(data, "train")
     assert survey.images == []
     assert "holds no VOCdevkit folder" in survey.defects[0].what
+
+
+def test_notes_are_listed_after_the_defects_and_do_not_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["experiments/visual_genome/densecap_squeezenet.yaml", "--data.source=shapes", "--data.min_count=1"]
+    doctor(capsys, *args, *scenes(tmp_path))
+    file = tmp_path / "region_descriptions.json"
+    file.write_text(json.dumps([
+        {"id": image, "regions": [
+            {"region_id": image, "x": 1, "y": 1, "width": 9, "height": 9, "phrase": phrase} for phrase in phrases
+        ]}
+        for image, phrases in enumerate([["a dog"], ["a dog that runs after a cat"], *[["a dog"]] * 8], start=1)
+    ]))  # fmt: skip
+    code, lines = doctor(capsys, *args, *scenes(tmp_path), "--data.max_words=3")
+    assert (code, lines[-1]) == (0, "no defect found; notes: long phrase: 1; images: train 6, val 4")
+    assert lines[0].startswith(f"note: {file}: region 2 of image 2 has 7 words, more than max_words=3, and is dropped")
+    (tmp_path / "VG_100K" / "9.jpg").unlink()
+    code, lines = doctor(capsys, *args, *scenes(tmp_path), "--data.max_words=3")
+    assert code == 1
+    assert [line.startswith("note: ") for line in lines] == [False, True, False]
+    assert lines[-1].startswith("image without file: 1; notes: long phrase: 1; images: ")
+
+
+def test_a_reader_that_stops_at_defects_passes_notes(tmp_path: Path) -> None:
+    note = Defect.inside(tmp_path / "list.txt", "line 2", "repeats line 1", "repetition", note=True)
+    stop_at([note])
+    with pytest.raises(UserError, match=r"list\.txt lists an image twice: fix it\.$"):
+        stop_at([note, Defect(note.file, "lists an image twice: fix it", "duplicate")])
 
 
 def test_file_listed_in_two_splits_is_a_leak(tmp_path: Path) -> None:

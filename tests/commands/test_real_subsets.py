@@ -30,7 +30,7 @@ CASES = [
         "visual_genome/densecap_squeezenet",
         "visual_genome",
         ALL,
-        "near-duplicate: 50, phrase without a known word: 14, long phrase: 3, leak: 3; images: train 3, val 3",
+        "leak: 3; notes: near-duplicate: 50, phrase without a known word: 14, long phrase: 3; images: train 3, val 3",
     ),
 ]
 
@@ -56,6 +56,8 @@ def test_the_known_defects_are_found_and_the_samples_shown(
     lines = capsys.readouterr().out.splitlines()
     assert (code, lines[-1]) == (int(not summary.startswith("no defect")), summary)
     assert sum(map(int, re.findall(r": (\d+)[,;]", summary))) == len(lines) - 1
+    notes = sum(map(int, re.findall(r": (\d+)", summary.partition("notes: ")[2].partition(";")[0])))
+    assert all(line.startswith("note: ") is (place >= len(lines) - 1 - notes) for place, line in enumerate(lines[:-1]))
     if options == VOC_OF_BOTH_YEARS:
         assert [Path(line.split(": ")[0]).stem for line in lines[:-1]] == ["000032", "000033", "000039"]
 

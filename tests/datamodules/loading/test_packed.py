@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules.loading.packed import cache_folder, source_key
-from datamodules.voc.packed_voc import ImageRecord, open_annotations
+from datamodules import VOCDetectionDataModule
+from datamodules.loading.packed import Content, cache_folder, open_packed, source_key
+from datamodules.voc.packed_voc import ImageRecord, PackedAnnotations, open_annotations
 from lit_cv.errors import UserError
 
 RECORDS = [
@@ -120,3 +121,23 @@ def test_cache_folder_prefers_the_variable_then_the_user(tmp_path: Path, monkeyp
     monkeypatch.delenv("LITCV_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
     assert cache_folder(tmp_path) == tmp_path / "user" / "litcv"
+
+
+def test_notes_are_kept_and_each_datamodule_tells_them_once(
+    tmp_path: Path, voc_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quiet = open_annotations(tmp_path, "quiet", lambda: RECORDS, NAMES)
+    assert quiet.notes == []
+    content = Content({name: getattr(quiet, name) for name in quiet.ARRAYS}, {}, ("3 boxes are left out",))
+    for _ in range(2):
+        packed = open_packed(PackedAnnotations, tmp_path, "told", lambda: content)
+        assert packed.notes == ["3 boxes are left out"]
+
+    class Noted(VOCDetectionDataModule):
+        def open_split(self, split: str) -> PackedAnnotations | None:
+            return packed if split == "train" else None
+
+    data = Noted(str(voc_root))
+    data.setup()
+    data.setup()
+    assert capsys.readouterr().err == "note: 3 boxes are left out\n"
