@@ -14,6 +14,9 @@ from lit_cv.errors import UserError
 Transform: TypeAlias = Serializable
 """A transform of albumentations or a group of them: ``OneOf``, ``SomeOf``, ``Sequential``, ..."""
 
+FILLS = ("fill_mask", "mask_drop_value")
+"""Settings of transforms with the index of mask pixels that no pixel of the image corresponds to."""
+
 _NEAREST = (cv2.INTER_NEAREST, cv2.INTER_NEAREST_EXACT)
 _INDICES = (0, 9, 200, 255)  # of the mask of a trial; no mean of two of them is one of them
 
@@ -93,7 +96,7 @@ def _flaw(transform: A.BasicTransform, data: dict[str, Any]) -> str:
     if what := _misfit(data):
         return what
     nearest = getattr(transform, "mask_interpolation", cv2.INTER_NEAREST) in _NEAREST
-    filled = [getattr(transform, key, None) for key in ("fill_mask", "mask_drop_value")]
+    filled = [getattr(transform, key, None) for key in FILLS]
     known = [*_INDICES, *(value for value in filled if isinstance(value, int | float))]
     if "mask" in data and not (nearest and np.isin(data["mask"], known).all()):
         return "which interpolates class indices of masks: set its mask_interpolation to 0 (nearest), or take it out."

@@ -1,6 +1,5 @@
 """The images and XML annotations of a VOCdevkit."""
 
-import math
 import re
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
@@ -149,6 +148,6 @@ def _difficult(item: Element, remarks: dict[str, None]) -> bool:
 
 def _box(item: Element) -> tuple[float, float, float, float]:
     x1, y1, x2, y2 = (_number(item, f"bndbox/{corner}") for corner in ("xmin", "ymin", "xmax", "ymax"))
-    if not math.isfinite(x1 + y1 + x2 + y2) or abs(x1 + y1 + x2 + y2) >= 1e9:
+    if not all(abs(corner) < 1e9 for corner in (x1, y1, x2, y2)):
         raise ValueError(f"a box ({x1}, {y1}, {x2}, {y2}) is not finite")
     return x1 - 1, y1 - 1, x2, y2

@@ -78,11 +78,11 @@ def _pack(records: Iterable[ImageRecord]) -> Content:
 
     refuse_fractions(images)
     clipped, valid = clip_boxes(boxes, np.repeat(sizes, lengths, axis=0))
-    owners = np.repeat(np.arange(len(images)), lengths)[valid]
+    owners = np.repeat(np.arange(len(images)), lengths)
     arrays = {
         "names": as_bytes(image.name for image in images),
         "sizes": sizes,
-        "offsets": offsets_of(owners, len(images)),
+        "offsets": offsets_of(owners[valid], len(images)),
         "boxes": clipped[valid],
         "labels": labels[valid],
         "difficult": difficult[valid],
@@ -94,7 +94,7 @@ def _pack(records: Iterable[ImageRecord]) -> Content:
         "clipped": int(((clipped != boxes).any(axis=1) & valid).sum()),
         "dropped": int((~valid).sum()),
     }
-    return Content(arrays, counts, (*_remarks(images), *_dropped(images, lengths, valid)))
+    return Content(arrays, counts, (*_remarks(images), *_dropped(images, owners, boxes, valid)))
 
 
 def refuse_fractions(images: Sequence[ImageRecord]) -> None:
@@ -122,11 +122,15 @@ def _remarks(images: Sequence[ImageRecord]) -> Iterator[str]:
         yield f"The annotation of {names[0]}{f' and {len(names) - 1} more' if names[1:] else ''} has {remark}."
 
 
-def _dropped(images: Sequence[ImageRecord], lengths: NDArray[np.int64], valid: NDArray[np.bool_]) -> Iterator[str]:
-    """Yield a sentence about the boxes that are dropped, if any are."""
-    if not valid.all():
-        first = images[int(np.repeat(np.arange(len(images)), lengths)[~valid][0])].name
-        yield (
-            f"{(~valid).sum()} of {len(valid)} boxes have no area within their image and are dropped ({first}, ...); "
-            "`litcv doctor` lists them."
-        )
+def _dropped(
+    images: Sequence[ImageRecord], owners: NDArray[np.int64], boxes: NDArray[np.float32], valid: NDArray[np.bool_]
+) -> Iterator[str]:
+    """Yield a sentence about the boxes that are dropped, and one about those that are fractions, if there are any."""
+    fractions = valid & (boxes[:, 2:] <= 1).all(axis=1)
+    for chosen, what in (
+        (~valid, "have no area within their image and are dropped"),
+        (fractions, "end within the first pixel, as if their corners were fractions of width and height"),
+    ):
+        if chosen.any():
+            first = images[owners[chosen][0]].name
+            yield f"{chosen.sum()} of {len(valid)} boxes {what} ({first}, ...); `litcv doctor` lists them."

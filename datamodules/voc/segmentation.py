@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from datamodules.augmentation.checks import Transform
+from datamodules.augmentation.checks import FILLS, Transform, single_transforms
 from datamodules.augmentation.presets import MaskAugmentation, MaskPreset, make_mask_augmentation
 from datamodules.defects import Defect, Listed, Report, Survey, stop
 from datamodules.loading.dataset import PackedDataset, to_tensor
@@ -129,12 +129,25 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
         """Open the masks of all splits, see :meth:`DataModule.setup`.
 
         Raises:
-            UserError: If no pixel to train on belongs to a class.
+            UserError: If no pixel to train on belongs to a class, or a transform fills masks with an unknown one.
         """
         super().setup(stage)
+        self._refuse_unknown_fills()
         packed = self.splits.get("train")
         if packed is not None and stage in ("fit", None) and (reason := no_class("train", np.unique(packed.values))):
             raise UserError(f"{self.root}: {reason}.")
+
+    def _refuse_unknown_fills(self) -> None:
+        count = len(self.class_names)
+        transforms = self.augmentation.compose.transforms if self.augmentation else ()
+        for transform in single_transforms(transforms):
+            for setting in FILLS:
+                value = getattr(transform, setting, None)
+                if isinstance(value, int | float) and value not in (*range(count + 1), VOID):
+                    raise UserError(
+                        f"augmentation has {type(transform).__name__}, whose {setting} is {value:g}, but classes are "
+                        f"0..{count} and void is {VOID}: set it to {VOID}."
+                    )
 
     def remarks(self) -> list[str]:
         """Return those of :class:`VOCDataModule`, and the splits to evaluate on that have no class."""

@@ -122,6 +122,16 @@ def test_dropped_boxes_are_said(voc_root: Path, open_data: Open, capsys: pytest.
     assert f"note: 1 of {total} boxes have no area within their image and are dropped (" in capsys.readouterr().err
 
 
+def test_some_fractions_are_said(voc_root: Path, open_data: Open, capsys: pytest.CaptureFixture[str]) -> None:
+    file = first(voc_root, "Annotations")
+    objects(file, ("circle", 0, 0.1, 0.1, 0.7, 0.2), ("square", 0, 1, 1, 9, 9))
+    total = open_data(voc_root).counts["train/boxes"]
+    assert f"note: 1 of {total} boxes end within the first pixel" in capsys.readouterr().err
+    assert [found.kind for found in VOCDetectionDataModule(str(voc_root)).survey("train").defects] == [
+        "box outside the image"
+    ]
+
+
 @pytest.mark.parametrize("kind", [VOCDetectionDataModule, VOCLocalizationDataModule])
 def test_fractions_of_the_image_stop_the_run(voc_root: Path, kind: type[VOCDetectionDataModule]) -> None:
     for file in (year(voc_root) / "Annotations").iterdir():

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import albumentations as A
 import numpy as np
 import pytest
 import torch
@@ -111,3 +112,11 @@ def test_a_mask_of_the_upright_picture_is_told_from_a_wrong_one(voc_root: Path) 
     )
     with pytest.raises(UserError, match=r"is 64x40 pixels as stored and 40x64 upright \(EXIF orientation 6\)"):
         opened(voc_root)
+
+
+@pytest.mark.parametrize("value", [7, 254, 0.5])
+def test_a_fill_that_is_no_class_is_refused(generated: Path, value: float) -> None:
+    turned = A.OneOf([A.HorizontalFlip(), A.Rotate(fill_mask=value)])
+    with pytest.raises(UserError, match=rf"has Rotate, whose fill_mask is {value}, but classes are 0\.\.3"):
+        opened(generated, augmentation=[turned])
+    opened(generated, augmentation=[A.Rotate(fill_mask=255), A.Affine(fill_mask=3)])
