@@ -1,5 +1,6 @@
 """The annotations of Pascal VOC, packed."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -64,12 +65,18 @@ class PackedAnnotations(PackedBoxes):
 def open_annotations(
     cache: Path, key: str, records: Callable[[], Iterable[ImageRecord]], class_names: Sequence[str]
 ) -> PackedAnnotations:
-    """Open the cached boxes; parse and pack them first if they are not cached yet; see :func:`open_packed`."""
-    return open_packed(PackedAnnotations, cache, key, lambda: _pack(records()), *class_names)
+    """Open the cached boxes; parse and pack them first if they are not cached yet; see :func:`open_packed`.
+
+    Raises:
+        UserError: If a label is not in 1..C, or a corner is not finite.
+    """
+    return open_packed(PackedAnnotations, cache, key, lambda: _pack(records(), len(class_names)), *class_names)
 
 
-def _pack(records: Iterable[ImageRecord]) -> Content:
+def _pack(records: Iterable[ImageRecord], num_classes: int) -> Content:
     images = list(records)
+    for image in images:
+        _check(image, num_classes)
     sizes = np.array([image.size for image in images], dtype=np.int32).reshape(-1, 2)
     lengths = np.array([len(image.boxes) for image in images], dtype=np.int64)
     boxes = np.array([box for image in images for box in image.boxes], dtype=np.float32).reshape(-1, 4)
@@ -134,3 +141,12 @@ def _dropped(
         if chosen.any():
             first = images[owners[chosen][0]].name
             yield f"{chosen.sum()} of {len(valid)} boxes {what} ({first}, ...); `litcv doctor` lists them."
+
+
+def _check(image: ImageRecord, num_classes: int) -> None:
+    for label in image.labels:
+        if not 1 <= label <= num_classes:
+            raise UserError(f"{image.name}: a box has label {label}, but the classes are 1..{num_classes}: fix it.")
+    for box in image.boxes:
+        if not all(map(math.isfinite, box)):
+            raise UserError(f"{image.name}: the corners {box} are not finite: fix the box.")

@@ -109,8 +109,11 @@ class LitCLI(LightningCLI):
         if self.subcommand == "fit" and self.folder:
             self.provenance = Provenance(self.folder, self.given, self._get(self.config, "seed_everything"))
             checkpoints = self.folder / "checkpoints"
-            monitor = self.model.MONITOR
-            mode = "max" if self.model.logged_metrics()[monitor].higher_is_better else "min"
+            monitor, facts = self.model.MONITOR, self.model.logged_metrics()
+            if monitor not in facts:
+                task = type(self.model).__name__
+                raise UserError(f"{task}: MONITOR is {monitor}, which METRICS does not name; add it, or set MONITOR.")
+            mode = "max" if facts[monitor].higher_is_better else "min"
             best = BestCheckpoint(checkpoints, "best", monitor, mode=mode, enable_version_counter=False)
             every = self._get(self.config_init, "run").checkpoint_every
             last = LastCheckpoint(checkpoints, every)

@@ -63,6 +63,13 @@ def test_options_of_another_executor_are_refused(sweep):
     assert main(["sweep", str(sweep), "--executor=slurm", "--nodes=0"]) == 2
 
 
+def test_a_run_that_wrote_nothing_can_have_failed(sweep):
+    job = plan(load_sweep(sweep))[0]
+    assert not job.folder.exists()
+    job.record_failure("exit code 3", 3)
+    assert job.failure["code"] == 3
+
+
 def test_the_status_of_a_local_sweep_is_read_from_its_folders(sweep, capsys):
     jobs = plan(load_sweep(sweep))
     finished, failed, stopped, running = (job.folder for job in jobs)

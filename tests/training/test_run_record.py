@@ -11,11 +11,16 @@ import yaml
 from lit_cv.commands.evaluate import evaluate, predict
 from lit_cv.commands.fit import fit
 from lit_cv.errors import UserError
+from lit_cv.tasks import DetectionTask
 
 pytestmark = pytest.mark.slow
 SSD = ["fit", "--config", "experiments/quickstart/ssd.yaml", "--run.wandb=disabled"]
 SHORT = ["--data.shapes.train=4", "--data.shapes.val=2", "--data.batch_size=2"]
 SHORT += ["--trainer.max_steps=1", "--trainer.val_check_interval=1", "--trainer.log_every_n_steps=1"]
+
+
+class TaskWithoutMap(DetectionTask):
+    METRICS = {}
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +53,9 @@ def test_unit_and_direction_of_every_metric_are_recorded(run: Path) -> None:
 def test_a_setting_that_a_network_refuses_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^anchor_ratios has 1 lists: SSD needs at least two maps, one list each\.$"):
         fit([*SSD, "--model.network.anchor_ratios=[[2]]", f"--data.root={tmp_path}", f"--run.root={tmp_path}"], False)
+
+
+def test_a_task_without_its_monitored_metric_is_refused(tmp_path: Path) -> None:
+    task = f"--model={__name__}.TaskWithoutMap"
+    with pytest.raises(UserError, match=r"^TaskWithoutMap: MONITOR is val/map, which METRICS does not name"):
+        fit([*SSD, *SHORT, task, f"--data.root={tmp_path / 'data'}", f"--run.root={tmp_path}"], False)

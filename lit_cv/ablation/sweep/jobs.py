@@ -56,6 +56,7 @@ class Job:
             code: Exit code, 128 + signal after a kill.
         """
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / FAILED, {"reason": reason, "code": code, "time": now})
 
     def forget_failure(self) -> None:

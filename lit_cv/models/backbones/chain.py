@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models._utils import IntermediateLayerGetter
 
+from lit_cv.errors import UserError
 from lit_cv.models.backbones.frozen_norm import freeze_batch_norm
 from lit_cv.models.backbones.stages import Layers, Stage
 from lit_cv.models.backbones.state_dicts import load_weights
@@ -34,6 +35,11 @@ class Chain(nn.Sequential, Layers):
         with torch.no_grad():
             for name, layer in self.named_children():
                 pixels = layer(pixels)
+                if pixels.ndim != 4:
+                    raise UserError(
+                        f"Layer {name!r} of the backbone returns {tuple(pixels.shape)} and no map (B, C, H, W): leave "
+                        "out the classifier and the pooling before it."
+                    )
                 stride = 64 // pixels.shape[-1]
                 earlier = stages.pop().layers if stages and stages[-1].stride == stride else ()
                 stages.append(Stage((*earlier, name), stride, pixels.shape[1]))

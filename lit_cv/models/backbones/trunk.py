@@ -84,6 +84,8 @@ def build_trunk(name: str, weights: str | None, norm: Norm, output_stride: int =
         )
     else:
         layers = family.dilated(name, output_stride)
+    if not isinstance(layers, Layers):
+        raise UserError(f"Backbone {name!r}: its `layers` returns a {type(layers).__name__}; return a Chain of layers.")
     if weights is not None:
         state = {family.renamed(key): value for key, value in read_weights(name, weights).items()}
         layers.load(state, family.prefix, source=weights)

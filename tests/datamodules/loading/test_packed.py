@@ -34,6 +34,19 @@ def test_arrays_equal_the_records(tmp_path: Path) -> None:
     assert packed.boxes.dtype == np.float32
 
 
+@pytest.mark.parametrize("label", [0, 3])
+def test_a_label_without_a_class_is_refused(tmp_path: Path, label: int) -> None:
+    record = RECORDS[0]._replace(labels=[1, label])
+    with pytest.raises(UserError, match=rf"^a/ä.jpg: a box has label {label}, but the classes are 1..2"):
+        open_annotations(tmp_path, "key", lambda: [record], NAMES)
+
+
+def test_a_corner_that_is_not_finite_is_refused(tmp_path: Path) -> None:
+    record = RECORDS[2]._replace(boxes=[(40, 0, 50, 5), (1, 1, float("nan"), 3)])
+    with pytest.raises(UserError, match=r"^b.jpg: the corners \(1, 1, nan, 3\) are not finite"):
+        open_annotations(tmp_path, "key", lambda: [record], NAMES)
+
+
 def test_cache_is_used_and_the_pickle_is_only_a_path(tmp_path: Path) -> None:
     first = open_annotations(tmp_path, "key", lambda: RECORDS, NAMES)
 

@@ -9,7 +9,9 @@ import torchvision
 from torch import nn
 
 from lit_cv.errors import UserError
+from lit_cv.models.backbones.chain import Chain
 from lit_cv.models.backbones.classifier_ends import with_end
+from lit_cv.models.backbones.family import Family
 from lit_cv.models.backbones.frozen_norm import freeze_batch_norm
 from lit_cv.models.backbones.necks import feature_pyramid, single_map
 from lit_cv.models.backbones.trunk import Trunk, build_trunk
@@ -200,3 +202,19 @@ def test_the_last_stages_are_dilated_first(output_stride: int, dilations: dict[s
     assert trunk.stages[-1].stride == output_stride
     found = {name: trunk.layers.get_submodule(name)[1].conv2.dilation[0] for name in ("layer2", "layer3", "layer4")}
     assert {name: dilation for name, dilation in found.items() if dilation > 1} == dilations
+
+
+FLAT = Family(lambda _: Chain(nn.Conv2d(3, 8, 3, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten()), published=())
+PLAIN = Family(lambda _: nn.Sequential(nn.Conv2d(3, 8, 3)), published=())  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("FLAT", r"Layer '2' of the backbone returns \(1, 8\) and no map"),
+        ("PLAIN", "its `layers` returns a Sequential"),
+    ],
+)
+def test_a_family_without_maps_is_refused(name: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        build_trunk(f"{__name__}.{name}", weights=None, norm="frozen")
