@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from datamodules.defects import Defect, Listed, Survey, tell
 from datamodules.loading.loader import Loader
+from datamodules.loading.orientation import turned_images
 from datamodules.loading.packed import P
 from datamodules.loading.sampling import EvalBatches, TrainBatches, derangement
 from datamodules.shapes.settings import Shapes
@@ -126,7 +127,13 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
         if not self.splits:
             opened = {split: self.open_split(split) for split in SPLITS}
             self.splits = {split: packed for split, packed in opened.items() if packed is not None}
-            tell(dict.fromkeys(note for packed in self.splits.values() for note in packed.notes))
+            notes = [note for packed in self.splits.values() for note in packed.notes]
+            tell(dict.fromkeys([*notes, *self.remarks()]))
+
+    def remarks(self) -> list[str]:
+        """Return sentences about the opened splits that each run says once, besides the notes of their packing."""
+        packed = self.splits.get("train")
+        return [] if packed is None else turned_images(self.root, [packed.name(index) for index in range(len(packed))])
 
     def partners(self, packed: P) -> NDArray[int64] | None:
         """Return the sample whose target each training sample gets, int64 (N,); None: its own."""
@@ -159,6 +166,8 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
         return Loader(self.dataset(packed, training=False), batches, self.num_workers, self._pin_memory())
 
     def _split(self, split: str) -> P:
+        if not self.splits:
+            raise UserError("The data is not open: call prepare_data() and setup() before a loader is asked for.")
         if split not in self.splits:
             raise UserError(f"No {split} data is configured: set {split}_sets.")
         return self.splits[split]

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from datamodules.base import SPLITS, DataModule
 from datamodules.defects import Defect, Listed
 from datamodules.loading.decode import check_size, read_image
+from datamodules.loading.orientation import orientation
 from datamodules.loading.pool import Pool
 from lit_cv.errors import UserError
 
@@ -43,28 +44,38 @@ def examine(data: DataModule[Any]) -> Examination:
     defects: list[Defect] = []
     for survey in surveys.values():
         defects += survey.defects
-        defects += [found for image in survey.images if isinstance(found := looked[image.path], Defect)]
-    digests = {path: found for path, found in looked.items() if isinstance(found, bytes)}
+        defects += [defect for image in survey.images for defect in looked[image.path][1]]
+    digests = {path: digest for path, (digest, _) in looked.items() if digest}
     pictures = {split: [image.path for image in survey.images] for split, survey in surveys.items()}
     defects += _repetitions(pictures, digests)
     # Defects of an image that two splits list are reported once.
     return Examination({split: len(paths) for split, paths in pictures.items() if paths}, list(dict.fromkeys(defects)))
 
 
-def _look(image: Listed) -> bytes | Defect:
-    """Return the digest of an image's pixels, or its defect."""
+def _look(image: Listed) -> tuple[bytes | None, list[Defect]]:
+    """Return the digest of an image's pixels, None if it is unusable, and its defects."""
     if not image.path.exists():
-        return Defect(image.path, f"is missing, though {image.source} lists it: restore the image", "missing image")
+        what = f"is missing, though {image.source} lists it: restore the image"
+        return None, [Defect(image.path, what, "missing image")]
     try:
         pixels = read_image(image.path)
     except UserError as error:
-        return Defect.of(error, image.path, "unreadable image")
+        return None, [Defect.of(error, image.path, "unreadable image")]
     height, width, _ = pixels.shape
     try:
         check_size(image.path, (width, height), image.size or (width, height))
     except UserError as error:
-        return Defect.of(error, image.path, "image of another size")
-    return hashlib.sha256(f"{width} {height} ".encode() + pixels.tobytes()).digest()
+        return None, [Defect.of(error, image.path, "image of another size")]
+    digest = hashlib.sha256(f"{width} {height} ".encode() + pixels.tobytes()).digest()
+    return digest, [_turned(image, turned)] if (turned := orientation(image.path)) != 1 else []
+
+
+def _turned(image: Listed, turned: int) -> Defect:
+    what = (
+        f"is not stored upright (EXIF orientation {turned}): training reads it as stored, `litcv predict` upright, and "
+        f"if the labels in {image.source} were made on the upright picture, they are wrong; turn the pixels of the file"
+    )
+    return Defect(image.path, what, "image not upright")
 
 
 def _repetitions(pictures: Mapping[str, Sequence[Path]], digests: Mapping[Path, bytes]) -> list[Defect]:

@@ -118,6 +118,8 @@ class ImageFolderDataModule(LightningDataModule):
 
     def predict_dataloader(self) -> FolderLoader:
         """Return the images in order; with W processes, each takes every W-th image."""
+        if not self.paths:
+            raise UserError(f"The images of {self.root} are not listed yet: call setup() before a loader is asked for.")
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         return FolderLoader(
             ImageFolder(self.paths),

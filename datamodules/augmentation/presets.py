@@ -2,12 +2,13 @@
 
 import random
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import albumentations as A
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.augmentation.checks import Transform, apply, refuse_unfit, single_transforms
 from datamodules.augmentation.ssd_transforms import Boxes, Image, IoUCrop, PhotometricDistortion, ZoomOut
 from lit_cv.errors import UserError
 
@@ -16,20 +17,27 @@ MaskPreset = Literal["none", "flip"]
 
 
 class _Chain:
-    """Transforms that are applied in order and share one random stream."""
+    """Transforms that are applied in order and share one random stream.
 
-    def __init__(self, transforms: Sequence[A.BasicTransform], **options: Any) -> None:
+    Raises:
+        UserError: If a transform does not fit the samples, see :func:`refuse_unfit`.
+    """
+
+    targets: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, transforms: Sequence[Transform], **options: Any) -> None:
+        refuse_unfit(transforms, self.targets)
         self.compose = A.Compose(list(transforms), **options)
 
-    def seeded(self, seed: int) -> list[A.BasicTransform]:
-        """Start the random stream of a sample and return the transforms.
+    def seeded(self, seed: int) -> list[Transform]:
+        """Start the random stream of a sample and return the transforms, each for :func:`apply`.
 
-        Call them one by one: the checks of Compose.__call__ take longer than the transforms of a preset.
+        The checks of Compose.__call__ would take longer than the transforms of a preset.
         """
         # set_random_seed() would start every transform of the chain from the same seed: their samples would be equal,
         # so that, for example, exactly the flipped images would be darkened.
         self.compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
-        transforms: list[A.BasicTransform] = self.compose.transforms
+        transforms: list[Transform] = self.compose.transforms
         return transforms
 
 
@@ -40,7 +48,9 @@ class Augmentation(_Chain):
         transforms: Applied in order.
     """
 
-    def __init__(self, transforms: Sequence[A.BasicTransform]) -> None:
+    targets = ("bboxes",)
+
+    def __init__(self, transforms: Sequence[Transform]) -> None:
         boxes = A.BboxParams("albumentations", label_fields=["rows"])
         super().__init__(transforms, bbox_params=boxes, additional_targets={"proposals": "bboxes"})
 
@@ -104,7 +114,7 @@ class Augmentation(_Chain):
         relative[:, 4] = np.arange(len(boxes))
         data: dict[str, Any] = {"image": image, "bboxes": _inside(relative), **others}
         for transform in self.seeded(seed):
-            data = transform(**data)
+            data = apply(transform, data)
             for key, columns in (("bboxes", 5), ("proposals", 4)):
                 if key in data:
                     data[key] = _inside(np.asarray(data[key], dtype=np.float32).reshape(-1, columns))
@@ -121,6 +131,8 @@ class MaskAugmentation(_Chain):
         transforms: Applied in order. For a transform that pads the image, set ``fill_mask`` to 255 (void).
     """
 
+    targets = ("mask",)
+
     def __call__(self, image: Image, mask: Image, seed: int) -> tuple[Image, Image]:
         """Augment one sample.
 
@@ -134,7 +146,7 @@ class MaskAugmentation(_Chain):
         """
         data: dict[str, Any] = {"image": image, "mask": mask}
         for transform in self.seeded(seed):
-            data = transform(**data)
+            data = apply(transform, data)
         return data["image"], np.ascontiguousarray(data["mask"])
 
 
@@ -144,7 +156,7 @@ class ColorAugmentation(_Chain):
     def __call__(self, image: Image, seed: int) -> Image:
         """Augment an image, uint8 (H, W, 3), with the random stream of ``seed``, in [0, 2**32)."""
         for transform in self.seeded(seed):
-            image = transform(image=image)["image"]
+            image = apply(transform, {"image": image})["image"]
         return image
 
 
@@ -154,7 +166,7 @@ def _inside(boxes: Boxes) -> Boxes:
     return boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
 
 
-def make_augmentation(choice: Preset | Sequence[A.BasicTransform]) -> Augmentation | None:
+def make_augmentation(choice: Preset | Sequence[Transform]) -> Augmentation | None:
     """Return the augmentation of a preset or of a list of transforms; None for ``none``.
 
     ``flip`` mirrors an image with probability 1/2; ``ssd`` is the photometric distortion, patch sampling and mirroring
@@ -180,7 +192,7 @@ def make_augmentation(choice: Preset | Sequence[A.BasicTransform]) -> Augmentati
     return Augmentation(choice)
 
 
-def make_mask_augmentation(choice: MaskPreset | Sequence[A.BasicTransform]) -> MaskAugmentation | None:
+def make_mask_augmentation(choice: MaskPreset | Sequence[Transform]) -> MaskAugmentation | None:
     """Return the augmentation of images with masks: ``flip`` or a list of transforms; None for ``none``.
 
     Raises:
@@ -197,7 +209,7 @@ def make_mask_augmentation(choice: MaskPreset | Sequence[A.BasicTransform]) -> M
     return MaskAugmentation(choice)
 
 
-def make_color_augmentation(choice: Literal["none"] | Sequence[A.BasicTransform]) -> ColorAugmentation | None:
+def make_color_augmentation(choice: Literal["none"] | Sequence[Transform]) -> ColorAugmentation | None:
     """Return the augmentation of images with phrases: a list of color transforms; None for ``none``.
 
     Raises:
@@ -207,7 +219,7 @@ def make_color_augmentation(choice: Literal["none"] | Sequence[A.BasicTransform]
         return None
     if isinstance(choice, str):
         raise UserError(f"augmentation={choice!r} is not for phrases: choose none or a list of color transforms.")
-    for transform in choice:
+    for transform in single_transforms(choice):
         if not isinstance(transform, A.ImageOnlyTransform):
             raise UserError(
                 f"augmentation has {type(transform).__name__}, which may move pixels, so that phrases such as 'left' "

@@ -4,14 +4,14 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import albumentations as A
-
+from datamodules.augmentation.checks import Transform
 from datamodules.augmentation.presets import Preset, make_augmentation
 from datamodules.base import SPLITS, DataModule
 from datamodules.boxes.dataset import DetectionDataset
 from datamodules.boxes.packed_boxes import B
 from datamodules.boxes.proposal_search import Found, find_proposals
 from datamodules.boxes.proposals import Proposals, StoredProposals, open_proposals
+from lit_cv.errors import UserError
 
 
 class BoxDataModule(DataModule[B]):
@@ -34,12 +34,13 @@ class BoxDataModule(DataModule[B]):
         self,
         root: str,
         *args: Any,
-        augmentation: Preset | list[A.BasicTransform] = "flip",
+        augmentation: Preset | list[Transform] = "flip",
         proposals: Proposals | None = None,
         **options: Any,
     ) -> None:
         super().__init__(root, *args, **options)
         self.augmentation, self.proposals = augmentation, proposals
+        self._augment = make_augmentation(augmentation)
         self._stored: dict[Path, StoredProposals] = {}
 
     @property
@@ -63,6 +64,24 @@ class BoxDataModule(DataModule[B]):
             f"{name}/proposals": self._opened(self.proposals, split).total for name, split in self.splits.items()
         }
         return super().counts | attached
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the annotations of all splits, see :meth:`DataModule.setup`.
+
+        Raises:
+            UserError: If no object is left to train on.
+        """
+        super().setup(stage)
+        packed = self.splits.get("train")
+        if packed is None or stage not in ("fit", None):
+            return
+        every = slice(0, len(packed.boxes))
+        if not len(packed.boxes[every] if self.difficult else packed.trained(every)):
+            counts = ", ".join(f"{name}: {count}" for name, count in packed.counts.items())
+            raise UserError(
+                f"{self.root}: train_sets have no object to train on ({counts}): choose other sets, or fix their "
+                "annotations, whose defects `litcv doctor` lists."
+            )
 
     def prepare_data(self) -> None:
         """Fetch the files, pack the annotations and compute missing proposals; runs once per machine."""
@@ -90,7 +109,7 @@ class BoxDataModule(DataModule[B]):
         if not training:
             return {"proposals": proposals}
         return {
-            "augmentation": make_augmentation(self.augmentation),
+            "augmentation": self._augment,
             "seed": self.seed,
             "partners": self.partners(packed),
             "everything": self.difficult,

@@ -31,7 +31,7 @@ class DetectionDataset(PackedDataset[PackedBoxes, Augmentation]):
         super().__init__(*args, **options)
         self.everything, self.proposals = everything, proposals
 
-    def __getitem__(self, key: Key) -> Sample:
+    def sample(self, key: Key) -> Sample:
         """Return the sample of one epoch.
 
         Args:

@@ -1,5 +1,6 @@
 """The base of all packed data sets: a sample is read by (epoch, index)."""
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -10,24 +11,34 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from datamodules.augmentation.checks import Misfit
 from datamodules.loading.decode import check_size, read_image
 from datamodules.loading.packed import PackedImages
 from datamodules.loading.sampling import Key, sample_seed
 from lit_cv.contract import Sample
+from lit_cv.errors import UserError
 
 T = TypeVar("T", bound=PackedImages)
 A = TypeVar("A")
 
 
 def to_tensor(image: NDArray[np.uint8]) -> Tensor:
-    """Return an image, uint8 (H, W, 3), as a contiguous tensor, uint8 (3, H, W)."""
+    """Return an image, uint8 (H, W, 3), as a contiguous tensor, uint8 (3, H, W).
+
+    Raises:
+        UserError: If the image is anything else.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise UserError(f"An image is {image.dtype} {image.shape} after its augmentation: make it uint8 (H, W, 3).")
     planes = np.empty((3, *image.shape[:2]), dtype=np.uint8)
     cv2.split(image, list(planes))  # several times faster than a transposing copy
     return torch.from_numpy(planes)
 
 
 class PackedDataset(Dataset[Sample], Generic[T, A]):
-    """Base of the data sets: maps (epoch, index) to a sample of a packed split.
+    """Base of the data sets: maps (epoch, index), or an index in epoch 0, to a sample of a packed split.
+
+    A subclass overrides :meth:`sample`.
 
     Args:
         root: Folder that the names in ``packed`` are relative to.
@@ -50,6 +61,20 @@ class PackedDataset(Dataset[Sample], Generic[T, A]):
 
     def __len__(self) -> int:
         return len(self.packed)
+
+    def __getitem__(self, key: Key | int) -> Sample:
+        """Return a sample, see :meth:`sample`; the error of an augmentation gets the name of the image."""
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        if not 0 <= index < len(self):
+            raise IndexError(f"index {index} is not within the {len(self)} samples")
+        try:
+            return self.sample((epoch, index))
+        except Misfit as error:
+            raise UserError(f"{self.root / self.packed.name(index)}: {error}") from None
+
+    @abstractmethod
+    def sample(self, key: Key) -> Sample:
+        """Return the sample of (epoch, index)."""
 
     def read(self, index: int) -> NDArray[np.uint8]:
         """Read the image of a sample, uint8 (H, W, 3) RGB.

@@ -1,5 +1,6 @@
 """Read images with OpenCV as uint8 RGB; truncated files are refused."""
 
+import re
 from io import BytesIO
 from pathlib import Path
 
@@ -8,9 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from datamodules.loading.orientation import SIDEWAYS, orientation
 from lit_cv.errors import UserError
 
-_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+# Pillow takes larger images for an attack on a web server. It warns above this number and refuses twice of it, which is
+# what OpenCV decodes at most.
+Image.MAX_IMAGE_PIXELS = 2**29
+
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # in coded pixels, only a zero or a restart follows \xff
 _PNG_START, _PNG_END = b"\x89PNG", b"IEND\xaeB`\x82"
 
 
@@ -57,11 +64,21 @@ def read_whole(path: Path) -> bytes:
 def is_truncated(data: bytes) -> bool:
     """Return whether a JPEG or PNG file lacks its end marker (False for other formats).
 
-    An end marker before the last start of scan belongs to an embedded thumbnail.
+    Bytes behind the end, and the end of an embedded thumbnail, do not matter.
     """
     if data.startswith(_JPEG_START):
-        return not data.endswith(_JPEG_END) and data.rfind(_JPEG_END) <= data.rfind(_JPEG_SCAN)
-    return data.startswith(_PNG_START) and _PNG_END not in data[-4096:]
+        return not data.endswith(_JPEG_END) and not _jpeg_ends(data)
+    return data.startswith(_PNG_START) and _PNG_END not in data
+
+
+def _jpeg_ends(data: bytes) -> bool:
+    """Go from marker to marker of a JPEG and return whether its end is among them."""
+    place = len(_JPEG_START)
+    while marker := _JPEG_MARKER.search(data, place):
+        if marker[0] == _JPEG_END:
+            return True
+        place = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+    return False
 
 
 def image_size(path: Path, source: Path, whole: bool = False) -> tuple[int, int]:
@@ -80,7 +97,7 @@ def image_size(path: Path, source: Path, whole: bool = False) -> tuple[int, int]
     try:
         with Image.open(BytesIO(read_whole(path)) if whole else path) as image:
             return image.size
-    except OSError as error:
+    except (OSError, Image.DecompressionBombError) as error:
         raise UserError(f"{path} is not a readable image ({error}): replace the file.") from None
 
 
@@ -90,8 +107,16 @@ def check_size(path: Path, found: tuple[int, int], expected: tuple[int, int]) ->
     Raises:
         UserError: If they differ.
     """
-    if found != expected:
+    if found == expected:
+        return
+    stored, annotated = (f"{width}x{height}" for width, height in (found, expected))
+    if found == expected[::-1] and (turned := orientation(path)) in SIDEWAYS:
         raise UserError(
-            f"{path} is {found[0]}x{found[1]} pixels but its annotation says {expected[0]}x{expected[1]}: "
-            "restore the original image or fix the annotation."
+            f"{path} is {stored} pixels as stored and {annotated} upright (EXIF orientation {turned}), and its "
+            "annotation is for the upright picture: turn the pixels of the file, for example with `mogrify "
+            "-auto-orient`, or annotate them as they are stored."
         )
+    raise UserError(
+        f"{path} is {stored} pixels but its annotation says {annotated}: restore the original image or fix the "
+        "annotation."
+    )

@@ -39,7 +39,7 @@ class PoseDataset(PackedDataset[PackedPoses, CropAugmentation]):
         super().__init__(*args, **options)
         self.mirrored, self.crop_size = skeleton.mirrored, crop_size
 
-    def __getitem__(self, key: Key) -> Sample:
+    def sample(self, key: Key) -> Sample:
         """Return the sample of one epoch.
 
         Args:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import albumentations as A
 import numpy as np
 
+from datamodules.augmentation.checks import Transform
 from datamodules.augmentation.presets import make_color_augmentation
 from datamodules.base import DataModule
 from datamodules.defects import Survey, stop_at
@@ -62,7 +62,7 @@ class VisualGenomeDataModule(DataModule[PackedRegions]):
         test_sets: Sequence[str] | None = None,
         max_words: int = 10,
         min_count: int = 15,
-        augmentation: Literal["none"] | list[A.BasicTransform] = "none",
+        augmentation: Literal["none"] | list[Transform] = "none",
         shuffle_phrases: bool = False,
         **options: Any,
     ) -> None:

@@ -26,7 +26,7 @@ class RegionDataset(PackedDataset[PackedRegions, ColorAugmentation]):
         super().__init__(*args, **options)
         self.max_words = max_words
 
-    def __getitem__(self, key: Key) -> Sample:
+    def sample(self, key: Key) -> Sample:
         """Return the sample of one epoch.
 
         Args:

@@ -1,10 +1,11 @@
 """The base of the data sets of Pascal VOC."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from datamodules.base import DataModule
 from datamodules.loading.packed import P
+from datamodules.voc.lists import Task
 from datamodules.voc.source import VOCSource
 
 
@@ -21,7 +22,7 @@ class VOCDataModule(DataModule[P]):
         options: Those of :class:`DataModule`.
     """
 
-    task: ClassVar[Literal["Main", "Segmentation"]] = "Main"
+    task: ClassVar[Task] = "Main"
 
     def __init__(
         self,
@@ -44,3 +45,7 @@ class VOCDataModule(DataModule[P]):
     def fetch(self) -> None:
         """Download or generate missing files, as ``source`` says."""
         self.voc.fetch()
+
+    def remarks(self) -> list[str]:
+        """Return those of :class:`DataModule`, and sentences about lines of the lists that are left out."""
+        return [*super().remarks(), *(f"{note.file} {note.what}." for note in self.voc.notes())]

@@ -10,7 +10,7 @@ from datamodules.defects import Defect, Listed, Survey, box_defects
 from datamodules.loading.packed import cache_folder, source_key
 from datamodules.voc.datamodule import VOCDataModule
 from datamodules.voc.files import annotation_file, image_file, read_annotation, read_image_record
-from datamodules.voc.packed_voc import ImageRecord, PackedAnnotations, open_annotations
+from datamodules.voc.packed_voc import ImageRecord, PackedAnnotations, open_annotations, refuse_fractions
 from lit_cv.errors import UserError
 
 
@@ -43,14 +43,14 @@ class VOCDetectionDataModule(VOCDataModule[PackedAnnotations], BoxDataModule[Pac
             for year, image in tqdm(images, desc=f"Checking the {split} images", unit="image", delay=2):
                 yield read_image_record(self.root, year, image, names)
 
-        folders = [(self.voc.devkit / year, image) for year, image in images]
-        pairs = ((f / "Annotations" / f"{image}.xml", f / "JPEGImages" / f"{image}.jpg") for f, image in folders)
-        key = source_key(self.root, (file for pair in pairs for file in pair), names, self.root.resolve())
+        readers = (annotation_file, image_file)
+        files = (reader(self.root, year, image) for year, image in images for reader in readers)
+        key = source_key(self.root, files, names, self.root.resolve())
         return open_annotations(cache_folder(self.root), key, records, names)
 
     def survey(self, split: str) -> Survey:
         """See :meth:`DataModule.survey`; each annotation file is checked by itself."""
-        images, defects = [], list[Defect]()
+        images, defects, records = [], self.voc.notes(), list[ImageRecord]()
         listed = self.voc.images(split, defects.append)
         for year, image in tqdm(listed, desc=f"Reading the {split} annotations", unit="image", delay=2):
             file = annotation_file(self.root, year, image)
@@ -58,9 +58,17 @@ class VOCDetectionDataModule(VOCDataModule[PackedAnnotations], BoxDataModule[Pac
             try:
                 record = read_annotation(self.root, year, image, self.class_names)
                 size = record.size
+                records.append(record)
+                defects += [
+                    Defect(file, f"has {remark}", "incomplete annotation", note=True) for remark in record.remarks
+                ]
                 names = [f"object {k} ({self.class_names[label - 1]})" for k, label in enumerate(record.labels, 1)]
                 defects += box_defects(file, names.__getitem__, record.boxes, record.size)
             except UserError as error:
                 defects.append(Defect.of(error, file, "unusable annotation"))
             images.append(Listed(image_file(self.root, year, image), size, file))
+        try:
+            refuse_fractions(records)
+        except UserError as error:
+            defects.append(Defect.of(error, self.root, "boxes are no pixels"))
         return Survey(images, defects)

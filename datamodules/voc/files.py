@@ -1,5 +1,6 @@
-"""The files of a VOCdevkit: image lists and XML annotations."""
+"""The images and XML annotations of a VOCdevkit."""
 
+import re
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
@@ -10,48 +11,9 @@ from datamodules.loading.decode import check_size, image_size
 from datamodules.voc.packed_voc import ImageRecord
 from lit_cv.errors import UserError
 
-CLASS_NAMES = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
-)  # fmt: skip
-
-
-def read_list(devkit: Path, name: str, task: str = "Main") -> list[tuple[str, str]]:
-    """Read an official image list.
-
-    Args:
-        devkit: The VOCdevkit folder.
-        name: ``<year>_<list>``, for instance ``2007_trainval``.
-        task: Folder of the list in ``ImageSets``.
-
-    Returns:
-        (``VOC<year>``, image id) in the list's order.
-
-    Raises:
-        UserError: If the name is malformed, or the list missing or empty.
-    """
-    file = list_file(devkit, name, task)
-    if not file.is_file():
-        files = devkit.glob(f"VOC*/ImageSets/{task}/*.txt")
-        there = ", ".join(sorted(f"{f.parts[-4][3:]}_{f.stem}" for f in files)[:20])
-        raise UserError(f"The image list {file} is missing: choose another set ({there or 'none there'}).")
-    year = file.parts[-4]
-    images = [(year, line.split()[0]) for line in file.read_text().splitlines() if line.strip()]
-    if not images:
-        raise UserError(f"The image list {file} is empty: restore it or choose another set.")
-    return images
-
-
-def list_file(devkit: Path, name: str, task: str) -> Path:
-    """Return the path of an official image list, see :func:`read_list`.
-
-    Raises:
-        UserError: If the name is malformed.
-    """
-    year, _, split = name.partition("_")
-    if not (year.isdigit() and split):
-        raise UserError(f"The set {name!r} is not of the form <year>_<list>: write, for instance, 2007_trainval.")
-    return devkit / f"VOC{year}" / "ImageSets" / task / f"{split}.txt"
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".bmp", ".webp", ".tif", ".tiff")
+_DECLARED = re.compile(rb"""(?:\xef\xbb\xbf)?<\?xml[^>]*?\sencoding\s*=\s*["']([^"']*)["']""")
+_FLAGS = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
 
 
 def read_image_record(root: Path, year: str, image: str, class_names: tuple[str, ...]) -> ImageRecord:
@@ -74,12 +36,14 @@ def annotation_file(root: Path, year: str, image: str) -> Path:
 
 
 def image_file(root: Path, year: str, image: str) -> Path:
-    """Return the path of an image's JPEG file."""
-    return root / "VOCdevkit" / year / "JPEGImages" / f"{image}.jpg"
+    """Return the path of an image: ``<id>.jpg``, else the one with another known suffix that exists."""
+    folder = root / "VOCdevkit" / year / "JPEGImages"
+    files = [folder / f"{image}{suffix}" for suffix in _SUFFIXES]
+    return next((file for file in files if file.exists()), files[0])
 
 
 def read_annotation(root: Path, year: str, image: str, class_names: tuple[str, ...]) -> ImageRecord:
-    """Read the annotation of one image; the image file is not needed.
+    """Read the annotation of one image; of the image file, only its size is read if the annotation lacks it.
 
     Args:
         root: Folder that holds VOCdevkit.
@@ -93,35 +57,58 @@ def read_annotation(root: Path, year: str, image: str, class_names: tuple[str, .
     Raises:
         UserError: If a file is unusable; the message names the file and the problem.
     """
-    annotation = annotation_file(root, year, image)
-    tree = _parse(annotation)
-    objects = tree.findall("object")
+    annotation, picture = annotation_file(root, year, image), image_file(root, year, image)
+    tree, remarks = _parse(annotation), dict[str, None]()
+    if tree.tag != "annotation":
+        raise UserError(f"{annotation} is no VOC annotation: it is <{tree.tag}>; restore the file.")
+    record = ImageRecord(picture.relative_to(root).as_posix(), (0, 0), [], [], [])
     try:
-        size = (int(_text(tree, "size/width")), int(_text(tree, "size/height")))
-        boxes = [_box(item) for item in objects]
-        names = [_text(item, "name") for item in objects]
-        difficult = [bool(int(item.findtext("difficult") or 0)) for item in objects]
+        size = _size(tree)
     except ValueError as error:
-        raise UserError(f"{annotation} is no VOC annotation: {error}; restore the file.") from None
-    for name in names:
+        raise UserError(f"{annotation} is no VOC annotation: {error}; fix the file.") from None
+    if size is None:
+        size = image_size(picture, annotation)
+        remarks["no <size>, so that of the image is taken"] = None
+    for number, item in enumerate(tree.findall("object"), 1):
+        try:
+            name = " ".join(_text(item, "name").split())
+            box, difficult = _box(item), _difficult(item, remarks)
+        except ValueError as error:
+            raise UserError(f"{annotation} is no VOC annotation: object {number}: {error}; fix it.") from None
         if name not in class_names:
             raise UserError(f"{annotation} has the unknown class {name!r}: fix it or list it in VOCdevkit/classes.txt.")
-    labels = [class_names.index(name) + 1 for name in names]
-    name = image_file(root, year, image).relative_to(root).as_posix()
-    return ImageRecord(name, size, boxes, labels, difficult)
+        record.boxes.append(box)
+        record.labels.append(class_names.index(name) + 1)
+        record.difficult.append(difficult)
+    return record._replace(size=size, remarks=tuple(remarks))
 
 
 def _parse(path: Path) -> Element:
     try:
-        root = ElementTree.parse(path).getroot()
+        data = path.read_bytes().lstrip()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error}): restore the file.") from None
+    try:
+        root = ElementTree.fromstring(_decoded(data))
     except ParseError as error:
         raise UserError(f"{path} is not valid XML ({error}): restore the file.") from None
     except DefusedXmlException as error:
         raise UserError(f"{path} is hostile XML ({type(error).__name__}): do not use this copy of the data.") from None
-    except (OSError, UnicodeError) as error:
-        raise UserError(f"{path} cannot be read ({error}): restore the file.") from None
+    except (LookupError, ValueError) as error:
+        raise UserError(f"{path} cannot be decoded ({error}): save it as UTF-8.") from None
     assert root is not None  # a parsed document has a root
     return root
+
+
+def _decoded(data: bytes) -> bytes | str:
+    """Decode XML in an encoding that the parser does not know, such as GB2312."""
+    declared = _DECLARED.match(data)
+    encoding = declared[1].decode("ascii", "replace").lower() if declared else "utf-8"
+    if encoding in ("utf-8", "us-ascii", "iso-8859-1"):
+        return data
+    if encoding.startswith("utf-16"):  # the declaration was found as ASCII, so it is wrong
+        return data.decode("utf-8-sig")
+    return data.decode("gb18030" if encoding in ("gb2312", "gbk") else encoding)  # it contains the other two
 
 
 def _text(element: Element, path: str) -> str:
@@ -131,8 +118,36 @@ def _text(element: Element, path: str) -> str:
     return text
 
 
+def _number(element: Element, path: str) -> float:
+    text = _text(element, path)
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"<{path}> is {text!r}, which is no number") from None
+
+
+def _size(tree: Element) -> tuple[int, int] | None:
+    """Return the annotated width and height; None if they are missing or 0."""
+    fields = ("size/width", "size/height")
+    sides = [_number(tree, field) if (tree.findtext(field) or "").strip() else 0 for field in fields]
+    for field, side in zip(fields, sides, strict=True):
+        if not (side >= 0 and float(side).is_integer()):
+            raise ValueError(f"<{field}> is {side:g}, which is no number of pixels")
+    return (int(sides[0]), int(sides[1])) if all(sides) else None
+
+
+def _difficult(item: Element, remarks: dict[str, None]) -> bool:
+    text = (item.findtext("difficult") or "").strip()
+    if text.lower() == "unspecified":
+        remarks[f"<difficult> {text}, which is taken as 0"] = None
+        return False
+    if text.lower() not in _FLAGS:
+        raise ValueError(f"<difficult> is {text!r}, not 0 or 1")
+    return _FLAGS[text.lower()]
+
+
 def _box(item: Element) -> tuple[float, float, float, float]:
-    x1, y1, x2, y2 = (float(_text(item, f"bndbox/{corner}")) for corner in ("xmin", "ymin", "xmax", "ymax"))
-    if not abs(x1 + y1 + x2 + y2) < 1e9:
+    x1, y1, x2, y2 = (_number(item, f"bndbox/{corner}") for corner in ("xmin", "ymin", "xmax", "ymax"))
+    if not all(abs(corner) < 1e9 for corner in (x1, y1, x2, y2)):
         raise ValueError(f"a box ({x1}, {y1}, {x2}, {y2}) is not finite")
     return x1 - 1, y1 - 1, x2, y2

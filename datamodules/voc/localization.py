@@ -21,7 +21,7 @@ class LargestObjects(PackedAnnotations):
             boxes among the chosen ones, and of all annotated boxes that were clipped or dropped.
     """
 
-    KIND: ClassVar[str] = "largest-1"
+    KIND: ClassVar[str] = "largest-2"
 
 
 class VOCLocalizationDataModule(VOCDetectionDataModule):
@@ -104,4 +104,6 @@ def largest_objects(packed: PackedAnnotations) -> Content:
         "clipped": packed.counts["clipped"],
         "dropped": packed.counts["dropped"],
     }
-    return Content(arrays, counts)
+    left = counts["without_object"]
+    notes = [f"{left} of {len(packed)} images have no object and are left out."] if left else []
+    return Content(arrays, counts, (*packed.notes, *notes))

@@ -1,16 +1,24 @@
 """Class masks in files: the palette PNGs of Pascal VOC and the .mat files of SBD."""
 
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from scipy.io import loadmat
 
-from datamodules.loading.decode import image_size, read_whole
+from datamodules.loading.decode import check_size, image_size, read_whole
+from datamodules.loading.orientation import SIDEWAYS, orientation
+from datamodules.loading.text import read_text
+from datamodules.voc.files import image_file
 from datamodules.voc.packed_masks import VOID, Mask, MaskRecord, runs_of
 from lit_cv.errors import UserError
+
+NO_VALUES: Mapping[int, int] = MappingProxyType({})
 
 
 class MaskedImage(NamedTuple):
@@ -35,9 +43,9 @@ def voc_image(devkit: Path, year: str, image: str) -> MaskedImage:
         year: ``VOC<year>``.
         image: Its id in that release; since VOC2008 ids begin with a year, and 2007_000032 is VOC2007's 000032.
     """
-    folder = devkit / year
     image_id = image if "_" in image else f"{year.removeprefix('VOC')}_{image}"
-    return MaskedImage(image_id, folder / "JPEGImages" / f"{image}.jpg", folder / "SegmentationClass" / f"{image}.png")
+    mask = devkit / year / "SegmentationClass" / f"{image}.png"
+    return MaskedImage(image_id, image_file(devkit.parent, year, image), mask)
 
 
 def sbd_images(root: Path, name: str) -> list[MaskedImage]:
@@ -55,26 +63,31 @@ def sbd_images(root: Path, name: str) -> list[MaskedImage]:
     if not file.is_file():
         there = ", ".join(sorted(f"sbd_{found.stem}" for found in folder.glob("*.txt")))
         raise UserError(f"The image list {file} of SBD is missing: choose another set ({there or 'none there'}).")
-    images = file.read_text().split()
+    images = read_text(file).split()
     if not images:
         raise UserError(f"The image list {file} is empty: restore it or choose another set.")
     return [MaskedImage(image, folder / "img" / f"{image}.jpg", folder / "cls" / f"{image}.mat") for image in images]
 
 
-def read_mask_record(root: Path, image: MaskedImage, num_classes: int) -> MaskRecord:
+def read_mask_record(
+    root: Path, image: MaskedImage, num_classes: int, values: Mapping[int, int] = NO_VALUES
+) -> MaskRecord:
     """Read and check a mask, and check that its image is complete and has the same size.
 
     Args:
         root: Folder that the record's name is relative to.
         image: The files.
         num_classes: Number of classes without the background.
+        values: Pixels of the file with another value than their class, and this class.
 
     Raises:
         UserError: If a file is unusable; the message names the file and the problem.
     """
-    mask = read_mask(image.mask, num_classes)
+    mask = read_mask(image.mask, num_classes, values)
     size = mask.shape[1], mask.shape[0]
     expected = image_size(image.picture, image.mask, whole=True)
+    if size == expected[::-1] and orientation(image.picture) in SIDEWAYS:
+        check_size(image.picture, expected, size)
     if size != expected:
         raise UserError(
             f"{image.mask} is {size[0]}x{size[1]} pixels but its image {image.picture} is {expected[0]}x{expected[1]}: "
@@ -83,40 +96,46 @@ def read_mask_record(root: Path, image: MaskedImage, num_classes: int) -> MaskRe
     return MaskRecord(image.picture.relative_to(root).as_posix(), size, *runs_of(mask))
 
 
-def read_mask(path: Path, num_classes: int) -> Mask:
+def read_mask(path: Path, num_classes: int, values: Mapping[int, int] = NO_VALUES) -> Mask:
     """Read a mask, uint8 (H, W); its image is not needed.
 
     Args:
         path: PNG, or SBD's .mat.
         num_classes: Number of classes without the background.
+        values: Pixels of the file with another value than their class, and this class.
 
     Raises:
         UserError: If a file is unusable; the message names the file and the problem.
     """
-    mask = _read_mat(path) if path.suffix == ".mat" else _read_png(path)
-    counts = np.bincount(mask.reshape(-1), minlength=VOID + 1)
-    unknown = np.flatnonzero(counts[num_classes + 1 : VOID]) + num_classes + 1
+    stored = _read_mat(path) if path.suffix == ".mat" else _read_png(path)
+    mask = stored.copy() if values else stored
+    for value, label in values.items():
+        mask[stored == value] = label
+    present = np.flatnonzero(np.bincount(mask.reshape(-1)))
+    unknown = present[(present > num_classes) & (present != VOID)]
     if unknown.size:
         raise UserError(
-            f"{path} has the index {unknown[0]}, but classes are 0..{num_classes} and void is {VOID}: "
-            "fix the mask, or list the missing classes in VOCdevkit/classes.txt."
+            f"{path} has the index {unknown[0]}, but classes are 0..{num_classes} and void is {VOID}: fix the mask, "
+            f"list the missing classes in VOCdevkit/classes.txt, or set mask_values, such as {{{unknown[0]}: 1}}."
         )
-    return mask
+    return np.asarray(mask, dtype=np.uint8)
 
 
-def _read_png(path: Path) -> Mask:
-    """Return the palette indices of a PNG, uint8 (H, W); its colors are ignored."""
+def _read_png(path: Path) -> NDArray[np.integer]:
+    """Return the palette indices or gray values of a PNG of 1 to 16 bits, (H, W); its colors are ignored."""
     data = read_whole(path)
     try:
         with Image.open(BytesIO(data)) as image:
             mode, indices = image.mode, np.asarray(image)
     except Exception as error:  # on damaged files Pillow raises OSError, SyntaxError, ValueError, struct.error, ...
         raise UserError(f"{path} is not a readable mask ({error}): restore the file.") from None
-    if mode not in ("P", "L"):
+    if mode == "1":
+        return indices.astype(np.uint8)
+    if mode not in ("P", "L", "I", "I;16", "I;16B"):
         raise UserError(
             f"{path} has colors (mode {mode}) instead of class indices: use the original palette PNG, or convert it."
         )
-    return indices
+    return indices if indices.dtype == np.uint8 else indices.astype(np.int32)
 
 
 def _read_mat(path: Path) -> Mask:

@@ -39,7 +39,7 @@ class PackedMasks(PackedImages):
         counts: Number of images, and of images left out because all of their pixels are void.
     """
 
-    KIND: ClassVar[str] = "masks-1"
+    KIND: ClassVar[str] = "masks-2"
     ARRAYS: ClassVar[tuple[str, ...]] = ("names", "sizes", "offsets", "values", "lengths")
     offsets: NDArray[np.int64]
     values: NDArray[np.uint8]
@@ -81,4 +81,5 @@ def _pack(records: Iterable[MaskRecord]) -> Content:
         "values": np.concatenate([np.zeros(0, np.uint8), *(image.values for image in images)]),
         "lengths": np.concatenate([np.zeros(0, np.uint32), *(image.lengths for image in images)]),
     }
-    return Content(arrays, {"images": len(images), "void": void})
+    notes = [f"{void} of {void + len(images)} masks are void everywhere, so their images are left out."] if void else []
+    return Content(arrays, {"images": len(images), "void": void}, tuple(notes))

@@ -1,7 +1,7 @@
 """The annotations of Pascal VOC, packed."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -22,6 +22,7 @@ class ImageRecord(NamedTuple):
         boxes: Corners (x1, y1, x2, y2) in pixels, as annotated: they may lie outside or have no area.
         labels: Class of each box, 1..C.
         difficult: Flag of each box.
+        remarks: What the annotation lacks, and what is taken instead.
     """
 
     name: str
@@ -29,6 +30,7 @@ class ImageRecord(NamedTuple):
     boxes: list[tuple[float, float, float, float]]
     labels: list[int]
     difficult: list[bool]
+    remarks: tuple[str, ...] = ()
 
 
 class PackedAnnotations(PackedBoxes):
@@ -39,7 +41,7 @@ class PackedAnnotations(PackedBoxes):
         counts: Number of images, boxes, difficult boxes, and of the boxes that were clipped or dropped.
     """
 
-    KIND: ClassVar[str] = "annotations-1"
+    KIND: ClassVar[str] = "annotations-2"
     ARRAYS: ClassVar[tuple[str, ...]] = ("names", "sizes", "offsets", "boxes", "labels", "difficult")
     difficult: NDArray[np.bool_]
 
@@ -81,12 +83,13 @@ def _pack(records: Iterable[ImageRecord], num_classes: int) -> Content:
     labels = np.array([label for image in images for label in image.labels], dtype=np.int64)
     difficult = np.array([flag for image in images for flag in image.difficult], dtype=np.bool_)
 
+    refuse_fractions(images)
     clipped, valid = clip_boxes(boxes, np.repeat(sizes, lengths, axis=0))
-    owners = np.repeat(np.arange(len(images)), lengths)[valid]
+    owners = np.repeat(np.arange(len(images)), lengths)
     arrays = {
         "names": as_bytes(image.name for image in images),
         "sizes": sizes,
-        "offsets": offsets_of(owners, len(images)),
+        "offsets": offsets_of(owners[valid], len(images)),
         "boxes": clipped[valid],
         "labels": labels[valid],
         "difficult": difficult[valid],
@@ -98,7 +101,46 @@ def _pack(records: Iterable[ImageRecord], num_classes: int) -> Content:
         "clipped": int(((clipped != boxes).any(axis=1) & valid).sum()),
         "dropped": int((~valid).sum()),
     }
-    return Content(arrays, counts)
+    return Content(arrays, counts, (*_remarks(images), *_dropped(images, owners, boxes, valid)))
+
+
+def refuse_fractions(images: Sequence[ImageRecord]) -> None:
+    """Check that the corners of a set's boxes are pixels.
+
+    Raises:
+        UserError: If all boxes end within the first pixel of their image.
+    """
+    boxes = [box for image in images for box in image.boxes]
+    if boxes and max(max(box[2:]) for box in boxes) <= 1:
+        first = next(image.name for image in images if image.boxes)
+        raise UserError(
+            f"All {len(boxes)} boxes of {first} and the other images of its set end within the first pixel, as if "
+            "corners were fractions of width and height: write them in pixels, counted from 1."
+        )
+
+
+def _remarks(images: Sequence[ImageRecord]) -> Iterator[str]:
+    """Yield what annotations lack, each once."""
+    owners: dict[str, list[str]] = {}
+    for image in images:
+        for remark in image.remarks:
+            owners.setdefault(remark, []).append(image.name)
+    for remark, names in owners.items():
+        yield f"The annotation of {names[0]}{f' and {len(names) - 1} more' if names[1:] else ''} has {remark}."
+
+
+def _dropped(
+    images: Sequence[ImageRecord], owners: NDArray[np.int64], boxes: NDArray[np.float32], valid: NDArray[np.bool_]
+) -> Iterator[str]:
+    """Yield a sentence about the boxes that are dropped, and one about those that are fractions, if there are any."""
+    fractions = valid & (boxes[:, 2:] <= 1).all(axis=1)
+    for chosen, what in (
+        (~valid, "have no area within their image and are dropped"),
+        (fractions, "end within the first pixel, as if their corners were fractions of width and height"),
+    ):
+        if chosen.any():
+            first = images[owners[chosen][0]].name
+            yield f"{chosen.sum()} of {len(valid)} boxes {what} ({first}, ...); `litcv doctor` lists them."
 
 
 def _check(image: ImageRecord, num_classes: int) -> None:

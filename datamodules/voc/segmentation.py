@@ -1,14 +1,14 @@
 """Pascal VOC semantic segmentation (Everingham et al. 2015 §3.2), with SBD's extra masks (Hariharan et al. 2011)."""
 
-from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar
 
-import albumentations as A
 import cv2
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from datamodules.augmentation.checks import FILLS, Transform, single_transforms
 from datamodules.augmentation.presets import MaskAugmentation, MaskPreset, make_mask_augmentation
 from datamodules.defects import Defect, Listed, Report, Survey, stop
 from datamodules.loading.dataset import PackedDataset, to_tensor
@@ -17,6 +17,7 @@ from datamodules.loading.packed import cache_folder, source_key
 from datamodules.loading.sampling import Key
 from datamodules.voc.archives import SBD_ARCHIVE
 from datamodules.voc.datamodule import VOCDataModule
+from datamodules.voc.lists import Task
 from datamodules.voc.mask_files import MaskedImage, read_mask, read_mask_record, sbd_images, voc_image
 from datamodules.voc.packed_masks import VOID, Mask, MaskRecord, PackedMasks, open_masks
 from lit_cv.contract import Sample
@@ -28,7 +29,7 @@ _SBD = "sbd_"
 class SegmentationDataset(PackedDataset[PackedMasks, MaskAugmentation]):
     """Maps (epoch, index) to an image and its mask; a partner's mask is resized to the image (nearest neighbor)."""
 
-    def __getitem__(self, key: Key) -> Sample:
+    def sample(self, key: Key) -> Sample:
         """Return the sample of one epoch.
 
         Args:
@@ -71,13 +72,22 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
 
     Args:
         augmentation: ``none``, ``flip`` or a list of albumentations transforms; see :func:`make_mask_augmentation`.
+        mask_values: Values in the files that differ from the class of their pixels, and this class: ``{255: 1}`` for
+            masks that show a single class in white, which is void otherwise.
         options: Those of :class:`VOCDataModule`.
     """
 
-    task: ClassVar[Literal["Main", "Segmentation"]] = "Segmentation"
+    task: ClassVar[Task] = "Segmentation"
 
-    def __init__(self, *args: Any, augmentation: MaskPreset | list[A.BasicTransform] = "flip", **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        augmentation: MaskPreset | list[Transform] = "flip",
+        mask_values: dict[int, int] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
+        self.mask_values = mask_values or {}
         self.augmentation = make_mask_augmentation(augmentation)
         self.sbd = self.voc.take(_SBD)
 
@@ -96,19 +106,54 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
         images, names = self._images(split), self.class_names
         if not images:
             return None
+        unknown = [label for label in self.mask_values.values() if not (0 <= label <= len(names) or label == VOID)]
+        if unknown:
+            raise UserError(
+                f"mask_values gives the class {unknown[0]}, but classes are 0..{len(names)}, void is {VOID}: change it."
+            )
         if split == "train":
             self._refuse_leaks(images)
 
         def records() -> Iterator[MaskRecord]:
             for image in tqdm(images, desc=f"Checking the {split} masks", unit="image", delay=2):
-                yield read_mask_record(self.root, image, len(names))
+                yield read_mask_record(self.root, image, len(names), self.mask_values)
 
         files = (file for image in images for file in (image.mask, image.picture))
-        key = source_key(self.root, files, names, self.root.resolve())
+        key = source_key(self.root, files, names, self.root.resolve(), self.mask_values)
         packed = open_masks(cache_folder(self.root), key, records, names)
         if not len(packed):
             raise UserError(f"All masks of {split}_sets are void ({images[0].mask}, ...): restore them.")
         return packed
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the masks of all splits, see :meth:`DataModule.setup`.
+
+        Raises:
+            UserError: If no pixel to train on belongs to a class, or a transform fills masks with an unknown one.
+        """
+        super().setup(stage)
+        self._refuse_unknown_fills()
+        packed = self.splits.get("train")
+        if packed is not None and stage in ("fit", None) and (reason := no_class("train", np.unique(packed.values))):
+            raise UserError(f"{self.root}: {reason}.")
+
+    def _refuse_unknown_fills(self) -> None:
+        count = len(self.class_names)
+        transforms = self.augmentation.compose.transforms if self.augmentation else ()
+        for transform in single_transforms(transforms):
+            for setting in FILLS:
+                value = getattr(transform, setting, None)
+                if isinstance(value, int | float) and value not in (*range(count + 1), VOID):
+                    raise UserError(
+                        f"augmentation has {type(transform).__name__}, whose {setting} is {value:g}, but classes are "
+                        f"0..{count} and void is {VOID}: set it to {VOID}."
+                    )
+
+    def remarks(self) -> list[str]:
+        """Return those of :class:`VOCDataModule`, and the splits to evaluate on that have no class."""
+        others = {split: no_class(split, np.unique(self.splits[split].values)) for split in self.splits}
+        found = [f"{self.root}: {reason}." for split, reason in others.items() if split != "train" and reason]
+        return [*super().remarks(), *found]
 
     def dataset(self, packed: PackedMasks, training: bool) -> SegmentationDataset:
         """Return the samples of a split."""
@@ -117,18 +162,21 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
 
     def survey(self, split: str) -> Survey:
         """See :meth:`DataModule.survey`; each mask is checked by itself."""
-        images, defects = [], list[Defect]()
+        images, defects, present = [], self.voc.notes(), set[int]()
         files = self._images(split, defects.append)
         for image in tqdm(files, desc=f"Reading the {split} masks", unit="image", delay=2):
             size = None
             try:
-                mask = read_mask(image.mask, len(self.class_names))
+                mask = read_mask(image.mask, len(self.class_names), self.mask_values)
                 size = mask.shape[1], mask.shape[0]
+                present |= set(np.unique(mask).tolist())
                 if (mask == VOID).all():
                     defects.append(Defect(image.mask, "is all void, so the image is left out: restore it", "void mask"))
             except UserError as error:
                 defects.append(Defect.of(error, image.mask, "unusable mask"))
             images.append(Listed(image.picture, size, image.mask))
+        if present and (reason := no_class(split, present)):
+            defects.append(Defect(self.root, reason, "masks without a class"))
         return Survey(images, defects)
 
     def _images(self, split: str, report: Report = stop) -> list[MaskedImage]:
@@ -159,3 +207,15 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
                     f"train_sets and {split}_sets share {len(shared)} images ({shared[0].picture}, ...): "
                     "evaluate on lists that are not trained on."
                 )
+
+
+def no_class(split: str, values: Iterable[int]) -> str:
+    """Return the reason why the masks of a split show no class, given all values in them; empty if they show one."""
+    if not {int(value) for value in values} <= {0, VOID}:
+        return ""
+    found = " and ".join(str(value) for value in sorted(values))
+    return (
+        f"the masks of {split}_sets hold only {found} (0 is the background, {VOID} void), so no pixel has a class: "
+        "write the indices of the classes into the masks, or say with data.mask_values which class a value means, "
+        f"{{{VOID}: 1}} for objects in white"
+    )

@@ -1,16 +1,16 @@
 """The location of a VOCdevkit, and the images of each split."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal
 
 from datamodules.base import SPLITS, Source
 from datamodules.defects import Defect, Report, stop
 from datamodules.shapes import scenes
 from datamodules.shapes.settings import Shapes
 from datamodules.voc.archives import fetch_voc
-from datamodules.voc.files import CLASS_NAMES, list_file, read_list
 from datamodules.voc.generated import write_voc
+from datamodules.voc.lists import CLASS_NAMES, ClassList, Task, list_file, read_classes, read_list
 from lit_cv.errors import UserError
 
 
@@ -27,7 +27,7 @@ class VOCSource:
     """
 
     def __init__(
-        self, root: str, source: Source, shapes: Shapes, task: Literal["Main", "Segmentation"],
+        self, root: str, source: Source, shapes: Shapes, task: Task,
         *sets: Sequence[str] | None,
     ) -> None:  # fmt: skip
         folder = Path(root)
@@ -54,10 +54,14 @@ class VOCSource:
     @property
     def class_names(self) -> tuple[str, ...]:
         """The names in ``VOCdevkit/classes.txt`` if it exists, else the 20 official ones."""
+        return self._classes.names
+
+    @property
+    def _classes(self) -> ClassList:
         if self.source == "shapes":
-            return scenes.CLASS_NAMES
+            return ClassList(scenes.CLASS_NAMES, [])
         listed = self.devkit / "classes.txt"
-        return tuple(listed.read_text().split()) if listed.exists() else CLASS_NAMES
+        return read_classes(listed, self.task) if listed.exists() else ClassList(CLASS_NAMES, [])
 
     def fetch(self) -> None:
         """Download or generate missing files, as ``source`` says."""
@@ -84,13 +88,25 @@ class VOCSource:
         for name in self.sets[split]:
             file = list_file(self.devkit, name, self.task)
             try:
-                listed = read_list(self.devkit, name, self.task)
+                listed = read_list(self.devkit, name, self.task).images
             except UserError as error:
                 report(Defect.of(error, file, "unusable image list"))
                 continue
+            within = set[tuple[str, str]]()
             for image in listed:
-                if image in images:
+                if image in within:
+                    report(Defect(file, f"names {image[1]} a second time: remove one of the two lines", "duplicate id"))
+                elif image in images:
                     what = f"names {image[1]} a second time in {split}_sets: remove it, or choose other lists"
                     report(Defect(file, what, "duplicate id"))
+                within.add(image)
                 images[image] = None
         return list(images)
+
+    def notes(self) -> list[Defect]:
+        """Return the notes about lines of the lists that are no class or no image; unusable lists are left out."""
+        notes = list(self._classes.notes)
+        for name in (name for names in self.sets.values() for name in names):
+            with suppress(UserError):
+                notes += read_list(self.devkit, name, self.task).notes
+        return notes

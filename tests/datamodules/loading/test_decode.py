@@ -1,3 +1,5 @@
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -5,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.loading.decode import read_image
+from datamodules.loading.decode import image_size, is_truncated, read_image
 from lit_cv.errors import UserError
 
 
@@ -82,3 +84,41 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path, content: bytes) -> Non
 def test_missing_image_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone\.jpg cannot be read"):
         read_image(tmp_path / "gone.jpg")
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("trailer", [b"\0" * 9000, b"\xff\xda\xff\xd8 text " * 700, b"\n"])
+def test_any_number_of_trailing_bytes_is_no_truncation(tmp_path: Path, suffix: str, trailer: bytes) -> None:
+    file = tmp_path / f"trailing{suffix}"
+    whole = cv2.imencode(suffix, picture())[1].tobytes()
+    file.write_bytes(whole + trailer)
+    assert read_image(file).shape == (40, 60, 3)
+    file.write_bytes(whole[: len(whole) // 2] + trailer)
+    with pytest.raises(UserError, match="truncated"):
+        read_image(file)
+
+
+def test_a_progressive_jpeg_ends_after_its_last_scan(tmp_path: Path) -> None:
+    file = tmp_path / "progressive.jpg"
+    Image.fromarray(picture()).save(file, progressive=True, quality=95)
+    whole = file.read_bytes()
+    assert whole.count(b"\xff\xda") > 5
+    assert not is_truncated(whole + b"text")
+    assert is_truncated(whole[: whole.rfind(b"\xff\xda")])
+    assert is_truncated(whole[:-100] + b"text")
+
+
+def test_an_image_of_many_pixels_is_no_attack(tmp_path: Path) -> None:
+    file = tmp_path / "large.png"
+    Image.new("1", (20_000, 10_000)).save(file)  # Pillow's limit is 179 megapixels
+    assert image_size(file, tmp_path / "list.txt") == (20_000, 10_000)
+    assert image_size(file, tmp_path / "list.txt", whole=True) == (20_000, 10_000)
+
+
+def test_an_image_beyond_the_limit_of_opencv_is_one_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "huge.png"
+    Image.new("1", (40, 10)).save(file)
+    header = struct.pack(">4sII", b"IHDR", 40_000, 40_000) + file.read_bytes()[24:29]
+    file.write_bytes(file.read_bytes()[:12] + header + struct.pack(">I", zlib.crc32(header)) + file.read_bytes()[33:])
+    with pytest.raises(UserError, match=r"huge\.png is not a readable image \(Image size \(1600000000 pixels\)"):
+        image_size(file, tmp_path / "list.txt")

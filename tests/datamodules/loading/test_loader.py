@@ -10,9 +10,16 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
-from datamodules import VOCDetectionDataModule
+from datamodules import (
+    ImageFolderDataModule,
+    VOCDetectionDataModule,
+    VOCLocalizationDataModule,
+    VOCSegmentationDataModule,
+)
+from datamodules.base import DataModule
 from datamodules.loading.loader import Loader
 from lit_cv.contract import Batch
+from lit_cv.errors import UserError
 
 Open = Callable[..., VOCDetectionDataModule]
 OPTIONS = {"augmentation": "ssd", "batch_size": 4, "seed": 3}
@@ -146,3 +153,28 @@ def test_two_processes_share_the_global_batches_of_one(generated: Path, tmp_path
         assert sorted(shards[0] + shards[1]) == sorted(
             s for e, _, samples in alone["val"] if e == epoch for s in samples
         )
+
+
+@pytest.mark.parametrize("kind", [VOCDetectionDataModule, VOCLocalizationDataModule, VOCSegmentationDataModule])
+def test_an_index_alone_is_that_of_epoch_0(generated: Path, kind: type[DataModule[Any]]) -> None:
+    data = kind(str(generated), augmentation="flip", seed=1)
+    data.prepare_data()
+    data.setup()
+    dataset = data.train_dataloader().dataset
+    image, target = dataset[3]
+    again, same = dataset[0, 3]
+    assert torch.equal(image, again)
+    assert target["image_id"] == same["image_id"] == 3
+    assert len([sample for sample in dataset]) == len(dataset) == 10  # noqa: C416  (by index until IndexError)
+    for outside in (10, -1, (0, 10)):
+        with pytest.raises(IndexError, match="not within the 10 samples"):
+            dataset[outside]
+
+
+@pytest.mark.parametrize("loader", ["train_dataloader", "val_dataloader", "test_dataloader", "train_in_order"])
+def test_a_loader_before_setup_says_what_to_call(generated: Path, loader: str) -> None:
+    data = VOCDetectionDataModule(str(generated))
+    with pytest.raises(UserError, match=r"call prepare_data\(\) and setup\(\) before"):
+        getattr(data, loader)()
+    with pytest.raises(UserError, match=r"call setup\(\) before"):
+        ImageFolderDataModule(str(generated)).predict_dataloader()

@@ -302,7 +302,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 def test_sbd_is_downloaded_and_checked(voc_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_sbd(tmp_path / "official", {"train": ["2008_000009"]}, np.zeros((20, 30), np.uint8))
+    write_sbd(tmp_path / "official", {"train": ["2008_000009"]}, np.ones((20, 30), np.uint8))
     (tmp_path / "mirror").mkdir()
     served = tmp_path / "mirror" / SBD_ARCHIVE.name
     with tarfile.open(served, "w:gz") as file:

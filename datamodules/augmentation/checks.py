@@ -1,0 +1,126 @@
+"""Checks of albumentations transforms: a trial when they are built, and a look at each sample that they return."""
+
+import traceback
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias
+
+import albumentations as A
+import cv2
+import numpy as np
+from albumentations.core.serialization import Serializable
+
+from lit_cv.errors import UserError
+
+Transform: TypeAlias = Serializable
+"""A transform of albumentations or a group of them: ``OneOf``, ``SomeOf``, ``Sequential``, ..."""
+
+FILLS = ("fill_mask", "mask_drop_value")
+"""Settings of transforms with the index of mask pixels that no pixel of the image corresponds to."""
+
+_NEAREST = (cv2.INTER_NEAREST, cv2.INTER_NEAREST_EXACT)
+_INDICES = (0, 9, 200, 255)  # of the mask of a trial; no mean of two of them is one of them
+
+
+class Misfit(UserError):
+    """A transform that fails on a sample; the data set adds the name of the image."""
+
+
+def single_transforms(transforms: Iterable[Transform]) -> Iterator[A.BasicTransform]:
+    """Yield the transforms, also those inside of groups."""
+    for transform in transforms:
+        if isinstance(transform, A.BaseCompose):
+            yield from single_transforms(transform.transforms)
+        else:
+            yield transform
+
+
+def refuse_unfit(transforms: Iterable[Transform], targets: Iterable[str] = ()) -> None:
+    """Apply each transform to a small sample, and refuse those whose result no network takes.
+
+    Args:
+        transforms: The transforms and groups.
+        targets: Targets of the samples besides the image: ``mask`` (class indices), ``bboxes``.
+
+    Raises:
+        UserError: If a transform returns anything but an image uint8 (H, W, 3), needs a target that samples lack, or
+            interpolates class indices.
+    """
+    rng = np.random.default_rng(0)
+    sample = {
+        "image": rng.integers(0, 256, (64, 64, 3), dtype=np.uint8),
+        "mask": rng.choice(np.array(_INDICES, dtype=np.uint8), (64, 64)),
+        "bboxes": np.array([[0.25, 0.25, 0.75, 0.75, 0]], dtype=np.float32),
+    }
+    for transform in single_transforms(transforms):
+        data = {key: sample[key].copy() for key in ("image", *targets)}
+        if what := _flaw(transform, data):
+            raise UserError(f"augmentation has {type(transform).__name__}, {what}")
+
+
+def apply(transform: Transform, data: dict[str, Any]) -> dict[str, Any]:
+    """Apply a transform to a sample and check what it returns.
+
+    Args:
+        transform: A transform or a group.
+        data: Image and targets by their names in albumentations.
+
+    Raises:
+        Misfit: If the transform fails, or no network takes its result.
+    """
+    height, width = data["image"].shape[:2]
+    try:
+        changed: dict[str, Any] = transform(**data)
+    except Exception as error:  # albumentations and OpenCV raise many kinds of errors
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise Misfit(
+            f"augmentation has {_culprit(transform, error)}, which fails on {width}x{height} pixels ({reason}): change "
+            "its settings, or take it out."
+        ) from None
+    if what := _misfit(changed):
+        raise Misfit(f"augmentation has {type(transform).__name__}, {what}")
+    return changed
+
+
+def _flaw(transform: A.BasicTransform, data: dict[str, Any]) -> str:
+    """Return the reason to refuse a transform, as the rest of a sentence; empty if there is none."""
+    lacking = set(transform.targets_as_params) - data.keys()
+    if not lacking:
+        try:
+            data = transform(force_apply=True, **data)
+        except KeyError as error:
+            lacking = {str(error.args[0])}
+        except Exception:
+            return ""
+    if lacking:
+        return f"which needs {', '.join(sorted(lacking))}, and samples of this data have none: take it out."
+    if what := _misfit(data):
+        return what
+    nearest = getattr(transform, "mask_interpolation", cv2.INTER_NEAREST) in _NEAREST
+    filled = [getattr(transform, key, None) for key in FILLS]
+    known = [*_INDICES, *(value for value in filled if isinstance(value, int | float))]
+    if "mask" in data and not (nearest and np.isin(data["mask"], known).all()):
+        return "which interpolates class indices of masks: set its mask_interpolation to 0 (nearest), or take it out."
+    return ""
+
+
+def _misfit(data: dict[str, Any]) -> str:
+    """Return the reason why no network takes a sample, as the rest of a sentence; empty if there is none."""
+    image = data["image"]
+    if not isinstance(image, np.ndarray):
+        return f"which returns a {type(image).__name__}: take it out, images become tensors after the augmentation."
+    if image.dtype != np.uint8:
+        return f"which makes the image {image.dtype}: take it out, the network normalizes uint8 pixels itself."
+    if image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        return f"which returns an image of shape {image.shape} instead of (height, width, 3): change it or take it out."
+    masks = [data[key] for key in ("mask", "masks") if key in data]
+    if any(mask.shape[-2:] != image.shape[:2] or mask.dtype != np.uint8 for mask in masks):
+        found = ", ".join(f"{mask.dtype} {mask.shape}" for mask in masks)
+        return f"after which the mask, {found}, does not fit the image, {image.shape}: take it out."
+    return ""
+
+
+def _culprit(transform: Transform, error: Exception) -> str:
+    """Return the name of the transform that raised the error; that of its group only if none of the transforms did."""
+    owners = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    inner = [owner for owner in owners if isinstance(owner, A.BasicTransform)]
+    return type(inner[-1] if inner else transform).__name__
