@@ -1,6 +1,7 @@
 """`litcv fit`: train an experiment in a run folder of its own."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,14 +31,25 @@ def add_parser(verbs: Verbs) -> None:
 
 def run_unparsed(verb: str, args: Sequence[str]) -> int:
     """Carry out `litcv fit ARGS`."""
-    prepare_process(args)
     if "--print_config" in args:
+        prepare_process(args)
         from lit_cv.training.lightning_cli import LitCLI
 
         LitCLI([verb, *args])
-    else:
-        fit([verb, *(arg for arg in args if arg != "--resume")], resume="--resume" in args)
+        return 0
+    from lit_cv.training.signals import SIGNALS_OF_THIS_PROCESS
+
+    own = [verb, *(arg for arg in args if arg != "--resume")]
+    farewell = f"stopped; continue with: {resuming(own)}" if is_first_process() else ""
+    with SIGNALS_OF_THIS_PROCESS.held(farewell):
+        prepare_process(args)
+        fit(own, resume="--resume" in args)
     return 0
+
+
+def resuming(args: Sequence[str]) -> str:
+    """Return the command line that continues a run."""
+    return shlex.join(["litcv", *args, "--resume"])
 
 
 def prepare_process(args: Sequence[str]) -> None:
@@ -72,15 +84,13 @@ def fit(args: Sequence[str], resume: bool) -> None:
     Raises:
         UserError: The folder already holds a run and `resume` is off, or another process works in it.
     """
-    from lightning.pytorch.utilities.exceptions import SIGTERMException
-
     from lit_cv.runs.checkpoints import last_checkpoint
     from lit_cv.runs.files import explain_full_disk, lock
     from lit_cv.runs.folder import DEFAULT_PROJECT, is_finished, run_folder
     from lit_cv.runs.settings import merged_arguments
-    from lit_cv.tracking.run import end_by_sigterm, identity, logged, under_agent
+    from lit_cv.tracking.run import identity, logged, under_agent
     from lit_cv.training.lightning_cli import LitCLI
-    from lit_cv.training.preemption import leaving_when_preempted
+    from lit_cv.training.stopping import orderly_end
 
     folder = run_folder(args)
     first, given = is_first_process(), merged_arguments(args)
@@ -93,19 +103,17 @@ def fit(args: Sequence[str], resume: bool) -> None:
             _repeat_result(folder, known, resume)
         return
     if not first:
-        with leaving_when_preempted():
+        with orderly_end(folder, resuming(args), first):
             LitCLI(args, folder, last_checkpoint(folder / "checkpoints"))
         return
     if (folder / "run.json").exists() and not resume:
-        raise UserError(f"{folder}: this run was begun; add --resume to continue, or delete the folder to start again.")
+        raise UserError(
+            f"{folder}: this run was begun; continue it with `{resuming(args)}`, or delete the folder to start again."
+        )
     busy = f"{folder}: another process is working on this run; wait for it or stop it."
     held = lock(folder / ".lock", busy, patience=LOCK_SECONDS if resume else 0.0)
-    with leaving_when_preempted(), held, explain_full_disk(folder):
-        try:
-            with logged(folder, known):
-                LitCLI(args, folder, last_checkpoint(folder / "checkpoints"))
-        except SIGTERMException:
-            end_by_sigterm(folder)
+    with held, explain_full_disk(folder), logged(folder, known), orderly_end(folder, resuming(args), first):
+        LitCLI(args, folder, last_checkpoint(folder / "checkpoints"))
 
 
 def _repeat_result(folder: Path, known: "Known", resume: bool) -> None:

@@ -2,8 +2,6 @@
 
 import csv
 import os
-import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,18 +64,7 @@ def logged(folder: Path, known: Known) -> Iterator[None]:
         yield
     except wandb.Error as error:
         raise UserError(f"{folder}: {trouble(str(error))}") from None
-    _finish(folder)
-
-
-def end_by_sigterm(folder: Path) -> None:
-    """Close the W&B run and end this process as SIGTERM would have, so that an agent sees it as stopped, not failed.
-
-    If the agent's patience ends during the upload, `litcv sweep --sync` uploads the rest.
-    """
-    _finish(folder, 128 + signal.SIGTERM)
-    sys.stdout.flush()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGTERM)
+    finish(folder)
 
 
 def tell_finished(folder: Path, known: Known) -> None:
@@ -124,8 +111,11 @@ def _former_id(folder: Path) -> str | None:
     return str(read_yaml(file)["id"]) if file.exists() else None
 
 
-def _finish(folder: Path, exit_code: int = 0) -> None:
-    """Wait for the upload, and mark a complete one with the file that `wandb sync` leaves behind."""
+def finish(folder: Path, exit_code: int = 0) -> None:
+    """Close the W&B run, wait for its upload, and mark a complete one with the file that `wandb sync` leaves behind.
+
+    If the upload takes too long, `litcv sweep --sync` uploads the rest.
+    """
     run = wandb.run
     if run is None:
         return

@@ -33,21 +33,24 @@ class LastCheckpoint(Callback):
     Args:
         folder: Folder of `last.ckpt`.
         every: Number of optimizer steps between two checkpoints.
+
+    Attributes:
+        saved_step: Step of the newest checkpoint, or of the start.
     """
 
     def __init__(self, folder: Path, every: int) -> None:
         self.path, self.every = folder / "last.ckpt", every
-        self._saved_step = self._validated_step = 0
+        self.saved_step = self._validated_step = 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Count from the step where the run starts or continues."""
-        self._saved_step = trainer.global_step
+        self.saved_step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save when `every` steps have passed."""
-        if trainer.global_step - self._saved_step >= self.every and self.can_save_after(trainer, batch_idx):
+        if trainer.global_step - self.saved_step >= self.every and self.can_save_after(trainer, batch_idx):
             self.save(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -75,7 +78,7 @@ class LastCheckpoint(Callback):
     def save(self, trainer: L.Trainer) -> None:
         """Write `last.ckpt`, in all processes together."""
         trainer.save_checkpoint(self.path, weights_only=False)
-        self._saved_step = trainer.global_step
+        self.saved_step = trainer.global_step
 
 
 def _validation_follows(trainer: L.Trainer, batch_idx: int) -> bool:

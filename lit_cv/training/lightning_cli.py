@@ -29,9 +29,9 @@ from lit_cv.training.checkpoints import BestCheckpoint, LastCheckpoint
 from lit_cv.training.from_data import fill_size
 from lit_cv.training.metrics_csv import MetricsCSV
 from lit_cv.training.parsing import original_reason, parse
-from lit_cv.training.preemption import Preemption
 from lit_cv.training.provenance import Provenance
 from lit_cv.training.stop_request import StopRequest
+from lit_cv.training.stopping import NoSignalHandlers, StopBetweenSteps
 
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 OF_THE_CALL = ("ckpt_path", "weights_only")  # arguments of one call, which do not define a run
@@ -59,7 +59,8 @@ class RunOptions:
 class LitCLI(LightningCLI):
     """LightningCLI that gives every run its own folder.
 
-    Private parts of Lightning (checked with 2.6): ``_get``, ``_prepare_subcommand_kwargs``, ``_set_seed``.
+    Private parts of Lightning (checked with 2.6): ``_get``, ``_prepare_subcommand_kwargs``, ``_set_seed``,
+    ``_signal_connector``.
 
     Args:
         args: The subcommand and its options.
@@ -114,15 +115,15 @@ class LitCLI(LightningCLI):
             best = BestCheckpoint(checkpoints, "best", monitor, mode=mode, enable_version_counter=False)
             every = self._get(self.config_init, "run").checkpoint_every
             last = LastCheckpoint(checkpoints, every)
-            callbacks += [self.provenance, best, last, StopRequest(self.folder)]
+            callbacks += [self.provenance, best, last, StopRequest(self.folder), StopBetweenSteps(last)]
             kwargs |= {"default_root_dir": self.folder, "logger": self._loggers(trainer["logger"])}
             if slurm_task.is_task():
-                callbacks.append(Preemption(last))
                 kwargs["plugins"].append(SLURMEnvironment(auto_requeue=False))  # its handler saves inside the signal
                 kwargs |= slurm_task.trainer_settings(trainer)
         else:
             kwargs |= {"logger": False, "enable_checkpointing": False}
         built = super().instantiate_trainer(**kwargs, callbacks=callbacks)
+        built._signal_connector = NoSignalHandlers(built)
         if trainer["sync_batchnorm"] and built.world_size > 1 and built.strategy.root_device.type == "cpu":
             raise UserError(
                 "trainer.sync_batchnorm: PyTorch synchronizes batch norms only on GPUs; leave it out on CPU."
