@@ -4,26 +4,58 @@ import csv
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import wandb
 
 from lit_cv.errors import UserError
 from lit_cv.runs.files import read_yaml, write_json
+from lit_cv.runs.folder import DEFAULT_PROJECT
+from lit_cv.runs.processes import is_first_process
 from lit_cv.tracking.log import MARKER, RESULT, STEP, history, logs_of, unsynced
-from lit_cv.tracking.server import has_key, trouble, upload
+from lit_cv.tracking.server import address, answers, has_key, trouble, upload
 
 Mode = Literal["auto", "online", "offline", "disabled"]
 Known = dict[str, Any] | None  # arguments of `wandb.init` for a run; None if W&B is disabled
 FINISH_SECONDS = "300"  # patience of a run's end for the upload; `litcv sweep --sync` uploads the rest
 
 
+def default_project() -> str:
+    """Return the W&B project of runs that name none."""
+    return os.environ.get("WANDB_PROJECT") or DEFAULT_PROJECT
+
+
 def mode(wanted: Mode) -> str:
-    """Return the mode of a run: the requested one, else WANDB_MODE, else online if there is a key."""
-    if wanted != "auto":
-        return wanted
-    return os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")
+    """Return the mode of a run: the requested one, else WANDB_MODE, else online if there is a key.
+
+    A run that would be online is offline, with a note, if the server cannot be reached.
+
+    Raises:
+        UserError: WANDB_MODE is none of the modes, or the run shall be online and there is no key. Nothing asks for it.
+    """
+    given = os.environ.get("WANDB_MODE") if wanted == "auto" else wanted
+    if given == "dryrun":  # an old name, which the client still knows
+        given = "offline"
+    if given not in (*get_args(Mode), "", None):
+        raise UserError(f"WANDB_MODE is {given!r}; set it to online, offline or disabled, or unset it.")
+    if given in ("", "auto", None):
+        given = "online" if has_key() else "offline"
+    if given != "online" or not is_first_process():
+        return given
+    if not has_key():
+        option = "--run.wandb=online" if wanted == "online" else "WANDB_MODE=online"
+        raise UserError(f"{option} needs a key for W&B at {address()}; set WANDB_API_KEY or call `wandb login`.")
+    return "online" if _reachable(address()) else "offline"
+
+
+@cache
+def _reachable(server: str) -> bool:
+    if answers(server):
+        return True
+    print(f"note: W&B at {server} cannot be reached; the run is logged offline, upload it later with `wandb sync`.")
+    return False
 
 
 def under_agent() -> bool:
