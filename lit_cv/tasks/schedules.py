@@ -93,10 +93,10 @@ def check_length(last: float | None, steps: float, place: str = "") -> None:
         UserError: It is shorter.
     """
     if last is not None and last < steps:
+        length = "has no end" if steps == inf else f"takes {steps:.0f}"
         raise UserError(
             f"model.scheduler: the schedule{place} ends after {last:.0f} steps (total_steps), but the training "
-            f"{'has no end' if steps == inf else f'takes {steps:.0f}'}; set total_steps and trainer.max_steps to the same "
-            "number."
+            f"{length}; set total_steps and trainer.max_steps to the same number."
         )
 
 

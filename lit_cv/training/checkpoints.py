@@ -9,10 +9,23 @@ from lightning.pytorch.callbacks.model_checkpoint import ModelCheckpoint
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Lightning's ModelCheckpoint that keeps its best score when the run's folder is moved."""
+    """Lightning's ModelCheckpoint for `best.ckpt`, which keeps its best score when the run's folder is moved.
+
+    Args:
+        folder: Folder of `best.ckpt`.
+        monitor: Metric that decides.
+        mode: `max` or `min`.
+        own: Whether the checkpoint that is loaded, if any, is one of this run; another run's best score does not count.
+    """
+
+    def __init__(self, folder: Path, monitor: str, mode: str, own: bool = True) -> None:
+        super().__init__(folder, "best", monitor, mode=mode, enable_version_counter=False)
+        self.own = own
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a checkpoint; the files that it names are now in the folder of this run."""
+        if not self.own:
+            return
 
         def here(path: str) -> str:
             return str(Path(str(self.dirpath)) / Path(path).name) if path else path
