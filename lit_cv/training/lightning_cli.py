@@ -100,7 +100,8 @@ class LitCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Check the checkpoint of ``--ckpt_path``; Lightning would take hyperparameters from it."""
-        path = self.config[self.subcommand].get("ckpt_path") if self.subcommand else None
+        verb = self.config.get("subcommand")
+        path = self.config[verb].get("ckpt_path") if verb else None
         if path and not self.checkpoint:
             require_training_state(Path(path))
 
