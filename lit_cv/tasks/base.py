@@ -3,10 +3,12 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar, NamedTuple
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
@@ -171,8 +173,22 @@ class Task(L.LightningModule, ABC):
         if self.scheduler is None:
             return optimizer
         schedule = self.scheduler(optimizer)
-        check_schedule(schedule, lambda: self.trainer.estimated_stepping_batches)
+        check_schedule(schedule, self._given_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """Check the schedule again if the number of steps follows from epochs.
+
+        Raises:
+            UserError: The schedule ends before the training.
+        """
+        with suppress(MisconfigurationException):  # the number of batches of a step changes, so no number is known
+            for config in self.trainer.lr_scheduler_configs:
+                check_schedule(config.scheduler, lambda: self.trainer.estimated_stepping_batches)
+
+    def _given_steps(self) -> float:
+        """Return the number of steps, 0 if it follows from epochs: to ask for it sets up the data too early."""
+        return self.trainer.max_steps if self.trainer.max_epochs == -1 and self.trainer.max_steps > 0 else 0
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make the randomness of a step a function of (seed, step), so that a resumed run repeats it on every rank."""
@@ -257,7 +273,8 @@ class Task(L.LightningModule, ABC):
             self._check_weights(checkpoint["state_dict"])
         if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
             for state in checkpoint.get("lr_schedulers", []):
-                check_length(state.get("total_steps"), self.trainer.estimated_stepping_batches, " of the checkpoint")
+                if "total_steps" in state:
+                    check_length(state["total_steps"], self._given_steps(), " of the checkpoint")
         self.class_names = list(checkpoint["class_names"])
 
     def _check_weights(self, saved: Mapping[str, Tensor]) -> None:

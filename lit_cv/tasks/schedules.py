@@ -86,13 +86,13 @@ def check_schedule(schedule: LRScheduler, steps: Callable[[], float]) -> None:
         check_length(last, steps())
 
 
-def check_length(last: float | None, steps: float, place: str = "") -> None:
-    """Check that a schedule of ``last`` steps is not shorter than the training; None: it has no end.
+def check_length(last: float, steps: float, place: str = "") -> None:
+    """Check that a schedule of ``last`` steps is not shorter than the training.
 
     Raises:
         UserError: It is shorter.
     """
-    if last is not None and last < steps:
+    if last < steps:
         length = "has no end" if steps == inf else f"takes {steps:.0f}"
         raise UserError(
             f"model.scheduler: the schedule{place} ends after {last:.0f} steps (total_steps), but the training "

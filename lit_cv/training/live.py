@@ -3,10 +3,12 @@
 import shlex
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
@@ -41,8 +43,8 @@ class LiveLine(Callback):
     @rank_zero_only
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Say which run starts, and warn if no validation will come."""
-        steps = trainer.estimated_stepping_batches
-        self._total = int(steps) if steps != float("inf") else 0
+        with suppress(MisconfigurationException, OverflowError):  # batches per step change; or there is no end
+            self._total = int(trainer.estimated_stepping_batches)
         self._first_step, self._last, self._shown = trainer.global_step, time.monotonic(), time.monotonic()
         whole = f"steps: {self._total}" if self._total else "no fixed number of steps"
         begun = f", continues at step {trainer.global_step}" if trainer.global_step else ""

@@ -69,6 +69,10 @@ class StopBetweenSteps(Callback):
         if _agree(trainer, SIGNALS_OF_THIS_PROCESS.received is not None):
             raise Stopped(self._progress(trainer), requeue=False)
 
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Let a further signal end the run at once."""
+        SIGNALS_OF_THIS_PROCESS.training = False
+
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:

