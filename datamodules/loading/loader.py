@@ -2,6 +2,7 @@
 
 import gc
 import math
+import signal
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -52,6 +53,8 @@ class _Parcel(NamedTuple):
 
 
 def _start_worker(_: int) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # sent to the whole group; the main process still needs its workers
     gc.freeze()  # a full collection would write to every page of inherited objects, and so copy it
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

@@ -1,43 +1,60 @@
 """`litcv fit`: train an experiment in a run folder of its own."""
 
 import os
+import shlex
+import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lit_cv.commands.parsers import Verbs, add_verb, refuse_missing_config
 from lit_cv.errors import UserError
+from lit_cv.runs.processes import is_first_process
 
 if TYPE_CHECKING:
     from lit_cv.tracking.run import Known
 
 LOCK_SECONDS = 20.0
 UNPARSED = ("fit",)
+OF_THE_CALL = ("--resume", "--verbose")
 MORE = """
 Every setting of the experiment can be overridden with a dotted option.
 All settings with their values: litcv fit --config FILE --print_config
 
---resume continues the run from its last checkpoint, or starts it if there is none."""
+--resume continues the run from its last checkpoint, or starts it if there is none.
+--verbose shows what Lightning, PyTorch and W&B report about themselves."""
 
 
 def add_parser(verbs: Verbs) -> None:
     """Add `fit`; LightningCLI parses its options, which follow from the experiment."""
     example = "litcv fit --config experiments/quickstart/ssd.yaml --model.loss_weights.box=2.0 [--resume]"
     parser = add_verb(verbs, "fit", "train an experiment in a run folder of its own", example)
-    parser.usage = "litcv fit --config FILE [--SETTING=VALUE ...] [--resume]"
+    parser.usage = "litcv fit --config FILE [--SETTING=VALUE ...] [--resume] [--verbose]"
     parser.description = f"{parser.description}\n{MORE}"
 
 
 def run_unparsed(verb: str, args: Sequence[str]) -> int:
     """Carry out `litcv fit ARGS`."""
-    prepare_process(args)
     if "--print_config" in args:
+        prepare_process(args)
         from lit_cv.training.lightning_cli import LitCLI
 
-        LitCLI([verb, *args])
-    else:
-        fit([verb, *(arg for arg in args if arg != "--resume")], resume="--resume" in args)
+        LitCLI([verb, *(arg for arg in args if arg not in OF_THE_CALL)])
+        return 0
+    from lit_cv.training.signals import SIGNALS_OF_THIS_PROCESS
+
+    own = [verb, *(arg for arg in args if arg not in OF_THE_CALL)]
+    farewell = f"stopped; continue with: {resuming(own)}" if is_first_process() else ""
+    with SIGNALS_OF_THIS_PROCESS.held(farewell):
+        prepare_process(args)
+        fit(own, resume="--resume" in args, verbose="--verbose" in args)
     return 0
+
+
+def resuming(args: Sequence[str]) -> str:
+    """Return the command line that continues a run."""
+    return shlex.join(["litcv", *args, "--resume"])
 
 
 def prepare_process(args: Sequence[str]) -> None:
@@ -59,12 +76,7 @@ def prepare_process(args: Sequence[str]) -> None:
         process_guard.end_group_with_leader()
 
 
-def is_first_process() -> bool:
-    """Tell whether this process prepares the run's folder; Lightning starts the others."""
-    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "SLURM_PROCID", "NODE_RANK", "RANK"))
-
-
-def fit(args: Sequence[str], resume: bool) -> None:
+def fit(args: Sequence[str], resume: bool, verbose: bool = False) -> None:
     """Train the run that `args` (`["fit", "--config", ...]`) define, in its own folder.
 
     Under a W&B agent `resume` is on: the agent starts what it is told to, and a run that was begun before continues.
@@ -72,19 +84,21 @@ def fit(args: Sequence[str], resume: bool) -> None:
     Raises:
         UserError: The folder already holds a run and `resume` is off, or another process works in it.
     """
-    from lightning.pytorch.utilities.exceptions import SIGTERMException
-
     from lit_cv.runs.checkpoints import last_checkpoint
     from lit_cv.runs.files import explain_full_disk, lock
-    from lit_cv.runs.folder import DEFAULT_PROJECT, is_finished, run_folder
+    from lit_cv.runs.folder import is_finished, run_folder
+    from lit_cv.runs.relatives import note_of_relative
     from lit_cv.runs.settings import merged_arguments
-    from lit_cv.tracking.run import end_by_sigterm, identity, logged, under_agent
+    from lit_cv.tracking.run import default_project, identity, logged, under_agent
     from lit_cv.training.lightning_cli import LitCLI
-    from lit_cv.training.preemption import leaving_when_preempted
+    from lit_cv.training.stopping import orderly_end
 
     folder = run_folder(args)
     first, given = is_first_process(), merged_arguments(args)
-    known = identity(folder, given.get("run.wandb", "auto"), given.get("run.project", DEFAULT_PROJECT))
+    if given.get("trainer.fast_dev_run"):
+        _try_out(args, verbose)
+        return
+    known = identity(folder, given.get("run.wandb", "auto"), given.get("run.project") or default_project())
     if first and under_agent():
         resume = True
         print(f"run: {folder}", flush=True)
@@ -93,19 +107,29 @@ def fit(args: Sequence[str], resume: bool) -> None:
             _repeat_result(folder, known, resume)
         return
     if not first:
-        with leaving_when_preempted():
-            LitCLI(args, folder, last_checkpoint(folder / "checkpoints"))
+        with orderly_end(folder, resuming(args), first):
+            LitCLI(args, folder, last_checkpoint(folder / "checkpoints"), verbose=verbose)
         return
     if (folder / "run.json").exists() and not resume:
-        raise UserError(f"{folder}: this run was begun; add --resume to continue, or delete the folder to start again.")
+        raise UserError(
+            f"{folder}: this run was begun; continue it with `{resuming(args)}`, or delete the folder to start again."
+        )
+    if resume and not (folder / "run.json").exists() and (note := note_of_relative(folder, args)):
+        print(note, file=sys.stderr)
     busy = f"{folder}: another process is working on this run; wait for it or stop it."
     held = lock(folder / ".lock", busy, patience=LOCK_SECONDS if resume else 0.0)
-    with leaving_when_preempted(), held, explain_full_disk(folder):
-        try:
-            with logged(folder, known):
-                LitCLI(args, folder, last_checkpoint(folder / "checkpoints"))
-        except SIGTERMException:
-            end_by_sigterm(folder)
+    with held, explain_full_disk(folder), logged(folder, known), orderly_end(folder, resuming(args), first):
+        LitCLI(args, folder, last_checkpoint(folder / "checkpoints"), verbose=verbose)
+
+
+def _try_out(args: Sequence[str], verbose: bool) -> None:
+    """Run a few batches (`trainer.fast_dev_run`) in a temporary folder: it is no run."""
+    from lit_cv.training.lightning_cli import LitCLI
+
+    with tempfile.TemporaryDirectory() as folder:
+        LitCLI(args, Path(folder), verbose=verbose)
+    if is_first_process():
+        print("fast_dev_run: training and validation work; nothing is kept.")
 
 
 def _repeat_result(folder: Path, known: "Known", resume: bool) -> None:

@@ -1,6 +1,7 @@
 """Checkpoints of a run: written atomically, and found again."""
 
 import os
+import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,26 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Read the local file `path` with `weights_only=True`: a checkpoint cannot run code."""
         checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
         return checkpoint
+
+
+def require_training_state(path: Path) -> None:
+    """Check that a file, which may be of any origin, is a checkpoint of a training.
+
+    Raises:
+        UserError: The file is missing, cannot be read, or holds something else.
+    """
+    fix = "give a checkpoint of a run (runs/<group>/<id>/checkpoints/last.ckpt)"
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file; {fix}.")
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{path}: is no checkpoint, or only a part of one; {fix}.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        reason = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")
+        raise UserError(f"{path}: cannot be read as a checkpoint ({reason}); {fix}.") from None
+    if not isinstance(checkpoint, dict) or not {"state_dict", "pytorch-lightning_version"} <= checkpoint.keys():
+        raise UserError(f"{path}: holds no state of a training, only weights or other data; {fix}.")
 
 
 def last_checkpoint(folder: Path) -> Path | None:

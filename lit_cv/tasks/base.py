@@ -3,11 +3,14 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar, NamedTuple
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
 from lit_cv.contract import Batch, HasClasses, data_of, require
@@ -17,7 +20,7 @@ from lit_cv.metrics.mean import ExactMean
 from lit_cv.models.network import Network
 from lit_cv.ops.global_batch import global_batch
 from lit_cv.renderers import Renderer
-from lit_cv.tasks.schedules import WarmupMultiStepLR
+from lit_cv.tasks.schedules import WarmupMultiStepLR, check_length, check_schedule
 from lit_cv.tasks.sharding import shard_for_strategy
 
 Targets = Sequence[Mapping[str, Tensor]]
@@ -60,7 +63,7 @@ class Task(L.LightningModule, ABC):
         loss_weights: Weights of the network's losses; the default of each weight is 1.
         optimizer: Builds the optimizer from the parameters; the default is ``sgd``.
         scheduler: Builds the learning-rate scheduler, stepped after every optimizer step, from the optimizer; the
-            default is ``warmup``.
+            default is ``warmup``, and None keeps the rate constant.
 
     Raises:
         UserError: A loss weight names no loss of the network, or the loss is not finite.
@@ -82,7 +85,7 @@ class Task(L.LightningModule, ABC):
         network: Network,
         loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = sgd,
-        scheduler: LRSchedulerCallable = warmup,
+        scheduler: LRSchedulerCallable | None = warmup,
     ) -> None:
         super().__init__()
         self.network = network
@@ -168,12 +171,33 @@ class Task(L.LightningModule, ABC):
         """Return the numbers of the evaluation by name without the stage, and reset the metrics."""
 
     def configure_optimizers(self) -> Any:
-        """Build the optimizer for the trainable parameters and its schedule, which advances with every step."""
+        """Build the optimizer for the trainable parameters and its schedule, which advances with every step.
+
+        Raises:
+            UserError: The schedule needs a metric, or ends before the training.
+        """
         with refused("model.optimizer"):
             optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
+        if self.scheduler is None:
+            return optimizer
         with refused("model.scheduler"):
-            scheduler = self.scheduler(optimizer)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+            schedule = self.scheduler(optimizer)
+        check_schedule(schedule, self._given_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """Check the schedule again if the number of steps follows from epochs.
+
+        Raises:
+            UserError: The schedule ends before the training.
+        """
+        with suppress(MisconfigurationException):  # the number of batches of a step changes, so no number is known
+            for config in self.trainer.lr_scheduler_configs:
+                check_schedule(config.scheduler, lambda: self.trainer.estimated_stepping_batches)
+
+    def _given_steps(self) -> float:
+        """Return the number of steps, 0 if it follows from epochs: to ask for it sets up the data too early."""
+        return self.trainer.max_steps if self.trainer.max_epochs == -1 and self.trainer.max_steps > 0 else 0
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make the randomness of a step a function of (seed, step), so that a resumed run repeats it on every rank."""
@@ -189,7 +213,8 @@ class Task(L.LightningModule, ABC):
         losses["loss"] = self.total(losses)
         if not torch.isfinite(losses["loss"]):
             self._refuse_non_finite(losses, batch[1])
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and (self.global_step + 1) % every == 0:
             # Each call costs a third of a millisecond, too much for every step.
             logged = {f"train/{name}": loss.detach() for name, loss in losses.items()}
             self.log_dict(logged, batch_size=len(batch[0]), sync_dist=True)
@@ -246,8 +271,30 @@ class Task(L.LightningModule, ABC):
         checkpoint["class_names"] = self.class_names
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the names of the classes."""
+        """Restore the names of the classes.
+
+        Raises:
+            UserError: The checkpoint is of another program or network, or its schedule ends before the training.
+        """
+        if "class_names" not in checkpoint:
+            raise UserError("the checkpoint was not written by lit-cv; give the last.ckpt or best.ckpt of a run.")
+        if "state_dict" in checkpoint:  # fsdp2 has loaded it before
+            self._check_weights(checkpoint["state_dict"])
+        if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
+            for state in checkpoint.get("lr_schedulers", []):
+                if "total_steps" in state:
+                    check_length(state["total_steps"], self._given_steps(), " of the checkpoint")
         self.class_names = list(checkpoint["class_names"])
+
+    def _check_weights(self, saved: Mapping[str, Tensor]) -> None:
+        own = {name: tuple(value.shape) for name, value in self.state_dict().items()}
+        theirs = {name: tuple(value.shape) for name, value in saved.items()}
+        for name in [*own, *theirs]:
+            if own.get(name) != theirs.get(name):
+                raise UserError(
+                    f"the checkpoint is of another network: {name} has shape {theirs.get(name, 'none')} in it and "
+                    f"{own.get(name, 'none')} here; give a checkpoint of a run with the same `model`."
+                )
 
     def _seed_step(self, step: int, stream: int) -> None:
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))

@@ -2,38 +2,60 @@
 
 import csv
 import os
-import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import wandb
 
 from lit_cv.errors import UserError
 from lit_cv.runs.files import read_yaml, write_json
+from lit_cv.runs.folder import DEFAULT_PROJECT
+from lit_cv.runs.processes import is_first_process
 from lit_cv.tracking.log import MARKER, RESULT, STEP, history, logs_of, unsynced
-from lit_cv.tracking.server import has_key, trouble, upload
+from lit_cv.tracking.server import address, answers, has_key, trouble, upload
 
 Mode = Literal["auto", "online", "offline", "disabled"]
-MODES = ("online", "offline", "disabled", "shared", "dryrun", "run")  # of WANDB_MODE; the last two are old names
 Known = dict[str, Any] | None  # arguments of `wandb.init` for a run; None if W&B is disabled
 FINISH_SECONDS = "300"  # patience of a run's end for the upload; `litcv sweep --sync` uploads the rest
+
+
+def default_project() -> str:
+    """Return the W&B project of runs that name none."""
+    return os.environ.get("WANDB_PROJECT") or DEFAULT_PROJECT
 
 
 def mode(wanted: Mode) -> str:
     """Return the mode of a run: the requested one, else WANDB_MODE, else online if there is a key.
 
+    A run that would be online is offline, with a note, if the server cannot be reached.
+
     Raises:
-        UserError: W&B has no such mode.
+        UserError: WANDB_MODE is none of the modes, or the run shall be online and there is no key. Nothing asks for it.
     """
-    if wanted != "auto":
-        return wanted
-    chosen = os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")
-    if chosen not in MODES:
-        raise UserError(f"WANDB_MODE={chosen}: W&B has no such mode; set online, offline or disabled, or unset it.")
-    return chosen
+    given = os.environ.get("WANDB_MODE") if wanted == "auto" else wanted
+    if given == "dryrun":  # an old name, which the client still knows
+        given = "offline"
+    if given not in (*get_args(Mode), "", None):
+        raise UserError(f"WANDB_MODE is {given!r}; set it to online, offline or disabled, or unset it.")
+    if given in ("", "auto", None):
+        given = "online" if has_key() else "offline"
+    if given != "online" or not is_first_process():
+        return given
+    if not has_key():
+        option = "--run.wandb=online" if wanted == "online" else "WANDB_MODE=online"
+        raise UserError(f"{option} needs a key for W&B at {address()}; set WANDB_API_KEY or call `wandb login`.")
+    return "online" if _reachable(address()) else "offline"
+
+
+@cache
+def _reachable(server: str) -> bool:
+    if answers(server):
+        return True
+    print(f"note: W&B at {server} cannot be reached; the run is logged offline, upload it later with `wandb sync`.")
+    return False
 
 
 def under_agent() -> bool:
@@ -74,18 +96,7 @@ def logged(folder: Path, known: Known) -> Iterator[None]:
         yield
     except wandb.Error as error:
         raise UserError(f"{folder}: {trouble(str(error))}") from None
-    _finish(folder)
-
-
-def end_by_sigterm(folder: Path) -> None:
-    """Close the W&B run and end this process as SIGTERM would have, so that an agent sees it as stopped, not failed.
-
-    If the agent's patience ends during the upload, `litcv sweep --sync` uploads the rest.
-    """
-    _finish(folder, 128 + signal.SIGTERM)
-    sys.stdout.flush()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGTERM)
+    finish(folder)
 
 
 def tell_finished(folder: Path, known: Known) -> None:
@@ -132,8 +143,11 @@ def _former_id(folder: Path) -> str | None:
     return str(read_yaml(file)["id"]) if file.exists() else None
 
 
-def _finish(folder: Path, exit_code: int = 0) -> None:
-    """Wait for the upload, and mark a complete one with the file that `wandb sync` leaves behind."""
+def finish(folder: Path, exit_code: int = 0) -> None:
+    """Close the W&B run, wait for its upload, and mark a complete one with the file that `wandb sync` leaves behind.
+
+    If the upload takes too long, `litcv sweep --sync` uploads the rest.
+    """
     run = wandb.run
     if run is None:
         return

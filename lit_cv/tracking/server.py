@@ -2,15 +2,21 @@
 
 import json
 import os
+import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 from lit_cv.errors import UserError
 from lit_cv.tracking.log import MARKER
 
+REACH_SECONDS = 10.0
 CLIENT = Path(__file__).with_name("client.py")
 
 
@@ -26,6 +32,26 @@ def has_key() -> bool:
     netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
     host = address().partition("://")[2].partition(":")[0]
     return netrc.is_file() and host in netrc.read_text()
+
+
+def answers(server: str) -> bool:
+    """Tell whether a server answers anything within ``REACH_SECONDS``, its name service included."""
+    reached = threading.Event()
+
+    def ask_once() -> None:
+        try:
+            urlopen(Request(server, method="HEAD"), timeout=REACH_SECONDS).close()
+        except HTTPError:
+            pass  # an answer
+        except (OSError, HTTPException) as error:
+            if not isinstance(getattr(error, "reason", error), ssl.SSLError):  # the client has its own certificates
+                return
+        reached.set()
+
+    asking = threading.Thread(target=ask_once, daemon=True)
+    asking.start()
+    asking.join(REACH_SECONDS)
+    return reached.is_set()
 
 
 def require_online(option: str) -> None:

@@ -9,10 +9,23 @@ from lightning.pytorch.callbacks.model_checkpoint import ModelCheckpoint
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Lightning's ModelCheckpoint that keeps its best score when the run's folder is moved."""
+    """Lightning's ModelCheckpoint for `best.ckpt`, which keeps its best score when the run's folder is moved.
+
+    Args:
+        folder: Folder of `best.ckpt`.
+        monitor: Metric that decides.
+        mode: `max` or `min`.
+        own: Whether the checkpoint that is loaded, if any, is one of this run; another run's best score does not count.
+    """
+
+    def __init__(self, folder: Path, monitor: str, mode: str, own: bool = True) -> None:
+        super().__init__(folder, "best", monitor, mode=mode, enable_version_counter=False)
+        self.own = own
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a checkpoint; the files that it names are now in the folder of this run."""
+        if not self.own:
+            return
 
         def here(path: str) -> str:
             return str(Path(str(self.dirpath)) / Path(path).name) if path else path
@@ -33,21 +46,24 @@ class LastCheckpoint(Callback):
     Args:
         folder: Folder of `last.ckpt`.
         every: Number of optimizer steps between two checkpoints.
+
+    Attributes:
+        saved_step: Step of the newest checkpoint, or of the start.
     """
 
     def __init__(self, folder: Path, every: int) -> None:
         self.path, self.every = folder / "last.ckpt", every
-        self._saved_step = self._validated_step = 0
+        self.saved_step = self._validated_step = 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Count from the step where the run starts or continues."""
-        self._saved_step = trainer.global_step
+        self.saved_step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save when `every` steps have passed."""
-        if trainer.global_step - self._saved_step >= self.every and self.can_save_after(trainer, batch_idx):
+        if trainer.global_step - self.saved_step >= self.every and self.can_save_after(trainer, batch_idx):
             self.save(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -75,7 +91,7 @@ class LastCheckpoint(Callback):
     def save(self, trainer: L.Trainer) -> None:
         """Write `last.ckpt`, in all processes together."""
         trainer.save_checkpoint(self.path, weights_only=False)
-        self._saved_step = trainer.global_step
+        self.saved_step = trainer.global_step
 
 
 def _validation_follows(trainer: L.Trainer, batch_idx: int) -> bool:

@@ -1,7 +1,8 @@
 """Training, evaluation and prediction through LightningCLI: flat YAML files and dotted overrides."""
 
+import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,29 +10,26 @@ import lightning as L
 import yaml
 from jsonargparse import Namespace
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.pytorch.callbacks import ModelCheckpoint, ModelSummary, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 from lit_cv.callbacks.after_training import AfterTraining
 from lit_cv.errors import UserError, refused
-from lit_cv.runs.checkpoints import AtomicCheckpointIO
+from lit_cv.runs.checkpoints import AtomicCheckpointIO, require_training_state
 from lit_cv.runs.files import write_yaml
-from lit_cv.runs.folder import DEFAULT_PROJECT
 from lit_cv.tasks.sharding import gathered
-from lit_cv.tracking.run import (
-    Mode,
-    identity,
-    log_result,
-    replay,
-)
+from lit_cv.tracking.run import Mode, default_project, identity, log_result, replay
 from lit_cv.training import slurm_task
 from lit_cv.training.checkpoints import BestCheckpoint, LastCheckpoint
 from lit_cv.training.from_data import fill_size
+from lit_cv.training.live import LiveLine, tell_result
 from lit_cv.training.metrics_csv import MetricsCSV
+from lit_cv.training.noise import lightning_reasons, quiet, refuse_tuners
 from lit_cv.training.parsing import Parser, parse
-from lit_cv.training.preemption import Preemption
 from lit_cv.training.provenance import Provenance
 from lit_cv.training.stop_request import StopRequest
+from lit_cv.training.stopping import NoSignalHandlers, StopBetweenSteps
 
 OF_THE_CALL = ("ckpt_path", "weights_only")  # arguments of one call, which do not define a run
 
@@ -44,27 +42,30 @@ class RunOptions:
         root: Folder of all runs.
         group: Folder below ``root``, the name of the sweep; by default the experiment's name.
         wandb: ``auto`` is WANDB_MODE if it is set, else online with a key and offline without one.
-        project: W&B project.
+        project: W&B project; by default WANDB_PROJECT, else ``lit-cv``.
         checkpoint_every: Number of optimizer steps between two resumable checkpoints.
     """
 
     root: str = "runs"
     group: str | None = None
     wandb: Mode = "auto"
-    project: str = DEFAULT_PROJECT
+    project: str = field(default_factory=default_project)
     checkpoint_every: int = 200
 
 
 class LitCLI(LightningCLI):
     """LightningCLI that gives every run its own folder.
 
-    Private parts of Lightning (checked with 2.6): ``_get``, ``_prepare_subcommand_kwargs``, ``_set_seed``.
+    Private parts of Lightning (checked with 2.6): ``_get``, ``_parse_ckpt_path``,
+    ``_prepare_subcommand_kwargs``, ``_set_seed``, ``_signal_connector``,
+    ``_wandb_init``.
 
     Args:
         args: The subcommand and its options.
         folder: Folder of the run; None for an evaluation, which does not write into it.
         checkpoint: Checkpoint from which a fit continues.
         callbacks: Further callbacks.
+        verbose: Whether to show what Lightning, PyTorch and W&B report about themselves.
     """
 
     def __init__(
@@ -73,18 +74,20 @@ class LitCLI(LightningCLI):
         folder: Path | None = None,
         checkpoint: Path | None = None,
         callbacks: Sequence[L.Callback] = (),
+        verbose: bool = False,
     ) -> None:
         self.folder, self.checkpoint, self.extra_callbacks = folder, checkpoint, list(callbacks)
-        self.given = list(args)
-        super().__init__(
-            save_config_callback=None,
-            trainer_defaults={"use_distributed_sampler": False},
-            seed_everything_default=1,
-            parser_class=Parser,
-            args=list(args),
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-        )
+        self.given, self.verbose = list(args), verbose
+        with lightning_reasons(), contextlib.nullcontext() if verbose else quiet():
+            super().__init__(
+                save_config_callback=None,
+                trainer_defaults={"use_distributed_sampler": False},
+                seed_everything_default=1,
+                parser_class=Parser,
+                args=list(args),
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+            )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the `run` group."""
@@ -93,6 +96,13 @@ class LitCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse, turning the parser's report into one sentence."""
         self.config = parse(parser, args)
+
+    def _parse_ckpt_path(self) -> None:
+        """Check the checkpoint of ``--ckpt_path``; Lightning would take hyperparameters from it."""
+        verb = self.config.get("subcommand")
+        path = self.config[verb].get("ckpt_path") if verb else None
+        if path and not self.checkpoint:
+            require_training_state(Path(path))
 
     def instantiate_classes(self) -> None:
         """Take the size of the network from the data where it is null, then build everything."""
@@ -105,26 +115,37 @@ class LitCLI(LightningCLI):
         callbacks = [*(trainer["callbacks"] or []), *self.extra_callbacks]
         kwargs |= {"plugins": [*(trainer["plugins"] or []), AtomicCheckpointIO()]}
         if self.subcommand == "fit" and self.folder:
-            self.provenance = Provenance(self.folder, self.given, self._get(self.config, "seed_everything"))
+            start, own = self._get(self.config, "ckpt_path"), self.checkpoint is not None
+            seed = self._get(self.config, "seed_everything")
+            self.provenance = Provenance(self.folder, self.given, seed, start, own)
             checkpoints = self.folder / "checkpoints"
+            for callback in callbacks:
+                if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                    callback.dirpath = str(checkpoints / type(callback).__name__)
             monitor, facts = self.model.MONITOR, self.model.logged_metrics()
             if monitor not in facts:
                 task = type(self.model).__name__
                 raise UserError(f"{task}: MONITOR is {monitor}, which METRICS does not name; add it, or set MONITOR.")
             mode = "max" if facts[monitor].higher_is_better else "min"
-            best = BestCheckpoint(checkpoints, "best", monitor, mode=mode, enable_version_counter=False)
+            self.best = BestCheckpoint(checkpoints, monitor, mode, own)
             every = self._get(self.config_init, "run").checkpoint_every
             last = LastCheckpoint(checkpoints, every)
-            callbacks += [self.provenance, best, last, StopRequest(self.folder)]
+            refuse_tuners(callbacks)
+            callbacks += [self.provenance, self.best, last, StopRequest(self.folder), StopBetweenSteps(last)]
             kwargs |= {"default_root_dir": self.folder, "logger": self._loggers(trainer["logger"])}
+            kwargs["enable_progress_bar"] = _wanted(trainer["enable_progress_bar"], ProgressBar, callbacks)
+            summary = trainer["enable_model_summary"]
+            kwargs["enable_model_summary"] = _wanted(summary, ModelSummary, callbacks, self.verbose)
+            if not kwargs["enable_progress_bar"]:
+                callbacks.append(LiveLine(self.folder, self.best))
             if slurm_task.is_task():
-                callbacks.append(Preemption(last))
                 kwargs["plugins"].append(SLURMEnvironment(auto_requeue=False))  # its handler saves inside the signal
                 kwargs |= slurm_task.trainer_settings(trainer)
         else:
             kwargs |= {"logger": False, "enable_checkpointing": False}
         with refused("trainer"):
             built = super().instantiate_trainer(**kwargs, callbacks=callbacks)
+        built._signal_connector = NoSignalHandlers(built)
         if trainer["sync_batchnorm"] and built.world_size > 1 and built.strategy.root_device.type == "cpu":
             raise UserError(
                 "trainer.sync_batchnorm: PyTorch synchronizes batch norms only on GPUs; leave it out on CPU."
@@ -137,7 +158,9 @@ class LitCLI(LightningCLI):
         loggers: list[Logger] = [MetricsCSV(self.folder)]
         loggers += given if isinstance(given, list) else [given] if isinstance(given, Logger) else []
         if known := identity(self.folder, run.wandb, run.project):
-            loggers.append(WandbLogger(save_dir=self.folder, config=self._resolved(), **known))
+            logger = WandbLogger(save_dir=self.folder, config=self._resolved(), **known)
+            logger._wandb_init.pop("anonymous", None)  # W&B warns of this argument, also where it is None
+            loggers.append(logger)
         return loggers
 
     def _resolved(self) -> dict[str, Any]:
@@ -153,6 +176,8 @@ class LitCLI(LightningCLI):
             for logger in self.trainer.loggers:
                 if isinstance(logger, WandbLogger):
                     replay(self.folder, logger.experiment)
+                    if not logger.experiment.offline:
+                        print(f"W&B: {logger.experiment.url}", flush=True)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         kwargs = super()._prepare_subcommand_kwargs(subcommand)
@@ -178,7 +203,15 @@ class LitCLI(LightningCLI):
             self.provenance.write_result(self.trainer, self.model)
         if self.trainer.is_global_zero:
             log_result(self.folder)
-            print(f"result: {self.folder / 'result.json'}")
+            tell_result(self.folder, self.provenance.metrics, self.best)
+
+
+def _wanted(
+    setting: bool | None, kind: type[L.Callback], callbacks: Sequence[L.Callback], default: bool = False
+) -> bool:
+    """Tell whether Lightning shall show something: by its setting, else if a callback of this kind is given."""
+    given = any(isinstance(callback, kind) for callback in callbacks)
+    return (given or default) if setting is None else setting
 
 
 class ParserOnly(LitCLI):

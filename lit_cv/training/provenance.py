@@ -10,17 +10,19 @@ from typing import Any, cast
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.callbacks.model_checkpoint import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping, Timer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from lit_cv import __version__
 from lit_cv.bench.cost import device_name, measure, peak_memory_gb
 from lit_cv.contract import Recordable, data_of, require
+from lit_cv.errors import UserError
 from lit_cv.runs.files import write_json
 from lit_cv.tasks.base import Task
+from lit_cv.training.checkpoints import BestCheckpoint
 from lit_cv.training.stop_request import StopRequest
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "albumentations", "numpy", "hotcoco")
@@ -34,45 +36,88 @@ class Provenance(Callback):
         folder: Folder of the run; its name is the run's id, its parent's name the group.
         command: Arguments of the program, as given.
         seed: Seed of the run.
+        start: Checkpoint of another run from which this one starts.
+        own: Whether the checkpoint that is loaded, if any, is one of this run.
     """
 
-    def __init__(self, folder: Path, command: list[str], seed: int) -> None:
+    def __init__(self, folder: Path, command: list[str], seed: int, start: str | None = None, own: bool = True) -> None:
         self.folder, self.command, self.seed = folder, command, seed
         self.seconds = 0.0
         self.started = _now()
-        self.git = git_state()  # now: the folder may change during the run
+        self.git = {**git_state(), "earlier_commits": []}  # now: the folder may change during the run
+        self.start = {"checkpoint": start, "step": 0} if start else None
+        self.own = own
+        self.rates: dict[str, float] = {}
         self.metrics: dict[str, float] = {}
         self.validated_step = -1
+        self._fingerprint: str | None = None
+        self._validated_weights: list[float] = []
         self._clock = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
-        """Save the elapsed time and the last metrics for a resume."""
+        """Save the elapsed time, the origin and the last metrics for a resume."""
         return {
             "seconds": self._elapsed(),
             "started": self.started,
             "metrics": self.metrics,
             "validated_step": self.validated_step,
+            "rates": self.rates,
+            "start": self.start,
+            "git": self.git,
+            "fingerprint": self._fingerprint,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a checkpoint."""
+        """Continue from a checkpoint of this run; that of another run says nothing about this one."""
+        if not self.own:
+            return
         self.seconds, self.started = state_dict["seconds"], state_dict["started"]
         self.metrics, self.validated_step = state_dict["metrics"], state_dict["validated_step"]
+        self.rates, self.start = state_dict.get("rates", {}), state_dict.get("start", self.start)
+        self._fingerprint = state_dict.get("fingerprint")
+        if former := state_dict.get("git"):
+            self.git["dirty"] |= former["dirty"]
+            commits = [*former["earlier_commits"], former["commit"]]
+            self.git["earlier_commits"] = [commit for commit in commits if commit != self.git["commit"]]
 
-    @rank_zero_only
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write `run.json`."""
-        write_json(self.folder / "run.json", {**self._identity(trainer), "status": "running"})
+        """Check the data.
+
+        Raises:
+            UserError: The run continues, but on other data.
+        """
+        fingerprint = require(self, data_of(trainer), Recordable).fingerprint
+        if self._fingerprint not in (None, fingerprint):
+            raise UserError(
+                f"{self.folder}: the data has changed since this run began (fingerprint {self._fingerprint}, now "
+                f"{fingerprint}); restore the data to continue, or delete the folder to start again."
+            )
+        self._fingerprint = fingerprint
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock."""
+        """Write `run.json`, not before: settings that fail until now begin no run. Start the clock."""
+        if self.start and not self.own:
+            self.start["step"] = trainer.global_step
+        if trainer.is_global_zero:
+            write_json(self.folder / "run.json", {**self._identity(trainer), "status": "running"})
         self._clock = time.monotonic()
+
+    def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any) -> None:
+        """Record the first and the highest learning rate that is used."""
+        rate = _rate(optimizer)
+        self.rates = {"first": self.rates.get("first", rate), "peak": max(self.rates.get("peak", rate), rate)}
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keep the numbers, so that they survive a kill between the last validation and the result."""
         if not trainer.sanity_checking:
             self.metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
             self.validated_step = trainer.global_step
+            self._validated_weights = _sums(pl_module)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Ask for another validation if a callback has replaced the weights since the last one."""
+        if _sums(pl_module) != self._validated_weights:
+            self.validated_step = -1
 
     @rank_zero_only
     def write_result(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -84,7 +129,8 @@ class Provenance(Callback):
             {
                 **self._identity(trainer),
                 "status": "finished",
-                "stopped_early": _stopped_early(trainer),
+                "stopped_early": (stopped := _stopped_by(trainer)) is not None,
+                "stopped_by": stopped,
                 "metrics": self.metrics,
                 "metric_facts": self._facts(pl_module),
                 "best": _best(trainer),
@@ -135,8 +181,9 @@ class Provenance(Callback):
             "optimization": {
                 "world_size": trainer.world_size,
                 "global_batch_size": data.batch_size * trainer.accumulate_grad_batches,
-                "learning_rate": trainer.optimizers[0].defaults["lr"],
+                "learning_rate": self.rates or {"first": _rate(trainer.optimizers[0])},
             },
+            "started_from": self.start,
             "data": {"fingerprint": data.fingerprint, "counts": data.counts},
             "started": self.started,
         }
@@ -159,8 +206,26 @@ def _images(trainer: L.Trainer) -> list[torch.Tensor]:
     return [image.to(trainer.strategy.root_device) for image in batch[0][:BENCH_IMAGES]]
 
 
-def _stopped_early(trainer: L.Trainer) -> bool:
-    return any(part.stopped for part in trainer.callbacks if isinstance(part, StopRequest))  # type: ignore[attr-defined]
+def _rate(optimizer: Any) -> float:
+    return max(float(group["lr"]) for group in optimizer.param_groups)
+
+
+def _sums(module: L.LightningModule) -> list[float]:
+    """Return the sum of each weight, or of this process's part of it; other weights have other sums."""
+    values = cast(nn.Module, module.network).state_dict().values()
+    local = [value.to_local() if isinstance(value, DTensor) else value for value in values]
+    return [float(total) for total in torch.stack([tensor.sum(dtype=torch.float64) for tensor in local])]
+
+
+def _stopped_by(trainer: L.Trainer) -> str | None:
+    """Return the name of the reason for an end before the budget, or None."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    if any(part.stopped for part in callbacks if isinstance(part, StopRequest)):
+        return "Hyperband"
+    left = trainer.global_step < trainer.max_steps or trainer.current_epoch < (trainer.max_epochs or 0)
+    if any(isinstance(part, EarlyStopping) for part in callbacks) and left:
+        return "EarlyStopping"
+    return "max_time" if any(isinstance(part, Timer) for part in callbacks) and left else None
 
 
 def _wandb_url(trainer: L.Trainer) -> str | None:
@@ -170,10 +235,10 @@ def _wandb_url(trainer: L.Trainer) -> str | None:
 
 
 def _best(trainer: L.Trainer) -> dict[str, Any] | None:
-    for callback in trainer.checkpoint_callbacks:
-        if isinstance(callback, ModelCheckpoint) and callback.best_model_score is not None:
-            return {"metric": callback.monitor, "mode": callback.mode, "value": float(callback.best_model_score)}
-    return None
+    (best,) = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, BestCheckpoint)]
+    if best.best_model_score is None:
+        return None
+    return {"metric": best.monitor, "mode": best.mode, "value": float(best.best_model_score)}
 
 
 def _now() -> str:

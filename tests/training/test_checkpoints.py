@@ -29,7 +29,7 @@ def test_other_errors_are_unchanged():
 
 
 def test_best_score_survives_a_move_of_the_folder(tmp_path):
-    before, after = (BestCheckpoint(tmp_path / name, "best", "val/map", mode="max") for name in ("before", "after"))
+    before, after = (BestCheckpoint(tmp_path / name, "val/map", "max") for name in ("before", "after"))
     path, score = f"{before.dirpath}/best.ckpt", torch.tensor(0.75)
     before.best_model_score, before.best_model_path, before.kth_best_model_path = score, path, path
     before.kth_value, before.best_k_models = score, {path: score}

@@ -25,6 +25,7 @@ def test_run_stops_after_the_next_validation_even_if_killed_before(tmp_path: Pat
         "--data.shapes.val=4",
         "--data.batch_size=2",
         "--trainer.max_steps=5000",
+        "--model.scheduler=null",
         "--trainer.val_check_interval=4",
         "--run.wandb=disabled",
         f"--run.root={tmp_path / 'runs'}",

@@ -47,11 +47,12 @@ def check(study: Study, *, partial: bool = False) -> list[Finding]:
         *([] if searched or partial else _missing_seeds(study)),
         *_configs(study),
         *_commits(study),
+        *_starts(study),
         *_data(study),
         *_budgets(study),
     ]
     warnings = [*(lacking if searched else []), *_stopped_early(study)]
-    warnings += [*_swept_data(study), *_dirty(study), *_without_commit(study), *_environment(study)]
+    warnings += [*_swept_data(study), *_continued(study), *_dirty(study), *_without_commit(study), *_environment(study)]
     return [Finding(text, True) for text in refusals] + [Finding(text, False) for text in warnings]
 
 
@@ -96,6 +97,23 @@ def _commits(study: Study) -> list[str]:
     return _outliers(study.runs, "git commit", lambda run: str(run.result["git"]["commit"])[:7])
 
 
+def _starts(study: Study) -> list[str]:
+    """Compare the checkpoints of other runs (`--ckpt_path`) from which the runs started."""
+    if "ckpt_path" in study.swept:
+        return []
+    return _outliers(study.runs, "start", lambda run: (run.result.get("started_from") or {}).get("checkpoint", "new"))
+
+
+def _continued(study: Study) -> list[str]:
+    """Warn of runs that were continued with other code."""
+    found = [run for _, run in study.runs if run.result["git"].get("earlier_commits")]
+    if not found:
+        return []
+    commits = [*found[0].result["git"]["earlier_commits"], found[0].result["git"]["commit"]]
+    way = " to ".join(str(commit)[:7] for commit in commits)
+    return [f"{len(found)} runs were continued on another commit ({_few(run.name for run in found)}: {way})."]
+
+
 def _data(study: Study) -> list[str]:
     """Compare the fingerprints of all arms that share the swept ``data.*`` values."""
     return [text for members in _by_data(study).values() for text in _outliers(members, DATA, _fingerprint)]
@@ -133,9 +151,16 @@ def _budgets(study: Study) -> list[str]:
 
 
 def _stopped_early(study: Study) -> list[str]:
-    """Warn of runs that ended by early termination, with a smaller budget than the others."""
-    names = [run.name for _, run in study.runs if run.result.get("stopped_early")]
-    return [f"{len(names)} runs were stopped early by Hyperband, before their budget ({_few(names)})."] if names else []
+    """Warn of runs that ended with a smaller budget than the others, by the name of the reason."""
+    texts = []
+    for reason in sorted({reason for _, run in study.runs if (reason := _reason(run))}):
+        names = [run.name for _, run in study.runs if _reason(run) == reason]
+        texts.append(f"{len(names)} runs were stopped early by {reason}, before their budget ({_few(names)}).")
+    return texts
+
+
+def _reason(run: Run) -> str | None:
+    return run.result.get("stopped_by", "Hyperband") if run.result.get("stopped_early") else None
 
 
 def _dirty(study: Study) -> list[str]:

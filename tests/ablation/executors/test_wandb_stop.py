@@ -18,6 +18,7 @@ OPTIONS = [
     "--data.num_workers=1",
     "--trainer.log_every_n_steps=1",
     "--trainer.max_steps=100000",
+    "--model.scheduler=null",
     "--trainer.val_check_interval=100000",
     "--trainer.accelerator=cpu",
     "--trainer.devices=2",
