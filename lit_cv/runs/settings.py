@@ -13,14 +13,15 @@ from lit_cv.runs.files import read_yaml
 def split_arguments(args: Sequence[str]) -> list[tuple[str, Any]]:
     """Split `fit --config x.yaml --a.b=1 --flag` into `[("config", "x.yaml"), ("a.b", 1), ("flag", True)]`.
 
-    The subcommand (and any other bare word) is left out. Values are read as YAML scalars, lists or mappings.
+    The subcommand (and any other bare word) is left out, and so are the `init_args` levels of a key. Values are read as
+    YAML scalars, lists or mappings.
     """
     pairs: list[tuple[str, Any]] = []
     waiting = False
     for word in args:
         if word.startswith("--"):
             key, equals, value = word[2:].partition("=")
-            pairs.append((key, _value(value) if equals else True))
+            pairs.append((dotted(key), _value(value) if equals else True))
             waiting = not equals
         elif word == "-c":
             pairs.append(("config", True))
@@ -82,12 +83,29 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """
     flat: dict[str, Any] = {}
     for key, value in nested.items():
-        name = prefix if key == "init_args" else f"{prefix}{key}."
+        level = dotted(str(key))
+        name = f"{prefix}{level}." if level else prefix
         if isinstance(value, Mapping) and value:
             flat |= flatten(value, name)
         else:
             flat[name.removesuffix(".")] = value
     return flat
+
+
+def dotted(key: str) -> str:
+    """Return a key without its `init_args` levels: `model.init_args.lr` and `model.lr` are the same setting."""
+    return ".".join(part for part in key.split(".") if part != "init_args")
+
+
+def setting(flat: Mapping[str, Any], key: str) -> Any:
+    """Return one setting of a flat config; settings below the key become one mapping. None if there is nothing.
+
+    Example: of `{"model.optimizer.class_path": "SGD", "model.optimizer.lr": 1}`, `model.optimizer` is
+    `{"class_path": "SGD", "lr": 1}`.
+    """
+    if key in flat:
+        return flat[key]
+    return {name.removeprefix(f"{key}."): value for name, value in flat.items() if name.startswith(f"{key}.")} or None
 
 
 def distinct(values: Iterable[Any]) -> list[Any]:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from lit_cv.ablation.sweep.distributions import Distribution, Levels, make_distribution
+from lit_cv.ablation.sweep.labels import is_object
 from lit_cv.errors import UserError
-from lit_cv.runs.settings import canonical
+from lit_cv.runs.settings import canonical, dotted, flatten
 
 GRID_KEYS = ("value", "values", "parameters")
 PARAMETER_KEYS = (*GRID_KEYS, "distribution", "probabilities", "min", "max", "mu", "sigma", "q", "a", "b")
@@ -59,6 +60,23 @@ def nest(values: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
             block = block.setdefault(parent, {})
         block[name] = value
     return nested
+
+
+def settings_of(values: Mapping[str, Any], places: Iterable[tuple[str, ...]]) -> dict[str, Any]:
+    """Return the dotted settings of a trial, one per parameter; a mapping without a class is several settings.
+
+    Args:
+        values: Values by top-level name, as ``nest`` returns them.
+        places: Paths of the parameters through nested blocks.
+    """
+    settings: dict[str, Any] = {}
+    for place in places:
+        value: Any = values
+        for name in place:
+            value = value[name]
+        key = dotted(".".join(place))
+        settings |= flatten({key: value}) if isinstance(value, Mapping) and not is_object(value) else {key: value}
+    return settings
 
 
 def grid_values(path: Path, space: Space) -> dict[str, list[Any]]:
@@ -124,8 +142,8 @@ def refuse_unknown(path: Path, content: Mapping[Any, Any], known: Iterable[str],
 
 def _refuse_misread(path: Path, key: str, value: Any) -> None:
     """Refuse null and numbers such as 1e-4: W&B passes null as the word None, and YAML reads 1e-4 as text."""
-    if isinstance(value, list):
-        for item in value:
+    if isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
             _refuse_misread(path, key, item)
     if value is None:
         raise UserError(
