@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 
-from lit_cv.runs.settings import merged_arguments, plain, split_arguments
+from lit_cv.runs.settings import merged_arguments, plain, portable, split_arguments
 
 DEFAULT_ROOT = "runs"
 DEFAULT_PROJECT = "lit-cv"  # of W&B
@@ -26,8 +26,8 @@ def run_id(args: Sequence[str]) -> str:
         True
     """
     settings = merged_arguments(args).items()
-    merged = {key: plain(value) for key, value in settings if key.split(".")[0] not in NOT_PART_OF_THE_ID}
-    return hashlib.sha256(orjson.dumps(merged, option=orjson.OPT_SORT_KEYS)).hexdigest()[:10]
+    merged = {key: portable(plain(value)) for key, value in settings if key.split(".")[0] not in NOT_PART_OF_THE_ID}
+    return hashlib.sha256(orjson.dumps(merged, default=str, option=orjson.OPT_SORT_KEYS)).hexdigest()[:10]
 
 
 def run_group(args: Sequence[str]) -> str:

@@ -1,6 +1,8 @@
 """Arguments of a run as flat settings, and their canonical form."""
 
 import json
+import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,10 @@ from typing import Any
 import yaml
 
 from lit_cv.runs.files import read_yaml
+
+UNHOLDABLE = "\0"  # no argument of a command line holds a zero byte
+NULLS = ("null", "Null", "NULL", "~", "None")  # None: as W&B writes null
+NUMBER = re.compile(r"[-+]?(0|[1-9][\d_]*|(?=\.\d))(\.[\d_]*)?([eE][-+]?\d+)?")  # neither 010 nor 0x1F nor 1:30
 
 
 def split_arguments(args: Sequence[str]) -> list[tuple[str, Any]]:
@@ -48,21 +54,41 @@ def merged_arguments(args: Sequence[str]) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
+    """Read a value of the command line. A text that only YAML 1.1 takes for something else, such as `on`, stays a text.
+
+    The parser decides by the type of a setting, which is not known here: `#1`, `1:30` or `yes` may be texts.
+    """
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # ValueError: 2024-13-45 looks like a date
         return text
-    if value == "None":  # as W&B writes null
+    if text.strip() == "-":
+        return text
+    if isinstance(value, list | dict) or (isinstance(value, str) and "#" not in text and value != "None"):
+        return float(value) if isinstance(value, str) and NUMBER.fullmatch(value) else value  # YAML reads 1e-4 as text
+    if text in NULLS:
         return None
-    try:
-        return float(value) if isinstance(value, str) else value  # YAML reads 1e-4 as text
-    except ValueError:
+    if NUMBER.fullmatch(text) or text.lower() in ("true", "false", ".inf", "-.inf", ".nan"):
         return value
+    return text
 
 
 def canonical(value: Any) -> str:
     """Return a text that two values share if and only if they are the same argument: 1 and 1.0 are, 1 and true not."""
     return json.dumps(plain(value), sort_keys=True, default=str)
+
+
+def portable(value: Any) -> Any:
+    """Return a `plain` value with everything that JSON cannot hold as tagged lists, each different from all others."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return [UNHOLDABLE, str(value)]
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return [UNHOLDABLE, str(value)]
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):  # half a character
+        return [UNHOLDABLE, ascii(value)]
+    if isinstance(value, dict):
+        return {key: portable(item) for key, item in value.items()}
+    return [portable(item) for item in value] if isinstance(value, list) else value
 
 
 def plain(value: Any) -> Any:
