@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from lit_cv.ablation.sweep.jobs import Job
 from lit_cv.ablation.sweep.labels import CONFIG, duration
 from lit_cv.errors import UserError
+from lit_cv.runs.failure import excerpt
 from lit_cv.runs.files import read_json
 from lit_cv.runs.folder import run_folder
 from lit_cv.runs.settings import merged_arguments, split_arguments
@@ -100,8 +101,8 @@ def _short_run(job: Job, steps: int, root: Path) -> Path:
     args = [*job.trial.args, *options, "--run.wandb=disabled"]
     done = subprocess.run([*job.trial.program, *args], capture_output=True, text=True)
     if done.returncode:
-        last = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-1]
-        raise UserError(f"a run of {steps} steps for the estimate failed: {last}")
+        reason = [f"exit code {done.returncode}", *excerpt(done.stderr.strip() or done.stdout)][-1]
+        raise UserError(f"a run of {steps} steps for the estimate failed: {reason}")
     return run_folder(args)
 
 

@@ -104,7 +104,8 @@ def estimate(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], executor
 def _report_failures(jobs: Sequence[Job]) -> list[Job]:
     failed = [(job, failure) for job in jobs if (failure := job.failure)]
     for job, failure in failed:
-        print(f"{job.label}: left out, it failed at {failure['time']} ({failure['reason']}); {job.folder / 'log.txt'}")
+        reason = ": ".join(text for text in (failure["reason"], failure.get("error")) if text)
+        print(f"{job.label}: left out, it failed at {failure['time']} ({reason}); {job.folder / 'log.txt'}")
     if failed:
         print(f"{len(failed)} runs that failed before are left out; --retry-failed runs them again.")
     return [job for job, _ in failed]

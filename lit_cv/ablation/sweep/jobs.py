@@ -42,11 +42,11 @@ class Job:
 
     @property
     def failure(self) -> dict[str, Any] | None:
-        """The last failure of the run (``reason``, ``code``, ``time``), or None."""
+        """The last failure of the run (``reason``, ``code``, ``error``, ``time``), or None."""
         file = self.folder / FAILED
         return read_json(file) if file.exists() else None
 
-    def record_failure(self, reason: str, code: int) -> None:
+    def record_failure(self, reason: str, code: int, error: str = "") -> None:
         """Write ``failed.json``, so that a later call of the sweep does not repeat the run.
 
         A run that was stopped together with its sweep has not failed: it is unfinished and can continue.
@@ -54,9 +54,10 @@ class Job:
         Args:
             reason: Reason in words.
             code: Exit code, 128 + signal after a kill.
+            error: The run's own message.
         """
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        write_json(self.folder / FAILED, {"reason": reason, "code": code, "time": now})
+        write_json(self.folder / FAILED, {"reason": reason, "code": code, "error": error, "time": now})
 
     def forget_failure(self) -> None:
         """Remove the record of a failure, because the run starts again."""
