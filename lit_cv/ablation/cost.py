@@ -14,7 +14,7 @@ from lit_cv.errors import UserError
 from lit_cv.runs.failure import excerpt
 from lit_cv.runs.files import read_json
 from lit_cv.runs.folder import run_folder
-from lit_cv.runs.settings import merged_arguments, split_arguments
+from lit_cv.runs.settings import split_arguments
 
 TIMED = (5, 25)  # steps of the two short runs; their difference cancels the cost of starting
 WEIGHED = 20  # number of folders whose size is measured
@@ -112,7 +112,7 @@ def _experiment(args: Sequence[str]) -> str | None:
 
 
 def _steps(job: Job) -> int | None:
-    steps: Any = merged_arguments(job.trial.args).get("trainer.max_steps")
+    steps: Any = job.settings.get("trainer.max_steps")
     return steps if isinstance(steps, int) and steps > 0 else None
 
 

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 
 from lit_cv.ablation.cost import describe, known_cost, timed_cost
 from lit_cv.ablation.executors.base import Executor
+from lit_cv.ablation.sweep.inputs import missing_inputs, refuse_missing
 from lit_cv.ablation.sweep.jobs import FixedQueue, Job, Queue
 from lit_cv.ablation.sweep.plan import Preflight, busy, make_jobs, plan, save_plan
 from lit_cv.ablation.sweep.search import BayesQueue, Point, total_runs
@@ -32,11 +33,13 @@ def launch(
         costs = estimate(sweep, jobs, missing, executor, measure)
         print(overview(sweep, jobs, missing, len(left_out)) + costs, flush=True)
         if dry_run:
+            _say_missing(missing)
             print(executor.preview(missing))
             if more := total_runs(sweep, len(jobs)) - len(jobs):
                 print(f"The other {more} trials depend on the results of these.")
             return 0
         if missing:
+            _look_for_inputs(missing, executor)
             preflight([job.trial.args for job in missing], sweep.metric.name if sweep.metric else None)
         save_plan(sweep, jobs, group)
         queue = make_queue(sweep, jobs, missing, executor.workers)
@@ -99,6 +102,23 @@ def estimate(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], executor
         return ""
     runs = len(missing) + total_runs(sweep, len(jobs)) - len(jobs)
     return "; " + describe(cost, runs, executor.workers, executor.gpus, missing[0].folder.parent)
+
+
+def _look_for_inputs(missing: Sequence[Job], executor: Executor) -> None:
+    """Look for the data and weights of the runs; other machines, such as those of a cluster, may have them.
+
+    Raises:
+        UserError: Something does not exist on this machine, which carries out the runs.
+    """
+    if executor.waits:
+        refuse_missing(missing)
+    else:
+        _say_missing(missing)
+
+
+def _say_missing(jobs: Sequence[Job]) -> None:
+    for text in missing_inputs(jobs):
+        print(f"missing here: {text}", flush=True)
 
 
 def _report_failures(jobs: Sequence[Job]) -> list[Job]:

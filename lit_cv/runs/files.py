@@ -16,6 +16,7 @@ import yaml
 from lit_cv.errors import UserError
 
 TAIL_BYTES = 1 << 16
+YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader is ten times faster
 
 
 @contextmanager
@@ -70,7 +71,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; give the path of a YAML file.")
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.load(path.read_text(encoding="utf-8-sig"), YAML)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not valid YAML ({reason}); fix the file.") from None

@@ -4,12 +4,13 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lit_cv.runs.files import read_yaml
+from lit_cv.runs.files import YAML, read_yaml
 
 UNHOLDABLE = "\0"  # no argument of a command line holds a zero byte
 NULLS = ("null", "Null", "NULL", "~", "None")  # None: as W&B writes null
@@ -48,9 +49,19 @@ def merged_arguments(args: Sequence[str]) -> dict[str, Any]:
     """
     merged: dict[str, Any] = {}
     for key, value in split_arguments(args):
-        new = read_yaml(Path(str(value))) if key == "config" else {key: value}
-        merged.update(flatten(new))
+        merged.update(_flat_file(Path(str(value))) if key == "config" else flatten({key: value}))
     return merged
+
+
+def _flat_file(path: Path) -> dict[str, Any]:
+    """Read a config file; many runs share one, so a file that has not changed is not read again."""
+    state = path.stat() if path.is_file() else None
+    return _flat_content(path, state and (state.st_mtime_ns, state.st_size, state.st_ino))
+
+
+@cache
+def _flat_content(path: Path, _state: object) -> dict[str, Any]:
+    return flatten(read_yaml(path))
 
 
 def _value(text: str) -> Any:
@@ -59,7 +70,7 @@ def _value(text: str) -> Any:
     The parser decides by the type of a setting, which is not known here: `#1`, `1:30` or `yes` may be texts.
     """
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, YAML)
     except (yaml.YAMLError, ValueError):  # ValueError: 2024-13-45 looks like a date
         return text
     if text.strip() == "-":

@@ -5,12 +5,14 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from lit_cv.ablation.sweep.sweep_file import Trial
 from lit_cv.runs.files import read_json, write_json
 from lit_cv.runs.folder import is_finished
+from lit_cv.runs.settings import merged_arguments
 
 FAILED = "failed.json"
 
@@ -27,6 +29,11 @@ class Job:
     def command(self) -> list[str]:
         """The complete command line; ``--resume`` continues an interrupted run or starts a new one."""
         return [*self.trial.program, *self.trial.args, "--resume"]
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The flat settings of the run, from its config files and overrides."""
+        return merged_arguments(self.trial.args)
 
     @property
     def finished(self) -> bool:

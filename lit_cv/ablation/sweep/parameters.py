@@ -117,12 +117,13 @@ def _distribution(path: Path, key: str, spec: Mapping[str, Any]) -> Distribution
         distribution = make_distribution(spec)
     except ValueError as error:
         raise UserError(f"{path}: parameter `{key}` {error}.") from None
-    values = spec.get("values", [])
-    repeated = [value for i, value in enumerate(values) if canonical(value) in map(canonical, values[:i])]
-    if repeated:
-        raise UserError(
-            f"{path}: parameter `{key}` lists {repeated[0]!r} twice, so two arms would be the same; remove one."
-        )
+    seen = set[str]()
+    for value in spec.get("values", []):
+        if canonical(value) in seen:
+            raise UserError(
+                f"{path}: parameter `{key}` lists {value!r} twice, so two arms would be the same; remove one."
+            )
+        seen.add(canonical(value))
     return distribution
 
 
