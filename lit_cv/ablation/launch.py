@@ -5,6 +5,7 @@ from contextlib import nullcontext
 
 from lit_cv.ablation.cost import describe, known_cost, timed_cost
 from lit_cv.ablation.executors.base import Executor
+from lit_cv.ablation.executors.registry import queued
 from lit_cv.ablation.sweep.inputs import missing_inputs, refuse_missing
 from lit_cv.ablation.sweep.jobs import FixedQueue, Job, Queue
 from lit_cv.ablation.sweep.plan import Preflight, busy, make_jobs, plan, save_plan
@@ -30,6 +31,8 @@ def launch(
         missing = [job for job in jobs if not job.finished]
         left_out = [] if retry_failed else _report_failures(missing)
         missing = [job for job in missing if job not in left_out]
+        if elsewhere := _active_elsewhere(missing, executor.name):
+            missing = [job for job in missing if job not in elsewhere]
         costs = estimate(sweep, jobs, missing, executor, measure)
         print(overview(sweep, jobs, missing, len(left_out)) + costs, flush=True)
         if dry_run:
@@ -102,6 +105,17 @@ def estimate(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], executor
         return ""
     runs = len(missing) + total_runs(sweep, len(jobs)) - len(jobs)
     return "; " + describe(cost, runs, executor.workers, executor.gpus, missing[0].folder.parent)
+
+
+def _active_elsewhere(jobs: Sequence[Job], executor: str) -> list[Job]:
+    """Return the runs that are in the queue of another executor; starting them here would do them twice."""
+    tasks = queued(jobs[0].folder.parent, but=executor) if jobs else {}
+    found = [job for job in jobs if job.folder.name in tasks and tasks[job.folder.name].active]
+    if found:
+        states = ", ".join(sorted({tasks[job.folder.name].state for job in found}))
+        names = ", ".join(sorted({tasks[job.folder.name].name.partition("_")[0] for job in found}))
+        print(f"{len(found)} runs are left to job {names} of another executor ({states}); cancel it to run them here.")
+    return found
 
 
 def _look_for_inputs(missing: Sequence[Job], executor: Executor) -> None:

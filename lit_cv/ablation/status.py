@@ -14,11 +14,7 @@ from lit_cv.runs.files import read_tail
 
 
 def status(name: str, jobs: Sequence[Job]) -> str:
-    """Return a table with one line per run: id, trial, state and details.
-
-    Raises:
-        UserError: Runs are in the queue of an executor, and the queue cannot be read.
-    """
+    """Return a table with one line per run: id, trial, state and details."""
     tasks = queued(jobs[0].folder.parent)
     states = [_state(job, tasks.get(job.folder.name)) for job in jobs]
     counts = ", ".join(f"{count} {state}" for state, count in Counter(state for state, _ in states).items())
@@ -40,7 +36,8 @@ def _state(job: Job, task: Task | None) -> tuple[str, str]:
     log = _reason(folder / "log.txt")  # empty while there is no log
     if task is not None:
         state = "unfinished" if task.state in ("completed", "") else task.state
-        return state, _joined(f"job {task.name}", task.nodes and f"on {task.nodes}", _step(folder), log)
+        before = _reason(task.log) if task.log else ""  # an error of the queue's script, before the run has started
+        return state, _joined(f"job {task.name}", task.nodes and f"on {task.nodes}", _step(folder), before or log)
     if failure := job.failure:
         return "failed", _joined(_step(folder), failure["reason"], failure.get("error") or log)
     if not (folder / "run.json").exists() and not log:
@@ -52,7 +49,7 @@ def _of_active(folder: Path, task: Task) -> tuple[str, str]:
     again = f"requeued {task.restarts} times" if task.restarts > 1 else "requeued once" if task.restarts else ""
     if task.state == "pending":
         return "requeued" if again else "pending", _joined(f"job {task.name}", task.reason, again, _step(folder))
-    where = _joined(f"job {task.name}", f"on {task.nodes}", _step(folder), task.elapsed, again)
+    where = _joined(f"job {task.name}", task.nodes and f"on {task.nodes}", _step(folder), task.elapsed, again)
     return task.state, where
 
 
