@@ -93,6 +93,11 @@ def test_runs_are_submitted_once_and_their_ends_are_reported(
     assert f"4 runs are left to job {job} of another executor (running)" in capsys.readouterr().out
     assert list(json.loads(Path("runs/study/slurm/jobs.json").read_text())) == [job]
 
+    refused = subprocess.run([REPOSITORY / "tests/slurm/start-slurm.sh"], capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "a cluster with jobs runs on this machine" in refused.stderr
+    assert f"{job}_1 sleepers of root, RUNNING" in refused.stderr
+
     slurm("scancel", f"{job}_1")
     slurm("scontrol", "update", f"JobId={job}_2", "EndTime=now+1seconds")
     wait_for(lambda: [row[0] for row in states(file, capsys)[1:3]] == ["cancelled", "timeout"], "the ends of two tasks")
