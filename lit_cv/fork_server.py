@@ -8,6 +8,7 @@ has ended. A forked run gives the results of `python -m lit_cv ARGS`, bit for bi
 Forking is safe only while no other thread runs and no GPU is in use; `refuse_unsafe_fork` checks both.
 """
 
+import atexit
 import gc
 import importlib
 import importlib.util
@@ -17,9 +18,12 @@ import select
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from lit_cv import process_guard
 from lit_cv.errors import UserError
@@ -170,7 +174,34 @@ def main() -> int:
     gc.collect()
     gc.freeze()  # otherwise the collector writes to, and so copies, every page that the runs share
     request = Server(answers).serve()
-    return 0 if request is None else run(request, folders)
+    if request is not None:
+        end_process(lambda: run(request, folders))
+    return 0
+
+
+def end_process(work: Callable[[], int]) -> NoReturn:
+    """Do the work of this process and end it as Python would, but without taking the interpreter apart.
+
+    That takes time, and in a fork extension modules report objects of the server as leaked.
+    """
+    code: Any = 1
+    try:
+        code = work()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int | None) else 1
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread() and not thread.daemon:
+                thread.join()
+        atexit._run_exitfuncs()
+        with suppress(OSError):  # the disk of the log may be full
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code or 0)
 
 
 if __name__ == "__main__":

@@ -135,3 +135,21 @@ def wait_until(condition, seconds=120):
     while not condition():
         assert time.monotonic() < end, "timed out"
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("work", "code", "said"),
+    [
+        ("lambda: 0", 0, ""),
+        ("lambda: 3", 3, ""),
+        ("lambda: sys.exit()", 0, ""),
+        ("lambda: sys.exit(2)", 2, ""),
+        ("lambda: sys.exit('no')", 1, "no\n"),
+        ("lambda: 1 / 0", 1, "ZeroDivisionError: division by zero\n"),
+    ],
+)
+def test_the_process_of_a_run_ends_as_python_would_end_it(work, code, said):
+    program = f"import atexit, sys, lit_cv.fork_server as f; atexit.register(print, 'bye'); f.end_process({work})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (code, "bye\n")
+    assert done.stderr.endswith(said)

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 from lit_cv.ablation.sweep.jobs import Job
 from lit_cv.ablation.sweep.labels import CONFIG, duration
 from lit_cv.errors import UserError
+from lit_cv.runs.failure import excerpt
 from lit_cv.runs.files import read_json
 from lit_cv.runs.folder import run_folder
-from lit_cv.runs.settings import merged_arguments, split_arguments
+from lit_cv.runs.settings import split_arguments
 
 TIMED = (5, 25)  # steps of the two short runs; their difference cancels the cost of starting
 WEIGHED = 20  # number of folders whose size is measured
@@ -100,8 +101,8 @@ def _short_run(job: Job, steps: int, root: Path) -> Path:
     args = [*job.trial.args, *options, "--run.wandb=disabled"]
     done = subprocess.run([*job.trial.program, *args], capture_output=True, text=True)
     if done.returncode:
-        last = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-1]
-        raise UserError(f"a run of {steps} steps for the estimate failed: {last}")
+        reason = [f"exit code {done.returncode}", *excerpt(done.stderr.strip() or done.stdout)][-1]
+        raise UserError(f"a run of {steps} steps for the estimate failed: {reason}")
     return run_folder(args)
 
 
@@ -111,7 +112,7 @@ def _experiment(args: Sequence[str]) -> str | None:
 
 
 def _steps(job: Job) -> int | None:
-    steps: Any = merged_arguments(job.trial.args).get("trainer.max_steps")
+    steps: Any = job.settings.get("trainer.max_steps")
     return steps if isinstance(steps, int) and steps > 0 else None
 
 

@@ -5,6 +5,8 @@ from contextlib import nullcontext
 
 from lit_cv.ablation.cost import describe, known_cost, timed_cost
 from lit_cv.ablation.executors.base import Executor
+from lit_cv.ablation.executors.registry import queued
+from lit_cv.ablation.sweep.inputs import missing_inputs, refuse_missing
 from lit_cv.ablation.sweep.jobs import FixedQueue, Job, Queue
 from lit_cv.ablation.sweep.plan import Preflight, busy, make_jobs, plan, save_plan
 from lit_cv.ablation.sweep.search import BayesQueue, Point, total_runs
@@ -29,14 +31,18 @@ def launch(
         missing = [job for job in jobs if not job.finished]
         left_out = [] if retry_failed else _report_failures(missing)
         missing = [job for job in missing if job not in left_out]
+        if elsewhere := _active_elsewhere(missing, executor.name):
+            missing = [job for job in missing if job not in elsewhere]
         costs = estimate(sweep, jobs, missing, executor, measure)
         print(overview(sweep, jobs, missing, len(left_out)) + costs, flush=True)
         if dry_run:
+            _say_missing(missing)
             print(executor.preview(missing))
             if more := total_runs(sweep, len(jobs)) - len(jobs):
                 print(f"The other {more} trials depend on the results of these.")
             return 0
         if missing:
+            _look_for_inputs(missing, executor)
             preflight([job.trial.args for job in missing], sweep.metric.name if sweep.metric else None)
         save_plan(sweep, jobs, group)
         queue = make_queue(sweep, jobs, missing, executor.workers)
@@ -101,10 +107,39 @@ def estimate(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], executor
     return "; " + describe(cost, runs, executor.workers, executor.gpus, missing[0].folder.parent)
 
 
+def _active_elsewhere(jobs: Sequence[Job], executor: str) -> list[Job]:
+    """Return the runs that are in the queue of another executor; starting them here would do them twice."""
+    tasks = queued(jobs[0].folder.parent, but=executor) if jobs else {}
+    found = [job for job in jobs if job.folder.name in tasks and tasks[job.folder.name].active]
+    if found:
+        states = ", ".join(sorted({tasks[job.folder.name].state for job in found}))
+        names = ", ".join(sorted({tasks[job.folder.name].name.partition("_")[0] for job in found}))
+        print(f"{len(found)} runs are left to job {names} of another executor ({states}); cancel it to run them here.")
+    return found
+
+
+def _look_for_inputs(missing: Sequence[Job], executor: Executor) -> None:
+    """Look for the data and weights of the runs; other machines, such as those of a cluster, may have them.
+
+    Raises:
+        UserError: Something does not exist on this machine, which carries out the runs.
+    """
+    if executor.waits:
+        refuse_missing(missing)
+    else:
+        _say_missing(missing)
+
+
+def _say_missing(jobs: Sequence[Job]) -> None:
+    for text in missing_inputs(jobs):
+        print(f"missing here: {text}", flush=True)
+
+
 def _report_failures(jobs: Sequence[Job]) -> list[Job]:
     failed = [(job, failure) for job in jobs if (failure := job.failure)]
     for job, failure in failed:
-        print(f"{job.label}: left out, it failed at {failure['time']} ({failure['reason']}); {job.folder / 'log.txt'}")
+        reason = ": ".join(text for text in (failure["reason"], failure.get("error")) if text)
+        print(f"{job.label}: left out, it failed at {failure['time']} ({reason}); {job.folder / 'log.txt'}")
     if failed:
         print(f"{len(failed)} runs that failed before are left out; --retry-failed runs them again.")
     return [job for job, _ in failed]

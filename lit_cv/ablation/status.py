@@ -9,15 +9,12 @@ from pathlib import Path
 from lit_cv.ablation.executors.base import Task
 from lit_cv.ablation.executors.registry import log_prefixes, queued
 from lit_cv.ablation.sweep.jobs import Job
+from lit_cv.runs.failure import excerpt
 from lit_cv.runs.files import read_tail
 
 
 def status(name: str, jobs: Sequence[Job]) -> str:
-    """Return a table with one line per run: id, trial, state and details.
-
-    Raises:
-        UserError: Runs are in the queue of an executor, and the queue cannot be read.
-    """
+    """Return a table with one line per run: id, trial, state and details."""
     tasks = queued(jobs[0].folder.parent)
     states = [_state(job, tasks.get(job.folder.name)) for job in jobs]
     counts = ", ".join(f"{count} {state}" for state, count in Counter(state for state, _ in states).items())
@@ -36,12 +33,13 @@ def _state(job: Job, task: Task | None) -> tuple[str, str]:
         return _of_active(folder, task)
     if task is None and _locked(folder / ".lock"):
         return "running", _step(folder)
-    log = _last_line(folder / "log.txt")
+    log = _reason(folder / "log.txt")  # empty while there is no log
     if task is not None:
         state = "unfinished" if task.state in ("completed", "") else task.state
-        return state, _joined(f"job {task.name}", task.nodes and f"on {task.nodes}", _step(folder), log)
+        before = _reason(task.log) if task.log else ""  # an error of the queue's script, before the run has started
+        return state, _joined(f"job {task.name}", task.nodes and f"on {task.nodes}", _step(folder), before or log)
     if failure := job.failure:
-        return "failed", _joined(_step(folder), failure["reason"], log)
+        return "failed", _joined(_step(folder), failure["reason"], failure.get("error") or log)
     if not (folder / "run.json").exists() and not log:
         return "not started", ""
     return "unfinished", _joined(_step(folder), log)
@@ -51,7 +49,7 @@ def _of_active(folder: Path, task: Task) -> tuple[str, str]:
     again = f"requeued {task.restarts} times" if task.restarts > 1 else "requeued once" if task.restarts else ""
     if task.state == "pending":
         return "requeued" if again else "pending", _joined(f"job {task.name}", task.reason, again, _step(folder))
-    where = _joined(f"job {task.name}", f"on {task.nodes}", _step(folder), task.elapsed, again)
+    where = _joined(f"job {task.name}", task.nodes and f"on {task.nodes}", _step(folder), task.elapsed, again)
     return task.state, where
 
 
@@ -78,6 +76,11 @@ def _step(folder: Path) -> str:
 
 
 def _last_line(path: Path) -> str:
-    """Return the last non-empty line of a text file that the run itself wrote; empty if there is none."""
-    lines = reversed(read_tail(path).splitlines())
-    return next((line.strip() for line in lines if line.strip() and not line.startswith(log_prefixes())), "")
+    """Return the last non-empty line of a text file; empty if there is none."""
+    return next((line.strip() for line in reversed(read_tail(path).splitlines()) if line.strip()), "")
+
+
+def _reason(log: Path) -> str:
+    """Return the error in the log of a run, or its last line; lines that the executor wrote are left out."""
+    lines = [line for line in read_tail(log).splitlines() if not line.startswith(log_prefixes())]
+    return next((line.strip() for line in reversed(excerpt("\n".join(lines)))), "")

@@ -100,7 +100,7 @@ def run_status(path: Path, runs: int | None = None) -> int:
     """Print the state of every run of a sweep file and return 0.
 
     Raises:
-        UserError: The sweep file is invalid, or runs are in the queue of an executor that cannot be read.
+        UserError: The sweep file is invalid.
     """
     sweep = _load(path, runs)
     print(status(sweep.name, plan(sweep)))

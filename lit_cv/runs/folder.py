@@ -5,12 +5,14 @@ it starts, and equal arguments are the same run.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 
-from lit_cv.runs.settings import merged_arguments, plain, split_arguments
+from lit_cv.errors import UserError
+from lit_cv.runs.settings import merged_arguments, plain, portable, split_arguments
 
 DEFAULT_ROOT = "runs"
 DEFAULT_PROJECT = "lit-cv"  # of W&B
@@ -25,22 +27,37 @@ def run_id(args: Sequence[str]) -> str:
         >>> run_id(["fit", "--trainer.max_steps=5"]) == run_id(["fit", "--trainer.max_steps", "5", "--run.root=x"])
         True
     """
-    settings = merged_arguments(args).items()
-    merged = {key: plain(value) for key, value in settings if key.split(".")[0] not in NOT_PART_OF_THE_ID}
-    return hashlib.sha256(orjson.dumps(merged, option=orjson.OPT_SORT_KEYS)).hexdigest()[:10]
+    return _id(merged_arguments(args))
+
+
+def _id(settings: Mapping[str, Any]) -> str:
+    wanted = {key: value for key, value in settings.items() if key.split(".")[0] not in NOT_PART_OF_THE_ID}
+    merged = {key: portable(plain(value)) for key, value in wanted.items()}
+    return hashlib.sha256(orjson.dumps(merged, default=str, option=orjson.OPT_SORT_KEYS)).hexdigest()[:10]
 
 
 def run_group(args: Sequence[str]) -> str:
-    """Return `run.group`, or the name of the experiment's file: `experiments/voc/ssd.yaml` gives `voc-ssd`."""
+    """Return `run.group`, or the name of the experiment's file: `experiments/voc/ssd.yaml` gives `voc-ssd`.
+
+    Raises:
+        UserError: `run.group` is not the name of one folder.
+    """
+    return _group(args, merged_arguments(args))
+
+
+def _group(args: Sequence[str], settings: Mapping[str, Any]) -> str:
     configs = [str(value) for key, value in split_arguments(args) if key == "config"]
     default = "-".join([Path(configs[0]).resolve().parent.name, Path(configs[0]).stem]) if configs else "run"
-    return str(merged_arguments(args).get("run.group") or default)
+    group = str(settings.get("run.group") or default)
+    if group in (".", "..") or set(group) & {"/", "\0"}:
+        raise UserError(f"run.group is {group!r}, but it names one folder; leave out `/`, or set run.root.")
+    return group
 
 
 def run_folder(args: Sequence[str]) -> Path:
     """Return `<root>/<group>/<run id>` for the arguments of a run (`["fit", "--config", ...]`)."""
-    root = merged_arguments(args).get("run.root") or DEFAULT_ROOT
-    return Path(str(root)) / run_group(args) / run_id(args)
+    settings = merged_arguments(args)
+    return Path(str(settings.get("run.root") or DEFAULT_ROOT)) / _group(args, settings) / _id(settings)
 
 
 def is_finished(folder: Path) -> bool:

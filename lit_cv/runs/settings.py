@@ -1,26 +1,34 @@
 """Arguments of a run as flat settings, and their canonical form."""
 
 import json
+import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lit_cv.runs.files import read_yaml
+from lit_cv.runs.files import YAML, read_yaml
+
+UNHOLDABLE = "\0"  # no argument of a command line holds a zero byte
+NULLS = ("null", "Null", "NULL", "~", "None")  # None: as W&B writes null
+NUMBER = re.compile(r"[-+]?(0|[1-9][\d_]*|(?=\.\d))(\.[\d_]*)?([eE][-+]?\d+)?")  # neither 010 nor 0x1F nor 1:30
 
 
 def split_arguments(args: Sequence[str]) -> list[tuple[str, Any]]:
     """Split `fit --config x.yaml --a.b=1 --flag` into `[("config", "x.yaml"), ("a.b", 1), ("flag", True)]`.
 
-    The subcommand (and any other bare word) is left out. Values are read as YAML scalars, lists or mappings.
+    The subcommand (and any other bare word) is left out, and so are the `init_args` levels of a key. Values are read as
+    YAML scalars, lists or mappings.
     """
     pairs: list[tuple[str, Any]] = []
     waiting = False
     for word in args:
         if word.startswith("--"):
             key, equals, value = word[2:].partition("=")
-            pairs.append((key, _value(value) if equals else True))
+            pairs.append((dotted(key), _value(value) if equals else True))
             waiting = not equals
         elif word == "-c":
             pairs.append(("config", True))
@@ -41,27 +49,57 @@ def merged_arguments(args: Sequence[str]) -> dict[str, Any]:
     """
     merged: dict[str, Any] = {}
     for key, value in split_arguments(args):
-        new = read_yaml(Path(str(value))) if key == "config" else {key: value}
-        merged.update(flatten(new))
+        merged.update(_flat_file(Path(str(value))) if key == "config" else flatten({key: value}))
     return merged
 
 
+def _flat_file(path: Path) -> dict[str, Any]:
+    """Read a config file; many runs share one, so a file that has not changed is not read again."""
+    state = path.stat() if path.is_file() else None
+    return _flat_content(path, state and (state.st_mtime_ns, state.st_size, state.st_ino))
+
+
+@cache
+def _flat_content(path: Path, _state: object) -> dict[str, Any]:
+    return flatten(read_yaml(path))
+
+
 def _value(text: str) -> Any:
+    """Read a value of the command line. A text that only YAML 1.1 takes for something else, such as `on`, stays a text.
+
+    The parser decides by the type of a setting, which is not known here: `#1`, `1:30` or `yes` may be texts.
+    """
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = yaml.load(text, YAML)
+    except (yaml.YAMLError, ValueError):  # ValueError: 2024-13-45 looks like a date
         return text
-    if value == "None":  # as W&B writes null
+    if text.strip() == "-":
+        return text
+    if isinstance(value, list | dict) or (isinstance(value, str) and "#" not in text and value != "None"):
+        return float(value) if isinstance(value, str) and NUMBER.fullmatch(value) else value  # YAML reads 1e-4 as text
+    if text in NULLS:
         return None
-    try:
-        return float(value) if isinstance(value, str) else value  # YAML reads 1e-4 as text
-    except ValueError:
+    if NUMBER.fullmatch(text) or text.lower() in ("true", "false", ".inf", "-.inf", ".nan"):
         return value
+    return text
 
 
 def canonical(value: Any) -> str:
     """Return a text that two values share if and only if they are the same argument: 1 and 1.0 are, 1 and true not."""
     return json.dumps(plain(value), sort_keys=True, default=str)
+
+
+def portable(value: Any) -> Any:
+    """Return a `plain` value with everything that JSON cannot hold as tagged lists, each different from all others."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return [UNHOLDABLE, str(value)]
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return [UNHOLDABLE, str(value)]
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):  # half a character
+        return [UNHOLDABLE, ascii(value)]
+    if isinstance(value, dict):
+        return {key: portable(item) for key, item in value.items()}
+    return [portable(item) for item in value] if isinstance(value, list) else value
 
 
 def plain(value: Any) -> Any:
@@ -82,12 +120,29 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """
     flat: dict[str, Any] = {}
     for key, value in nested.items():
-        name = prefix if key == "init_args" else f"{prefix}{key}."
+        level = dotted(str(key))
+        name = f"{prefix}{level}." if level else prefix
         if isinstance(value, Mapping) and value:
             flat |= flatten(value, name)
         else:
             flat[name.removesuffix(".")] = value
     return flat
+
+
+def dotted(key: str) -> str:
+    """Return a key without its `init_args` levels: `model.init_args.lr` and `model.lr` are the same setting."""
+    return ".".join(part for part in key.split(".") if part != "init_args")
+
+
+def setting(flat: Mapping[str, Any], key: str) -> Any:
+    """Return one setting of a flat config; settings below the key become one mapping. None if there is nothing.
+
+    Example: of `{"model.optimizer.class_path": "SGD", "model.optimizer.lr": 1}`, `model.optimizer` is
+    `{"class_path": "SGD", "lr": 1}`.
+    """
+    if key in flat:
+        return flat[key]
+    return {name.removeprefix(f"{key}."): value for name, value in flat.items() if name.startswith(f"{key}.")} or None
 
 
 def distinct(values: Iterable[Any]) -> list[Any]:

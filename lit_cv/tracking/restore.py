@@ -74,8 +74,10 @@ def restore(source: str, root: Path = Path("runs/wandb")) -> Path:
     group, finished = root / Path(source).resolve().name, [run for run in runs if RESULT in run["summary"]]
     if not finished:
         raise UserError(f"--wandb {source}: none of its {len(runs)} runs has finished.")
-    for run in finished:
-        _write(run, group)
+    results = [json.loads(run["summary"][RESULT]) for run in finished]
+    same_group = len({result.get("group") for result in results}) == 1
+    for run, result in zip(finished, results, strict=True):  # two groups may hold runs with equal arguments
+        _write(run, result, group / (result["id"] if same_group else f"{result['group']}-{result['id']}"))
     print(f"{source}: {len(finished)} of {len(runs)} runs are finished; their folders: {group}")
     return group
 
@@ -86,9 +88,7 @@ def _read_folder(folder: Path) -> list[dict[str, Any]]:
     return [read_offline(parts) for _, parts in groupby(logs, key=lambda log: log.name)]
 
 
-def _write(run: Mapping[str, Any], group: Path) -> None:
-    result = json.loads(run["summary"][RESULT])
-    folder = group / result["id"]
+def _write(run: Mapping[str, Any], result: Mapping[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     config = {key: value for key, value in run["config"].items() if key not in NOT_SETTINGS and "." not in key}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))

@@ -1,6 +1,7 @@
 """A run on W&B: its mode, its id, and its end."""
 
 import csv
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,13 +69,22 @@ def identity(folder: Path, wanted: Mode, project: str) -> Known:
 
     The group is the name of the parent folder. Under an agent the agent chooses the id. Otherwise the run keeps its
     former id, so that a run that was preempted under an agent continues as the same run of the sweep; the id of a new
-    run is the name of its folder.
+    run follows from the name of its folder and from its group.
     """
     chosen = mode(wanted)
     if chosen == "disabled":
         return None
-    run_id = os.environ.get("WANDB_RUN_ID") or _former_id(folder) or folder.name
+    run_id = os.environ.get("WANDB_RUN_ID") or _former_id(folder) or new_id(folder)
     return {"id": run_id, "name": folder.name, "group": folder.parent.name, "project": project, "mode": chosen}
+
+
+def new_id(folder: Path) -> str:
+    """Return W&B's id for a new run: the name of its folder and a digest of its group.
+
+    Runs with equal arguments in two groups are two runs, also on W&B. A digest, because W&B's ids are limited in length
+    and characters.
+    """
+    return f"{folder.name}-{hashlib.sha256(folder.parent.name.encode()).hexdigest()[:6]}"
 
 
 @contextmanager

@@ -1,9 +1,12 @@
+import json
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from lit_cv.ablation.executors.slurm import SlurmExecutor, _options
+from lit_cv.ablation.executors.slurm_options import Resources
 from lit_cv.ablation.sweep.plan import plan
 from lit_cv.ablation.sweep.sweep_file import load_sweep
 from lit_cv.cli import main
@@ -94,3 +97,44 @@ def test_the_status_of_a_local_sweep_is_read_from_its_folders(sweep, capsys):
 def test_a_sweep_without_runs_has_a_status(sweep, capsys):
     assert main(["sweep", str(sweep), "--status"]) == 0
     assert "4 runs: 4 not started" in capsys.readouterr().out
+
+
+@pytest.fixture
+def submitted(sweep, monkeypatch):
+    """Record the second run as a task of Slurm, which is not installed on this machine."""
+    jobs = plan(load_sweep(sweep))
+    slurm = jobs[0].folder.parent / "slurm"
+    slurm.mkdir(parents=True)
+    (slurm / "jobs.json").write_text(json.dumps({"17": {"0": jobs[1].folder.name}}))
+    monkeypatch.setenv("PATH", str(sweep.parent.resolve()))
+    return jobs
+
+
+def test_the_status_works_when_slurm_cannot_be_asked(sweep, submitted, capsys):
+    assert main(["sweep", str(sweep), "--status"]) == 0
+    output = capsys.readouterr()
+    assert "4 runs: 3 not started, 1 unknown" in output.out
+    assert "lr=2  unknown      job 17_0\n" in output.out
+    assert "note: Slurm cannot be asked about the runs in runs/study/slurm/jobs.json (squeue: not found" in output.err
+
+
+def test_a_local_sweep_leaves_runs_to_slurm(sweep, submitted, capsys):
+    assert run_sweep(sweep, workers=2, preflight=lambda *_: None) == 0
+    output = capsys.readouterr()
+    assert "1 runs are left to job 17 of another executor (unknown); cancel it to run them here." in output.out
+    assert "delete this file if they will never run" in output.err
+    assert "3 of 4 runs finished" in output.out
+    assert not submitted[1].folder.exists()
+    (submitted[0].folder.parent / "slurm" / "jobs.json").unlink()
+    assert run_sweep(sweep, workers=2, preflight=lambda *_: None) == 0
+    assert "4 of 4 runs finished" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [({"time": "30"}, {"time"}), ({"setup": "true"}, {"setup"}), ({"max_parallel": 2}, {"max-parallel"}), ({}, set())],
+)
+def test_the_options_of_a_script_can_be_compared(tmp_path, options, named):
+    scripts = [SlurmExecutor("s", Resources(**own))._script(tmp_path, [0, 1]) for own in ({}, options)]
+    before, now = map(_options, scripts)
+    assert {key for key in before.keys() | now.keys() if before.get(key) != now.get(key)} == named

@@ -48,6 +48,37 @@ def test_order_and_spelling_of_overrides_do_not_matter(config: str) -> None:
     assert run_id(["fit", "--seed_everything=2", "--config", config]) == run_id(["fit", "--config", config])
 
 
+VALUES = ["#1", "#2", "inf", "nan", "null", "yes", "on", "y", "true", "1", "01", "1:30", "90", "0x1F", "31", "", "-",
+          ".inf", "-.inf", ".nan", "1e25", "2e25", "-1e25", "\udcff", "\udcfe", "a #b", "a", "[null]"]  # fmt: skip
+
+
+def test_arguments_with_different_meanings_are_different_runs(config: str) -> None:
+    ids = {value: run_id(["fit", "--config", config, f"--data.name={value}"]) for value in VALUES}
+    assert len(set(ids.values())) == len(VALUES)
+    same = [["1e25", "1.0e+25"], ["null", "None", "~"], ["true", "True"], ["1", "1.0"]]
+    for spellings in same:
+        assert len({run_id(["fit", "--config", config, f"--data.name={text}"]) for text in spellings}) == 1
+
+
+def test_values_of_a_config_that_json_cannot_hold(tmp_path: Path) -> None:
+    def run_of(text: str) -> str:
+        (tmp_path / "x.yaml").write_text(text)
+        return run_id(["fit", "--config", str(tmp_path / "x.yaml")])
+
+    texts = ["a: {0: 2, 4: 1}", "a: {0: 2, 4: 2}", "a: [{1: 2}]", "a: 1.0e+30", "a: 99999999999999999999", "a: .inf",
+             "a: .nan", "a: null", "a: -.inf", "a: 2020-01-01", "a: !!binary aGk=",
+             "0: 1", "a: [!!set {x}]"]  # fmt: skip
+    assert len({run_of(text) for text in texts}) == len(texts)
+
+
+def test_ids_of_earlier_versions_stay(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(
+        "a: {b: [1.5, 2.0, text, true, null], init_args: {lr: 1.0e-5}}\nc: 9223372036854775807\n"
+    )
+    overrides = ["--d=1e-4", "--e", "True", "--f=[1, 2.5]", "--g=None", "--h={a: 1}", "--i=a b", "--j=-3", "--k=1_000"]
+    assert run_id(["fit", "--config", str(tmp_path / "x.yaml"), *overrides]) == "72c9ba3280"
+
+
 def test_keys_are_flat_and_without_init_args(config: str) -> None:
     merged = merged_arguments(["fit", "--config", config])
     assert merged["model.network.backbone"] == "vgg16"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Start a real Slurm cluster of two nodes, n1 and n2, with accounting, on this machine (Debian or Ubuntu, as root).
-# Installs missing packages. May be run repeatedly. Stop the cluster with stop-slurm.sh.
+# Installs missing packages. May be run repeatedly: it replaces an idle cluster of an earlier call, and refuses to stop
+# one that has jobs. Stop the cluster with stop-slurm.sh.
 set -euo pipefail
 cd "$(dirname "$0")"
 [ "$(id -u)" = 0 ] || { echo "start-slurm.sh: run it as root" >&2; exit 1; }
@@ -19,6 +20,16 @@ if ! type slurmctld slurmd munged slurmdbd mariadbd > /dev/null 2>&1; then
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y -qq --no-install-recommends \
     slurm-wlm slurmdbd munge mariadb-server > /dev/null
+fi
+if [ -s /run/slurm/slurmctld.pid ] && kill -0 "$(cat /run/slurm/slurmctld.pid)" 2> /dev/null; then
+  jobs=$(timeout 20 squeue --noheader --format '  %i %j of %u, %T') || jobs="  unknown: squeue does not answer"
+  if [ -n "$jobs" ]; then
+    echo "start-slurm.sh: a cluster with jobs runs on this machine; wait for them, or run stop-slurm.sh, which cancels" \
+      "them:" >&2
+    echo "$jobs" >&2
+    exit 1
+  fi
+  echo "start-slurm.sh: replacing the idle cluster of this machine"
 fi
 ./stop-slurm.sh
 mkdir -p /etc/slurm $logs /run/slurm /run/munge /run/mysqld /var/spool/{slurmctld,slurmd-n1,slurmd-n2} $database

@@ -1,4 +1,5 @@
 import csv
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ from lit_cv.ablation.sweep.plan import plan
 from lit_cv.ablation.sweep.sweep_file import load_sweep
 from lit_cv.cli import main
 from lit_cv.errors import UserError
+from lit_cv.runs.files import read_json
 from lit_cv.tracking.restore import restore
 
 
@@ -35,6 +37,21 @@ def test_report_from_wandb_equals_report_from_folders(server, sweep_file, monkey
     assert main(["report", "--wandb", "tester/lit-cv/mine", "--metric", "val/map_50"]) == 0
     assert table("runs/wandb/mine/report") == expected
     assert dict_of_curves("runs/wandb/mine") == ours
+
+
+@pytest.mark.slow
+def test_equal_runs_of_two_groups_are_two_runs_of_wandb(sweep_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    job = plan(load_sweep(sweep_file()))[0]
+    for group in ("study", "again, #2"):
+        words = [word.replace("--run.group=study", f"--run.group={group}") for word in job.command]
+        subprocess.run(words, check=True, capture_output=True)
+    first, second = sorted({log.stem for log in Path("runs").glob("*/*/wandb/*/run-*.wandb")})
+    assert first != second
+    assert re.fullmatch(rf"run-{job.folder.name}-[0-9a-f]{{6}}", first)
+    restored = restore("runs", Path("restored"))
+    assert {read_json(file)["group"] for file in restored.glob("*/result.json")} == {"study", "again, #2"}
 
 
 def table(folder):

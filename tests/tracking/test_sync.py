@@ -9,6 +9,7 @@ from lit_cv.ablation.sweep.plan import plan
 from lit_cv.ablation.sweep.sweep_file import load_sweep
 from lit_cv.cli import main
 from lit_cv.commands.sweep import run_sweep
+from lit_cv.tracking.run import new_id
 
 
 @pytest.mark.slow
@@ -30,7 +31,7 @@ def test_offline_runs_are_uploaded_once_with_their_ids_and_group(server, sweep_f
 
     assert main(["sweep", str(file), "--sync"]) == 0
     assert "runs/study: 4 of 4 logs synced." in capfd.readouterr().out
-    assert set(server.runs) == {job.folder.name for job in plan(load_sweep(file))}
+    assert set(server.runs) == {new_id(job.folder) for job in plan(load_sweep(file))}
     for run in server.runs.values():
         assert (run.state, run.fields["groupName"], run.project) == ("finished", "study", "lit-cv")
         assert [row["trainer/global_step"] for row in run.history] == list(range(10))
@@ -47,21 +48,22 @@ def test_run_finishes_when_its_server_fails_and_sync_uploads_the_rest(server, sw
     file = sweep_file(wait=1)
     job = plan(load_sweep(file))[0]
     run = subprocess.Popen(job.command, stdout=subprocess.PIPE, text=True)
-    wait_until(lambda: job.folder.name in server.runs and len(server.runs[job.folder.name].history) == 5)
+    name = new_id(job.folder)
+    wait_until(lambda: name in server.runs and len(server.runs[name].history) == 5)
     server.hang_up()
     Path("go").touch()
     output, _ = run.communicate(timeout=90)
     assert run.returncode == 0
     assert job.finished
     assert "W&B lacks a part of this run" in output
-    assert len(server.runs[job.folder.name].history) == 5
+    assert len(server.runs[name].history) == 5
 
     assert main(["sweep", str(file), "--sync"]) == 1
     assert "does not answer" in capfd.readouterr().err
     server.listen()
     assert main(["sweep", str(file), "--sync"]) == 0
-    assert [row["trainer/global_step"] for row in server.runs[job.folder.name].history] == list(range(10))
-    assert server.runs[job.folder.name].state == "finished"
+    assert [row["trainer/global_step"] for row in server.runs[name].history] == list(range(10))
+    assert server.runs[name].state == "finished"
 
 
 @pytest.mark.slow

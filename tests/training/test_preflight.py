@@ -8,7 +8,7 @@ import torch
 
 from lit_cv.errors import UserError
 from lit_cv.training.experiment import built, parsed
-from lit_cv.training.preflight import built_task, check_trials
+from lit_cv.training.preflight import built_task, check_trials, sample
 
 SSD = ["fit", "--config", "experiments/quickstart/ssd.yaml"]
 MASKS = ["fit", "--config", "experiments/quickstart/mask_rcnn.yaml"]
@@ -65,3 +65,14 @@ def test_a_network_is_built_as_by_a_run_but_in_a_fraction_of_the_time() -> None:
     shapes = {name: value.shape for name, value in model.state_dict().items()}
     assert {name: value.shape for name, value in task.state_dict().items()} == shapes
     assert torch.nn.Linear(2, 2).weight.abs().max() < 1  # initialized again
+
+
+def test_a_large_sweep_is_checked_by_a_sample_that_has_every_value() -> None:
+    grid = [["fit", f"--a={a}", f"--b={b}"] for a in range(20) for b in range(30)]
+    chosen = sample(grid, 60)
+    assert len(chosen) == len({tuple(args) for args in chosen}) == 60
+    assert {word for args in chosen for word in args} == {word for args in grid for word in args}
+    line = [["fit", f"--a={a}"] for a in range(1000)]
+    chosen = sample(line, 100)
+    assert (len(chosen), chosen[0], chosen[-1]) == (100, line[0], line[-1])
+    assert sample(line[:100], 100) == line[:100]

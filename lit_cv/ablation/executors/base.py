@@ -33,6 +33,7 @@ class Task:
         nodes: Machines on which it runs or ran.
         elapsed: Running time.
         restarts: Number of times it was requeued.
+        log: File with the queue's own output for the run, such as an error before the run starts, or None.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Task:
     nodes: str = ""
     elapsed: str = ""
     restarts: int = 0
+    log: Path | None = None
 
 
 class Executor(ABC):
@@ -99,12 +101,12 @@ class Executor(ABC):
 
     @classmethod
     def queued(cls, group: Path) -> dict[str, Task]:
-        """Map the ids of the runs in the executor's queue to their state, for ``--status``; by default empty.
+        """Map the ids of the runs in the executor's queue to their state; by default empty.
+
+        ``--status`` shows it, and other executors leave active runs alone. If the queue cannot be read, all its runs
+        are active with an unknown state, and a note says why.
 
         Args:
             group: Folder of the runs.
-
-        Raises:
-            UserError: Runs of this group are in the queue, but the queue cannot be read.
         """
         return {}

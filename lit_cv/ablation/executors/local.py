@@ -8,6 +8,7 @@ import subprocess
 import time
 from argparse import Namespace
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +20,11 @@ from lit_cv.ablation.executors.progress import Progress, Row
 from lit_cv.ablation.sweep.jobs import Job, Queue
 from lit_cv.ablation.sweep.sweep_file import Sweep
 from lit_cv.errors import UsageError, UserError
+from lit_cv.runs.failure import excerpt
 from lit_cv.runs.files import read_tail
 
 POLL_SECONDS = 0.01
+EQUAL_FAILURES = 3  # failures that end a sweep if they are equal and no run has finished
 FULL_BYTES = 1 << 16  # a disk with less free space counts as full
 
 
@@ -47,6 +50,7 @@ class Running:
         slot: Its place.
         started: Start time in monotonic seconds.
         process: Its process; None if it could not be started.
+        log_start: Size of its log before this start.
         reason: Reason of the failure, if the exit code does not tell it.
         starts: Number of times it was started.
     """
@@ -55,6 +59,7 @@ class Running:
     slot: Slot
     started: float
     process: Process | None = None
+    log_start: int = 0
     reason: str = ""
     starts: int = 0
 
@@ -136,8 +141,9 @@ class LocalExecutor(Executor):
         running, failed = list[Running](), list[Job]()
         environment = {"OMP_NUM_THREADS": str(self._threads)}
         with Progress(queue.total, self.workers, self._metric) as progress, Starter(environment) as starter:
-            while running or not queue.exhausted:
-                while self._free and (job := queue.take()) is not None:
+            failures = Failures(progress)
+            while running or not (queue.exhausted or failures.hopeless):
+                while self._free and not failures.hopeless and (job := queue.take()) is not None:
                     running.append(Running(job, self._free.popleft(), time.monotonic()))
                     _start(starter, running[-1])
                 polled = [(run, _poll(starter, run, progress)) for run in running]
@@ -145,19 +151,55 @@ class LocalExecutor(Executor):
                 for run, code in ended:
                     running.remove(run)
                     self._free.append(run.slot)
-                    failed += _ended(run, code, progress)
+                    failed += _ended(run, code, progress, failures)
                     queue.ended(run.job)
                 queue.watch([run.job for run in running])
                 progress.update([Row(run.job.label, run.slot.name, run.started, run.job.folder) for run in running])
                 if not ended:  # otherwise the next run starts without a pause
                     time.sleep(POLL_SECONDS)
+        if failures.hopeless and not queue.exhausted:
+            print(failures.hopeless, flush=True)
         return failed
+
+
+class Failures:
+    """The failures of a call: equal ones are shown once, and the first few equal ones end the sweep."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._first, self._ended, self._any_finished = progress, dict[str, str](), 0, False
+
+    def finished(self) -> None:
+        """Record a run that has written its result."""
+        self._any_finished = True
+
+    def add(self, job: Job, reason: str, lines: Sequence[str]) -> None:
+        """Report a failed run; ``lines`` come from its log, and the last one is the error."""
+        self._ended += 1
+        log = job.folder / LOG
+        error = f"{reason}: {lines[-1] if lines else ''}".replace(str(job.folder), "").replace(job.folder.name, "")
+        if error in self._first:
+            self._progress.failed(job.label, f"as {self._first[error]} above; log: {log}", [])
+        else:
+            self._first[error] = job.label
+            self._progress.failed(job.label, f"{reason}; log: {log}", lines)
+
+    @property
+    def hopeless(self) -> str:
+        """Sentence that says why no other run is started; empty as long as runs are started."""
+        if self._any_finished or self._ended < EQUAL_FAILURES or len(self._first) > 1:
+            return ""
+        return (
+            f"The first {self._ended} runs failed with the same error, so the others were not started. "
+            "Fix it and add --retry-failed; the same command without it starts only the others."
+        )
 
 
 def _start(starter: Starter, run: Running) -> None:
     run.starts += 1
     try:
         run.job.forget_failure()
+        log = run.job.folder / LOG
+        run.log_start = log.stat().st_size if log.exists() else 0
         run.process = starter.start(run.job, run.slot.environment)
     except OSError as error:
         run.process, run.reason = None, _full(error.filename) if error.errno == errno.ENOSPC else str(error)
@@ -176,15 +218,16 @@ def _poll(starter: Starter, run: Running, progress: Progress) -> int | None:
         return None
 
 
-def _ended(run: Running, code: int, progress: Progress) -> list[Job]:
+def _ended(run: Running, code: int, progress: Progress, failures: Failures) -> list[Job]:
     if code == 0 and run.job.finished:
+        failures.finished()
         progress.finished(run.job.label, time.monotonic() - run.started)
         return []
-    log = run.job.folder / LOG
     reason = run.reason or _reason(code, run.job.folder)
-    progress.failed(run.job.label, f"{reason}; log: {log}", read_tail(log))
+    lines = excerpt(read_tail(run.job.folder / LOG, run.log_start))
+    failures.add(run.job, reason, lines)
     with suppress(OSError):  # the disk may be full; without a record the run counts as unfinished
-        run.job.record_failure(reason, code)
+        run.job.record_failure(reason, code, lines[-1] if lines else "")
     return [run.job]
 
 

@@ -17,7 +17,6 @@ from lit_cv.ablation.sweep.labels import duration
 from lit_cv.runs.files import read_tail
 
 REDRAW_SECONDS = 0.5
-LOG_LINES = 12
 
 
 @dataclass(frozen=True)
@@ -98,10 +97,11 @@ class Progress:
         self._seconds.append(seconds)
         self._advance(f"{label}: finished in {duration(seconds)}")
 
-    def failed(self, label: str, reason: str, log: str) -> None:
-        """Report a failed run with the last lines of its log."""
+    def failed(self, label: str, reason: str, lines: Sequence[str]) -> None:
+        """Report a failed run with lines of its log."""
         self._advance(f"{label}: FAILED, {reason}")
-        self.console.print("\n".join(f"    {line}" for line in log.splitlines()[-LOG_LINES:]), markup=False)
+        for line in lines:
+            self.note(f"    {line}")
 
     def note(self, line: str) -> None:
         """Print a line."""

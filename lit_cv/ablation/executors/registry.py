@@ -67,13 +67,10 @@ def make_executor(name: str, sweep: Sweep, options: Mapping[str, Any]) -> Execut
     return chosen.from_options(Namespace(**own | {key: options[key] for key in own if key in options}), sweep)
 
 
-def queued(group: Path) -> dict[str, Task]:
-    """Map the ids of a group's runs in the queues of all executors to their state.
-
-    Raises:
-        UserError: A queue with runs of this group cannot be read.
-    """
-    return {run: task for executor in EXECUTORS for run, task in executor.queued(group).items()}
+def queued(group: Path, but: str = "") -> dict[str, Task]:
+    """Map the ids of a group's runs in the queues of all executors, except the one named ``but``, to their state."""
+    others = [executor for executor in EXECUTORS if executor.name != but]
+    return {run: task for executor in others for run, task in executor.queued(group).items()}
 
 
 def log_prefixes() -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """The Slurm executor: one array job for the missing runs of a sweep, from a readable script."""
 
 import shlex
+import shutil
 import sys
 import time
 from argparse import Namespace
@@ -13,7 +14,7 @@ from lit_cv.ablation.executors.slurm_options import Resources
 from lit_cv.ablation.executors.slurm_queue import Submissions, call
 from lit_cv.ablation.sweep.jobs import Job, Queue
 from lit_cv.ablation.sweep.sweep_file import Sweep
-from lit_cv.errors import UsageError
+from lit_cv.errors import UsageError, UserError
 
 POLL_SECONDS = 10.0
 
@@ -61,7 +62,16 @@ class SlurmExecutor(Executor):
     @classmethod
     def queued(cls, group: Path) -> dict[str, Task]:
         """See ``Executor``; asks Slurm only if runs of the group were submitted."""
-        return Submissions(group).tasks()
+        submissions = Submissions(group)
+        try:
+            return submissions.tasks()
+        except UserError as error:
+            print(
+                f"note: Slurm cannot be asked about the runs in {submissions.path} ({error}); delete this file if they "
+                "will never run.",
+                file=sys.stderr,
+            )
+            return submissions.unread()
 
     def preview(self, jobs: Sequence[Job]) -> str:
         """Return the script and the commands that would be submitted."""
@@ -98,7 +108,10 @@ class SlurmExecutor(Executor):
         active = [job for job in jobs if job.folder.name in tasks and tasks[job.folder.name].active]
         new = [job for job in jobs if job not in active]
         if active:
-            print(f"{len(active)} runs are already pending or running in Slurm.", flush=True)
+            names = {tasks[job.folder.name].name.partition("_")[0] for job in active}
+            print(
+                f"{len(active)} runs are already pending or running in Slurm{self._ignored(folder, names)}.", flush=True
+            )
         if new:
             lines, numbers = _numbered(folder / "commands", new)
             _write(folder / "commands", lines)
@@ -108,9 +121,23 @@ class SlurmExecutor(Executor):
                 job.folder.mkdir(parents=True, exist_ok=True)  # the log is written into it
                 job.forget_failure()
             array = call("sbatch", "--parsable", str(script)).strip().partition(";")[0]
+            shutil.copyfile(script, folder / f"{array}.sbatch")  # what the tasks were submitted with
             submissions.add(array, {str(n): job.folder.name for n, job in zip(numbers, new, strict=True)})
             print(f"{len(new)} runs submitted as job {array}: {script}", flush=True)
         return jobs
+
+    def _ignored(self, folder: Path, arrays: Iterable[str]) -> str:
+        """Name the options that differ from those with which array jobs were submitted, and so have no effect."""
+        now = _options(self._script(folder, [0]))
+        scripts = [folder / f"{array}.sbatch" for array in arrays]
+        before = [_options(script.read_text()) for script in scripts if script.exists()]
+        names = sorted({key for old in before for key in old.keys() | now.keys() if old.get(key) != now.get(key)})
+        if not names:
+            return ""
+        return (
+            f"; they keep the options of their submission, so {', '.join(f'--{name}' for name in names)} has no effect "
+            "on them (`scontrol update` changes them, or `scancel` them and submit again)"
+        )
 
     def _script(self, folder: Path, numbers: Iterable[int]) -> str:
         wanted = self.resources
@@ -149,6 +176,18 @@ class SlurmExecutor(Executor):
                 "",
             ]
         )
+
+
+def _options(script: str) -> dict[str, str]:
+    """Return the options of a script by their name on the command line of ``litcv sweep``."""
+    lines = script.splitlines()
+    options = dict(line.removeprefix("#SBATCH --").partition("=")[::2] for line in lines if line.startswith("#SBATCH"))
+    limit = options.pop("array").partition("%")[2]
+    setup = [line for line in lines[lines.index("set -e") + 2 :] if line][:-3]
+    named = {"ntasks-per-node": "tasks-per-node", "signal": "grace"}
+    own = ("job-name", "output", "open-mode", "requeue")  # the same in every submission
+    options = {named.get(key, key): value for key, value in options.items() if key not in own}
+    return options | {"max-parallel": limit, "setup": "\n".join(setup)}
 
 
 def _taken(queue: Queue) -> list[Job]:

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from lit_cv.runs.files import read_json, write_json
 
 ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED", "NODE_FAIL", "OUT_OF_MEMORY"}
 ENDED |= {"PREEMPTED", "TIMEOUT"}
+UNREAD = "unknown"  # state of a task while Slurm cannot be asked
 FIELDS = ("ArrayJobID", "ArrayTaskID", "State", "Reason", "NodeList", "TimeUsed", "RestartCnt")
 
 
@@ -49,13 +51,23 @@ class Submissions:
         Raises:
             UserError: Slurm's queue cannot be read.
         """
-        last = {run: f"{job}_{task}" for job, runs in self._jobs.items() for task, run in runs.items()}
+        last = self._last()
         if not last:
             return {}
         seen = _queued()
         forgotten = {name for name in last.values() if name not in seen}
         seen |= _accounted({name.partition("_")[0] for name in forgotten}) if forgotten else {}
-        return {run: seen.get(name, Task(name)) for run, name in last.items()}
+        return {run: replace(seen.get(name, Task(name)), log=self._log(name)) for run, name in last.items()}
+
+    def unread(self) -> dict[str, Task]:
+        """Map each run id to its last task, as if it were active: its state cannot be read."""
+        return {run: Task(name, UNREAD, active=True, log=self._log(name)) for run, name in self._last().items()}
+
+    def _last(self) -> dict[str, str]:
+        return {run: f"{job}_{task}" for job, runs in self._jobs.items() for task, run in runs.items()}
+
+    def _log(self, name: str) -> Path:
+        return self.path.parent / f"{name}.log"
 
 
 def _queued() -> dict[str, Task]:

@@ -18,6 +18,7 @@ from lit_cv.ablation.sweep.changes import without_free_keys
 from lit_cv.ablation.sweep.jobs import FixedQueue, Job
 from lit_cv.ablation.sweep.search import SERVER_SWEEP
 from lit_cv.ablation.sweep.sweep_file import Sweep
+from lit_cv.runs.failure import excerpt
 from lit_cv.runs.files import read_json, read_tail, read_yaml, write_json
 from lit_cv.runs.folder import DEFAULT_PROJECT
 from lit_cv.runs.settings import canonical, merged_arguments
@@ -71,7 +72,7 @@ class Agents:
                 time.sleep(POLL_SECONDS)
             for job in _report(known(), reported, progress):
                 log, text = _log_of(job)
-                progress.failed(job.label, f"it ended without a result.json; log: {log}", text)
+                progress.failed(job.label, f"it ended without a result.json; log: {log}", excerpt(text))
 
     def resume(self, path: str, begun: Sequence[tuple[Job, str]]) -> None:
         """Continue the jobs without a result, each as the W&B run of the sweep with the given id."""

@@ -79,7 +79,8 @@ def find_baseline(study: Study, wanted: str | None) -> Arm:
     if wanted is None:
         return study.arms[0]
     keys = {short: key for key, short in short_names(study.swept).items()} | {key: key for key in study.swept}
-    pairs = [part.partition("=") for part in re.split(r"[,\s]+(?=[\w.]+=)", wanted)]
+    known = "|".join(map(re.escape, keys))  # the name of an object has commas and equals signs of its own
+    pairs = [part.partition("=") for part in re.split(rf"[,\s]+(?=(?:{known})=)", wanted)]
     arms = study.arms
     for key, _, text in pairs:
         value = canonical(yaml.safe_load(text))
@@ -90,8 +91,8 @@ def find_baseline(study: Study, wanted: str | None) -> Arm:
             and (canonical(arm.values[keys[key]]) == value or show_level(keys[key], arm.values[keys[key]]) == text)
         ]
     if len(arms) != 1:
-        known = "; ".join(f"'{arm.label}'" for arm in study.arms)
-        raise UserError(f"--baseline {wanted}: {len(arms)} arms have these values; the arms are {known}.")
+        labels = "; ".join(f"'{arm.label}'" for arm in study.arms)
+        raise UserError(f"--baseline {wanted}: {len(arms)} arms have these values; the arms are {labels}.")
     return arms[0]
 
 

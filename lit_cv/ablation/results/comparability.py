@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from lit_cv.ablation.results.study import Arm, Run, Study
-from lit_cv.ablation.sweep.labels import CONFIG
+from lit_cv.ablation.sweep.labels import CLASS, CONFIG
 from lit_cv.ablation.sweep.sweep_file import SEED
 from lit_cv.runs.settings import canonical
 
@@ -73,7 +73,8 @@ def _configs(study: Study) -> list[str]:
     among the runs of the same file. All other settings (data, optimizer, budget) must agree among all runs.
     """
     keys = sorted({key for _, run in study.runs for key in run.config})
-    compared = [key for key in keys if not _within(key, IGNORED_KEYS) and not _within(key, study.swept)]
+    swept = [key.removesuffix(f".{CLASS}") for key in study.swept]  # the defaults of a class belong to it
+    compared = [key for key in keys if not _within(key, IGNORED_KEYS) and not _within(key, swept)]
     by_file: defaultdict[str | None, list[Member]] = defaultdict(list)
     for arm, run in study.runs:
         by_file[arm.values.get(CONFIG)].append((arm, run))

@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
-from lit_cv.ablation.sweep.labels import CONFIG, short_names, show_level
+from lit_cv.ablation.sweep.labels import CLASS, CONFIG, is_object, short_names, show_level, with_names
 from lit_cv.ablation.sweep.sweep_file import SEED, Metric
 from lit_cv.errors import UserError
 from lit_cv.runs.files import read_curve, read_json
-from lit_cv.runs.settings import canonical, distinct, flatten, split_arguments
+from lit_cv.runs.settings import canonical, distinct, flatten, setting, split_arguments
 
 GROUP = "group"
 NOT_FACTORS = (CONFIG, "resume", SEED)
@@ -178,7 +178,8 @@ def load_study(folders: Sequence[Path], *, partial: bool = False) -> Study:
         if not partial:
             study.arms = [arm for arm in study.arms if arm.runs]
     study = studies[0] if len(studies) == 1 else _merge(studies)
-    for arm in study.arms:
+    for arm, values in zip(study.arms, with_names([arm.values for arm in study.arms]), strict=True):
+        arm.values = values
         arm.label = _label(arm.values) or study.title
     return study
 
@@ -203,7 +204,7 @@ def _load_sweep_group(folder: Path) -> Study:
     method, metric = plan.get("method", "grid"), Metric(**plan["metric"]) if plan["metric"] else None
     arms, unfinished, problems = [], [], []
     for planned in plan["arms"]:
-        arm = Arm({key: planned["values"].get(key) for key in plan["swept"]})
+        arm = Arm({key: planned["values"].get(key) for key in plan["swept"]})  # None: not given to this arm
         for entry in planned["runs"]:
             place = folder / entry["id"]
             run = _load_run(place) if (place / "result.json").exists() else None
@@ -235,10 +236,11 @@ def _load_plain_group(folder: Path) -> Study:
     problems = []
     overridden = distinct(key for run in runs for key, _ in split_arguments(run.result["command"]))
     factors = [key for key in overridden if key not in NOT_FACTORS and not key.startswith("run.")]
-    swept = [key for key in factors if len(distinct(run.config.get(key) for run in runs)) > 1]
+    levels = {key: _levels(runs, key, factors) for key in factors}
+    swept = [key for key in factors if len(distinct(levels[key])) > 1]
     arms: dict[str, Arm] = {}
-    for run in runs:
-        values = {key: run.config.get(key) for key in swept}
+    for number, run in enumerate(runs):
+        values = {key: levels[key][number] for key in swept}
         arm = arms.setdefault(canonical(values), Arm(values))
         if run.seed in arm.runs:
             problems.append(
@@ -248,6 +250,26 @@ def _load_plain_group(folder: Path) -> Study:
     seeds = sorted({run.seed for run in runs}, key=str)
     unfinished = [Unfinished(place) for place in begun]
     return Study(folder.name, [folder], None, None, swept, list(arms.values()), seeds, problems, unfinished=unfinished)
+
+
+def _levels(runs: Sequence[Run], key: str, factors: Sequence[str]) -> list[Any]:
+    """Return the value of a factor in each run; of objects, the class and the arguments that differ within a class.
+
+    The other arguments of a class are its defaults, or factors of their own.
+    """
+    below = [factor.removeprefix(f"{key}.") for factor in factors if factor.startswith(f"{key}.")]
+    values = [setting(run.config, key) for run in runs]
+    values = [_except(value, below) if isinstance(value, dict) else value for value in values]
+    objects = [value for value in values if is_object(value)]
+    for path in distinct(value[CLASS] for value in objects):
+        same = [value for value in objects if value[CLASS] == path]
+        common = [name for name in same[0] if name != CLASS and len(distinct(value.get(name) for value in same)) == 1]
+        values = [_except(value, common) if any(value is one for one in same) else value for value in values]
+    return values
+
+
+def _except(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
 
 
 def _merge(studies: Sequence[Study]) -> Study:
@@ -280,7 +302,7 @@ def _merge(studies: Sequence[Study]) -> Study:
 
 def _setting(arm: Arm, key: str) -> Any:
     run = next(iter(arm.runs.values()))
-    return arm.values.get(key, run.experiment if key == CONFIG else run.config.get(key))
+    return arm.values.get(key, run.experiment if key == CONFIG else setting(run.config, key))
 
 
 def _label(values: Mapping[str, Any]) -> str:

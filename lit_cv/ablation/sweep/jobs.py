@@ -5,12 +5,14 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from lit_cv.ablation.sweep.sweep_file import Trial
 from lit_cv.runs.files import read_json, write_json
 from lit_cv.runs.folder import is_finished
+from lit_cv.runs.settings import merged_arguments
 
 FAILED = "failed.json"
 
@@ -28,6 +30,11 @@ class Job:
         """The complete command line; ``--resume`` continues an interrupted run or starts a new one."""
         return [*self.trial.program, *self.trial.args, "--resume"]
 
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The flat settings of the run, from its config files and overrides."""
+        return merged_arguments(self.trial.args)
+
     @property
     def finished(self) -> bool:
         """Whether the run has written its result."""
@@ -42,11 +49,11 @@ class Job:
 
     @property
     def failure(self) -> dict[str, Any] | None:
-        """The last failure of the run (``reason``, ``code``, ``time``), or None."""
+        """The last failure of the run (``reason``, ``code``, ``error``, ``time``), or None."""
         file = self.folder / FAILED
         return read_json(file) if file.exists() else None
 
-    def record_failure(self, reason: str, code: int) -> None:
+    def record_failure(self, reason: str, code: int, error: str = "") -> None:
         """Write ``failed.json``, so that a later call of the sweep does not repeat the run.
 
         A run that was stopped together with its sweep has not failed: it is unfinished and can continue.
@@ -54,10 +61,11 @@ class Job:
         Args:
             reason: Reason in words.
             code: Exit code, 128 + signal after a kill.
+            error: The run's own message.
         """
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / FAILED, {"reason": reason, "code": code, "time": now})
+        write_json(self.folder / FAILED, {"reason": reason, "code": code, "error": error, "time": now})
 
     def forget_failure(self) -> None:
         """Remove the record of a failure, because the run starts again."""

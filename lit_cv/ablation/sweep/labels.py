@@ -1,12 +1,13 @@
 """Short texts for swept values, their keys and durations."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from lit_cv.runs.settings import plain
+from lit_cv.runs.settings import canonical, distinct, flatten, plain
 
+CLASS = "class_path"
 CONFIG = "config"  # name of the swept parameter that selects the experiment file
 
 
@@ -14,9 +15,53 @@ def show(value: Any) -> str:
     """Return a value as shown in a table: ``[128, 256]`` is ``128 256``, nested lists are JSON."""
     if isinstance(value, str):
         return value
-    if isinstance(value, list) and value and not any(isinstance(item, list | dict) for item in value):
-        return " ".join(show(item) for item in value)
+    if is_object(value):
+        return str(name_levels([value])[0])
+    items = value if isinstance(value, list) else []
+    if items and all(is_object(item) or not isinstance(item, list | dict) for item in items):
+        return (" + " if any(map(is_object, items)) else " ").join(show(item) for item in items)
     return json.dumps(plain(value), default=str)
+
+
+def is_object(value: Any) -> bool:
+    """Return whether a value is an object of a config: a mapping with a ``class_path``."""
+    return isinstance(value, Mapping) and isinstance(value.get(CLASS), str)
+
+
+def name_levels(levels: Sequence[Any]) -> list[Any]:
+    """Replace the objects among the levels of one factor by their class and the arguments in which they differ.
+
+    Other levels are returned as they are.
+
+    Example: ``{"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1}}`` becomes ``SGD(lr=0.1)``.
+    """
+    objects = [flatten(level) for level in levels if is_object(level)]
+    names = short_names(distinct(settings[CLASS] for settings in objects))
+    given = distinct(key for settings in objects for key in settings if key != CLASS)
+    differing = [
+        key for key in given if len(objects) == 1 or len(distinct([s.get(key), key in s] for s in objects)) > 1
+    ]
+
+    def name(settings: Mapping[str, Any]) -> str:
+        words = [f"{key}={show(settings[key])}" for key in differing if key in settings]
+        return str(names[settings[CLASS]]) + (f"({', '.join(words)})" if words else "")
+
+    return [name(flatten(level)) if is_object(level) else level for level in levels]
+
+
+def with_names(arms: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the swept values of all arms with the objects of each factor replaced by names; see ``name_levels``."""
+    keys = distinct(key for values in arms for key in values)
+    levels = {key: distinct(values[key] for values in arms if key in values) for key in keys}
+    names = {
+        key: dict(zip(map(canonical, found), name_levels(found), strict=True))
+        for key, found in levels.items()
+        if any(map(is_object, found))
+    }
+    return [
+        {key: names[key][canonical(value)] if key in names else value for key, value in values.items()}
+        for values in arms
+    ]
 
 
 def show_level(key: str, value: Any) -> str:

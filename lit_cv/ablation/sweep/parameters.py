@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from lit_cv.ablation.sweep.distributions import Distribution, Levels, make_distribution
+from lit_cv.ablation.sweep.labels import is_object
 from lit_cv.errors import UserError
-from lit_cv.runs.settings import canonical
+from lit_cv.runs.settings import canonical, dotted, flatten
 
 GRID_KEYS = ("value", "values", "parameters")
 PARAMETER_KEYS = (*GRID_KEYS, "distribution", "probabilities", "min", "max", "mu", "sigma", "q", "a", "b")
@@ -61,6 +62,23 @@ def nest(values: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
     return nested
 
 
+def settings_of(values: Mapping[str, Any], places: Iterable[tuple[str, ...]]) -> dict[str, Any]:
+    """Return the dotted settings of a trial, one per parameter; a mapping without a class is several settings.
+
+    Args:
+        values: Values by top-level name, as ``nest`` returns them.
+        places: Paths of the parameters through nested blocks.
+    """
+    settings: dict[str, Any] = {}
+    for place in places:
+        value: Any = values
+        for name in place:
+            value = value[name]
+        key = dotted(".".join(place))
+        settings |= flatten({key: value}) if isinstance(value, Mapping) and not is_object(value) else {key: value}
+    return settings
+
+
 def grid_values(path: Path, space: Space) -> dict[str, list[Any]]:
     """Return every value of each top-level parameter of a grid, in the order of the file.
 
@@ -99,12 +117,13 @@ def _distribution(path: Path, key: str, spec: Mapping[str, Any]) -> Distribution
         distribution = make_distribution(spec)
     except ValueError as error:
         raise UserError(f"{path}: parameter `{key}` {error}.") from None
-    values = spec.get("values", [])
-    repeated = [value for i, value in enumerate(values) if canonical(value) in map(canonical, values[:i])]
-    if repeated:
-        raise UserError(
-            f"{path}: parameter `{key}` lists {repeated[0]!r} twice, so two arms would be the same; remove one."
-        )
+    seen = set[str]()
+    for value in spec.get("values", []):
+        if canonical(value) in seen:
+            raise UserError(
+                f"{path}: parameter `{key}` lists {value!r} twice, so two arms would be the same; remove one."
+            )
+        seen.add(canonical(value))
     return distribution
 
 
@@ -124,8 +143,8 @@ def refuse_unknown(path: Path, content: Mapping[Any, Any], known: Iterable[str],
 
 def _refuse_misread(path: Path, key: str, value: Any) -> None:
     """Refuse null and numbers such as 1e-4: W&B passes null as the word None, and YAML reads 1e-4 as text."""
-    if isinstance(value, list):
-        for item in value:
+    if isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
             _refuse_misread(path, key, item)
     if value is None:
         raise UserError(

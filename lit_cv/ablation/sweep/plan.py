@@ -7,7 +7,7 @@ from typing import Any
 
 from lit_cv.ablation.sweep.changes import refuse_changes
 from lit_cv.ablation.sweep.jobs import Job
-from lit_cv.ablation.sweep.labels import level, short_names
+from lit_cv.ablation.sweep.labels import level, short_names, with_names
 from lit_cv.ablation.sweep.search import searched_trials, trials_of_server
 from lit_cv.ablation.sweep.sweep_file import SEED, Sweep, Trial
 from lit_cv.errors import UserError
@@ -46,8 +46,13 @@ def make_jobs(sweep: Sweep, trials: Sequence[Trial]) -> list[Job]:
     Raises:
         UserError: Two trials are the same run, or the trials belong to different groups.
     """
-    names = short_names(sweep.swept())
-    jobs = [Job(trial, run_folder(trial.args), label(trial.values, names)) for trial in trials]
+    keys = sweep.swept()
+    named = with_names([{key: trial.values[key] for key in keys if key in trial.values} for trial in trials])
+    names = short_names(keys)
+    jobs = [
+        Job(trial, run_folder(trial.args), label(values, names, trial.seed))
+        for trial, values in zip(trials, named, strict=True)
+    ]
     groups = sorted({str(job.folder.parent) for job in jobs})
     if len(groups) > 1:
         raise UserError(
@@ -58,10 +63,16 @@ def make_jobs(sweep: Sweep, trials: Sequence[Trial]) -> list[Job]:
     return jobs
 
 
-def label(values: dict[str, Any], names: dict[str, str]) -> str:
-    """Describe a trial: ``anchor_scales=128 256, seed 1``. ``names`` maps swept keys to short names."""
+def label(values: dict[str, Any], names: dict[str, str], seed: int | None) -> str:
+    """Describe a trial: ``anchor_scales=128 256, seed 1``.
+
+    Args:
+        values: Values of the swept keys.
+        names: Maps the swept keys to short names.
+        seed: Seed of the trial; None without one.
+    """
     words = [f"{short}={level(key, values[key])}" for key, short in names.items() if key in values]
-    return ", ".join(words + ([f"seed {values[SEED]}"] if SEED in values and SEED not in names else []))
+    return ", ".join(words + ([f"seed {seed}"] if seed is not None and SEED not in names else []))
 
 
 def save_plan(sweep: Sweep, jobs: Sequence[Job], group: Path) -> None:

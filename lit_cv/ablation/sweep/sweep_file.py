@@ -18,9 +18,9 @@ import yaml
 
 from lit_cv.ablation.sweep.distributions import Coordinate, Distribution, Levels
 from lit_cv.ablation.sweep.hyperband import Hyperband, make_hyperband
-from lit_cv.ablation.sweep.parameters import Space, grid_values, nest, read_parameters, refuse_unknown
+from lit_cv.ablation.sweep.parameters import Space, grid_values, nest, read_parameters, refuse_unknown, settings_of
 from lit_cv.errors import UserError
-from lit_cv.runs.settings import canonical, distinct, flatten
+from lit_cv.runs.settings import canonical, distinct
 
 SEED = "seed_everything"
 SWEEP_KEYS = ("name", "description", "project", "entity", "program", "method", "parameters", "metric", "command",
@@ -128,12 +128,14 @@ class Sweep:
         """
         if self.method == "grid":
             trials = [trial.values for trial in self.trials()]
-            return [key for key in trials[0] if key != SEED and len(distinct(values[key] for values in trials)) > 1]
-        keys: dict[str, None] = {}
+            keys = dict.fromkeys(key for values in trials for key in values if key != SEED)
+            return [key for key in keys if len(distinct(values.get(key) for values in trials)) > 1]
+        keys = {}
         for place, distribution in self.space.items():
             levels = distribution.values if isinstance(distribution, Levels) else (0.0, 1.0)
-            for level in levels[:2] if len(levels) > 1 else ():
-                keys |= dict.fromkeys(flatten(nest({place: level})))
+            several = levels if isinstance(levels, list | tuple) else levels[:2]  # a range of integers may be long
+            for level in several if len(levels) > 1 else ():
+                keys |= dict.fromkeys(settings_of(nest({place: level}), [place]))
         return list(keys)
 
     @property
@@ -154,7 +156,7 @@ class Sweep:
             )
             raise UserError(f"{self.path}: the command has no `fit`; write `command: {example}`.")
         start = words.index("fit")
-        return Trial(words[:start], words[start:], flatten(values), point)
+        return Trial(words[:start], words[start:], settings_of(values, self.space), point)
 
 
 def load_sweep(path: Path) -> Sweep:

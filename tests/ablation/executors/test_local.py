@@ -282,3 +282,30 @@ def test_several_runs_on_each_gpu(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(UserError, match="no GPU is visible; give --workers"):
         LocalExecutor(runs_per_gpu=3)
+
+
+def test_equal_failures_are_shown_once_and_end_a_sweep_that_has_no_result(project, capsys):
+    file = project({"fail": True}, **{"model.lr": {"values": [1, 2, 3, 4, 5]}})
+    assert run_sweep(file, workers=1, preflight=accept) == 1
+    output = capsys.readouterr().out
+    assert output.count("ValueError: the learning rate is cursed") == 1
+    assert output.count("FAILED, as lr=1, seed 1 above; log: runs/study/") == 2
+    assert "The first 3 runs failed with the same error, so the others were not started." in output
+    assert len(list(Path("runs/study").glob("*/failed.json"))) == 3
+
+    assert run_sweep(file, workers=1, preflight=accept) == 1
+    output = capsys.readouterr().out
+    assert output.count("left out, it failed at") == 3
+    assert "(exit code 3: ValueError: the learning rate is cursed)" in output
+
+
+def test_only_the_last_attempt_tells_why_a_run_failed(project, capsys):
+    one = {"model.lr": {"value": 0.5}, "seed_everything": {"value": 1}}
+    file = project({"fail": True}, **one)
+    log = plan(load_sweep(file))[0].folder / "log.txt"
+    log.parent.mkdir(parents=True)
+    log.write_text("litcv: error: an earlier reason\n")
+    assert run_sweep(file, workers=1, preflight=accept) == 1
+    output = capsys.readouterr().out
+    assert "earlier reason" not in output
+    assert "    ValueError: the learning rate is cursed" in output

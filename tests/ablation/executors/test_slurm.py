@@ -85,8 +85,18 @@ def test_runs_are_submitted_once_and_their_ends_are_reported(
     (job,) = json.loads(Path("runs/study/slurm/jobs.json").read_text())
     wait_for(lambda: count(file, capsys, "finished") == 1 and count(file, capsys, "running") == 4, "four tasks")
     assert submit(file) == 0
-    assert "4 runs are already pending or running in Slurm" in capsys.readouterr().out
+    assert "4 runs are already pending or running in Slurm." in capsys.readouterr().out
+    assert submit(file, time="30", setup="true", max_parallel=3) == 0
+    output = capsys.readouterr().out
+    assert "they keep the options of their submission, so --max-parallel, --setup, --time has no effect" in output
+    assert run_sweep(file, workers=1, preflight=lambda *_: pytest.fail("Slurm has these runs")) == 0
+    assert f"4 runs are left to job {job} of another executor (running)" in capsys.readouterr().out
     assert list(json.loads(Path("runs/study/slurm/jobs.json").read_text())) == [job]
+
+    refused = subprocess.run([REPOSITORY / "tests/slurm/start-slurm.sh"], capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "a cluster with jobs runs on this machine" in refused.stderr
+    assert f"{job}_1 sleepers of root, RUNNING" in refused.stderr
 
     slurm("scancel", f"{job}_1")
     slurm("scontrol", "update", f"JobId={job}_2", "EndTime=now+1seconds")
@@ -117,6 +127,16 @@ def test_runs_are_submitted_once_and_their_ends_are_reported(
     tasks = list(json.loads(Path("runs/study/slurm/jobs.json").read_text()).values())
     assert set(tasks[1]) == {"1", "2"}  # a run keeps its line
     assert tasks[1].items() <= tasks[0].items()
+
+
+def test_the_status_says_why_the_setup_line_failed(
+    fake_sweep: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = fake_sweep([0.5])
+    assert submit(file, setup="source no/such/environment") == 0
+    wait_for(lambda: count(file, capsys, "failed") == 1, "the end of the task")
+    ((_, details),) = states(file, capsys)
+    assert "no/such/environment: No such file or directory" in details
 
 
 def test_errors_of_slurm_are_quoted(fake_sweep: Callable[..., Path]) -> None:
