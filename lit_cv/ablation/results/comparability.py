@@ -1,11 +1,12 @@
 """Checks that runs are comparable: they may differ only in the swept keys and the seed."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from lit_cv.ablation.results.identical import few, without_effect
 from lit_cv.ablation.results.study import Arm, Run, Study
 from lit_cv.ablation.sweep.labels import CONFIG
 from lit_cv.ablation.sweep.sweep_file import SEED
@@ -37,7 +38,7 @@ def check(study: Study, *, partial: bool = False) -> list[Finding]:
         partial: Whether the sweep is still active, so that no run counts as missing.
 
     Returns:
-        Refusals first, then warnings (uncommitted changes, versions, hardware).
+        Refusals first, then warnings (bit-identical arms, uncommitted changes, versions, hardware).
     """
     searched = study.method != "grid"  # a search continues without failed trials
     waiting = [] if partial else [run.problem for run in study.unfinished]
@@ -50,7 +51,7 @@ def check(study: Study, *, partial: bool = False) -> list[Finding]:
         *_data(study),
         *_budgets(study),
     ]
-    warnings = [*(lacking if searched else []), *_stopped_early(study)]
+    warnings = [*without_effect(study), *(lacking if searched else []), *_stopped_early(study)]
     warnings += [*_swept_data(study), *_dirty(study), *_without_commit(study), *_environment(study)]
     return [Finding(text, True) for text in refusals] + [Finding(text, False) for text in warnings]
 
@@ -135,17 +136,17 @@ def _budgets(study: Study) -> list[str]:
 def _stopped_early(study: Study) -> list[str]:
     """Warn of runs that ended by early termination, with a smaller budget than the others."""
     names = [run.name for _, run in study.runs if run.result.get("stopped_early")]
-    return [f"{len(names)} runs were stopped early by Hyperband, before their budget ({_few(names)})."] if names else []
+    return [f"{len(names)} runs were stopped early by Hyperband, before their budget ({few(names)})."] if names else []
 
 
 def _dirty(study: Study) -> list[str]:
     dirty = [run.name for _, run in study.runs if run.result["git"].get("dirty")]
-    return [f"{len(dirty)} runs come from a working tree with uncommitted changes ({_few(dirty)})."] if dirty else []
+    return [f"{len(dirty)} runs come from a working tree with uncommitted changes ({few(dirty)})."] if dirty else []
 
 
 def _without_commit(study: Study) -> list[str]:
     unknown = [run.name for _, run in study.runs if not run.result["git"].get("commit")]
-    return [f"{len(unknown)} runs do not know their git commit ({_few(unknown)})."] if unknown else []
+    return [f"{len(unknown)} runs do not know their git commit ({few(unknown)})."] if unknown else []
 
 
 def _environment(study: Study) -> list[str]:
@@ -157,7 +158,7 @@ def _environment(study: Study) -> list[str]:
             for _, run in study.runs:
                 found[str(run.result.get(part, {}).get(name, UNSET))].append(run.name)
             if len(found) > 1:
-                sides = "; ".join(f"{value} in {len(runs)} ({_few(runs)})" for value, runs in found.items())
+                sides = "; ".join(f"{value} in {len(runs)} ({few(runs)})" for value, runs in found.items())
                 texts.append(f"Runs differ in {part} {name}: {sides}.")
     return texts
 
@@ -188,8 +189,3 @@ def _who(label: str, runs: Sequence[Run], *, whole: bool) -> str:
         return f"Arm {label}"
     named = ", ".join(f"{run.name} (seed {run.seed})" for run in runs)
     return f"Run {named} of arm {label}"
-
-
-def _few(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
