@@ -58,7 +58,7 @@ def speed_accuracy(table: Table) -> Figure | None:
     If the arms have several architectures, the marker shows the architecture, its color the backbone and its size the
     image size. Otherwise, each arm has its own color and marker.
     """
-    rows = [row for row in table.rows if row.ms is not None]
+    rows = [row for row in table.rows if row.ms is not None and row.scores]
     if not rows:
         return None
     figure = Figure(figsize=(7.5, 4.8), layout="constrained")

@@ -51,8 +51,10 @@ class Order:
 
 
 def mean_std(values: Sequence[float]) -> tuple[float, float]:
-    """Return the mean and sample standard deviation (n − 1 in the denominator); the latter is NaN for one value."""
-    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+    """Return the mean and sample standard deviation (n − 1 in the denominator); NaN without a value, or with one."""
+    return float(np.mean(values)) if values else math.nan, float(np.std(values, ddof=1)) if len(
+        values
+    ) > 1 else math.nan
 
 
 def interval(differences: Sequence[float]) -> Difference:

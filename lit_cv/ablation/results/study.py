@@ -39,8 +39,8 @@ class Run:
         return f"{self.folder.parent.name}/{self.folder.name}"
 
     @property
-    def metrics(self) -> dict[str, float]:
-        """Final value of every logged metric."""
+    def metrics(self) -> dict[str, float | None]:
+        """Final value of every logged metric; None if it is not finite."""
         return self.result["metrics"]  # type: ignore[no-any-return]
 
     @cached_property
@@ -106,10 +106,6 @@ class Arm:
     values: dict[str, Any]
     runs: dict[int | None, Run] = field(default_factory=dict)
     label: str = ""
-
-    def scores(self, metric: str) -> dict[int | None, float]:
-        """Return the final value of the metric by seed."""
-        return {seed: run.metrics[metric] for seed, run in self.runs.items() if metric in run.metrics}
 
 
 @dataclass

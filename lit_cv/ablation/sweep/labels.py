@@ -14,6 +14,8 @@ def show(value: Any) -> str:
     """Return a value as shown in a table: ``[128, 256]`` is ``128 256``, nested lists are JSON."""
     if isinstance(value, str):
         return value
+    if isinstance(value, float) and abs(value) >= 1e16:
+        return f"{value:g}"  # JSON would write out all zeros
     if isinstance(value, list) and value and not any(isinstance(item, list | dict) for item in value):
         return " ".join(show(item) for item in value)
     return json.dumps(plain(value), default=str)

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from lit_cv.ablation.results.comparability import check
+from lit_cv.ablation.results.latex import escape_latex
 from lit_cv.ablation.results.published import load_published
 from lit_cv.ablation.results.study import load_study
-from lit_cv.ablation.results.tables import escape_latex
 from lit_cv.ablation.sweep.sweep_file import load_sweep
 from lit_cv.commands.report import run_report
 from lit_cv.errors import UserError
