@@ -44,7 +44,7 @@ def pareto(rows: Sequence[Row], *, maximize: bool) -> list[Row]:
         gain = sign * (row.mean - last.mean)
         if (row.ms or 0) <= (last.time.high if last.time else 0):
             front[-1] = row if gain > 0 else last
-        elif gain > max(0.0, *(std for std in (row.std, last.std) if not math.isnan(std))):
+        elif gain > max([0.0, *(std for std in (row.std, last.std) if not math.isnan(std))]):
             front.append(row)
     return front
 

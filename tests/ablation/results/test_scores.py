@@ -76,7 +76,7 @@ def test_runs_without_a_validation_are_one_sentence(make_group, capsys):
     for options in ([], ["--force"], ["--metric", "val/map"]):
         error = refused(group, capsys, *options)
         assert (
-            "no run has reached a validation (grid/0-1 ended at step 200, trainer.val_check_interval is 500)" in error  # noqa: E501
+            "no run has reached a validation (grid/0-1 ended at step 200, trainer.val_check_interval is 500)" in error
         )
         assert "Traceback" not in error
 
