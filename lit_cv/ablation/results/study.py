@@ -11,7 +11,7 @@ import yaml
 from lit_cv.ablation.sweep.labels import CONFIG, short_names, show_level
 from lit_cv.ablation.sweep.sweep_file import SEED, Metric
 from lit_cv.errors import UserError
-from lit_cv.runs.files import read_curve, read_json
+from lit_cv.runs.files import read_curve, read_json, read_yaml
 from lit_cv.runs.settings import canonical, distinct, flatten, split_arguments
 
 GROUP = "group"
@@ -124,6 +124,7 @@ class Study:
         method: Method of the sweep: ``grid``, or a search whose arms have one run each.
         declared: All keys in the sweep file, including those with one value.
         unfinished: Runs without a result.
+        logarithmic: Maps each key with a distribution to whether it is one of logarithms.
     """
 
     title: str
@@ -137,6 +138,7 @@ class Study:
     method: str = "grid"
     declared: list[str] = field(default_factory=list)
     unfinished: list[Unfinished] = field(default_factory=list)
+    logarithmic: dict[str, bool] = field(default_factory=dict)
 
     @property
     def runs(self) -> list[tuple[Arm, Run]]:
@@ -222,7 +224,16 @@ def _load_sweep_group(folder: Path) -> Study:
         method=method,
         declared=distinct(key for planned in plan["arms"] for key in planned["values"]),
         unfinished=unfinished,
+        logarithmic=_logarithmic(folder / "sweep.yaml"),
     )
+
+
+def _logarithmic(sweep: Path) -> dict[str, bool]:
+    """Return for each key with a distribution in a sweep file whether its logarithm is uniform or normal."""
+    block = read_yaml(sweep).get("parameters", {}) if sweep.exists() else {}
+    specs = {key.replace(".parameters.", "."): value for key, value in flatten(block).items()}
+    names = {key.removesuffix(".distribution"): value for key, value in specs.items() if key.endswith(".distribution")}
+    return {key: "log_" in str(name) for key, name in names.items()}
 
 
 def _load_plain_group(folder: Path) -> Study:

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lit_cv.ablation.results.intervals import Difference, Order, mean_std, order, paired_difference
 from lit_cv.ablation.results.metric_facts import MetricFacts
@@ -76,6 +76,7 @@ class Table:
         rows: One row per arm.
         seeds: Number of seeds that every arm should have; 1 for a search.
         value: Value of a run that counts: ``last`` or ``best``.
+        logarithmic: Maps each swept key with a distribution to whether it is one of logarithms.
     """
 
     metric: str
@@ -85,6 +86,7 @@ class Table:
     rows: list[Row]
     seeds: int = 1
     value: str = LAST
+    logarithmic: dict[str, bool] = field(default_factory=dict)
 
     @property
     def maximize(self) -> bool:
@@ -151,7 +153,7 @@ def make_table(
         best = ranked(rows, maximize=facts.higher_is_better)
         rows = [*best, *(row for row in rows if math.isnan(row.mean))]
     seeds = len(study.seeds) if study.method == "grid" else 1
-    return Table(metric, facts, short_names(study.swept), baseline, rows, seeds, value)
+    return Table(metric, facts, short_names(study.swept), baseline, rows, seeds, value, study.logarithmic)
 
 
 def ranked(rows: Sequence[Row], *, maximize: bool) -> list[Row]:
