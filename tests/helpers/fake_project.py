@@ -4,6 +4,7 @@ Optional keys of the config: ``sleep`` (seconds; default: FAKE_SLEEP), ``fail`` 
 that lives for a minute) and ``rank`` (sleep in a second process whose failure fails the run).
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -66,6 +67,12 @@ def write_run(folder: Path, *, seed=1, config=None, score=0.5, command=("fit",),
         "hardware": {"device": "a CPU", "devices": 1, "threads": 2},
         "data": {"fingerprint": "9f8e7d6c", "counts": {"images": 10}},
     }
+    write_json(folder / "result.json", result | changes)
+
+
+def change(folder, **changes):
+    """Replace fields of a run's result."""
+    result = json.loads((folder / "result.json").read_text())
     write_json(folder / "result.json", result | changes)
 
 

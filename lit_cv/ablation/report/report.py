@@ -11,23 +11,20 @@ from lit_cv.ablation.plots.gallery import draw_gallery
 from lit_cv.ablation.plots.plots import draw_all
 from lit_cv.ablation.report.page import CAPTIONS, page
 from lit_cv.ablation.report.web_table import arms_table, make_filters, runs_table
+from lit_cv.ablation.report.words import facts, remarks
 from lit_cv.ablation.results.cells import comma_separated, markdown
 from lit_cv.ablation.results.comparability import Finding, check
 from lit_cv.ablation.results.latex import latex
 from lit_cv.ablation.results.metric_facts import metric_facts
 from lit_cv.ablation.results.published import Published, find_published, load_published
-from lit_cv.ablation.results.scores import BEST, LAST, choose_metric, without_metric
+from lit_cv.ablation.results.scores import LAST, choose_metric, without_metric
 from lit_cv.ablation.results.study import Arm, Study
 from lit_cv.ablation.results.tables import Table, make_table
-from lit_cv.ablation.sweep.labels import CONFIG, short_names, show_level
+from lit_cv.ablation.sweep.labels import short_names, show_level
 from lit_cv.errors import UserError
 from lit_cv.runs.settings import canonical
 
 NEAREST = 5
-VALUES = {
-    LAST: "value at the end of training",
-    BEST: "best of all validations of a run, chosen on the validation data themselves and so too good",
-}
 
 
 def examine(study: Study, metric: str | None, *, partial: bool = False) -> list[Finding]:
@@ -43,7 +40,7 @@ def examine(study: Study, metric: str | None, *, partial: bool = False) -> list[
     """
     lacking = without_metric(study, choose_metric(study, metric))
     grid = study.method == "grid"  # a search continues without failed trials
-    found = [*check(study, partial=partial), *(Finding(text, grid) for text in lacking)]
+    found = [*check(study, partial=partial), *(Finding(text, grid, not grid) for text in lacking)]
     return sorted(found, key=lambda finding: not finding.refuses)
 
 
@@ -124,7 +121,8 @@ def write_report(
     pictures = [*draw_all(table, folder), *draw_gallery(table, study.seeds, folder)] if table.rows else []
     refused = [finding.text for finding in findings if finding.refuses]
     warned = [finding.text for finding in findings if not finding.refuses]
-    line, notes = facts(study, table, refused), remarks(table, published)
+    controlled = all(finding.controlled for finding in findings)
+    line, notes = facts(study, table, controlled=controlled), remarks(study, table, published)
     images = [f"\n![{CAPTIONS[file.name]}]({file.name})" for file in pictures]
     lists = _list("Not controlled:", refused) + _list("Warnings:", warned)
     paragraphs = [f"# {study.title}\n", f"{line}\n", markdown(table), *(f"{note}\n" for note in notes)]
@@ -153,49 +151,3 @@ def write_report(
 
 def _list(title: str, texts: Sequence[str]) -> list[str]:
     return [f"{title}\n", *(f"- {text}" for text in texts), ""] if texts else []
-
-
-def facts(study: Study, table: Table, refused: Sequence[str]) -> str:
-    """Return one line with seeds, budget, commit, data and whether the comparison is controlled."""
-    runs = [run for _, run in study.runs]
-    steps = [f"{count:,}" for count in sorted({run.result["steps"] for run in runs})]
-    budget = f"{' to '.join(steps[:: max(1, len(steps) - 1)])} steps" if steps else "no run finished"
-    commits = " ".join(sorted({str(run.result["git"]["commit"])[:7] for run in runs}))
-    prints = " ".join(sorted({str(run.result["data"]["fingerprint"])[:7] for run in runs}))
-    seeds = _seeds(study, table)
-    if study.method != "grid":
-        seeds = f"{len(runs)} trials of a {study.method} search"
-    waiting = f"{len(study.unfinished)} of {len(runs) + len(study.unfinished)} runs unfinished"
-    parts = [*([waiting] if study.unfinished else []), seeds, budget, f"commit {commits}", f"data {prints}"]
-    parts.append(f"controlled: {'no' if refused else 'yes'}")
-    return " · ".join(parts)
-
-
-def _seeds(study: Study, table: Table) -> str:
-    """Return the number of seeds, and how many of them are paired where it differs between the rows."""
-    if len(study.seeds) < 2:
-        return "1 seed"
-    paired = sorted({row.difference.n if row.difference else 0 for row in table.rows if row.arm is not table.baseline})
-    if not paired or paired == [len(study.seeds)]:
-        return f"{len(study.seeds)} paired seeds"
-    return f"{len(study.seeds)} seeds, {' to '.join(map(str, paired[:: max(1, len(paired) - 1)]))} paired"
-
-
-def remarks(table: Table, published: Published | None) -> list[str]:
-    """Return notes: agreement with the published order, source of the published numbers, and how to read the table."""
-    notes = []
-    order = table.order
-    if order:
-        against = f"; contradicted beyond it: {order.contradicted}" if order.contradicted else ""
-        reproduced = f"{order.reproduced} of {order.pairs} pairs; beyond the interval: {order.beyond}{against}"
-        notes.append(f"Order of the published arms reproduced: {reproduced}.")
-    if published and any(row.published is not None for row in table.rows):
-        notes.append(f"Published: {published.source}.")
-    if CONFIG in table.names:
-        notes.append("config: the arms are whole networks; only the network and its loss weights may differ.")
-    unit = ", in percent" if table.percent else ""
-    notes.append(
-        f"{table.metric}: {VALUES[table.value]}{unit}, mean ± standard deviation over seeds. Δ: difference to the "
-        "baseline, paired by seed, with its 95 % Student-t interval (not corrected for several comparisons)."
-    )
-    return notes

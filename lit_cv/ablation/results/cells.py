@@ -5,6 +5,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from lit_cv.ablation.results.intervals import Difference
 from lit_cv.ablation.results.tables import Row, Table
@@ -99,10 +100,15 @@ def comma_separated(table: Table, seeds: Sequence[int | None]) -> str:
         numbers = [len(row.scores), row.mean, row.std, gap.n if row.difference else None]
         numbers += [gap.mean, gap.low, gap.high, row.published, row.params, row.gflops]
         numbers += [row.ms, row.time.high if row.time else None, row.gigabytes]
-        factors = [json.dumps(plain(row.arm.values[key])) for key in table.names]
+        factors = [_json(row.arm.values[key]) for key in table.names]
         writer.writerow([*factors, *values, *map(_csv, numbers)])
     return out.getvalue()
 
 
 def _csv(number: float | None) -> str:
     return "" if number is None or math.isnan(number) else repr(number)
+
+
+def _json(value: Any) -> str:
+    """Return a level as JSON, 1.0 as 1; a huge number keeps its exponent."""
+    return json.dumps(value if isinstance(value, float) and abs(value) >= 1e16 else plain(value))

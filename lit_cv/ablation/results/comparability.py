@@ -8,14 +8,20 @@ from typing import Any
 
 from lit_cv.ablation.results.identical import few, without_effect
 from lit_cv.ablation.results.study import Arm, Run, Study
-from lit_cv.ablation.sweep.labels import CONFIG
+from lit_cv.ablation.sweep.labels import CONFIG, show
 from lit_cv.ablation.sweep.sweep_file import SEED
-from lit_cv.runs.settings import canonical
+from lit_cv.runs.settings import canonical, distinct
 
 IGNORED_KEYS = (SEED, "run", "resume", CONFIG, "ckpt_path")
 OF_THE_NETWORK = ("model.network", "model.loss_weights")  # settings that a swept experiment file may change
 BUDGET_KEYS = ("trainer.max_steps", "trainer.max_epochs", "trainer.max_time")
 BATCH_KEYS = ("batch_size", "accumulate_grad_batches")
+LIMITS = {
+    "limit_val_batches": "validation data",
+    "limit_train_batches": "training data",
+    "overfit_batches": "data",
+    "fast_dev_run": "data",
+}
 UNSET = "unset"
 DATA = "data fingerprint"
 
@@ -24,10 +30,17 @@ Member = tuple[Arm, Run]
 
 @dataclass(frozen=True)
 class Finding:
-    """A reason to distrust a comparison: names the run or arm, the difference and the expected value."""
+    """A reason to distrust a comparison: names the run or arm, the difference and the expected value.
+
+    Attributes:
+        text: One sentence.
+        refuses: Whether no report is written without ``--force``.
+        controlled: Whether the comparison is still controlled.
+    """
 
     text: str
     refuses: bool
+    controlled: bool = True
 
 
 def check(study: Study, *, partial: bool = False) -> list[Finding]:
@@ -53,7 +66,11 @@ def check(study: Study, *, partial: bool = False) -> list[Finding]:
     ]
     warnings = [*without_effect(study), *(lacking if searched else []), *_stopped_early(study)]
     warnings += [*_swept_data(study), *_dirty(study), *_without_commit(study), *_environment(study)]
-    return [Finding(text, True) for text in refusals] + [Finding(text, False) for text in warnings]
+    return [
+        *(Finding(text, True, controlled=False) for text in refusals),
+        *(Finding(text, False, controlled=False) for text in _limited(study)),
+        *(Finding(text, False) for text in warnings),
+    ]
 
 
 def _missing_seeds(study: Study) -> list[str]:
@@ -137,6 +154,21 @@ def _stopped_early(study: Study) -> list[str]:
     """Warn of runs that ended by early termination, with a smaller budget than the others."""
     names = [run.name for _, run in study.runs if run.result.get("stopped_early")]
     return [f"{len(names)} runs were stopped early by Hyperband, before their budget ({few(names)})."] if names else []
+
+
+def _limited(study: Study) -> list[str]:
+    """Return a sentence for each option that leaves out data; all arms share it, or it would be refused."""
+    texts = []
+    for key, part in LIMITS.items():
+        found = distinct(value for _, run in study.runs if _limits(value := run.config.get(f"trainer.{key}")))
+        if found:
+            texts.append(f"trainer.{key} is {' or '.join(map(show, found))}: only a part of the {part} was used.")
+    return texts
+
+
+def _limits(value: Any) -> bool:
+    """Return whether a limit of Lightning leaves out data: null, false, 0 and 1.0 do not, but the integer 1 does."""
+    return bool(value) and not (isinstance(value, float) and value == 1.0)
 
 
 def _dirty(study: Study) -> list[str]:

@@ -90,9 +90,10 @@ def _sign(sign: str) -> str:
         return SIGNS[sign]
     if " " <= sign <= "~":
         return sign
-    base, *accents = unicodedata.normalize("NFD", sign)
-    if len(accents) == 1 and accents[0] in ACCENTS and base.isascii() and base.isalpha():
-        return f"\\{ACCENTS[accents[0]]}{{{base if base not in 'ij' else chr(92) + base}}}"
+    parts = unicodedata.normalize("NFD", sign)
+    base, accent = parts[0], parts[1:]
+    if accent in ACCENTS and base.isascii() and base.isalpha():
+        return f"\\{ACCENTS[accent]}{{{base if base not in 'ij' else chr(92) + base}}}"
     if letter := GREEK.fullmatch(unicodedata.name(sign, "")):
         name = letter[2].lower().replace("lamda", "lambda")
         if name in GREEK_SMALL and letter[1] == "SMALL":

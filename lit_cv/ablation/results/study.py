@@ -201,7 +201,7 @@ def _load_sweep_group(folder: Path) -> Study:
     method, metric = plan.get("method", "grid"), Metric(**plan["metric"]) if plan["metric"] else None
     arms, unfinished, problems = [], [], []
     for planned in plan["arms"]:
-        arm = Arm({key: planned["values"].get(key) for key in plan["swept"]})
+        arm = Arm({key: level_value(planned["values"].get(key)) for key in plan["swept"]})
         for entry in planned["runs"]:
             place = folder / entry["id"]
             run = _load_run(place) if (place / "result.json").exists() else None
@@ -226,6 +226,11 @@ def _load_sweep_group(folder: Path) -> Study:
         unfinished=unfinished,
         logarithmic=_logarithmic(folder / "sweep.yaml"),
     )
+
+
+def level_value(value: Any) -> Any:
+    """Return the value of a level; W&B can pass null only as the text ``null``."""
+    return None if value == "null" else value
 
 
 def _logarithmic(sweep: Path) -> dict[str, bool]:
@@ -287,7 +292,7 @@ def _merge(studies: Sequence[Study]) -> Study:
 
 def _setting(arm: Arm, key: str) -> Any:
     run = next(iter(arm.runs.values()))
-    return arm.values.get(key, run.experiment if key == CONFIG else run.config.get(key))
+    return level_value(arm.values.get(key, run.experiment if key == CONFIG else run.config.get(key)))
 
 
 def _label(values: Mapping[str, Any]) -> str:

@@ -114,9 +114,16 @@ class Table:
         return ranked(self.rows, maximize=self.maximize)
 
     @property
+    def no_better(self) -> list[Row]:
+        """The rows that are not better than a predictor without any training."""
+        trivial, sign = self.facts.trivial, 1 if self.maximize else -1
+        return [] if trivial is None else [row for row in self.rows if row.scores and sign * (row.mean - trivial) <= 0]
+
+    @property
     def order(self) -> Order | None:
-        """Agreement with the published order; None with fewer than two published values."""
-        rows = [row for row in self.rows if row.published is not None]
+        """Agreement with the published order; None with fewer than two published values above the trivial score."""
+        useless = {id(row) for row in self.no_better}
+        rows = [row for row in self.rows if row.published is not None and id(row) not in useless]
         found = order([row.scores for row in rows], [row.published for row in rows if row.published is not None])
         return found if found.pairs else None
 
