@@ -105,7 +105,7 @@ def test_one_level_is_written_in_one_way(make_group):
     group = make_group({"model.network.a": ["null", 2.0], "model.network.b": [1.0, 1e20]})
     assert run_report([group]) == 0
     table = list(csv.DictReader((group / "report" / "table.csv").open()))
-    assert [(row["a"], row["b"]) for row in table] == [("null", "1"), ("null", "1e+20"), ("2", "1"), ("2", "1e+20")]
+    assert [(row["model.network.a"], row["model.network.b"]) for row in table] == [("null", "1"), ("null", "1e+20"), ("2", "1"), ("2", "1e+20")]
     rows = [
         line.split("|")[1:3] for line in (group / "report" / "report.md").read_text().splitlines() if line[:1] == "|"
     ]
