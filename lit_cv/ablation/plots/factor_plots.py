@@ -24,7 +24,7 @@ def effects(table: Table) -> Figure | None:
         return None
     heights = [len(found) for found in factors.values()]
     figure = Figure(figsize=(7, 0.9 + 0.42 * sum(heights) + 0.45 * len(heights)), layout="constrained")
-    axes = figure.subplots(len(factors), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    axes = figure.subplots(len(factors), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axis, (key, found) in zip(axes, factors.items(), strict=True):
         _draw_factor(axis, table, key, found)
     axes[-1].set_xlabel(f"change of {unit(table)} from the baseline's level (○), 95 % interval")
@@ -65,10 +65,14 @@ def _draw_factor(axis: Axes, table: Table, key: str, found: Mapping[str, Differe
             axis.plot(0, place, "o", mfc="white", color="black")
         elif effect is not None:
             _draw_interval(axis, effect, place, table.scale)
-    axis.set_yticks(range(len(found)), [short(level) for level in found])
+    axis.set_yticks(range(len(found)), [short(level) + _count(table, effect) for level, effect in found.items()])
     axis.set_ylim(len(found) - 0.5, -0.5)
     axis.set_title(table.names[key], loc="left", fontsize="medium", fontweight="bold")
     bare(axis)
+
+
+def _count(table: Table, effect: Difference | None) -> str:
+    return "" if effect is None or effect.n == table.seeds else f" (n={effect.n})"
 
 
 def _draw_interval(axis: Axes, effect: Difference, place: int, scale: float) -> None:

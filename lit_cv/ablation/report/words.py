@@ -3,11 +3,12 @@
 from lit_cv.ablation.results.cells import scaled
 from lit_cv.ablation.results.published import Published
 from lit_cv.ablation.results.scores import BEST, LAST
-from lit_cv.ablation.results.study import Study
+from lit_cv.ablation.results.study import Run, Study
 from lit_cv.ablation.results.tables import Table
 from lit_cv.ablation.sweep.labels import CONFIG
 from lit_cv.runs.settings import distinct
 
+NULL = {"model.network.trainable_layers": "every layer of the backbone is trained"}
 VALUES = {
     LAST: "value at the end of training",
     BEST: "best of all validations of a run, chosen on the validation data themselves and so too good",
@@ -46,7 +47,7 @@ def _seeds(study: Study, table: Table) -> str:
 
 def remarks(study: Study, table: Table, published: Published | None) -> list[str]:
     """Return notes: agreement with the published order, source of the published numbers, and how to read the table."""
-    notes = [*_about_published(study, table, published)]
+    notes = [*_about_published(study, table, published), *_about_null(table), *_about_time(study, table)]
     if CONFIG in table.names:
         notes.append("config: the arms are whole networks; only the network and its loss weights may differ.")
     unit = ", in percent" if table.percent else ""
@@ -55,6 +56,30 @@ def remarks(study: Study, table: Table, published: Published | None) -> list[str
         "baseline, paired by seed, with its 95 % Student-t interval (not corrected for several comparisons)."
     )
     return notes
+
+
+def _about_null(table: Table) -> list[str]:
+    keys = [key for key in table.names if any(row.arm.values[key] is None for row in table.rows)]
+    return [f"{table.names[key]} null: {NULL.get(key, f'{key} is not set, so its default applies')}." for key in keys]
+
+
+def _about_time(study: Study, table: Table) -> list[str]:
+    """Return how the times were measured, if they were."""
+    runs = [run for _, run in study.runs if run.result.get("seconds_per_image") is not None]
+    if not runs or all(row.time is None for row in table.rows):
+        return []
+    machines = distinct((run.result.get("hardware", {}).get("device"), _threads(run)) for run in runs)
+    precisions = distinct(run.config.get("trainer.precision") or "32-true" for run in runs)
+    places = " or ".join(f"{device}{threads}" for device, threads in machines)
+    return [
+        f"ms/image: shortest–longest measurement of `predict` with a batch of one image, in {' or '.join(precisions)}, "
+        f"on {places}, after each run and perhaps beside other runs; networks of the same structure share it."
+    ]
+
+
+def _threads(run: Run) -> str:
+    threads = run.result.get("hardware", {}).get("threads")
+    return f" ({threads} threads)" if threads else ""
 
 
 def _about_published(study: Study, table: Table, published: Published | None) -> list[str]:

@@ -184,6 +184,11 @@ def load_study(folders: Sequence[Path], *, partial: bool = False) -> Study:
 def _load_group(folder: Path) -> Study:
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder; pass a group of runs such as runs/quickstart.")
+    if (folder / "run.json").exists() or (folder / "result.json").exists():
+        raise UserError(f"{folder}: is a single run, and a report compares the runs of a group; pass {folder.parent}.")
+    groups = sorted({str(file.parents[1]) for file in folder.glob("*/*/run.json")})
+    if groups and not any(folder.glob("*/run.json")):
+        raise UserError(f"{folder}: holds groups of runs; pass one of {', '.join(groups[:5])}, or several.")
     return _load_sweep_group(folder) if (folder / "sweep.json").exists() else _load_plain_group(folder)
 
 
@@ -259,7 +264,11 @@ def _load_plain_group(folder: Path) -> Study:
         arm.runs.setdefault(run.seed, run)
     seeds = sorted({run.seed for run in runs}, key=str)
     unfinished = [Unfinished(place) for place in begun]
-    return Study(folder.name, [folder], None, None, swept, list(arms.values()), seeds, problems, unfinished=unfinished)
+    known = folder / "metric.json"  # of a sweep restored from W&B
+    metric = Metric(**read_json(known)) if known.exists() else None
+    return Study(
+        folder.name, [folder], None, metric, swept, list(arms.values()), seeds, problems, unfinished=unfinished
+    )
 
 
 def _merge(studies: Sequence[Study]) -> Study:

@@ -8,6 +8,7 @@ import yaml
 
 from lit_cv.ablation.sweep.sweep_file import load_sweep
 from lit_cv.commands.report import run_report
+from lit_cv.errors import UserError
 from lit_cv.runs.settings import merged_arguments
 from tests.helpers.fake_project import change
 
@@ -105,8 +106,48 @@ def test_one_level_is_written_in_one_way(make_group):
     group = make_group({"model.network.a": ["null", 2.0], "model.network.b": [1.0, 1e20]})
     assert run_report([group]) == 0
     table = list(csv.DictReader((group / "report" / "table.csv").open()))
-    assert [(row["model.network.a"], row["model.network.b"]) for row in table] == [("null", "1"), ("null", "1e+20"), ("2", "1"), ("2", "1e+20")]
+    assert [(row["model.network.a"], row["model.network.b"]) for row in table] == [
+        ("null", "1"),
+        ("null", "1e+20"),
+        ("2", "1"),
+        ("2", "1e+20"),
+    ]
     rows = [
         line.split("|")[1:3] for line in (group / "report" / "report.md").read_text().splitlines() if line[:1] == "|"
     ]
     assert [row[0].strip() for row in rows[2:]] == ["null", "null", "2", "2"]
+
+
+def test_null_is_explained(make_group, capsys):
+    group = make_group({"model.network.trainable_layers": ["null", 2], "model.network.size": [96, None]}, seeds=(1,))
+    assert run_report([group]) == 0
+    output = capsys.readouterr().out
+    assert "trainable_layers null: every layer of the backbone is trained." in output
+    assert "size null: model.network.size is not set, so its default applies." in output
+
+
+def test_networks_of_equal_structure_share_one_time(make_group, capsys):
+    """The learning rate does not change what a network computes: its differences in time are noise."""
+    group = make_group({"model.optimizer.lr": [0.1, 0.2], "model.network.size": [96, 128]}, seeds=(1,))
+    config = "model: {init_args: {network: {init_args: {size: %d}}}}\ntrainer: {precision: bf16-mixed}\n"
+    for number, seconds in enumerate((0.0127, 0.1, 0.046, 0.1)):
+        folder = group / f"{number:04x}{1:06x}"
+        change(folder, seconds_per_image=seconds)
+        (folder / "config.yaml").write_text("seed_everything: 1\n" + config % (96, 128)[number % 2])
+    assert run_report([group]) == 0
+    output = capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.split("|")] for line in output.splitlines() if line.startswith("|")]
+    assert [row[-3] for row in rows[2:]] == ["12.7–46.0", "100.0", "12.7–46.0", "100.0"]
+    assert "with a batch of one image, in bf16-mixed, on a CPU (2 threads)" in output
+
+
+def test_a_single_run_and_a_folder_of_groups_are_named(make_group):
+    first, second = make_group(name="one"), make_group(name="two")
+    for group in (first, second):
+        for folder in group.glob("0*"):
+            (folder / "run.json").write_text("{}")
+    single = first / "0000000001"
+    with pytest.raises(UserError, match=f"{single}: is a single run, .* pass {first}\\."):
+        run_report([single])
+    with pytest.raises(UserError, match=f"holds groups of runs; pass one of {first}, {second}, or several"):
+        run_report([first.parent])
