@@ -18,6 +18,8 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument("--wandb", action="append", default=[], metavar="SOURCE",
                         help="folder of W&B's offline logs, or ENTITY/PROJECT/SWEEP on its server")  # fmt: skip
     parser.add_argument("--metric", help="metric of the table (default: the sweep's)")
+    parser.add_argument("--value", choices=["last", "best"], default="last",
+                        help="value of a run: of its last validation, or the best of all (default: last)")  # fmt: skip
     parser.add_argument("--baseline", help='arm that the others are compared with, as "key=value" (default: the first)')
     parser.add_argument("--published", type=Path,
                         help="CSV of published numbers (default: sweeps/published/<sweep>.csv)")  # fmt: skip
@@ -36,6 +38,7 @@ def run(options: argparse.Namespace) -> int:
     return run_report(
         [*options.runs, *map(restore, options.wandb)],
         metric=options.metric,
+        value=options.value,
         baseline=options.baseline,
         force=options.force,
         output=options.output,
@@ -48,6 +51,7 @@ def run_report(
     folders: list[Path],
     *,
     metric: str | None = None,
+    value: str = "last",
     baseline: str | None = None,
     force: bool = False,
     output: Path | None = None,
@@ -59,6 +63,7 @@ def run_report(
     Args:
         folders: Group folders, ``runs/<group>``.
         metric: Logged name; by default the sweep's metric, else the metric that selected the best checkpoint.
+        value: ``last``: a run counts with its last validation; ``best``: with its best one.
         baseline: ``key=value`` pairs separated by commas; by default the first arm.
         force: Write the report even if the runs are not comparable; the report then says so.
         output: Folder of the report; by default ``report/`` in the first group folder.
@@ -73,23 +78,26 @@ def run_report(
         UserError: A folder has no finished run, the metric or baseline is unknown, or the published file is invalid.
     """
     # imported here because scipy and matplotlib take a while
-    from lit_cv.ablation.report.report import make_report
+    from lit_cv.ablation.report.report import examine, make_report
     from lit_cv.ablation.report.watch import follow
-    from lit_cv.ablation.results.comparability import check
-    from lit_cv.ablation.results.study import load_study
+    from lit_cv.ablation.results.study import Study, load_study
 
-    write = partial(make_report, metric=metric, baseline=baseline, output=output, published=published)
     watching = watch is not None
+    make = partial(make_report, metric=metric, value=value, baseline=baseline, output=output, published=published)
+
+    def write(study: Study, *, refresh: int | None = None) -> list[Path]:
+        return make(study, examine(study, metric, partial=watching), refresh=refresh)
+
     study = load_study(folders) if watch is None else follow(folders, watch, named=metric is not None, write=write)
     if study is None:
         return 0
-    findings = check(study, partial=watching)
+    findings = examine(study, metric, partial=watching)
     refusals = [] if force else [finding.text for finding in findings if finding.refuses]
     if refusals:
         print("These runs are not comparable:", *(f"- {text}" for text in refusals), sep="\n", file=sys.stderr)
         print("Fix them, or write the report anyway with --force.", file=sys.stderr)
     if not refusals or watching:
-        files = write(study, findings)
+        files = write(study)
         print(files[0].read_text(encoding="utf-8").split("\n![")[0])
         print(*files, sep="\n")
     return 1 if refusals else 0

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lit_cv.metrics.base import Array, ImageMetric, ImageRecord, check_labels
 from lit_cv.metrics.coco_tables import COCO_SIGMAS, IouType, evaluate
-from lit_cv.metrics.facts import SHARE, Fact
+from lit_cv.metrics.facts import PRECISION, Fact
 from lit_cv.metrics.instance_columns import MASK_COLUMNS, keypoint_column, mask_columns
 
 # The last two axes of the tables that `evaluate` returns: sizes, and the maximum number of detections.
@@ -17,7 +17,7 @@ _SIZES = ("all", "small", "medium", "large")
 _PEOPLE_SIZES = ("all", "medium", "large")
 _MOST, _MOST_PEOPLE = (1, 10, 100), (20,)
 _REGION_FACTS = dict.fromkeys(
-    ("map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar_1", "mar_10", "mar_100"), SHARE
+    ("map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar_1", "mar_10", "mar_100"), PRECISION
 )
 
 
@@ -53,7 +53,7 @@ class COCOAveragePrecision(ImageMetric):
     FACTS: ClassVar[dict[IouType, dict[str, Fact]]] = {
         "bbox": _REGION_FACTS,
         "segm": _REGION_FACTS,
-        "keypoints": dict.fromkeys(("map", "map_50", "map_75", "map_medium", "map_large", "mar_20"), SHARE),
+        "keypoints": dict.fromkeys(("map", "map_50", "map_75", "map_medium", "map_large", "mar_20"), PRECISION),
     }
 
     def __init__(

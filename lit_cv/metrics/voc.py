@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lit_cv.metrics.base import Array, Evaluation, ImageMetric, check_labels
-from lit_cv.metrics.facts import SHARE, Fact
+from lit_cv.metrics.facts import PRECISION, Fact
 from lit_cv.ops.iou import iou
 
 # k / 10 is rounded like true positives / positives, so a recall of exactly 3/10 reaches the point 0.3.
@@ -40,7 +40,7 @@ class VOCAveragePrecision(ImageMetric):
         FACT: Unit and direction of every number of ``compute``.
     """
 
-    FACT: ClassVar[Fact] = SHARE
+    FACT: ClassVar[Fact] = PRECISION
 
     def __init__(
         self,

@@ -53,6 +53,9 @@ class Size(NamedTuple):
     note: str = ""
 
 
+NOTHING = -1.0  # value of a metric that had nothing to evaluate, such as no large object
+
+
 class Task(L.LightningModule, ABC):
     """Optimize ``sum(loss_weights[k] * losses[k])``, where the network names its losses.
 
@@ -262,7 +265,13 @@ class Task(L.LightningModule, ABC):
 
     def _log_evaluation(self, stage: str) -> None:
         losses = {name: mean.compute() for name, mean in self.mean_losses.items()}  # type: ignore[operator]
-        self.log_dict({f"{stage}/{name}": value for name, value in {**self.compute_metrics(), **losses}.items()})
+        monitored = {getattr(callback, "monitor", None) for callback in self.trainer.callbacks}  # type: ignore[attr-defined]
+        measured = {
+            name: value
+            for name, value in self.compute_metrics().items()
+            if value != NOTHING or f"{stage}/{name}" in monitored  # the callbacks need a number
+        }
+        self.log_dict({f"{stage}/{name}": value for name, value in {**measured, **losses}.items()})
         for mean in self.mean_losses.values():
             mean.reset()  # type: ignore[operator]
 

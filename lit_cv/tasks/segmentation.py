@@ -44,7 +44,9 @@ class SegmentationTask(Task):
 
     def facts(self, class_names: Sequence[str]) -> dict[str, Fact]:
         """Return unit and direction of each number of ``compute_metrics``; the background counts as a class."""
-        return super().facts(["background", *class_names])
+        names = ["background", *class_names]
+        constant = Fact(percent=True, higher_is_better=True, trivial=1 / len(names))  # one class for every pixel
+        return super().facts(names) | {"mean_accuracy": constant, "miou": constant}
 
     @classmethod
     def target_renderer(cls, data: object) -> MaskRenderer:

@@ -41,7 +41,16 @@ def runs(path: str, history: bool = False) -> list[dict[str, Any]]:
     ]
 
 
-REQUESTS: dict[str, Callable[..., Any]] = {"check": check, "create": create, "runs": runs}
+def metric(path: str) -> dict[str, Any] | None:
+    """Return the `metric` block of a sweep; None if it has none or the sweep has been deleted."""
+    try:
+        sweep: Any = wandb.Api(timeout=20).sweep(path)  # type: ignore[no-untyped-call]
+    except (wandb.Error, ValueError):
+        return None
+    return dict(sweep.config["metric"]) if "metric" in sweep.config else None
+
+
+REQUESTS: dict[str, Callable[..., Any]] = {"check": check, "create": create, "runs": runs, "metric": metric}
 
 
 def main(request: str, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from lit_cv.errors import UserError
-from lit_cv.runs.files import write_json
+from lit_cv.runs.files import read_json, write_json
 from lit_cv.tracking.log import HEADER_BYTES, RESULT, STEP, records, started
 from lit_cv.tracking.server import address, ask, has_key
 
@@ -78,8 +78,21 @@ def restore(source: str, root: Path = Path("runs/wandb")) -> Path:
     same_group = len({result.get("group") for result in results}) == 1
     for run, result in zip(finished, results, strict=True):  # two groups may hold runs with equal arguments
         _write(run, result, group / (result["id"] if same_group else f"{result['group']}-{result['id']}"))
+    metric = _metric(Path(source), root, finished) if Path(source).is_dir() else ask("metric", path=source)
+    if metric:
+        write_json(group / "metric.json", {"name": metric["name"], "goal": metric.get("goal", "minimize")})
+    else:
+        print(f"{source}: W&B's records do not name the sweep's metric; without --metric, the checkpoints' is used.")
     print(f"{source}: {len(finished)} of {len(runs)} runs are finished; their folders: {group}")
     return group
+
+
+def _metric(source: Path, root: Path, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Return the metric of the sweep from `sweep.json`, in the folder of the logs or of the group; None without one."""
+    groups = {str(json.loads(run["summary"][RESULT])["group"]) for run in runs}
+    folders = [source, *(root.parent / group for group in groups if len(groups) == 1)]
+    plans = [read_json(folder / "sweep.json") for folder in folders if (folder / "sweep.json").exists()]
+    return next((plan["metric"] for plan in plans if plan.get("metric")), None)
 
 
 def _read_folder(folder: Path) -> list[dict[str, Any]]:

@@ -150,7 +150,8 @@ class Provenance(Callback):
     def _facts(self, task: L.LightningModule) -> dict[str, Any]:
         """Return unit and direction of the recorded metrics that the task knows."""
         known = task.logged_metrics() if isinstance(task, Task) else {}
-        return {name: fact._asdict() for name, fact in known.items() if name in self.metrics}
+        facts = {name: fact._asdict() for name, fact in known.items() if name in self.metrics}
+        return {name: {key: value for key, value in fact.items() if value is not None} for name, fact in facts.items()}
 
     def stop_clock(self) -> None:
         """Stop counting time as training."""

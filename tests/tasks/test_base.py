@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lit_cv.errors import UserError
-from lit_cv.metrics.facts import LOSS, SHARE
+from lit_cv.metrics.facts import LOSS, PRECISION, SHARE
 from lit_cv.tasks import DetectionTask, Task, WarmupMultiStepLR
 
 
@@ -107,7 +107,7 @@ def test_warmup_and_steps() -> None:
 
 def test_logged_metrics_name_losses_measures_and_classes() -> None:
     facts = DetectionTask(TwoLosses()).logged_metrics(["cat"])
-    assert facts["val/map_50"] == facts["test/voc_map_11point"] == SHARE
+    assert facts["val/map_50"] == facts["test/voc_map_11point"] == PRECISION
     assert facts["val/ap/cat"] == facts["val/voc_ap/cat"] == SHARE
     assert facts["train/near"] == facts["val/loss"] == LOSS
     assert not {"train/map_50", "val/ap/dog"} & set(facts)

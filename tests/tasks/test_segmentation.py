@@ -7,7 +7,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 
 from datamodules import Shapes, VOCSegmentationDataModule
 from lit_cv.errors import UserError
-from lit_cv.metrics.facts import LOSS, SHARE
+from lit_cv.metrics.facts import LOSS, SHARE, Fact
 from lit_cv.models.segmentation.segmenter import Segmenter
 from lit_cv.ops.upsampling import checkerboard
 from lit_cv.renderers import MaskRenderer
@@ -83,7 +83,8 @@ def test_an_epoch_measures_all_images_in_one_pass_each(data: VOCSegmentationData
     assert logged["val/loss"] == pytest.approx(torch.stack(losses).mean().item(), rel=1e-5)
     facts = task.logged_metrics()
     assert set(logged) == {name for name in facts if name.startswith("val/")}
-    assert (facts["val/miou"], facts["val/iou/background"], facts["val/checkerboard"]) == (SHARE, SHARE, LOSS)
+    assert facts["val/miou"] == Fact(percent=True, higher_is_better=True, trivial=1 / (len(data.class_names) + 1))
+    assert (facts["val/iou/background"], facts["val/checkerboard"]) == (SHARE, LOSS)
 
     (again,) = trainer().validate(task, data, verbose=False)
     assert again == logged  # the metrics were reset after the first epoch

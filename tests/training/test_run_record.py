@@ -45,7 +45,9 @@ def test_unit_and_direction_of_every_metric_are_recorded(run: Path) -> None:
     result = json.loads((run / "result.json").read_text())
     facts = result["metric_facts"]
     assert set(facts) == set(result["metrics"]) - {"train/lr"}
-    assert facts["val/map_50"] == facts["val/ap/circle"] == {"percent": True, "higher_is_better": True}
+    assert facts["val/ap/circle"] == {"percent": True, "higher_is_better": True}
+    assert facts["val/map_50"] == {"percent": True, "higher_is_better": True, "trivial": 0.01}
+    assert -1.0 not in result["metrics"].values()  # sizes that do not occur are left out
     assert facts["val/loss"] == facts["train/box"] == {"percent": False, "higher_is_better": False}
     assert (result["best"]["metric"], result["best"]["mode"]) == ("val/map", "max")
 

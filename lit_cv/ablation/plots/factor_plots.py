@@ -24,7 +24,7 @@ def effects(table: Table) -> Figure | None:
         return None
     heights = [len(found) for found in factors.values()]
     figure = Figure(figsize=(7, 0.9 + 0.42 * sum(heights) + 0.45 * len(heights)), layout="constrained")
-    axes = figure.subplots(len(factors), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    axes = figure.subplots(len(factors), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axis, (key, found) in zip(axes, factors.items(), strict=True):
         _draw_factor(axis, table, key, found)
     axes[-1].set_xlabel(f"change of {unit(table)} from the baseline's level (○), 95 % interval")
@@ -65,10 +65,14 @@ def _draw_factor(axis: Axes, table: Table, key: str, found: Mapping[str, Differe
             axis.plot(0, place, "o", mfc="white", color="black")
         elif effect is not None:
             _draw_interval(axis, effect, place, table.scale)
-    axis.set_yticks(range(len(found)), [short(level) for level in found])
+    axis.set_yticks(range(len(found)), [short(level) + _count(table, effect) for level, effect in found.items()])
     axis.set_ylim(len(found) - 0.5, -0.5)
     axis.set_title(table.names[key], loc="left", fontsize="medium", fontweight="bold")
     bare(axis)
+
+
+def _count(table: Table, effect: Difference | None) -> str:
+    return "" if effect is None or effect.n == table.seeds else f" (n={effect.n})"
 
 
 def _draw_interval(axis: Axes, effect: Difference, place: int, scale: float) -> None:
@@ -114,20 +118,28 @@ def _is_number(value: Any) -> bool:
 
 
 def _scatter(axis: Axes, table: Table, key: str, levels: Sequence[Any]) -> None:
-    places = {canonical(level): place for place, level in enumerate(levels)}
-    if len(levels) > MOST_LEVELS:
-        places = {canonical(level): level for level in levels if level is not None}
-        if min(places.values()) > 0 and max(places.values()) >= DECADES * min(places.values()):
-            axis.set_xscale("log")
-    else:
+    """Draw one point per arm: numbers at their value, other levels at equal distances."""
+    numbers = {canonical(level): level for level in levels if level is not None}
+    numeric = all(_is_number(level) for level in numbers.values())
+    levels = sorted(levels, key=lambda level: show_level(key, level))  # the rows of a search are sorted by the metric
+    places = numbers if numeric else {canonical(level): place for place, level in enumerate(levels)}
+    if not numeric:
         axis.set_xticks(range(len(levels)), [short(show_level(key, level)) for level in levels])
         axis.tick_params(axis="x", rotation=30 if sum(len(show_level(key, level)) for level in levels) > 30 else 0)
         axis.set_xlim(-0.5, len(levels) - 0.5)
+    elif _logarithmic(table, key, list(numbers.values())):
+        axis.set_xscale("log")
     rows = [row for row in table.rows if canonical(row.arm.values[key]) in places]
     across = [places[canonical(row.arm.values[key])] for row in rows]
     axis.plot(across, [row.mean * table.scale for row in rows], "o", color=COLORS[0], alpha=0.5, markersize=4)
     for place, row in zip(across, rows, strict=True):
         if row.arm is table.baseline:
             axis.plot(place, row.mean * table.scale, "o", mfc="white", color="black")
-    axis.set_xlabel(table.names[key])
+    left = len(table.rows) - len(rows)
+    axis.set_xlabel(table.names[key] + (f" ({left} arms with null not shown)" if left else ""))
     bare(axis)
+
+
+def _logarithmic(table: Table, key: str, numbers: Sequence[float]) -> bool:
+    """Return whether a factor has a logarithmic axis: if its distribution has, or else if it spans two decades."""
+    return min(numbers) > 0 and table.logarithmic.get(key, max(numbers) >= DECADES * min(numbers))

@@ -58,8 +58,8 @@ def draw_gallery(table: Table, seeds: Sequence[int | None], folder: Path) -> lis
 
 def shown_arms(table: Table) -> list[Arm]:
     """Return the arms in the order of the table; of more than eight, the baseline and the best other arms."""
-    ranked = sorted(table.rows, key=lambda row: -row.mean if table.maximize else row.mean)
-    chosen = [table.baseline, *(row.arm for row in ranked if row.arm is not table.baseline)][:ARMS]
+    ranked = [*table.ranked, *table.rows]  # arms without a score come last
+    chosen = list({id(arm): arm for arm in [table.baseline, *(row.arm for row in ranked)]}.values())[:ARMS]
     return [row.arm for row in table.rows if any(row.arm is arm for arm in chosen)]
 
 

@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from lit_cv.ablation.plots.factor_plots import effects, values
 from lit_cv.ablation.plots.speed_accuracy import speed_accuracy
 from lit_cv.ablation.plots.style import GRAY, arm_styles, bare, legend, unit
+from lit_cv.ablation.results.study import Run
 from lit_cv.ablation.results.tables import Row, Table
 
 
 def draw_all(table: Table, folder: Path) -> list[Path]:
-    """Draw the plots that the data allow and return their files."""
+    """Draw the plots that the data allow and return their files; none if every run has diverged."""
+    if not table.ranked:
+        return []
     drawn = {
         "effects.png": effects(table),
         "values.png": values(table),
@@ -64,8 +67,16 @@ def learning_curves(table: Table) -> Figure | None:
 
 def _curves(row: Row, table: Table) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Return the steps (S,) logged by all seeds of an arm, and their values (seeds, S); None without such a step."""
-    curves = [run.curve(table.metric) for run in row.arm.runs.values()]
-    steps = sorted(set.intersection(*(set(curve) for curve in curves)))
+    seeds = row.scores or row.values  # those in the mean
+    curves = [_by_length(row.arm.runs[seed], table.metric) for seed in seeds]
+    steps = sorted(set.intersection(*(set(curve) for curve in curves))) if curves else []
     if not steps:
         return None
-    return np.array(steps, float), table.scale * np.array([[curve[step] for step in steps] for curve in curves])
+    values = np.array([[curve[step] for step in steps] for curve in curves])
+    return np.array(steps, float), table.scale * np.where(np.isfinite(values), values, np.nan)
+
+
+def _by_length(run: Run, metric: str) -> dict[int, float]:
+    """Return the values by the number of steps taken: Lightning logs a validation after step N at N − 1."""
+    end = run.result["steps"]
+    return {step if step >= end else step + 1: value for step, value in run.curve(metric).items()}

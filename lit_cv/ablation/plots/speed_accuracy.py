@@ -58,7 +58,7 @@ def speed_accuracy(table: Table) -> Figure | None:
     If the arms have several architectures, the marker shows the architecture, its color the backbone and its size the
     image size. Otherwise, each arm has its own color and marker.
     """
-    rows = [row for row in table.rows if row.ms is not None]
+    rows = [row for row in table.rows if row.ms is not None and row.scores]
     if not rows:
         return None
     figure = Figure(figsize=(7.5, 4.8), layout="constrained")
@@ -85,9 +85,12 @@ def speed_accuracy(table: Table) -> Figure | None:
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter("{x:g}")
         axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.set_xlabel("milliseconds per image")
+    axis.set_xlabel("milliseconds per image, the shortest measurement (line: to the longest)")
     axis.set_ylabel(unit(table))
-    axis.set_title("mean ± standard deviation over the seeds", loc="left", fontsize="small")
+    title = "mean ± standard deviation over the seeds"
+    if len(front) < 2 <= len(rows):
+        title += "; no Pareto front: no arm is better and slower beyond the noise"
+    axis.set_title(title, loc="left", fontsize="small")
     bare(axis)
     return figure
 
@@ -108,7 +111,9 @@ def _points(axis: Axes, table: Table, rows: Sequence[Row], **look: Any) -> None:
     spreads = table.scale * np.array([row.std for row in rows])
     errors = None if np.isnan(spreads).all() else spreads
     scores = [row.mean * table.scale for row in rows]
-    axis.errorbar([row.ms or 0 for row in rows], scores, yerr=errors, linestyle="none", **look)
+    late = [[0.0] * len(rows), [row.time.high - row.time.low if row.time else 0.0 for row in rows]]
+    across = late if any(late[1]) else None
+    axis.errorbar([row.ms or 0 for row in rows], scores, yerr=errors, xerr=across, linestyle="none", **look)
 
 
 def _draw_designs(

@@ -1,5 +1,6 @@
 """Style of the plots. Colors are those of Okabe and Ito, which color-blind readers can distinguish."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,20 +29,31 @@ class Style:
 
 
 def pareto(rows: Sequence[Row], *, maximize: bool) -> list[Row]:
-    """Return the rows that no other row beats in both time and score, from the fastest to the slowest."""
+    """Return the rows that no other row beats in both time and score, from the fastest to the slowest.
+
+    Differences below the noise do not count: of rows whose ranges of measured times overlap, only the best is kept, and
+    a slower row has to be better by more than the spread over the seeds.
+    """
     sign = 1 if maximize else -1
     front: list[Row] = []
     for row in sorted(rows, key=lambda row: (row.ms or 0, -sign * row.mean)):
-        if not front or sign * row.mean > sign * front[-1].mean:
+        if not front:
+            front.append(row)
+            continue
+        last = front[-1]
+        gain = sign * (row.mean - last.mean)
+        if (row.ms or 0) <= (last.time.high if last.time else 0):
+            front[-1] = row if gain > 0 else last
+        elif gain > max([0.0, *(std for std in (row.std, last.std) if not math.isnan(std))]):
             front.append(row)
     return front
 
 
 def arm_styles(table: Table) -> dict[str, Style]:
     """Give colors to the baseline, the best arm, the Pareto front and the next best arms; all others are gray."""
-    timed = [row for row in table.rows if row.ms is not None]
-    ranked = sorted(table.rows, key=lambda row: -row.mean if table.maximize else row.mean)
-    important = [ranked[0], *pareto(timed, maximize=table.maximize), *ranked]
+    ranked = table.ranked
+    timed = [row for row in ranked if row.ms is not None]
+    important = [*ranked[:1], *pareto(timed, maximize=table.maximize), *ranked]
     chosen = list(dict.fromkeys([table.baseline.label, *(row.arm.label for row in important)]))[: len(COLORS)]
     named = [row.arm.label for row in table.rows if row.arm.label in chosen]
     styles = {row.arm.label: Style(GRAY, ".", "-", None) for row in table.rows}
@@ -52,7 +64,7 @@ def arm_styles(table: Table) -> dict[str, Style]:
 
 def unit(table: Table) -> str:
     """Return the axis label of the metric."""
-    return f"{table.metric} (×100)" if table.percent else table.metric
+    return f"{table.title} (×100)" if table.percent else table.title
 
 
 def short(text: str) -> str:

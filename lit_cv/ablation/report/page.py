@@ -9,7 +9,8 @@ from lit_cv.pages.document import embedded, environment, read_markup
 FOLDER = Path(__file__).parent
 LARGE = 4_000_000  # bytes; a picture of this size or more is not embedded
 CAPTIONS = {
-    "effects.png": "Effect of each factor",
+    "effects.png": "Effect of each factor: mean over the settings of the other factors, then paired by the seeds that "
+    "all of these arms share. With several factors it is no single Δ of the table.",
     "values.png": "Metric versus values of the factors",
     "speed_accuracy.png": "Speed versus accuracy",
     "curves.png": "Learning curves",

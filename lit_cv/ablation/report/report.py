@@ -11,14 +11,37 @@ from lit_cv.ablation.plots.gallery import draw_gallery
 from lit_cv.ablation.plots.plots import draw_all
 from lit_cv.ablation.report.page import CAPTIONS, page
 from lit_cv.ablation.report.web_table import arms_table, make_filters, runs_table
-from lit_cv.ablation.results.comparability import Finding
+from lit_cv.ablation.report.words import facts, remarks
+from lit_cv.ablation.results.cells import comma_separated, markdown
+from lit_cv.ablation.results.comparability import Finding, check
+from lit_cv.ablation.results.latex import latex
 from lit_cv.ablation.results.metric_facts import metric_facts
 from lit_cv.ablation.results.published import Published, find_published, load_published
+from lit_cv.ablation.results.scores import LAST, choose_metric, without_metric
 from lit_cv.ablation.results.study import Arm, Study
-from lit_cv.ablation.results.tables import Table, comma_separated, latex, make_table, markdown
-from lit_cv.ablation.sweep.labels import CONFIG, short_names, show_level
+from lit_cv.ablation.results.tables import Table, make_table
+from lit_cv.ablation.sweep.labels import short_names, show_level
 from lit_cv.errors import UserError
 from lit_cv.runs.settings import canonical
+
+NEAREST = 5
+
+
+def examine(study: Study, metric: str | None, *, partial: bool = False) -> list[Finding]:
+    """Compare the runs of a study, and check that each has a finite value of the metric.
+
+    Args:
+        study: The runs.
+        metric: Logged name, or None.
+        partial: Whether the sweep is still active.
+
+    Raises:
+        UserError: No run has the metric.
+    """
+    lacking = without_metric(study, choose_metric(study, metric))
+    grid = study.method == "grid"  # a search continues without failed trials
+    found = [*check(study, partial=partial), *(Finding(text, grid, not grid) for text in lacking)]
+    return sorted(found, key=lambda finding: not finding.refuses)
 
 
 def make_report(
@@ -26,6 +49,7 @@ def make_report(
     findings: Sequence[Finding],
     *,
     metric: str | None = None,
+    value: str = LAST,
     baseline: str | None = None,
     output: Path | None = None,
     published: Path | None = None,
@@ -37,6 +61,7 @@ def make_report(
         study: The runs.
         findings: Findings about their comparability.
         metric: Logged name, or None.
+        value: ``last`` or ``best``.
         baseline: ``key=value`` pairs of an arm, or None.
         output: Folder of the report, or None.
         published: CSV with published numbers, or None.
@@ -49,25 +74,10 @@ def make_report(
     own = metric_facts(study, name)
     file = published or find_published(study, maximize=own.higher_is_better)
     numbers = load_published(file, study) if file else None
-    table = make_table(study, name, facts=own, baseline=find_baseline(study, baseline), published=numbers)
+    arm = find_baseline(study, baseline)
+    table = make_table(study, name, facts=own, baseline=arm, published=numbers, value=value)
     findings = [*findings, *([Finding(own.warning, False)] if own.warning else [])]
     return write_report(study, table, findings, numbers, output or study.folders[0] / "report", refresh)
-
-
-def choose_metric(study: Study, wanted: str | None) -> str:
-    """Return the metric of the report; every run must have logged it.
-
-    Raises:
-        UserError: A run has not logged the metric.
-    """
-    name = wanted or (study.metric.name if study.metric else str(study.runs[0][1].result["best"]["metric"]))
-    for _, run in study.runs:
-        if name not in run.metrics:
-            close = difflib.get_close_matches(name, run.metrics, n=3) or sorted(run.metrics)
-            raise UserError(
-                f"{run.folder / 'result.json'}: has no metric '{name}'; choose --metric from {', '.join(close)}."
-            )
-    return name
 
 
 def find_baseline(study: Study, wanted: str | None) -> Arm:
@@ -91,8 +101,11 @@ def find_baseline(study: Study, wanted: str | None) -> Arm:
             and (canonical(arm.values[keys[key]]) == value or show_level(keys[key], arm.values[keys[key]]) == text)
         ]
     if len(arms) != 1:
-        labels = "; ".join(f"'{arm.label}'" for arm in study.arms)
-        raise UserError(f"--baseline {wanted}: {len(arms)} arms have these values; the arms are {labels}.")
+        labels = [arm.label for arm in arms or study.arms]
+        near = sorted(labels, key=lambda label: -difflib.SequenceMatcher(None, wanted, label).ratio())[:NEAREST]
+        known = "; ".join(f"'{label}'" for label in near)
+        which = f"the nearest of {len(labels)} are" if len(labels) > NEAREST else "the arms are"
+        raise UserError(f"--baseline {wanted}: {len(arms)} arms have these values; {which} {known}.")
     return arms[0]
 
 
@@ -109,7 +122,8 @@ def write_report(
     pictures = [*draw_all(table, folder), *draw_gallery(table, study.seeds, folder)] if table.rows else []
     refused = [finding.text for finding in findings if finding.refuses]
     warned = [finding.text for finding in findings if not finding.refuses]
-    line, notes = facts(study, refused), remarks(table, published)
+    controlled = all(finding.controlled for finding in findings)
+    line, notes = facts(study, table, controlled=controlled), remarks(study, table, published)
     images = [f"\n![{CAPTIONS[file.name]}]({file.name})" for file in pictures]
     lists = _list("Not controlled:", refused) + _list("Warnings:", warned)
     paragraphs = [f"# {study.title}\n", f"{line}\n", markdown(table), *(f"{note}\n" for note in notes)]
@@ -138,39 +152,3 @@ def write_report(
 
 def _list(title: str, texts: Sequence[str]) -> list[str]:
     return [f"{title}\n", *(f"- {text}" for text in texts), ""] if texts else []
-
-
-def facts(study: Study, refused: Sequence[str]) -> str:
-    """Return one line with seeds, budget, commit, data and whether the comparison is controlled."""
-    runs = [run for _, run in study.runs]
-    steps = [f"{count:,}" for count in sorted({run.result["steps"] for run in runs})]
-    budget = f"{' to '.join(steps[:: max(1, len(steps) - 1)])} steps" if steps else "no run finished"
-    commits = " ".join(sorted({str(run.result["git"]["commit"])[:7] for run in runs}))
-    prints = " ".join(sorted({str(run.result["data"]["fingerprint"])[:7] for run in runs}))
-    seeds = f"{len(study.seeds)} paired seeds" if len(study.seeds) > 1 else "1 seed"
-    if study.method != "grid":
-        seeds = f"{len(runs)} trials of a {study.method} search"
-    waiting = f"{len(study.unfinished)} of {len(runs) + len(study.unfinished)} runs unfinished"
-    parts = [*([waiting] if study.unfinished else []), seeds, budget, f"commit {commits}", f"data {prints}"]
-    parts.append(f"controlled: {'no' if refused else 'yes'}")
-    return " · ".join(parts)
-
-
-def remarks(table: Table, published: Published | None) -> list[str]:
-    """Return notes: agreement with the published order, source of the published numbers, and how to read the table."""
-    notes = []
-    order = table.order
-    if order:
-        against = f"; contradicted beyond it: {order.contradicted}" if order.contradicted else ""
-        reproduced = f"{order.reproduced} of {order.pairs} pairs; beyond the interval: {order.beyond}{against}"
-        notes.append(f"Order of the published arms reproduced: {reproduced}.")
-    if published and any(row.published is not None for row in table.rows):
-        notes.append(f"Published: {published.source}.")
-    if CONFIG in table.names:
-        notes.append("config: the arms are whole networks; only the network and its loss weights may differ.")
-    unit = ", in percent" if table.percent else ""
-    notes.append(
-        f"{table.metric}: value at the end of training{unit}, mean ± standard deviation over seeds. Δ: difference to "
-        "the baseline, paired by seed, with its 95 % Student-t interval (not corrected for several comparisons)."
-    )
-    return notes

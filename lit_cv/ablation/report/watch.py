@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from lit_cv.ablation.results.comparability import Finding, check
 from lit_cv.ablation.results.study import Study, Unfinished, load_study
 
 
 class Write(Protocol):
     """Writes the report of a study; the page reloads itself after ``refresh`` seconds."""
 
-    def __call__(self, study: Study, findings: Sequence[Finding], *, refresh: int | None = None) -> list[Path]:
+    def __call__(self, study: Study, *, refresh: int | None = None) -> list[Path]:
         """Return the files."""
         ...
 
@@ -24,7 +23,7 @@ def follow(folders: Sequence[Path], seconds: int, *, named: bool, write: Write) 
         folders: Group folders.
         seconds: Time between two checks of the folders.
         named: Whether the metric is known without a finished run.
-        write: Called with the runs and the findings about the finished ones.
+        write: Called with the runs.
 
     Returns:
         The last state of the runs, for the last report; None if nothing could be written yet.
@@ -34,7 +33,7 @@ def follow(folders: Sequence[Path], seconds: int, *, named: bool, write: Write) 
         while (study := load_study(folders, partial=True)).unfinished:
             now = [(run.state, _changed(run)) for run in study.unfinished]
             if now != before and (study.runs or study.metric or named):
-                files = write(study, check(study, partial=True), refresh=seconds)
+                files = write(study, refresh=seconds)
                 written, before = study, now
                 done = len(study.runs)
                 print(f"{done} of {done + len(study.unfinished)} runs finished: {files[1]}", flush=True)

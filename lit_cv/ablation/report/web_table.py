@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from lit_cv.ablation.results.cells import NOTHING, cells, scaled
 from lit_cv.ablation.results.study import GROUP, Run, Study, Unfinished
-from lit_cv.ablation.results.tables import NOTHING, Table, cells, scaled
+from lit_cv.ablation.results.tables import Table
 from lit_cv.ablation.sweep.labels import duration, level
 from lit_cv.runs.files import read_curve
 
@@ -113,12 +114,14 @@ def runs_table(study: Study, table: Table, folder: Path) -> WebTable:
         table: The metric and its presentation.
         folder: Folder of the page; links are relative to it.
     """
-    header = [*table.names.values(), "run", "seed", "state", table.metric, "step", "training", "files"]
+    header = [*table.names.values(), "run", "seed", "state", table.title, "step", "training", "files"]
     lines: list[Line] = []
+    known = {id(run): row.values.get(seed) for row in table.rows for seed, run in row.arm.runs.items()}
     for arm, run in study.runs:
-        step, value, seconds = run.result["steps"], run.metrics[table.metric], run.result.get("fit_seconds")
+        step, value, seconds = run.result["steps"], known[id(run)], run.result.get("fit_seconds")
+        state = "diverged" if value is None and table.metric in run.metrics else "finished"
         spent = Cell(NOTHING if seconds is None else duration(seconds), _number(seconds))
-        lines.append(Line("", _run(run, arm.values, "finished", (step, value), spent, table, folder)))
+        lines.append(Line("", _run(run, arm.values, state, (step, value), spent, table, folder)))
     for waiting in study.unfinished:
         values = {GROUP: waiting.folder.parent.name, **waiting.values}
         latest = max(read_curve(waiting.folder, table.metric).items(), default=(None, None))

@@ -1,20 +1,27 @@
 """Checks that runs are comparable: they may differ only in the swept keys and the seed."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from lit_cv.ablation.results.identical import few, without_effect
 from lit_cv.ablation.results.study import Arm, Run, Study
-from lit_cv.ablation.sweep.labels import CLASS, CONFIG
+from lit_cv.ablation.sweep.labels import CLASS, CONFIG, show
 from lit_cv.ablation.sweep.sweep_file import SEED
-from lit_cv.runs.settings import canonical
+from lit_cv.runs.settings import canonical, distinct
 
 IGNORED_KEYS = (SEED, "run", "resume", CONFIG, "ckpt_path")
 OF_THE_NETWORK = ("model.network", "model.loss_weights")  # settings that a swept experiment file may change
 BUDGET_KEYS = ("trainer.max_steps", "trainer.max_epochs", "trainer.max_time")
 BATCH_KEYS = ("batch_size", "accumulate_grad_batches")
+LIMITS = {
+    "limit_val_batches": "validation data",
+    "limit_train_batches": "training data",
+    "overfit_batches": "data",
+    "fast_dev_run": "data",
+}
 UNSET = "unset"
 DATA = "data fingerprint"
 
@@ -23,10 +30,17 @@ Member = tuple[Arm, Run]
 
 @dataclass(frozen=True)
 class Finding:
-    """A reason to distrust a comparison: names the run or arm, the difference and the expected value."""
+    """A reason to distrust a comparison: names the run or arm, the difference and the expected value.
+
+    Attributes:
+        text: One sentence.
+        refuses: Whether no report is written without ``--force``.
+        controlled: Whether the comparison is still controlled.
+    """
 
     text: str
     refuses: bool
+    controlled: bool = True
 
 
 def check(study: Study, *, partial: bool = False) -> list[Finding]:
@@ -37,7 +51,7 @@ def check(study: Study, *, partial: bool = False) -> list[Finding]:
         partial: Whether the sweep is still active, so that no run counts as missing.
 
     Returns:
-        Refusals first, then warnings (uncommitted changes, versions, hardware).
+        Refusals first, then warnings (bit-identical arms, uncommitted changes, versions, hardware).
     """
     searched = study.method != "grid"  # a search continues without failed trials
     waiting = [] if partial else [run.problem for run in study.unfinished]
@@ -51,9 +65,13 @@ def check(study: Study, *, partial: bool = False) -> list[Finding]:
         *_data(study),
         *_budgets(study),
     ]
-    warnings = [*(lacking if searched else []), *_stopped_early(study)]
+    warnings = [*without_effect(study), *(lacking if searched else []), *_stopped_early(study)]
     warnings += [*_swept_data(study), *_continued(study), *_dirty(study), *_without_commit(study), *_environment(study)]
-    return [Finding(text, True) for text in refusals] + [Finding(text, False) for text in warnings]
+    return [
+        *(Finding(text, True, controlled=False) for text in refusals),
+        *(Finding(text, False, controlled=False) for text in _limited(study)),
+        *(Finding(text, False) for text in warnings),
+    ]
 
 
 def _missing_seeds(study: Study) -> list[str]:
@@ -112,7 +130,7 @@ def _continued(study: Study) -> list[str]:
         return []
     commits = [*found[0].result["git"]["earlier_commits"], found[0].result["git"]["commit"]]
     way = " to ".join(str(commit)[:7] for commit in commits)
-    return [f"{len(found)} runs were continued on another commit ({_few(run.name for run in found)}: {way})."]
+    return [f"{len(found)} runs were continued on another commit ({few([run.name for run in found])}: {way})."]
 
 
 def _data(study: Study) -> list[str]:
@@ -156,7 +174,7 @@ def _stopped_early(study: Study) -> list[str]:
     texts = []
     for reason in sorted({reason for _, run in study.runs if (reason := _reason(run))}):
         names = [run.name for _, run in study.runs if _reason(run) == reason]
-        texts.append(f"{len(names)} runs were stopped early by {reason}, before their budget ({_few(names)}).")
+        texts.append(f"{len(names)} runs were stopped early by {reason}, before their budget ({few(names)}).")
     return texts
 
 
@@ -164,14 +182,29 @@ def _reason(run: Run) -> str | None:
     return run.result.get("stopped_by", "Hyperband") if run.result.get("stopped_early") else None
 
 
+def _limited(study: Study) -> list[str]:
+    """Return a sentence for each option that leaves out data; all arms share it, or it would be refused."""
+    texts = []
+    for key, part in LIMITS.items():
+        found = distinct(value for _, run in study.runs if _limits(value := run.config.get(f"trainer.{key}")))
+        if found:
+            texts.append(f"trainer.{key} is {' or '.join(map(show, found))}: only a part of the {part} was used.")
+    return texts
+
+
+def _limits(value: Any) -> bool:
+    """Return whether a limit of Lightning leaves out data: null, false, 0 and 1.0 do not, but the integer 1 does."""
+    return bool(value) and not (isinstance(value, float) and value == 1.0)
+
+
 def _dirty(study: Study) -> list[str]:
     dirty = [run.name for _, run in study.runs if run.result["git"].get("dirty")]
-    return [f"{len(dirty)} runs come from a working tree with uncommitted changes ({_few(dirty)})."] if dirty else []
+    return [f"{len(dirty)} runs come from a working tree with uncommitted changes ({few(dirty)})."] if dirty else []
 
 
 def _without_commit(study: Study) -> list[str]:
     unknown = [run.name for _, run in study.runs if not run.result["git"].get("commit")]
-    return [f"{len(unknown)} runs do not know their git commit ({_few(unknown)})."] if unknown else []
+    return [f"{len(unknown)} runs do not know their git commit ({few(unknown)})."] if unknown else []
 
 
 def _environment(study: Study) -> list[str]:
@@ -183,7 +216,7 @@ def _environment(study: Study) -> list[str]:
             for _, run in study.runs:
                 found[str(run.result.get(part, {}).get(name, UNSET))].append(run.name)
             if len(found) > 1:
-                sides = "; ".join(f"{value} in {len(runs)} ({_few(runs)})" for value, runs in found.items())
+                sides = "; ".join(f"{value} in {len(runs)} ({few(runs)})" for value, runs in found.items())
                 texts.append(f"Runs differ in {part} {name}: {sides}.")
     return texts
 
@@ -214,8 +247,3 @@ def _who(label: str, runs: Sequence[Run], *, whole: bool) -> str:
         return f"Arm {label}"
     named = ", ".join(f"{run.name} (seed {run.seed})" for run in runs)
     return f"Run {named} of arm {label}"
-
-
-def _few(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

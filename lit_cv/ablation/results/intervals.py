@@ -39,20 +39,20 @@ class Order:
 
     Attributes:
         pairs: Pairs of arms with different published values.
-        reproduced: Pairs in the published order.
-        beyond: Reproduced pairs whose paired difference has an interval that excludes zero.
+        reproduced: Pairs in the published order whose paired difference has an interval that excludes zero.
         contradicted: Pairs in the opposite order with such an interval.
     """
 
     pairs: int
     reproduced: int
-    beyond: int
     contradicted: int
 
 
 def mean_std(values: Sequence[float]) -> tuple[float, float]:
-    """Return the mean and sample standard deviation (n − 1 in the denominator); the latter is NaN for one value."""
-    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+    """Return the mean and sample standard deviation (n − 1 in the denominator); NaN without a value, or with one."""
+    return float(np.mean(values)) if values else math.nan, float(np.std(values, ddof=1)) if len(
+        values
+    ) > 1 else math.nan
 
 
 def interval(differences: Sequence[float]) -> Difference:
@@ -76,17 +76,16 @@ def order(ours: Sequence[Scores], published: Sequence[float]) -> Order:
         ours: Scores of each arm.
         published: Published value of each arm, in any unit that increases with the metric.
     """
-    pairs = reproduced = beyond = contradicted = 0
+    pairs = reproduced = contradicted = 0
     for first, second in itertools.combinations(range(len(ours)), 2):
         difference = paired_difference(ours[second], ours[first])
         if published[first] == published[second] or difference is None:
             continue
         agrees = (published[second] - published[first]) * difference.mean > 0
         pairs += 1
-        reproduced += agrees
-        beyond += agrees and difference.beyond
+        reproduced += agrees and difference.beyond
         contradicted += not agrees and difference.beyond
-    return Order(pairs, reproduced, beyond, contradicted)
+    return Order(pairs, reproduced, contradicted)
 
 
 def mean_effect(pairs: Sequence[tuple[Scores, Scores]]) -> Difference | None:

@@ -14,11 +14,13 @@ class MetricFacts:
     Attributes:
         percent: Whether logged values are fractions that are shown in percent.
         higher_is_better: Whether a higher value is better.
+        trivial: Score that a predictor without any training can reach; None if it is not known.
         warning: Sentence about facts that the runs do not record; empty if all are known.
     """
 
     percent: bool
     higher_is_better: bool
+    trivial: float | None = None
     warning: str = ""
 
 
@@ -41,12 +43,13 @@ def metric_facts(study: Study, metric: str) -> MetricFacts:
     if study.metric and study.metric.name == metric:
         directions = [study.metric.goal == "maximize"]
     warning = "" if recorded or not runs else _warning(metric, known_direction=bool(directions))
-    return MetricFacts(any(facts.percent for facts in recorded), all(directions), warning)
+    trivial = next((facts.trivial for facts in recorded), None)
+    return MetricFacts(any(facts.percent for facts in recorded), all(directions), trivial, warning)
 
 
 def _recorded(run: Run, metric: str) -> MetricFacts | None:
     facts = run.result.get("metric_facts", {}).get(metric)
-    return MetricFacts(facts["percent"], facts["higher_is_better"]) if facts else None
+    return MetricFacts(facts["percent"], facts["higher_is_better"], facts.get("trivial")) if facts else None
 
 
 def _checkpoint_directions(runs: Sequence[Run], metric: str) -> list[bool]:

@@ -1,32 +1,49 @@
 """Published numbers for the arms of a sweep: ``sweeps/published/<group>.csv``.
 
 The file starts with ``#`` lines (paper, table, protocol), followed by a header with the swept keys and ``published``,
-and one row per arm. Values are written as on the command line (``[128, 256]``, ``true``, ``ssd``).
+and one row per arm. Values are written as on the command line (``[128, 256]``, ``true``, ``ssd``). A line
+``# protocol: key=value; key=value`` holds the settings that follow the paper; the report names those that differ.
 """
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from lit_cv.ablation.results.study import Arm, Study
+from lit_cv.ablation.results.study import Arm, Study, level_value
+from lit_cv.ablation.sweep.labels import show
 from lit_cv.errors import UserError
-from lit_cv.runs.settings import canonical
+from lit_cv.runs.settings import canonical, distinct
 
 COLUMN = "published"
+PROTOCOL = "protocol:"
 
 
 @dataclass(frozen=True)
 class Published:
-    """Published values by the canonical text of the arm's swept values, and their source."""
+    """Published values by the canonical text of the arm's swept values, their source, file and protocol."""
 
     source: str
     values: dict[str, float]
+    file: Path
+    protocol: dict[str, Any]
 
     def of(self, arm: Arm) -> float | None:
         """Return the published value of an arm; None if there is none."""
-        return self.values.get(canonical(arm.values))
+        return self.values.get(_arm_text(arm.values))
+
+    def differences(self, study: Study) -> list[str]:
+        """Return the settings of the protocol that some of our runs do not have, in words."""
+        texts = []
+        for key, value in self.protocol.items():
+            found = [run.config.get(key) for _, run in study.runs]
+            own = distinct(other for other in found if canonical(other) != canonical(value))
+            if own and key not in study.swept:
+                texts.append(f"{key} is {' or '.join(map(show, own))} (protocol: {show(value)})")
+        return texts
 
 
 def find_published(study: Study, *, maximize: bool) -> Path | None:
@@ -50,6 +67,8 @@ def load_published(file: Path, study: Study) -> Published:
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error}); pass an existing file with --published.") from None
     comments = [line.lstrip("# ").rstrip() for line in lines if line.startswith("#")]
+    source = "; ".join(line for line in comments if not line.startswith(PROTOCOL))
+    words = [word for line in comments if line.startswith(PROTOCOL) for word in line.removeprefix(PROTOCOL).split(";")]
     rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
     wanted = {*study.swept, COLUMN}
     if not rows or set(rows[0]) != wanted:
@@ -57,7 +76,13 @@ def load_published(file: Path, study: Study) -> Published:
             f"{file}: its columns must be {', '.join([*study.swept, COLUMN])}; fix its header or the sweep."
         )
     try:
-        values = {canonical({key: yaml.safe_load(row[key]) for key in study.swept}): float(row[COLUMN]) for row in rows}
+        values = {_arm_text({key: yaml.safe_load(row[key]) for key in study.swept}): float(row[COLUMN]) for row in rows}
+        settings = [word.partition("=") for word in words]
+        protocol = {key.strip(): yaml.safe_load(text) for key, _, text in settings}
     except (ValueError, yaml.YAMLError) as error:
         raise UserError(f"{file}: contains an invalid value ({' '.join(str(error).split())}); fix the row.") from None
-    return Published("; ".join(comments), values)
+    return Published(source, values, file, protocol)
+
+
+def _arm_text(values: Mapping[str, Any]) -> str:
+    return canonical({key: level_value(value) for key, value in values.items()})

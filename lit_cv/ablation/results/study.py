@@ -11,7 +11,7 @@ import yaml
 from lit_cv.ablation.sweep.labels import CLASS, CONFIG, is_object, short_names, show_level, with_names
 from lit_cv.ablation.sweep.sweep_file import SEED, Metric
 from lit_cv.errors import UserError
-from lit_cv.runs.files import read_curve, read_json
+from lit_cv.runs.files import read_curve, read_json, read_yaml
 from lit_cv.runs.settings import canonical, distinct, flatten, setting, split_arguments
 
 GROUP = "group"
@@ -39,8 +39,8 @@ class Run:
         return f"{self.folder.parent.name}/{self.folder.name}"
 
     @property
-    def metrics(self) -> dict[str, float]:
-        """Final value of every logged metric."""
+    def metrics(self) -> dict[str, float | None]:
+        """Final value of every logged metric; None if it is not finite."""
         return self.result["metrics"]  # type: ignore[no-any-return]
 
     @cached_property
@@ -107,10 +107,6 @@ class Arm:
     runs: dict[int | None, Run] = field(default_factory=dict)
     label: str = ""
 
-    def scores(self, metric: str) -> dict[int | None, float]:
-        """Return the final value of the metric by seed."""
-        return {seed: run.metrics[metric] for seed, run in self.runs.items() if metric in run.metrics}
-
 
 @dataclass
 class Study:
@@ -128,6 +124,7 @@ class Study:
         method: Method of the sweep: ``grid``, or a search whose arms have one run each.
         declared: All keys in the sweep file, including those with one value.
         unfinished: Runs without a result.
+        logarithmic: Maps each key with a distribution to whether it is one of logarithms.
     """
 
     title: str
@@ -141,6 +138,7 @@ class Study:
     method: str = "grid"
     declared: list[str] = field(default_factory=list)
     unfinished: list[Unfinished] = field(default_factory=list)
+    logarithmic: dict[str, bool] = field(default_factory=dict)
 
     @property
     def runs(self) -> list[tuple[Arm, Run]]:
@@ -187,6 +185,11 @@ def load_study(folders: Sequence[Path], *, partial: bool = False) -> Study:
 def _load_group(folder: Path) -> Study:
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder; pass a group of runs such as runs/quickstart.")
+    if (folder / "run.json").exists() or (folder / "result.json").exists():
+        raise UserError(f"{folder}: is a single run, and a report compares the runs of a group; pass {folder.parent}.")
+    groups = sorted({str(file.parents[1]) for file in folder.glob("*/*/run.json")})
+    if groups and not any(folder.glob("*/run.json")):
+        raise UserError(f"{folder}: holds groups of runs; pass one of {', '.join(groups[:5])}, or several.")
     return _load_sweep_group(folder) if (folder / "sweep.json").exists() else _load_plain_group(folder)
 
 
@@ -204,7 +207,8 @@ def _load_sweep_group(folder: Path) -> Study:
     method, metric = plan.get("method", "grid"), Metric(**plan["metric"]) if plan["metric"] else None
     arms, unfinished, problems = [], [], []
     for planned in plan["arms"]:
-        arm = Arm({key: planned["values"].get(key) for key in plan["swept"]})  # None: not given to this arm
+        # None: not given to this arm
+        arm = Arm({key: level_value(planned["values"].get(key)) for key in plan["swept"]})
         for entry in planned["runs"]:
             place = folder / entry["id"]
             run = _load_run(place) if (place / "result.json").exists() else None
@@ -227,7 +231,21 @@ def _load_sweep_group(folder: Path) -> Study:
         method=method,
         declared=distinct(key for planned in plan["arms"] for key in planned["values"]),
         unfinished=unfinished,
+        logarithmic=_logarithmic(folder / "sweep.yaml"),
     )
+
+
+def level_value(value: Any) -> Any:
+    """Return the value of a level; W&B can pass null only as the text ``null``."""
+    return None if value == "null" else value
+
+
+def _logarithmic(sweep: Path) -> dict[str, bool]:
+    """Return for each key with a distribution in a sweep file whether its logarithm is uniform or normal."""
+    block = read_yaml(sweep).get("parameters", {}) if sweep.exists() else {}
+    specs = {key.replace(".parameters.", "."): value for key, value in flatten(block).items()}
+    names = {key.removesuffix(".distribution"): value for key, value in specs.items() if key.endswith(".distribution")}
+    return {key: "log_" in str(name) for key, name in names.items()}
 
 
 def _load_plain_group(folder: Path) -> Study:
@@ -249,7 +267,11 @@ def _load_plain_group(folder: Path) -> Study:
         arm.runs.setdefault(run.seed, run)
     seeds = sorted({run.seed for run in runs}, key=str)
     unfinished = [Unfinished(place) for place in begun]
-    return Study(folder.name, [folder], None, None, swept, list(arms.values()), seeds, problems, unfinished=unfinished)
+    known = folder / "metric.json"  # of a sweep restored from W&B
+    metric = Metric(**read_json(known)) if known.exists() else None
+    return Study(
+        folder.name, [folder], None, metric, swept, list(arms.values()), seeds, problems, unfinished=unfinished
+    )
 
 
 def _levels(runs: Sequence[Run], key: str, factors: Sequence[str]) -> list[Any]:
@@ -302,7 +324,7 @@ def _merge(studies: Sequence[Study]) -> Study:
 
 def _setting(arm: Arm, key: str) -> Any:
     run = next(iter(arm.runs.values()))
-    return arm.values.get(key, run.experiment if key == CONFIG else setting(run.config, key))
+    return level_value(arm.values.get(key, run.experiment if key == CONFIG else setting(run.config, key)))
 
 
 def _label(values: Mapping[str, Any]) -> str:

@@ -1,35 +1,17 @@
-"""The table of a report: one row per arm, as Markdown, LaTeX and CSV."""
+"""The numbers of a report: one row per arm."""
 
-import csv
-import io
-import json
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lit_cv.ablation.results.intervals import Difference, Order, mean_std, order, paired_difference
 from lit_cv.ablation.results.metric_facts import MetricFacts
 from lit_cv.ablation.results.published import Published
+from lit_cv.ablation.results.scores import LAST, final_values
 from lit_cv.ablation.results.study import Arm, Study
-from lit_cv.ablation.sweep.labels import level, short_names
-
-NOTHING = "–"
-ROWS_OF_A_PAGE = 40
-LATEX = {
-    "\\": r"\textbackslash{}",
-    **{sign: f"\\{sign}" for sign in "{}$&#%_"},
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "±": r"$\pm$",
-    "Δ": r"$\Delta$",
-    "×": r"$\times$",
-    "–": "--",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': "''",  # \textquotedbl needs fonts in T1 encoding
-}
+from lit_cv.ablation.results.timing import Time, times
+from lit_cv.ablation.sweep.labels import short_names
 
 
 @dataclass(frozen=True)
@@ -38,33 +20,48 @@ class Row:
 
     Attributes:
         arm: The arm.
-        scores: Final value of the metric by seed, as logged.
+        values: Value of the metric by seed, as logged; None if it is not finite (the run has diverged).
         difference: Paired difference to the baseline; None for the baseline itself and without shared seeds.
         published: Published number in its own unit.
         params: Number of parameters of the network.
         gflops: GFLOPs per image.
-        ms: Milliseconds per image, the median over the seeds.
+        time: Time per image, shared by all arms whose networks have the same structure.
         gigabytes: Largest peak memory over the seeds.
     """
 
     arm: Arm
-    scores: dict[int | None, float]
+    values: dict[int | None, float | None]
     difference: Difference | None
     published: float | None
     params: float | None
     gflops: float | None
-    ms: float | None
+    time: Time | None
     gigabytes: float | None
 
     @property
+    def scores(self) -> dict[int | None, float]:
+        """Finite values of the metric by seed."""
+        return {seed: value for seed, value in self.values.items() if value is not None}
+
+    @property
+    def diverged(self) -> int:
+        """Number of seeds whose value is not finite."""
+        return len(self.values) - len(self.scores)
+
+    @property
     def mean(self) -> float:
-        """Mean score over the seeds, as logged."""
+        """Mean score over the seeds, as logged; NaN if every seed has diverged."""
         return mean_std(list(self.scores.values()))[0]
 
     @property
     def std(self) -> float:
-        """Sample standard deviation over the seeds; NaN for one seed."""
+        """Sample standard deviation over the seeds; NaN for less than two seeds."""
         return mean_std(list(self.scores.values()))[1]
+
+    @property
+    def ms(self) -> float | None:
+        """Milliseconds per image, the shortest measured."""
+        return self.time.low if self.time else None
 
 
 @dataclass(frozen=True)
@@ -77,6 +74,9 @@ class Table:
         names: Maps each swept key to its short name.
         baseline: The arm that all others are compared with.
         rows: One row per arm.
+        seeds: Number of seeds that every arm should have; 1 for a search.
+        value: Value of a run that counts: ``last`` or ``best``.
+        logarithmic: Maps each swept key with a distribution to whether it is one of logarithms.
     """
 
     metric: str
@@ -84,6 +84,9 @@ class Table:
     names: dict[str, str]
     baseline: Arm
     rows: list[Row]
+    seeds: int = 1
+    value: str = LAST
+    logarithmic: dict[str, bool] = field(default_factory=dict)
 
     @property
     def maximize(self) -> bool:
@@ -101,35 +104,69 @@ class Table:
         return 100.0 if self.percent else 1.0
 
     @property
+    def title(self) -> str:
+        """The metric, and the value of a run if it is not the last one."""
+        return self.metric if self.value == LAST else f"{self.metric} ({self.value})"
+
+    @property
+    def ranked(self) -> list[Row]:
+        """The rows with a score, from best to worst."""
+        return ranked(self.rows, maximize=self.maximize)
+
+    @property
+    def no_better(self) -> list[Row]:
+        """The rows that are not better than a predictor without any training."""
+        trivial, sign = self.facts.trivial, 1 if self.maximize else -1
+        return [] if trivial is None else [row for row in self.rows if row.scores and sign * (row.mean - trivial) <= 0]
+
+    @property
     def order(self) -> Order | None:
-        """Agreement with the published order; None with fewer than two published values."""
-        rows = [row for row in self.rows if row.published is not None]
+        """Agreement with the published order; None with fewer than two published values above the trivial score."""
+        useless = {id(row) for row in self.no_better}
+        rows = [row for row in self.rows if row.published is not None and id(row) not in useless]
         found = order([row.scores for row in rows], [row.published for row in rows if row.published is not None])
         return found if found.pairs else None
 
 
-def make_table(study: Study, metric: str, *, facts: MetricFacts, baseline: Arm, published: Published | None) -> Table:
+def make_table(
+    study: Study,
+    metric: str,
+    *,
+    facts: MetricFacts,
+    baseline: Arm,
+    published: Published | None,
+    value: str = LAST,
+) -> Table:
     """Reduce the runs of a study to one row per arm; the rows of a search are sorted from best to worst."""
-    reference = baseline.scores(metric)
+    arms = [arm for arm in study.arms if arm.runs]
+    values = {id(arm): final_values(arm, metric, facts, value) for arm in arms}
+    reference = {seed: score for seed, score in values.get(id(baseline), {}).items() if score is not None}
     rows = []
-    for arm in (arm for arm in study.arms if arm.runs):
-        scores = arm.scores(metric)
-        seconds = _middle(arm, "seconds_per_image")
+    for arm, time in zip(arms, times(study, arms), strict=True):
+        scores = {seed: score for seed, score in values[id(arm)].items() if score is not None}
         rows.append(
             Row(
                 arm=arm,
-                scores=scores,
+                values=values[id(arm)],
                 difference=None if arm is baseline else paired_difference(scores, reference),
                 published=published.of(arm) if published else None,
                 params=_middle(arm, "params"),
                 gflops=_middle(arm, "gflops"),
-                ms=None if seconds is None else 1000 * seconds,
+                time=time,
                 gigabytes=max(_numbers(arm, "peak_memory_gb"), default=None),
             )
         )
     if study.method != "grid":
-        rows.sort(key=lambda row: row.mean, reverse=facts.higher_is_better)
-    return Table(metric, facts, short_names(study.swept), baseline, rows)
+        best = ranked(rows, maximize=facts.higher_is_better)
+        rows = [*best, *(row for row in rows if math.isnan(row.mean))]
+    seeds = len(study.seeds) if study.method == "grid" else 1
+    return Table(metric, facts, short_names(study.swept), baseline, rows, seeds, value, study.logarithmic)
+
+
+def ranked(rows: Sequence[Row], *, maximize: bool) -> list[Row]:
+    """Return the rows with a score, from best to worst."""
+    scored = [row for row in rows if not math.isnan(row.mean)]
+    return sorted(scored, key=lambda row: row.mean, reverse=maximize)
 
 
 def _numbers(arm: Arm, name: str) -> list[float]:
@@ -139,83 +176,3 @@ def _numbers(arm: Arm, name: str) -> list[float]:
 def _middle(arm: Arm, name: str) -> float | None:
     numbers = _numbers(arm, name)
     return statistics.median(numbers) if numbers else None
-
-
-def cells(table: Table) -> list[list[str]]:
-    """Return the header and the rows as text."""
-    with_published = any(row.published is not None for row in table.rows)
-    header = [*table.names.values(), table.metric, "Δ to baseline [95 %]"]
-    lines = [header + (["published"] if with_published else []) + ["params", "GFLOPs", "ms/image", "GB"]]
-    for row in table.rows:
-        line = [level(key, row.arm.values[key]) for key in table.names]
-        line += [score(table, row.mean, row.std), difference(table, row)]
-        line += [_number(row.published, ".1f")] if with_published else []
-        line += ["–" if row.params is None else f"{row.params / 1e6:.1f} M", _number(row.gflops, ".1f")]
-        lines.append([*line, _number(row.ms, ".1f"), _number(row.gigabytes, ".2f")])
-    return lines
-
-
-def score(table: Table, mean: float, std: float) -> str:
-    """Return ``41.2 ± 0.4`` in percent or ``0.2512 ± 0.0031`` as logged; the spread of one seed is ``–``."""
-    return f"{scaled(table, mean)} ± {NOTHING if math.isnan(std) else scaled(table, std)}"
-
-
-def difference(table: Table, row: Row) -> str:
-    """Return ``+3.7 [+2.9, +4.5]``; the interval of one seed is ``–``."""
-    if row.arm is table.baseline:
-        return "baseline"
-    if row.difference is None:
-        return NOTHING
-    low, high = (scaled(table, bound, "+") for bound in (row.difference.low, row.difference.high))
-    bounds = NOTHING if math.isnan(row.difference.low) else f"[{low}, {high}]"
-    return f"{scaled(table, row.difference.mean, '+')} {bounds}"
-
-
-def scaled(table: Table, value: float, sign: str = "") -> str:
-    """Return a value of the metric in percent with one decimal, or as logged with four decimals."""
-    return format(value * table.scale, f"{sign}.{1 if table.percent else 4}f")
-
-
-def _number(value: float | None, form: str) -> str:
-    return NOTHING if value is None else format(value, form)
-
-
-def markdown(table: Table) -> str:
-    """Return the table in Markdown, padded for reading in a terminal."""
-    lines = [[cell.replace("|", "\\|") for cell in line] for line in cells(table)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
-    padded.insert(1, ["-" * width for width in widths])
-    return "\n".join(f"| {' | '.join(line)} |" for line in padded) + "\n"
-
-
-def latex(table: Table) -> str:
-    """Return the table in LaTeX, with the package booktabs, and longtable if it is longer than a page."""
-    header, *rows = [" & ".join(map(escape_latex, line)) + r" \\" for line in cells(table)]
-    factors, numbers = len(table.names), len(cells(table)[0]) - len(table.names)
-    repeated = [r"\endhead"] if len(rows) > ROWS_OF_A_PAGE else []
-    body = [r"\toprule", header, r"\midrule", *repeated, *rows, r"\bottomrule"]
-    kind = "longtable" if len(rows) > ROWS_OF_A_PAGE else "tabular"
-    return "\n".join([rf"\begin{{{kind}}}{{{'l' * factors}{'r' * numbers}}}", *body, rf"\end{{{kind}}}"]) + "\n"
-
-
-def escape_latex(text: str) -> str:
-    """Escape LaTeX's special characters."""
-    return "".join(LATEX.get(sign, sign) for sign in text)
-
-
-def comma_separated(table: Table, seeds: Sequence[int | None]) -> str:
-    """Return the table as CSV in full precision and logged units; swept values are JSON, missing values are empty."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    costs = ["params", "gflops", "ms_per_image", "peak_memory_gb"]
-    names = ["mean", "std", "difference", "low", "high", "published", *costs]
-    writer.writerow([*table.names, *(f"seed_{seed}" for seed in seeds), *names])
-    for row in table.rows:
-        gap = row.difference or Difference(math.nan, math.nan, math.nan, 0)
-        numbers = [row.scores.get(seed) for seed in seeds]
-        numbers += [row.mean, row.std, gap.mean, gap.low, gap.high, row.published]
-        numbers += [row.params, row.gflops, row.ms, row.gigabytes]
-        factors = [json.dumps(row.arm.values[key]) for key in table.names]
-        writer.writerow(factors + ["" if n is None or math.isnan(n) else repr(n) for n in numbers])
-    return out.getvalue()

@@ -17,6 +17,8 @@ def show(value: Any) -> str:
         return value
     if is_object(value):
         return str(name_levels([value])[0])
+    if isinstance(value, float) and abs(value) >= 1e16:
+        return f"{value:g}"  # JSON would write out all zeros
     items = value if isinstance(value, list) else []
     if items and all(is_object(item) or not isinstance(item, list | dict) for item in items):
         return (" + " if any(map(is_object, items)) else " ").join(show(item) for item in items)

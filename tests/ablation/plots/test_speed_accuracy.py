@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -220,3 +222,21 @@ def test_arms_of_one_architecture_keep_a_legend_of_arms(make_group):
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "config=faster_rcnn_10, backbone=vgg16" in labels
     assert len(points(figure)) == 4
+
+
+def test_no_front_is_drawn_through_noise(make_group):
+    """The ranges of the measured times overlap, so the better one is kept; a gain within the spread does not count."""
+    noisy = [
+        ("a", "SSD", {"size": 96}, 4.0, 0.70),
+        ("b", "SSD", {"size": 97}, 4.4, 0.75),
+        ("c", "SSD", {"size": 98}, 9.0, 0.755),
+    ]
+    group = make_group(noisy, backbones=("tiny",))
+    for place, (_, _, _, milliseconds, _) in enumerate(noisy):
+        folder = group / f"{place}02"  # the second seed
+        result = json.loads((folder / "result.json").read_text())
+        write_json(folder / "result.json", result | {"seconds_per_image": (milliseconds + 1) / 1000})
+    table = table_of(group)
+    assert [row.mean for row in pareto(table.rows, maximize=True)] == [pytest.approx(0.765)]  # b alone
+    (axis,) = speed_accuracy(table).axes
+    assert "no Pareto front" in axis.get_title(loc="left")

@@ -10,57 +10,18 @@ import pytest
 import yaml
 
 from lit_cv.ablation.results.comparability import check
+from lit_cv.ablation.results.latex import escape_latex
 from lit_cv.ablation.results.published import load_published
 from lit_cv.ablation.results.study import load_study
-from lit_cv.ablation.results.tables import escape_latex
 from lit_cv.ablation.sweep.sweep_file import load_sweep
 from lit_cv.commands.report import run_report
 from lit_cv.errors import UserError
 from lit_cv.runs.files import write_json
-from tests.helpers.fake_project import write_run
+from tests.helpers.fake_project import change, write_run
 
 REPOSITORY = Path(__file__).parents[3]
 SCALES, RATIOS = "model.network.anchor_scales", "model.network.anchor_ratios"
-LEVELS = {SCALES: [[128], [256], [128, 256, 512]], RATIOS: [[1.0], [0.5, 1.0, 2.0]]}
 PUBLISHED = REPOSITORY / "sweeps" / "published" / "faster_rcnn_anchors.csv"
-
-
-@pytest.fixture
-def make_group(tmp_path):
-    """Write synthetic runs of every combination of the levels, with scores by arm and seed, and their sweep.json."""
-
-    def make(levels=LEVELS, seeds=(1, 2, 3), name="anchors", score=None, sweep_file="sweeps/anchors.yaml"):
-        group = tmp_path / "runs" / name
-        arms = []
-        for number, combination in enumerate(itertools.product(*levels.values())):
-            values = dict(zip(levels, combination, strict=True))
-            network = {key.split(".")[2]: value for key, value in values.items() if key.startswith("model.network.")}
-            others = {key: value for key, value in values.items() if not key.startswith("model.network.")}
-            config = {"model": {"init_args": {"network": {"init_args": network}}}, "data": {"root": "data"}, **others}
-            arm = {"values": values, "runs": []}
-            for seed in seeds:
-                value = score(number, seed) if score else 0.4 + 0.01 * number + 0.001 * seed * (number % 3)
-                run_id = f"{number:04x}{seed:06x}"
-                write_run(group / run_id, seed=seed, config=config, score=value, seconds_per_image=0.01 * (number + 1))
-                arm["runs"].append({"seed": seed, "id": run_id})
-            arms.append(arm)
-        plan = {
-            "name": name,
-            "description": "Anchors of Faster R-CNN",
-            "file": str(tmp_path / sweep_file),
-            "metric": {"name": "val/map_50", "goal": "maximize"},
-            "swept": list(levels),
-            "arms": arms,
-        }
-        write_json(group / "sweep.json", plan)
-        return group
-
-    return make
-
-
-def change(folder, **changes):
-    result = json.loads((folder / "result.json").read_text())
-    write_json(folder / "result.json", result | changes)
 
 
 def findings(group):
@@ -254,15 +215,6 @@ def test_another_metric_and_its_direction(make_group, capsys):
     assert "0.2500 ± 0.0000" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"has no metric 'val/map_05'; choose --metric from val/map_50"):
         run_report([group], metric="val/map_05")
-
-
-def test_order_of_the_published_arms(make_group, capsys):
-    # ours increase 40, 41, ..., 45 in the sweep's order; published: 65.8 68.8 66.7 67.9 69.8 69.9, two pairs decrease
-    run_report([make_group(score=lambda arm, seed: 0.4 + 0.01 * arm + 0.0001 * seed)], published=PUBLISHED)
-    assert (
-        "Order of the published arms reproduced: 13 of 15 pairs; beyond the interval: 13; contradicted beyond it: 2."
-        in capsys.readouterr().out
-    )
 
 
 def test_published_numbers_are_found_beside_the_sweep_file(make_group, tmp_path, capsys):

@@ -1,0 +1,114 @@
+"""The table of a report as text: its cells, Markdown and CSV."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from lit_cv.ablation.results.intervals import Difference
+from lit_cv.ablation.results.tables import Row, Table
+from lit_cv.ablation.sweep.labels import level
+from lit_cv.runs.settings import plain
+
+NOTHING = "–"
+
+
+def cells(table: Table) -> list[list[str]]:
+    """Return the header and the rows as text."""
+    with_published = any(row.published is not None for row in table.rows)
+    header = [*table.names.values(), table.title, "Δ to baseline [95 %]"]
+    lines = [header + (["published"] if with_published else []) + ["params", "GFLOPs", "ms/image", "GB"]]
+    for row in table.rows:
+        line = [level(key, row.arm.values[key]) for key in table.names]
+        line += [score(table, row), difference(table, row)]
+        line += [_number(row.published, ".1f")] if with_published else []
+        line += ["–" if row.params is None else f"{row.params / 1e6:.1f} M", _number(row.gflops, ".1f")]
+        lines.append([*line, milliseconds(row), _number(row.gigabytes, ".2f")])
+    return lines
+
+
+def score(table: Table, row: Row) -> str:
+    """Return ``41.2 ± 0.4`` in percent or ``0.2512 ± 0.0031`` as logged; the spread of one seed is ``–``.
+
+    A number of seeds that is not the study's and diverged seeds are added: ``(n=2), diverged (1 of 3 seeds)``.
+    """
+    parts = []
+    if row.scores:
+        spread = NOTHING if math.isnan(row.std) else scaled(table, row.std)
+        parts.append(f"{scaled(table, row.mean)} ± {spread}{_count(table, len(row.scores))}")
+    if row.diverged:
+        parts.append(f"diverged ({row.diverged} of {len(row.values)} seeds)")
+    return ", ".join(parts) or NOTHING
+
+
+def difference(table: Table, row: Row) -> str:
+    """Return ``+3.7 [+2.9, +4.5]``; the interval of one seed is ``–``; ``(n=2)`` if not all seeds are paired."""
+    if row.arm is table.baseline:
+        return "baseline"
+    if row.difference is None:
+        return NOTHING
+    low, high = (scaled(table, bound, "+") for bound in (row.difference.low, row.difference.high))
+    bounds = NOTHING if math.isnan(row.difference.low) else f"[{low}, {high}]"
+    return f"{scaled(table, row.difference.mean, '+')} {bounds}{_count(table, row.difference.n)}"
+
+
+def _count(table: Table, seeds: int) -> str:
+    return "" if seeds == table.seeds else f" (n={seeds})"
+
+
+def milliseconds(row: Row) -> str:
+    """Return ``12.7`` or, if the measurements differ, ``12.7–46.0``: the shortest and the longest."""
+    if row.time is None:
+        return NOTHING
+    low, high = f"{row.time.low:.1f}", f"{row.time.high:.1f}"
+    return low if low == high else f"{low}–{high}"
+
+
+def scaled(table: Table, value: float, sign: str = "") -> str:
+    """Return a value of the metric in percent with one decimal, or as logged with four decimals."""
+    return format(value * table.scale, f"{sign}.{1 if table.percent else 4}f")
+
+
+def _number(value: float | None, form: str) -> str:
+    return NOTHING if value is None else format(value, form)
+
+
+def markdown(table: Table) -> str:
+    """Return the table in Markdown, padded for reading in a terminal."""
+    lines = [[cell.replace("|", "\\|") for cell in line] for line in cells(table)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
+    padded.insert(1, ["-" * width for width in widths])
+    return "\n".join(f"| {' | '.join(line)} |" for line in padded) + "\n"
+
+
+def comma_separated(table: Table, seeds: Sequence[int | None]) -> str:
+    """Return the table as CSV in full precision and logged units.
+
+    Swept values are JSON, missing values are empty, and a seed that has diverged is ``nan``.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    costs = ["params", "gflops", "ms_per_image", "ms_per_image_max", "peak_memory_gb"]
+    names = ["n", "mean", "std", "paired", "difference", "low", "high", "published", *costs]
+    writer.writerow([*table.names, *(f"seed_{seed}" for seed in seeds), *names])
+    for row in table.rows:
+        gap = row.difference or Difference(math.nan, math.nan, math.nan, 0)
+        values = ["nan" if row.values.get(seed, 0) is None else _csv(row.values.get(seed)) for seed in seeds]
+        numbers = [len(row.scores), row.mean, row.std, gap.n if row.difference else None]
+        numbers += [gap.mean, gap.low, gap.high, row.published, row.params, row.gflops]
+        numbers += [row.ms, row.time.high if row.time else None, row.gigabytes]
+        factors = [_json(row.arm.values[key]) for key in table.names]
+        writer.writerow([*factors, *values, *map(_csv, numbers)])
+    return out.getvalue()
+
+
+def _csv(number: float | None) -> str:
+    return "" if number is None or math.isnan(number) else repr(number)
+
+
+def _json(value: Any) -> str:
+    """Return a level as JSON, 1.0 as 1; a huge number keeps its exponent."""
+    return json.dumps(value if isinstance(value, float) and abs(value) >= 1e16 else plain(value))
