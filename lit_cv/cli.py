@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 
 from lit_cv import __version__
-from lit_cv.commands import bench, browse, doctor, evaluate, fit, proposals, report, shapes, sweep
+from lit_cv.commands import bench, browse, completion, doctor, evaluate, fit, lists, proposals, report, shapes, sweep
 from lit_cv.commands.parsers import VerbParser
 from lit_cv.errors import UsageError, expected_failure
 
-COMMANDS = (fit, evaluate, sweep, report, bench, proposals, doctor, browse, shapes)
+COMMANDS = (fit, evaluate, sweep, report, bench, proposals, doctor, browse, shapes, lists, completion)
 DEFAULTS = {
     "NO_ALBUMENTATIONS_UPDATE": "1",  # its import would ask the network for a newer version
     "JSONARGPARSE_DEPRECATION_WARNINGS": "off",  # they concern Lightning, not the user
@@ -74,4 +74,8 @@ def _parser() -> VerbParser:
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for command in COMMANDS:
         command.add_parser(verbs)
+    if "_ARGCOMPLETE" in os.environ:  # set by the shell; autocomplete answers and exits
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
     return parser
