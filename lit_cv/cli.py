@@ -48,7 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: list[str]) -> int:
     verb, rest = args[:1], args[1:]
-    if rest and not {"-h", "--help"} & set(rest):  # LightningCLI parses the options of these verbs
+    helps = {"-h", "--help"} & set(rest)
+    if verb == ["fit"] and helps and len(rest) > 1:  # of an experiment's settings
+        return fit.run_unparsed("fit", [arg for arg in rest if arg not in helps] + ["--print_config=comments"])
+    if rest and not helps:  # LightningCLI parses the options of these verbs
         if verb[0] in fit.UNPARSED:
             return fit.run_unparsed(verb[0], rest)
         if verb[0] in evaluate.UNPARSED:

@@ -19,8 +19,12 @@ LOCK_SECONDS = 20.0
 UNPARSED = ("fit",)
 OF_THE_CALL = ("--resume", "--verbose")
 MORE = """
-Every setting of the experiment can be overridden with a dotted option.
-All settings with their values: litcv fit --config FILE --print_config
+FILE is an experiment. Every setting in it can be overridden with a dotted option:
+  --model.network.*  the network                 --model.*    task, loss weights, optimizer, schedule
+  --data.*           data set, batches           --trainer.*  Lightning's Trainer
+  --run.*            group, W&B, folder          --seed_everything
+The settings of an experiment: litcv fit FILE --print_config; with their meaning: litcv fit FILE --help
+Names for them: litcv list networks | backbones | tasks | datamodules | experiments; litcv list metrics FILE
 
 --resume continues the run from its last checkpoint, or starts it if there is none.
 --verbose shows what Lightning, PyTorch and W&B report about themselves."""
@@ -28,15 +32,17 @@ All settings with their values: litcv fit --config FILE --print_config
 
 def add_parser(verbs: Verbs) -> None:
     """Add `fit`; LightningCLI parses its options, which follow from the experiment."""
-    example = "litcv fit --config experiments/quickstart/ssd.yaml --model.loss_weights.box=2.0 [--resume]"
+    example = "litcv fit experiments/quickstart/ssd.yaml --model.loss_weights.box=2.0 [--resume]"
     parser = add_verb(verbs, "fit", "train an experiment in a run folder of its own", example)
-    parser.usage = "litcv fit --config FILE [--SETTING=VALUE ...] [--resume] [--verbose]"
+    parser.usage = "litcv fit FILE [--SETTING=VALUE ...] [--resume] [--verbose]"
     parser.description = f"{parser.description}\n{MORE}"
 
 
 def run_unparsed(verb: str, args: Sequence[str]) -> int:
     """Carry out `litcv fit ARGS`."""
-    if "--print_config" in args:
+    if args and not args[0].startswith("-"):  # like the other verbs
+        args = ["--config", *args]
+    if any(arg.partition("=")[0] == "--print_config" for arg in args):
         prepare_process(args)
         from lit_cv.training.lightning_cli import LitCLI
 

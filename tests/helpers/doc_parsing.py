@@ -111,6 +111,8 @@ def _sweep(file: Path) -> None:
 def _training(verb: str, args: list[str]) -> None:
     if verb != "fit" and args[:1] and RUN.match(args[0]):
         args = ["--config", "experiments/quickstart/ssd.yaml", *args[1:]]
+    if verb == "fit" and not args[0].startswith("-"):
+        args = ["--config", *args]
     known = [arg for arg in args if arg not in (["--resume", "--print_config"] if verb == "fit" else [])]
     if "--config" not in known:
         _refuse(f"litcv {verb} needs --config, or the folder of a run such as runs/quickstart-ssd/1f2e3d4c5b")
