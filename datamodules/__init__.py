@@ -1,9 +1,6 @@
 """Lightning DataModules, one folder per data set."""
 
-import os
-
-os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # otherwise its import looks for a newer version on the network
-
+import datamodules.augmentation.offline_import  # noqa: F401  (before all modules that import albumentations)
 from datamodules.boxes.proposals import Proposals
 from datamodules.coco.datamodules import COCODetectionDataModule, COCOInstanceDataModule, COCOKeypointDataModule
 from datamodules.folder import ImageFolderDataModule
