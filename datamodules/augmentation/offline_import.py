@@ -1,4 +1,4 @@
-"""Imports albumentations without its search for a newer version on the network, and leaves the environment as it was."""
+"""Import albumentations without its search for a newer version on the network; leave the environment as it was."""
 
 import os
 
