@@ -16,7 +16,8 @@ from datamodules import VisualGenomeDataModule
 from datamodules.doctor import examine
 from datamodules.visual_genome import files
 from lit_cv.errors import UserError
-from lit_cv.ops.vocabulary import words_of
+from lit_cv.ops.vocabulary import SPECIAL, words_of
+from lit_cv.tasks import CaptioningTask
 
 WIDTH, HEIGHT = 60, 40
 Json = Any
@@ -155,6 +156,8 @@ def test_texts_may_contain_brackets_quotes_and_accents(tmp_path: Path) -> None:
         ([{"id": 4, "regions": [region("a dog", width=None)]}], r"region 0 \(width is null, not a number\)"),
         ([{"id": 4, "regions": [7]}], r"entry 0 in region 0 \(it is 7, not an object\)"),
         ([{"id": 4, "regions": 7}], r"entry 0 \('regions' is 7, not a list\)"),
+        ([{"id": 2**63, "regions": []}], r"entry 0 \(id is 9223372036854775808, not a number\)"),
+        ([{"regions": [region("a dog", image_id=1.5)]}], r"entry 0 \(image_id is 1.5, not a number\)"),
         ([{"id": "one", "regions": []}], r'entry 0 \(id is "one", not a number\)'),
         ([{"regions": []}], r"entry 0 \(neither it nor its first region has the id of the image\)"),
         ([*three(), 5], r"entry 3 \(it is 5, not an object\); fix it, or fetch"),
@@ -202,6 +205,16 @@ def test_nothing_to_learn_is_one_sentence_with_the_reason(
     assert any(re.search(sentence, defect.what) and not defect.note for defect in found)
 
 
+def test_a_sweep_over_min_count_needs_no_vocabulary_size(tmp_path: Path) -> None:
+    """The size of the network follows from the data of each run, also before it is prepared."""
+    root = write(tmp_path, three())
+    sizes = [
+        CaptioningTask.size(VisualGenomeDataModule(str(root), train_sets=["all"], min_count=count)).value
+        for count in (1, 3)
+    ]
+    assert sizes == [len(SPECIAL) + 5, len(SPECIAL) + 2]  # a, dog, 1, 2, 3; a, dog
+
+
 def test_ids_may_be_text(tmp_path: Path) -> None:
     described = [{"id": str(n), "regions": [region("a dog", region_id=str(n))]} for n in (1, 2, 3)]
     root = write(tmp_path, described)
@@ -219,6 +232,10 @@ def test_ids_may_be_text(tmp_path: Path) -> None:
     ("sizes", "reason"),
     [
         ([{"image_id": 1, "width": None, "height": 4}], r"\(entry 0: width is null, not a number\): fix it"),
+        (
+            [{"image_id": 1, "width": 4, "height": 2**40}],
+            r"\(entry 0: height is 1099511627776, not a number of pixels\)",
+        ),
         ([{"image_id": 1, "width": 4, "height": 4}, {"id": 2, "width": 4}], r"\(entry 1: 'height' is missing\)"),
         ([{"image_id": "one", "width": 4, "height": 4}], r'\(entry 0: image_id is "one", not a number\)'),
         ([5], r"\(entry 0: it is 5, not an object\)"),
