@@ -232,9 +232,11 @@ class COCOKeypointDataModule(COCODetectionDataModule):
     def survey(self, split: str) -> Survey:
         """See :meth:`COCODetectionDataModule.survey`."""
         found = super().survey(split)
-        if split == "train":
-            with suppress(UserError):  # a file without usable joints is a defect of its own
-                found.defects.extend(self._mirror_notes())
+        joints: tuple[str, ...] = ()
+        with suppress(UserError):  # a file without usable joints is a defect of its own
+            joints = self.joint_names
+        if split == "train" and joints:
+            found.defects.extend(self._mirror_notes())
         return found
 
     def _mirror_notes(self) -> Iterator[Defect]:
