@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from datamodules.defects import Defect, Report, stop
 from datamodules.loading.json_stream import read_json, read_list
-from datamodules.visual_genome.record_faults import image_fault, region_fault, shown, size_fault, whole
+from datamodules.visual_genome.record_faults import ID_KEYS, image_fault, region_fault, shown, size_fault, whole
 from lit_cv.errors import UserError
 from lit_cv.ops.vocabulary import words_of
 
@@ -108,7 +108,7 @@ def _region_id(region: dict[str, Any]) -> int:
 
 
 def _image_id(image: dict[str, Any]) -> int:
-    holder, keys = image, [key for key in ("id", "image_id") if key in image]
+    holder, keys = image, [key for key in ID_KEYS if key in image]
     if not keys:
         holder = image["regions"][0]
         keys = ["image_id" if "image_id" in holder else "image"]

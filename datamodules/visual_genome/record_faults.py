@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-_ID_KEYS = ("id", "image_id")
+ID_KEYS: tuple[str, ...] = ("id", "image_id")
 
 
 def whole(value: Any) -> int | None:
@@ -28,7 +28,7 @@ def image_fault(record: Any) -> str | None:
         return f"it is {shown(record)}, not an object"
     if not isinstance(record.get("regions"), list):
         return f"'regions' is {shown(record['regions'])}, not a list" if "regions" in record else "'regions' is missing"
-    for key in _ID_KEYS:
+    for key in ID_KEYS:
         if key in record:
             return None if whole(record[key]) is not None else f"{key} is {shown(record[key])}, not a number"
     first = record["regions"][0] if record["regions"] else None

@@ -279,3 +279,5 @@ def test_images_are_not_mirrored_while_the_sides_are_unknown(
         _ = opened(COCOKeypointDataModule, tmp_path, joint_pairs=[("x", names[0])], **options).joint_pairs
     with pytest.raises(UserError, match=f"joint_pairs names '{names[0]}' twice"):
         examine(COCOKeypointDataModule(str(tmp_path), joint_pairs=[(names[0], names[0])], **options))
+    with pytest.raises(UserError, match=f"joint_pairs names '{names[0]}' twice"):
+        opened(COCOKeypointDataModule, tmp_path, val_sets=[], joint_pairs=[(names[0], names[0])])  # at once, unmirrored
