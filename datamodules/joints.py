@@ -105,10 +105,13 @@ def side_doubts(names: Sequence[str], pairs: Sequence[tuple[int, int]]) -> str |
         pairs: The (right, left) joints that are known.
     """
     paired = {place for pair in pairs for place in pair}
+    words = [[word.lower() for word in _WORD.findall(name)] for name in names]
+    letters = {"l", "r"} & {word for name in words for word in name}
+    sides = letters if len(letters) == 2 else set()  # L1 without R1 may be anything
     alone = [
         name
         for place, name in enumerate(names)
-        if place not in paired and {"left", "right"} & {word.lower() for word in _WORD.findall(name)}
+        if place not in paired and any(word in sides or word.startswith(("left", "right")) for word in words[place])
     ]
     if alone:
         return f"of the joints {', '.join(alone)} the other side is missing"

@@ -232,17 +232,19 @@ class COCOKeypointDataModule(COCODetectionDataModule):
     def survey(self, split: str) -> Survey:
         """See :meth:`COCODetectionDataModule.survey`."""
         found = super().survey(split)
-        if split == "train":
-            with suppress(UserError):  # a file without usable joints is a defect of its own
-                found.defects.extend(self._mirror_notes())
+        joints: tuple[str, ...] = ()
+        with suppress(UserError):  # a file without usable joints is a defect of its own
+            joints = self.joint_names
+        if split == "train" and joints:
+            found.defects.extend(self._mirror_notes())
         return found
 
     def _mirror_notes(self) -> Iterator[Defect]:
-        names = mirrors(make_augmentation(self.augmentation))
-        if names and self._doubts:
+        doubts, names = self._doubts, mirrors(make_augmentation(self.augmentation))
+        if names and doubts:
             source = self.coco.named(self.coco.sets["train"][0])
             what = (
-                f"lets no image be mirrored ({', '.join(names)} is left out): {self._doubts}; set joint_pairs to the "
+                f"lets no image be mirrored ({', '.join(names)} is left out): {doubts}; set joint_pairs to the "
                 "names of the (right, left) joints, or to [] if none changes sides"
             )
             yield Defect(source.file, what, "joints without sides", note=True)

@@ -3,16 +3,17 @@
 import json
 from typing import Any
 
-_ID_KEYS = ("id", "image_id")
+ID_KEYS: tuple[str, ...] = ("id", "image_id")
 
 
 def whole(value: Any) -> int | None:
-    """Return a value as an integer, also if it is written as text or as 5.0; None if it is none."""
+    """Return a value as an integer of 64 bits, also if it is written as text or as 5.0; None if it is none."""
     try:
         number = int(value)
-        return number if type(value) in (int, str) or (type(value) is float and number == value) else None
     except (ValueError, TypeError, OverflowError):
         return None
+    exact = type(value) in (int, str) or (type(value) is float and number == value)
+    return number if exact and abs(number) < 2**63 else None
 
 
 def shown(value: Any) -> str:
@@ -27,9 +28,12 @@ def image_fault(record: Any) -> str | None:
         return f"it is {shown(record)}, not an object"
     if not isinstance(record.get("regions"), list):
         return f"'regions' is {shown(record['regions'])}, not a list" if "regions" in record else "'regions' is missing"
-    for key in _ID_KEYS:
+    for key in ID_KEYS:
         if key in record:
             return None if whole(record[key]) is not None else f"{key} is {shown(record[key])}, not a number"
+    first = record["regions"][0] if record["regions"] else None
+    if isinstance(first, dict) and ("image_id" in first or "image" in first):
+        return None
     return "neither it nor its first region has the id of the image"
 
 
@@ -51,6 +55,9 @@ def size_fault(record: Any) -> str | None:
     if not isinstance(record, dict):
         return f"it is {shown(record)}, not an object"
     for key in ("image_id" if "image_id" in record else "id", "width", "height"):
-        if whole(record.get(key)) is None:
+        number = whole(record.get(key))
+        if number is None:
             return f"{key} is {shown(record[key])}, not a number" if key in record else f"{key!r} is missing"
+        if key in ("width", "height") and not 0 < number < 2**31:
+            return f"{key} is {shown(record[key])}, not a number of pixels"
     return None

@@ -20,7 +20,7 @@ ARGUMENTS = {
     "VOCSegmentationDataModule": SHARED | SETS | {"augmentation"},
     "COCODetectionDataModule": SHARED | SETS | {"augmentation", "proposals"},
     "COCOInstanceDataModule": SHARED | SETS | {"augmentation"},
-    "COCOKeypointDataModule": SHARED | SETS | {"augmentation", "masks"},
+    "COCOKeypointDataModule": SHARED | SETS | {"augmentation", "masks", "joint_pairs"},
     "MPIIPoseDataModule": SHARED | POSE | {"annotations"},
     "LSPPoseDataModule": SHARED | POSE,
     "VisualGenomeDataModule": (SHARED | SETS | {"augmentation", "max_words", "min_count", "shuffle_phrases"})

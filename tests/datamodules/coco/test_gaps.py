@@ -249,6 +249,8 @@ def test_pairs_are_found_by_the_names(
     ("names", "reason"),
     [
         (["left_x", "nose", "right_y"], "of the joints left_x, right_y the other side is missing"),
+        (["l_x", "nose", "r_y"], "of the joints l_x, r_y the other side is missing"),
+        (["leftear", "L1", "L2"], "of the joints leftear the other side is missing"),
         (["1", "2", "3"], "the names of the joints, such as '1' and '2', do not tell left from right"),
         (["kp_1", "kp_2", "kp_3"], "the names of the joints, such as 'kp_1' and 'kp_2', do not tell"),
     ],
@@ -276,4 +278,6 @@ def test_images_are_not_mirrored_while_the_sides_are_unknown(
     with pytest.raises(UserError, match=f"joint_pairs names 'x', which is no joint: choose from {names[0]}, "):
         _ = opened(COCOKeypointDataModule, tmp_path, joint_pairs=[("x", names[0])], **options).joint_pairs
     with pytest.raises(UserError, match=f"joint_pairs names '{names[0]}' twice"):
-        _ = opened(COCOKeypointDataModule, tmp_path, joint_pairs=[(names[0], names[0])], **options).joint_pairs
+        examine(COCOKeypointDataModule(str(tmp_path), joint_pairs=[(names[0], names[0])], **options))
+    with pytest.raises(UserError, match=f"joint_pairs names '{names[0]}' twice"):
+        opened(COCOKeypointDataModule, tmp_path, val_sets=[], joint_pairs=[(names[0], names[0])])  # at once, unmirrored
