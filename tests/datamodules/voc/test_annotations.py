@@ -159,6 +159,9 @@ def test_nothing_to_train_on_stops_the_run(voc_root: Path, boxes: list[tuple[obj
     data.prepare_data()
     with pytest.raises(UserError, match=r"train_sets have no object to train on \(images: 10, boxes: "):
         data.setup("fit")
+    kinds = {found.kind for found in data.survey("train").defects}
+    assert kinds == {"box without area" if boxes and boxes[0][2] == 80 else "nothing to train on"}
+    assert not [found for found in data.survey("val").defects if found.kind == "nothing to train on"]
     evaluated = VOCDetectionDataModule(str(voc_root))
     evaluated.setup("validate")
     assert len(list(evaluated.val_dataloader()))
