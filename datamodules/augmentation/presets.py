@@ -219,10 +219,11 @@ def make_color_augmentation(choice: Literal["none"] | Sequence[Transform]) -> Co
         return None
     if isinstance(choice, str):
         raise UserError(f"augmentation={choice!r} is not for phrases: choose none or a list of color transforms.")
+    made = ColorAugmentation(choice)
     for transform in single_transforms(choice):
         if not isinstance(transform, A.ImageOnlyTransform):
             raise UserError(
                 f"augmentation has {type(transform).__name__}, which may move pixels, so that phrases such as 'left' "
                 "would be wrong: take it out."
             )
-    return ColorAugmentation(choice)
+    return made

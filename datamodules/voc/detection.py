@@ -67,6 +67,10 @@ class VOCDetectionDataModule(VOCDataModule[PackedAnnotations], BoxDataModule[Pac
             except UserError as error:
                 defects.append(Defect.of(error, file, "unusable annotation"))
             images.append(Listed(image_file(self.root, year, image), size, file))
+        flags = [flag for record in records for flag in record.difficult]
+        if split == "train" and images and not any(self.difficult or not flag for flag in flags):
+            what = "has no object to train on in train_sets: annotate some, or choose other sets"
+            defects.append(Defect(self.root, what, "nothing to train on"))
         try:
             refuse_fractions(records)
         except UserError as error:

@@ -74,7 +74,8 @@ def read_annotation(root: Path, year: str, image: str, class_names: tuple[str, .
             name = " ".join(_text(item, "name").split())
             box, difficult = _box(item), _difficult(item, remarks)
         except ValueError as error:
-            raise UserError(f"{annotation} is no VOC annotation: object {number}: {error}; fix it.") from None
+            which = f"object {number} ({(item.findtext('name') or 'without a name').strip()})"
+            raise UserError(f"{annotation} is no VOC annotation: {which}: {error}; fix it.") from None
         if name not in class_names:
             raise UserError(f"{annotation} has the unknown class {name!r}: fix it or list it in VOCdevkit/classes.txt.")
         record.boxes.append(box)

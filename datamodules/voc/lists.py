@@ -126,11 +126,13 @@ def read_classes(file: Path, task: Task) -> ClassList:
 
 
 def _lines(file: Path) -> tuple[dict[int, str], list[Defect]]:
-    """Return the lines of a list without blank lines and comments, by number from 1, and a note about comments."""
+    """Return the lines of a list by number from 1, without comments and blank lines, and notes about these."""
     lines = {number: line.strip() for number, line in enumerate(read_text(file).splitlines(), 1)}
-    comments = [number for number, line in lines.items() if line.startswith("#")]
-    notes = [_note(file, f"has {len(comments)} comments (lines with #), which are left out")] if comments else []
-    return {number: line for number, line in lines.items() if line and number not in comments}, notes
+    used = {number: line for number, line in lines.items() if line and not line.startswith("#")}
+    blank = sum(not line for number, line in lines.items() if number < max(used, default=0))
+    comments = sum(line.startswith("#") for line in lines.values())
+    left = {"comments (lines with #)": comments, "blank lines": blank}
+    return used, [_note(file, f"has {count} {what}, which are left out") for what, count in left.items() if count]
 
 
 def _note(file: Path, what: str) -> Defect:

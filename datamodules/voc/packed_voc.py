@@ -108,13 +108,14 @@ def refuse_fractions(images: Sequence[ImageRecord]) -> None:
     """Check that the corners of a set's boxes are pixels.
 
     Raises:
-        UserError: If all boxes end within the first pixel of their image.
+        UserError: If most boxes end within the first pixel of their image.
     """
-    boxes = [box for image in images for box in image.boxes]
-    if boxes and max(max(box[2:]) for box in boxes) <= 1:
-        first = next(image.name for image in images if image.boxes)
+    ends = [max(box[2:]) for image in images for box in image.boxes]
+    tiny = sum(end <= 1 for end in ends)
+    if 2 * tiny > len(ends):
+        first = next(image.name for image in images if any(max(box[2:]) <= 1 for box in image.boxes))
         raise UserError(
-            f"All {len(boxes)} boxes of {first} and the other images of its set end within the first pixel, as if "
+            f"{tiny} of {len(ends)} boxes of {first} and the other images of its set end within the first pixel, as if "
             "corners were fractions of width and height: write them in pixels, counted from 1."
         )
 

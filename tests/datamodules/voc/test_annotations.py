@@ -58,11 +58,17 @@ def test_any_encoding_of_python_is_read(tmp_path: Path, declared: str, codec: st
         ('<?xml version="1.0" encoding="ascii"?><annotation>圆</annotation>'.encode(), "cannot be decoded .*ascii"),
         (annotation("圆形").encode("gb2312"), "is not valid XML"),
         ("<html/>", "is no VOC annotation: it is <html>"),
-        (annotation(box=BOX.replace("20", "x")), r"object 1: <bndbox/xmax> is 'x', which is no number; fix it"),
-        (annotation(box=BOX.replace("<ymin>4</ymin>", "")), "object 1: <bndbox/ymin> is missing in <object>"),
-        (annotation(box=BOX.replace("20", "1e400")), "object 1: a box .* is not finite"),
-        (annotation(name=" "), "object 1: <name> is missing"),
-        (annotation(extra="<difficult>maybe</difficult>"), "object 1: <difficult> is 'maybe', not 0 or 1"),
+        (
+            annotation(box=BOX.replace("20", "x")),
+            r"object 1 \(circle\): <bndbox/xmax> is 'x', which is no number; fix it",
+        ),
+        (
+            annotation(box=BOX.replace("<ymin>4</ymin>", "")),
+            r"object 1 \(circle\): <bndbox/ymin> is missing in <object>",
+        ),
+        (annotation(box=BOX.replace("20", "1e400")), r"object 1 \(circle\): a box .* is not finite"),
+        (annotation(name=" "), r"object 1 \(.*\): <name> is missing"),
+        (annotation(extra="<difficult>maybe</difficult>"), r"object 1 \(circle\): <difficult> is 'maybe', not 0 or 1"),
         (annotation(size=SIZE.replace("64", "wide")), "<size/width> is 'wide', which is no number"),
         (annotation(size=SIZE.replace("64", "64.5")), r"<size/width> is 64\.5, which is no number of pixels"),
         (annotation(size=SIZE.replace("64", "-64")), "<size/width> is -64, which is no number of pixels"),
@@ -136,7 +142,9 @@ def test_some_fractions_are_said(voc_root: Path, open_data: Open, capsys: pytest
 def test_fractions_of_the_image_stop_the_run(voc_root: Path, kind: type[VOCDetectionDataModule]) -> None:
     for file in (year(voc_root) / "Annotations").iterdir():
         objects(file, ("circle", 0, 0.2, 0.3, 0.7, 0.9), ("square", 0, 0, 0, 1, 1))
-    with pytest.raises(UserError, match=r"All 20 boxes of .* end within the first pixel, as if corners were fractions"):
+    with pytest.raises(
+        UserError, match=r"20 of 20 boxes of .* end within the first pixel, as if corners were fractions"
+    ):
         kind(str(voc_root)).prepare_data()
     defects = kind(str(voc_root)).survey("train").defects
     assert defects[-1].kind == "boxes are no pixels"
@@ -151,6 +159,9 @@ def test_nothing_to_train_on_stops_the_run(voc_root: Path, boxes: list[tuple[obj
     data.prepare_data()
     with pytest.raises(UserError, match=r"train_sets have no object to train on \(images: 10, boxes: "):
         data.setup("fit")
+    kinds = {found.kind for found in data.survey("train").defects}
+    assert kinds == {"box without area" if boxes and boxes[0][2] == 80 else "nothing to train on"}
+    assert not [found for found in data.survey("val").defects if found.kind == "nothing to train on"]
     evaluated = VOCDetectionDataModule(str(voc_root))
     evaluated.setup("validate")
     assert len(list(evaluated.val_dataloader()))

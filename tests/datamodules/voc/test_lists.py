@@ -20,16 +20,16 @@ def classes(root: Path, content: str | bytes) -> Path:
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "notes"),
     [
-        "circle\nsquare\ntriangle",
-        "\ufeffcircle\r\nsquare\r\ntriangle\r\n",
-        "circle\nsquare\ntriangle\n".encode("utf-16"),
-        "\n\n circle\n\nsquare  \n\ttriangle\n\n",
-        "# made by hand\ncircle\n#\nsquare\ntriangle\n",
-        "background\ncircle\nsquare\ntriangle\n",
-        "__ignore__\n_background_\ncircle\nsquare\ntriangle\n",
-        "Background\ncircle\nsquare\n__ignore__\ntriangle\n",
+        ("circle\nsquare\ntriangle", []),
+        ("\ufeffcircle\r\nsquare\r\ntriangle\r\n", []),
+        ("circle\nsquare\ntriangle\n".encode("utf-16"), []),
+        ("\n\n circle\n\nsquare  \n\ttriangle\n\n", ["has 3 blank lines"]),
+        ("# made by hand\ncircle\n#\nsquare\n\ntriangle\n", ["has 2 comments", "has 1 blank lines"]),
+        ("background\ncircle\nsquare\ntriangle\n", ["names background, which is label 0"]),
+        ("__ignore__\n_background_\ncircle\nsquare\ntriangle\n", ["names __ignore__, which is void", "names _backgr"]),
+        ("Background\ncircle\nsquare\n__ignore__\ntriangle\n", ["names Background", "names __ignore__"]),
     ],
 )
 @pytest.mark.parametrize("kind", [VOCDetectionDataModule, VOCSegmentationDataModule])
@@ -37,6 +37,7 @@ def test_the_same_classes_are_read(
     voc_root: Path,
     kind: Callable[..., VOCDetectionDataModule],
     content: str | bytes,
+    notes: list[str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     file = classes(voc_root, content)
@@ -45,12 +46,12 @@ def test_the_same_classes_are_read(
     assert data.class_names == NAMES
     capsys.readouterr()
     data.setup()
-    notes = read_classes(file, "Main").notes
-    assert capsys.readouterr().err.count(f"note: {file} ") == len(notes)
-    special = ("#", "background", "__ignore__", "_background_", "Background")
-    decoded = content if isinstance(content, str) else ""
-    assert bool(notes) == any(word in decoded for word in special)
-    assert [found for found in data.survey("train").defects if found.note] == notes
+    told = capsys.readouterr().err
+    assert told.count("note: ") == len(notes)
+    assert all(f"note: {file} {note}" in told for note in notes)
+    listed = [found for found in data.survey("train").defects if found.note]
+    assert listed == read_classes(file, "Main").notes
+    assert len(listed) == len(notes)
 
 
 def test_a_name_may_contain_spaces(voc_root: Path, open_data: Open) -> None:
@@ -97,7 +98,8 @@ def test_an_image_list_in_any_unicode(voc_root: Path, encoding: str) -> None:
     again = read_list(voc_root / "VOCdevkit", "2012_train")
     assert again.images == before
     assert [(note.file, note.what, note.note) for note in again.notes] == [
-        (file, "has 1 comments (lines with #), which are left out", True)
+        (file, "has 1 comments (lines with #), which are left out", True),
+        (file, "has 10 blank lines, which are left out", True),
     ]
 
 
