@@ -204,15 +204,15 @@ def test_the_last_stages_are_dilated_first(output_stride: int, dilations: dict[s
     assert {name: dilation for name, dilation in found.items() if dilation > 1} == dilations
 
 
-FLAT = Family(lambda _: Chain(nn.Conv2d(3, 8, 3, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten()), published=())
-PLAIN = Family(lambda _: nn.Sequential(nn.Conv2d(3, 8, 3)), published=())  # type: ignore[arg-type, return-value]
+POOLED = Family(lambda _: Chain(nn.Conv2d(3, 8, 3, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten()), published=())
+SEQUENTIAL = Family(lambda _: nn.Sequential(nn.Conv2d(3, 8, 3)), published=())  # type: ignore[arg-type, return-value]
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("FLAT", r"Layer '2' of the backbone returns \(1, 8\) and no map"),
-        ("PLAIN", "its `layers` returns a Sequential"),
+        ("POOLED", r"Layer '2' of the backbone returns \(1, 8\) and no map"),
+        ("SEQUENTIAL", "its `layers` returns a Sequential"),
     ],
 )
 def test_a_family_without_maps_is_refused(name: str, words: str) -> None:
