@@ -8,7 +8,7 @@ from defusedxml import DefusedXmlException
 
 from datamodules.loading.decode import check_size, image_size
 from datamodules.voc.packed_voc import ImageRecord
-from lit_cv.errors import UserError
+from lit_cv.errors import UserError, nearest
 
 CLASS_NAMES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -33,7 +33,7 @@ def read_list(devkit: Path, name: str, task: str = "Main") -> list[tuple[str, st
     file = list_file(devkit, name, task)
     if not file.is_file():
         files = devkit.glob(f"VOC*/ImageSets/{task}/*.txt")
-        there = ", ".join(sorted(f"{f.parts[-4][3:]}_{f.stem}" for f in files)[:20])
+        there = ", ".join(nearest(name, sorted(f"{f.parts[-4][3:]}_{f.stem}" for f in files)))
         raise UserError(f"The image list {file} is missing: choose another set ({there or 'none there'}).")
     year = file.parts[-4]
     images = [(year, line.split()[0]) for line in file.read_text().splitlines() if line.strip()]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lit_cv.errors import UsageError, UserError, expected_failure
+from lit_cv.errors import UsageError, UserError, did_you_mean, expected_failure, nearest
 from tests.console.console import ROOT, Answer, litcv, small
 
 PARTS = "tests.console.failing_parts"
@@ -91,3 +91,12 @@ def raise_from(error: Exception, cause: Exception, hide: bool) -> None:
         if hide:
             raise error from None
         raise error  # noqa: B904  (its context is tested)
+
+
+def test_many_choices_are_listed_by_nearness() -> None:
+    sets = [f"2012_{name}_{part}" for name in ("aeroplane", "bicycle", "train", "tvmonitor") for part in "abcde"]
+    assert nearest("2012_trian_b", sets)[0] == "2012_train_b"
+    assert len(nearest("2012_trian_b", sets)) == 5
+    assert nearest("c", ["b", "a", "b"]) == ["b", "a"]
+    assert did_you_mean("SDD", ["SSD", "FCN"]) == "; did you mean SSD?"
+    assert did_you_mean("foo", ["SSD"]) == ""
