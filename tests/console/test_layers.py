@@ -67,7 +67,10 @@ def test_a_failure_of_a_forked_run_is_one_sentence_in_its_log(shapes: Path, tmp_
     assert "Traceback" not in said
 
 
-def test_a_bug_keeps_its_traceback() -> None:
+def test_a_bug_keeps_its_traceback(shapes: Path, tmp_path: Path) -> None:
+    code, _, errors = litcv("fit", *small(shapes, tmp_path), f"--model.network={PARTS}.BrokenNetwork")
+    assert code == 1
+    assert "ZeroDivisionError: a bug" in errors
     assert expected_failure(ValueError("a bug")) is None
     with pytest.raises(ZeroDivisionError):
         raise_from(ZeroDivisionError(), UserError("handled before"), hide=True)
