@@ -61,9 +61,9 @@ def expected_failure(error: BaseException) -> UserError | None:
         if isinstance(link, UserError):
             return type(link)(_one_line(str(link)))
         # The parser tries every type of a setting and reports the texts of their errors, without the errors.
-        kind, sentence = UserError.latest or (UserError, "")
-        if sentence and sentence in _one_line(str(link)):
-            return kind(sentence)
+        kind, latest = UserError.latest or (UserError, "")
+        if latest and latest in _one_line(str(link)):
+            return kind(latest)
     for link in chain:
         if sentence := _of_library(link):
             return UserError(_one_line(sentence))
@@ -128,3 +128,9 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     by_lower = {choice.lower(): choice for choice in choices}
     near = get_close_matches(word.lower(), by_lower, n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(by_lower[name] for name in near)}?" if near else ""
+
+
+def nearest(word: str, choices: Iterable[str], most: int = 12) -> list[str]:
+    """Return all choices in their order, or, if there are more than `most`, the five nearest to a word."""
+    listed = list(dict.fromkeys(choices))
+    return listed if len(listed) <= most else get_close_matches(word, listed, n=5, cutoff=0.0)

@@ -47,6 +47,8 @@ def write_once(folder: Path, layout: dict[str, Any], settings: Shapes, write: Ca
         UserError: If the folder has other content, or a setting is out of range.
     """
     described = json.dumps({**layout, **asdict(settings)}, indent=2) + "\n"
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: give the name of a folder.")
     if folder.is_dir() and any(folder.iterdir()):
         _check_present(folder, described)
         return folder

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from datamodules.defects import Defect
 from datamodules.loading.text import read_text
-from lit_cv.errors import UserError
+from lit_cv.errors import UserError, nearest
 
 CLASS_NAMES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -72,7 +72,7 @@ def read_list(devkit: Path, name: str, task: str = "Main") -> ImageList:
     file = list_file(devkit, name, task)
     if not file.is_file():
         files = devkit.glob(f"VOC*/ImageSets/{task}/*.txt")
-        there = ", ".join(sorted(f"{f.parts[-4][3:]}_{f.stem}" for f in files)[:20])
+        there = ", ".join(nearest(name, sorted(f"{f.parts[-4][3:]}_{f.stem}" for f in files)))
         raise UserError(f"The image list {file} is missing: choose another set ({there or 'none there'}).")
     lines, notes = _lines(file)
     if not lines:

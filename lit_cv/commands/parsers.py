@@ -6,26 +6,28 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
-from lit_cv.errors import UsageError, did_you_mean
+from lit_cv.errors import UsageError, did_you_mean, nearest
 
 Verbs: TypeAlias = "argparse._SubParsersAction[VerbParser]"
 Run: TypeAlias = Callable[[argparse.Namespace], int]
 
 INVALID = re.compile(r"argument (?P<name>[^:]+): invalid choice: '(?P<word>.*)' \(choose from (?P<choices>.*)\)")
-OF_EXPERIMENTS = {"config", "seed_everything", "model", "data", "trainer", "run", "ckpt_path"}
+OF_EXPERIMENTS = {"config", "seed_everything", "model", "data", "trainer", "run", "ckpt_path", "print_config"}
 
 
 class VerbParser(argparse.ArgumentParser):
     """A parser that raises its errors as one sentence and accepts no abbreviated option."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options, allow_abbrev=False)
+        super().__init__(*args, **{**options, "allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
         """Raise a `UsageError`, with the choices that are nearest to a wrong word."""
         if found := INVALID.fullmatch(message):
             choices = [choice.strip("' ") for choice in found["choices"].split(",")]
-            hint = did_you_mean(found["word"], choices) or f"; choose from {', '.join(choices)}."
+            hint = (
+                did_you_mean(found["word"], choices) or f"; choose from {', '.join(nearest(found['word'], choices))}."
+            )
             message = f"{found['name']}: there is no {found['word']}{hint}"
         else:
             message = f"{message}; see {self.prog} --help."

@@ -17,7 +17,7 @@ from lightning.pytorch import Callback, LightningDataModule
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.loggers import Logger
 
-from lit_cv.errors import did_you_mean
+from lit_cv.errors import did_you_mean, nearest
 from lit_cv.models.network import Network
 from lit_cv.tasks.base import Task
 
@@ -121,7 +121,7 @@ def _unknown(found: re.Match[str], path: str, owners: list[str], options: list[s
     group, _, member = name.rpartition(".")
     if group:  # of a nested group, such as data.shapes
         known = [other.removeprefix(f"{group}.") for other in known if other.startswith(f"{group}.")] or known
-    hint = did_you_mean(member, known) or f"; it has {', '.join(known) or 'none'}."
+    hint = did_you_mean(member, known) or f"; it has {', '.join(nearest(member, known)) or 'none'}."
     return f"{path}.{name}: {owners[-1].rpartition('.')[2]} has no such setting{hint}"
 
 
@@ -139,8 +139,8 @@ def _wrong_class(report: str, path: str, owners: list[str], settings: Mapping[st
     base = BASES.get(path.rpartition(".")[2])
     if found := NO_CLASS.search(report):
         if found["missing"]:
-            given = owners[-1] if found["missing"].split(".")[0] in owners[-1] else _value(report, path, settings)
-            return f"{path}: {given} cannot be imported, there is no module {found['missing']}; fix the path."
+            wanted = owners[-1] if found["missing"].split(".")[0] in owners[-1] else _value(report, path, settings)
+            return f"{path}: {wanted} cannot be imported, there is no module {found['missing']}; fix the path."
         module = import_module(found["module"])
         names = [name for name, value in vars(module).items() if isclass(value) and not name.startswith("_")]
         hint = did_you_mean(found["wanted"], names) or "; fix the path."
@@ -155,9 +155,8 @@ def _wrong_class(report: str, path: str, owners: list[str], settings: Mapping[st
         value = owners[-1] if owners and len(owners) > path.count(".") else _value(report, path, settings)
         if value.startswith("{"):
             return f"{path}: a class has the keys class_path and init_args alone; move other keys into init_args."
-        example = next(iter(_classes(base)), None)
-        hint = f", such as {example}" if example else ""
-        return f"{path}: {value} is no {found[1] or found[2]}; name a subclass of it in class_path{hint}."
+        examples = "".join(f", such as {example}" for example in _classes(base)[:1])
+        return f"{path}: {value} is no {found[1] or found[2]}; name a subclass of it in class_path{examples}."
     return None
 
 
@@ -181,11 +180,11 @@ def _wrong_type(report: str, path: str, settings: Mapping[str, Any]) -> str | No
     kinds = [KINDS.get(kind, f"a {kind}") for kind, _ in expected if kind and kind not in ("NoneType", "torch.Tensor")]
     if path == "seed_everything":
         kinds = ["an integer"]
+    value = _value(report, path, settings)
     if choices:
-        kinds.insert(0, f"one of {', '.join(dict.fromkeys(map(str, choices)))}")
+        kinds.insert(0, f"one of {', '.join(nearest(value, map(str, choices)))}")
     if not kinds:
         return None
-    value = _value(report, path, settings)
     hint = did_you_mean(value, map(str, choices)) or "."
     return f"{path}: expects {' or '.join(dict.fromkeys(kinds))}, not {value}{hint}"
 

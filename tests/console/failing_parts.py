@@ -65,3 +65,8 @@ class FailingCallback(L.Callback):
 class FailingCallbackInit(L.Callback):
     def __init__(self) -> None:
         fail("callback's constructor")
+
+
+class BrokenNetwork(SSD):
+    def __init__(self, num_classes: int | None) -> None:
+        raise ZeroDivisionError("a bug")

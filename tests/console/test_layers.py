@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lit_cv.errors import UsageError, UserError, expected_failure
+from lit_cv.errors import UsageError, UserError, did_you_mean, expected_failure, nearest
 from tests.console.console import ROOT, Answer, litcv, small
 
 PARTS = "tests.console.failing_parts"
@@ -67,7 +67,10 @@ def test_a_failure_of_a_forked_run_is_one_sentence_in_its_log(shapes: Path, tmp_
     assert "Traceback" not in said
 
 
-def test_a_bug_keeps_its_traceback() -> None:
+def test_a_bug_keeps_its_traceback(shapes: Path, tmp_path: Path) -> None:
+    code, _, errors = litcv("fit", *small(shapes, tmp_path), f"--model.network={PARTS}.BrokenNetwork")
+    assert code == 1
+    assert "ZeroDivisionError: a bug" in errors
     assert expected_failure(ValueError("a bug")) is None
     with pytest.raises(ZeroDivisionError):
         raise_from(ZeroDivisionError(), UserError("handled before"), hide=True)
@@ -91,3 +94,12 @@ def raise_from(error: Exception, cause: Exception, hide: bool) -> None:
         if hide:
             raise error from None
         raise error  # noqa: B904  (its context is tested)
+
+
+def test_many_choices_are_listed_by_nearness() -> None:
+    sets = [f"2012_{name}_{part}" for name in ("aeroplane", "bicycle", "train", "tvmonitor") for part in "abcde"]
+    assert nearest("2012_trian_b", sets)[0] == "2012_train_b"
+    assert len(nearest("2012_trian_b", sets)) == 5
+    assert nearest("c", ["b", "a", "b"]) == ["b", "a"]
+    assert did_you_mean("SDD", ["SSD", "FCN"]) == "; did you mean SSD?"
+    assert did_you_mean("foo", ["SSD"]) == ""

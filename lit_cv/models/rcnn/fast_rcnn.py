@@ -74,7 +74,7 @@ class FastRCNN(RoIHeadDetector, ProposalDetector):
         svd: list[int] | None = None,
         **options: Any,
     ) -> None:
-        at_least(1, roi_batch=roi_batch, svd=svd)
+        at_least(1, roi_batch=roi_batch)
         fractions(lowest_negative=lowest_negative)
         super().__init__(
             *args,

@@ -54,7 +54,7 @@ class RFCN(TwoStageDetector):
         roi_batch: int = 128,
         **options: Any,
     ) -> None:
-        at_least(1, bins=bins, features=features)
+        at_least(1, features=features)
         above_zero(anchor_scales=anchor_scales)
         super().__init__(
             *args,

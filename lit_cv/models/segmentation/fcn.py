@@ -13,7 +13,7 @@ from lit_cv.models.layers.dropout import Dropout
 from lit_cv.models.layers.upsampling import Upsampling
 from lit_cv.models.segmentation.decoders import ScoreDecoder, SymmetricDecoder
 from lit_cv.models.segmentation.segmenter import Segmenter
-from lit_cv.ops.limits import at_least, fractions
+from lit_cv.ops.limits import fractions
 
 Decoder = Literal["score", "symmetric"]
 Head = Literal["none", "backbone", "conv"]
@@ -73,8 +73,6 @@ class FCN(BackboneNetwork, Segmenter):
         **options: Any,
     ) -> None:
         super().__init__(*args, backbone=backbone, trainable_layers=trainable_layers, **options)
-        sizes = {"upsampling_kernel": upsampling_kernel, "upsampling_stride": upsampling_stride}
-        at_least(1, decoder_width=decoder_width, **sizes)
         fractions(dropout=dropout)
         num_classes = self.num_classes
         kernel, step, learned = upsampling_kernel, upsampling_stride, learned_upsampling
