@@ -72,6 +72,8 @@ def prepare_process(args: Sequence[str]) -> None:
     from lit_cv import process_guard
     from lit_cv.training import slurm_task
 
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")  # in a file, each state of a bar is a line
     # Every run has its own W&B service: the service of a notebook or of another run would write files elsewhere.
     os.environ.pop("WANDB_SERVICE", None)
     if slurm_task.is_task():

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import wandb
 
@@ -19,6 +19,7 @@ from lit_cv.tracking.log import MARKER, RESULT, STEP, history, logs_of, unsynced
 from lit_cv.tracking.server import address, answers, has_key, trouble, upload
 
 Mode = Literal["auto", "online", "offline", "disabled"]
+MODES: dict[str, Mode] = {"online": "online", "offline": "offline", "dryrun": "offline", "disabled": "disabled"}
 Known = dict[str, Any] | None  # arguments of `wandb.init` for a run; None if W&B is disabled
 FINISH_SECONDS = "300"  # patience of a run's end for the upload; `litcv sweep --sync` uploads the rest
 
@@ -36,12 +37,15 @@ def mode(wanted: Mode) -> str:
     Raises:
         UserError: WANDB_MODE is none of the modes, or the run shall be online and there is no key. Nothing asks for it.
     """
-    given = os.environ.get("WANDB_MODE") if wanted == "auto" else wanted
-    if given == "dryrun":  # an old name, which the client still knows
-        given = "offline"
-    if given not in (*get_args(Mode), "", None):
-        raise UserError(f"WANDB_MODE is {given!r}; set it to online, offline or disabled, or unset it.")
-    if given in ("", "auto", None):
+    variable = os.environ.get("WANDB_MODE")
+    if wanted == "disabled":
+        return wanted
+    if not variable:
+        os.environ.pop("WANDB_MODE", None)  # the client refuses an empty one
+    elif variable not in MODES:
+        raise UserError(f"WANDB_MODE is {variable!r}; set it to online, offline or disabled, or unset it.")
+    given = MODES[variable] if wanted == "auto" and variable else wanted
+    if given == "auto":
         given = "online" if has_key() else "offline"
     if given != "online" or not is_first_process():
         return given

@@ -1,1 +1,1 @@
-"""Training through LightningCLI: parser, checkpoints, preemption and provenance."""
+"""Training through LightningCLI: parser, checkpoints, signals and provenance."""

@@ -115,23 +115,7 @@ class LitCLI(LightningCLI):
         callbacks = [*(trainer["callbacks"] or []), *self.extra_callbacks]
         kwargs |= {"plugins": [*(trainer["plugins"] or []), AtomicCheckpointIO()]}
         if self.subcommand == "fit" and self.folder:
-            start, own = self._get(self.config, "ckpt_path"), self.checkpoint is not None
-            seed = self._get(self.config, "seed_everything")
-            self.provenance = Provenance(self.folder, self.given, seed, start, own)
-            checkpoints = self.folder / "checkpoints"
-            for callback in callbacks:
-                if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
-                    callback.dirpath = str(checkpoints / type(callback).__name__)
-            monitor, facts = self.model.MONITOR, self.model.logged_metrics()
-            if monitor not in facts:
-                task = type(self.model).__name__
-                raise UserError(f"{task}: MONITOR is {monitor}, which METRICS does not name; add it, or set MONITOR.")
-            mode = "max" if facts[monitor].higher_is_better else "min"
-            self.best = BestCheckpoint(checkpoints, monitor, mode, own)
-            every = self._get(self.config_init, "run").checkpoint_every
-            last = LastCheckpoint(checkpoints, every)
-            refuse_tuners(callbacks)
-            callbacks += [self.provenance, self.best, last, StopRequest(self.folder), StopBetweenSteps(last)]
+            callbacks += self._callbacks_of_run(self.folder, callbacks)
             kwargs |= {"default_root_dir": self.folder, "logger": self._loggers(trainer["logger"])}
             kwargs["enable_progress_bar"] = _wanted(trainer["enable_progress_bar"], ProgressBar, callbacks)
             summary = trainer["enable_model_summary"]
@@ -151,6 +135,25 @@ class LitCLI(LightningCLI):
                 "trainer.sync_batchnorm: PyTorch synchronizes batch norms only on GPUs; leave it out on CPU."
             )
         return built
+
+    def _callbacks_of_run(self, folder: Path, given: Sequence[L.Callback]) -> list[L.Callback]:
+        """Return the callbacks that every run has, and give a place in the run's folder to those that ask for one."""
+        refuse_tuners(given)
+        checkpoints = folder / "checkpoints"
+        for callback in given:
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                callback.dirpath = str(checkpoints / type(callback).__name__)
+        own = self.checkpoint is not None
+        start, seed = self._get(self.config, "ckpt_path"), self._get(self.config, "seed_everything")
+        self.provenance = Provenance(folder, self.given, seed, start, own)
+        monitor, facts = self.model.MONITOR, self.model.logged_metrics()
+        if monitor not in facts:
+            task = type(self.model).__name__
+            raise UserError(f"{task}: MONITOR is {monitor}, which METRICS does not name; add it, or set MONITOR.")
+        mode = "max" if facts[monitor].higher_is_better else "min"
+        self.best = BestCheckpoint(checkpoints, monitor, mode, own)
+        last = LastCheckpoint(checkpoints, self._get(self.config_init, "run").checkpoint_every)
+        return [self.provenance, self.best, last, StopRequest(folder), StopBetweenSteps(last)]
 
     def _loggers(self, given: Any) -> list[Logger]:
         assert self.folder is not None

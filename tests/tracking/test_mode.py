@@ -1,5 +1,6 @@
 """The mode of a run on W&B: nothing asks for a key, and a server that does not answer delays no run."""
 
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -49,10 +50,18 @@ def test_variable_decides_what_the_option_leaves_open(monkeypatch, given: str, e
     assert mode("offline") == "offline"
 
 
-def test_unknown_mode_is_one_sentence(monkeypatch) -> None:
+@pytest.mark.parametrize("wanted", ["auto", "offline"])
+def test_unknown_mode_is_one_sentence_wherever_the_client_reads_it(monkeypatch, wanted) -> None:
     monkeypatch.setenv("WANDB_MODE", "foo")
     with pytest.raises(UserError, match=r"^WANDB_MODE is 'foo'; set it to online, offline or disabled, or unset it\.$"):
-        mode("auto")
+        mode(wanted)
+    assert mode("disabled") == "disabled"
+
+
+def test_empty_mode_is_hidden_from_the_client(monkeypatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "")
+    assert mode("auto") == "offline"
+    assert "WANDB_MODE" not in os.environ
 
 
 def test_server_that_does_not_answer_makes_the_run_offline_after_a_while(monkeypatch, silent, capsys) -> None:
