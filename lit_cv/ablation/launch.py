@@ -9,10 +9,12 @@ from lit_cv.ablation.executors.registry import queued
 from lit_cv.ablation.sweep.inputs import missing_inputs, refuse_missing
 from lit_cv.ablation.sweep.jobs import FixedQueue, Job, Queue
 from lit_cv.ablation.sweep.plan import Preflight, busy, make_jobs, plan, save_plan
+from lit_cv.ablation.sweep.same_runs import Fingerprint, unknown
 from lit_cv.ablation.sweep.search import BayesQueue, Point, total_runs
 from lit_cv.ablation.sweep.stopping import EarlyTermination, UntilTarget
 from lit_cv.ablation.sweep.sweep_file import Sweep
 from lit_cv.runs.files import lock
+from lit_cv.runs.folder import run_id
 
 
 def launch(
@@ -23,16 +25,19 @@ def launch(
     measure: bool = False,
     retry_failed: bool = False,
     preflight: Preflight,
+    fingerprint: Fingerprint = unknown,
 ) -> int:
     """Run the missing runs of a sweep; called again after a crash, it finishes the rest. See ``run_sweep``."""
-    jobs = plan(sweep)
+    jobs = plan(sweep, fingerprint)
     group = jobs[0].folder.parent
     with nullcontext() if dry_run else lock(group / ".sweep.lock", busy(sweep, group)):
         missing = [job for job in jobs if not job.finished]
+        if elsewhere := sum(job.finished and job.folder.name != run_id(job.trial.args) for job in jobs):
+            print(f"{elsewhere} runs are finished already: only the paths or the loading of their files differ.")
         left_out = [] if retry_failed else _report_failures(missing)
         missing = [job for job in missing if job not in left_out]
-        if elsewhere := _active_elsewhere(missing, executor.name):
-            missing = [job for job in missing if job not in elsewhere]
+        if queued_elsewhere := _active_elsewhere(missing, executor.name):
+            missing = [job for job in missing if job not in queued_elsewhere]
         costs = estimate(sweep, jobs, missing, executor, measure)
         print(overview(sweep, jobs, missing, len(left_out)) + costs, flush=True)
         if dry_run:
@@ -45,7 +50,7 @@ def launch(
             _look_for_inputs(missing, executor)
             preflight([job.trial.args for job in missing], sweep.metric.name if sweep.metric else None)
         save_plan(sweep, jobs, group)
-        queue = make_queue(sweep, jobs, missing, executor.workers)
+        queue = make_queue(sweep, jobs, missing, executor.workers, fingerprint)
         try:
             failed = left_out + ([] if queue.exhausted else executor.execute(queue))
         except KeyboardInterrupt:
@@ -54,20 +59,22 @@ def launch(
         if not executor.waits and any(not job.finished for job in missing):
             print(f"Follow them: litcv sweep {sweep.path} --status", flush=True)
             return 0
-        jobs = plan(sweep)
+        jobs = plan(sweep, fingerprint)
         finished = sum(job.finished for job in jobs)
         print(f"{finished} of {len(jobs)} runs finished. Table: litcv report {group}", flush=True)
         return 1 if failed else 0
 
 
-def make_queue(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], workers: int) -> Queue:
+def make_queue(
+    sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], workers: int, fingerprint: Fingerprint = unknown
+) -> Queue:
     """Return the queue for the sweep's method, target and early termination."""
     queue: Queue = FixedQueue(missing)
     if sweep.method == "bayes":
         group = jobs[0].folder.parent
 
         def extend(points: Sequence[Point]) -> list[Job]:
-            grown = make_jobs(sweep, [sweep.trial_at(point) for point in points])
+            grown = make_jobs(sweep, [sweep.trial_at(point) for point in points], fingerprint)
             save_plan(sweep, grown, group)
             return grown
 
