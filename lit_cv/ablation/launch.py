@@ -96,7 +96,7 @@ def overview(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], failed: 
 
 
 def estimate(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], executor: Executor, measure: bool) -> str:
-    """Describe the cost of the remaining runs (see ``lit_cv.ablation.cost``); empty if unknown or if none remain.
+    """Describe the cost of the remaining runs (see ``lit_cv.ablation.cost``), or why it is unknown; empty without runs.
 
     Args:
         sweep: The sweep.
@@ -109,7 +109,7 @@ def estimate(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], executor
         return ""
     cost = timed_cost(missing[0]) if measure else known_cost(missing)
     if cost is None:
-        return ""
+        return "; cost unknown, because no run of this experiment has finished: --measure times a few steps"
     runs = len(missing) + total_runs(sweep, len(jobs)) - len(jobs)
     return "; " + describe(cost, runs, executor.workers, executor.gpus, missing[0].folder.parent)
 
