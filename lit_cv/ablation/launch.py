@@ -5,7 +5,6 @@ from contextlib import nullcontext
 
 from lit_cv.ablation.cost import describe, known_cost, timed_cost
 from lit_cv.ablation.executors.base import Executor
-from lit_cv.ablation.executors.registry import queued
 from lit_cv.ablation.sweep.inputs import missing_inputs, refuse_missing
 from lit_cv.ablation.sweep.jobs import FixedQueue, Job, Queue
 from lit_cv.ablation.sweep.plan import Preflight, busy, make_jobs, plan, save_plan
@@ -116,6 +115,8 @@ def estimate(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], executor
 
 def _active_elsewhere(jobs: Sequence[Job], executor: str) -> list[Job]:
     """Return the runs that are in the queue of another executor; starting them here would do them twice."""
+    from lit_cv.ablation.executors.registry import queued  # imported here because it takes a while
+
     tasks = queued(jobs[0].folder.parent, but=executor) if jobs else {}
     found = [job for job in jobs if job.folder.name in tasks and tasks[job.folder.name].active]
     if found:
