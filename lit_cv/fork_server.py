@@ -194,9 +194,7 @@ def end_process(work: Callable[[], int]) -> NoReturn:
     except BaseException:
         traceback.print_exc()
     finally:
-        for thread in threading.enumerate():
-            if thread is not threading.current_thread() and not thread.daemon:
-                thread.join()
+        threading._shutdown()  # type: ignore[attr-defined]  # wakes and joins the threads of pools, as Python would
         atexit._run_exitfuncs()
         with suppress(OSError):  # the disk of the log may be full
             sys.stdout.flush()

@@ -145,11 +145,15 @@ def wait_until(condition, seconds=120):
         ("lambda: sys.exit()", 0, ""),
         ("lambda: sys.exit(2)", 2, ""),
         ("lambda: sys.exit('no')", 1, "no\n"),
+        ("lambda: 0 * len(list(f.POOL.map(str, 'ab')))", 0, ""),
         ("lambda: 1 / 0", 1, "ZeroDivisionError: division by zero\n"),
     ],
 )
 def test_the_process_of_a_run_ends_as_python_would_end_it(work, code, said):
-    program = f"import atexit, sys, lit_cv.fork_server as f; atexit.register(print, 'bye'); f.end_process({work})"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    program = (
+        "import atexit, sys, lit_cv.fork_server as f; from concurrent.futures import ThreadPoolExecutor\n"
+        f"f.POOL = ThreadPoolExecutor(); atexit.register(print, 'bye'); f.end_process({work})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (code, "bye\n")
     assert done.stderr.endswith(said)

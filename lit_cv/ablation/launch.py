@@ -5,14 +5,15 @@ from contextlib import nullcontext
 
 from lit_cv.ablation.cost import describe, known_cost, timed_cost
 from lit_cv.ablation.executors.base import Executor
-from lit_cv.ablation.executors.registry import queued
 from lit_cv.ablation.sweep.inputs import missing_inputs, refuse_missing
 from lit_cv.ablation.sweep.jobs import FixedQueue, Job, Queue
 from lit_cv.ablation.sweep.plan import Preflight, busy, make_jobs, plan, save_plan
+from lit_cv.ablation.sweep.same_runs import Fingerprint, unknown
 from lit_cv.ablation.sweep.search import BayesQueue, Point, total_runs
 from lit_cv.ablation.sweep.stopping import EarlyTermination, UntilTarget
 from lit_cv.ablation.sweep.sweep_file import Sweep
 from lit_cv.runs.files import lock
+from lit_cv.runs.folder import run_id
 
 
 def launch(
@@ -23,16 +24,19 @@ def launch(
     measure: bool = False,
     retry_failed: bool = False,
     preflight: Preflight,
+    fingerprint: Fingerprint = unknown,
 ) -> int:
     """Run the missing runs of a sweep; called again after a crash, it finishes the rest. See ``run_sweep``."""
-    jobs = plan(sweep)
+    jobs = plan(sweep, fingerprint)
     group = jobs[0].folder.parent
     with nullcontext() if dry_run else lock(group / ".sweep.lock", busy(sweep, group)):
         missing = [job for job in jobs if not job.finished]
+        if elsewhere := sum(job.finished and job.folder.name != run_id(job.trial.args) for job in jobs):
+            print(f"{elsewhere} runs are finished already: only the paths or the loading of their files differ.")
         left_out = [] if retry_failed else _report_failures(missing)
         missing = [job for job in missing if job not in left_out]
-        if elsewhere := _active_elsewhere(missing, executor.name):
-            missing = [job for job in missing if job not in elsewhere]
+        if queued_elsewhere := _active_elsewhere(missing, executor.name):
+            missing = [job for job in missing if job not in queued_elsewhere]
         costs = estimate(sweep, jobs, missing, executor, measure)
         print(overview(sweep, jobs, missing, len(left_out)) + costs, flush=True)
         if dry_run:
@@ -45,7 +49,7 @@ def launch(
             _look_for_inputs(missing, executor)
             preflight([job.trial.args for job in missing], sweep.metric.name if sweep.metric else None)
         save_plan(sweep, jobs, group)
-        queue = make_queue(sweep, jobs, missing, executor.workers)
+        queue = make_queue(sweep, jobs, missing, executor.workers, fingerprint)
         try:
             failed = left_out + ([] if queue.exhausted else executor.execute(queue))
         except KeyboardInterrupt:
@@ -54,20 +58,22 @@ def launch(
         if not executor.waits and any(not job.finished for job in missing):
             print(f"Follow them: litcv sweep {sweep.path} --status", flush=True)
             return 0
-        jobs = plan(sweep)
+        jobs = plan(sweep, fingerprint)
         finished = sum(job.finished for job in jobs)
         print(f"{finished} of {len(jobs)} runs finished. Table: litcv report {group}", flush=True)
         return 1 if failed else 0
 
 
-def make_queue(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], workers: int) -> Queue:
+def make_queue(
+    sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], workers: int, fingerprint: Fingerprint = unknown
+) -> Queue:
     """Return the queue for the sweep's method, target and early termination."""
     queue: Queue = FixedQueue(missing)
     if sweep.method == "bayes":
         group = jobs[0].folder.parent
 
         def extend(points: Sequence[Point]) -> list[Job]:
-            grown = make_jobs(sweep, [sweep.trial_at(point) for point in points])
+            grown = make_jobs(sweep, [sweep.trial_at(point) for point in points], fingerprint)
             save_plan(sweep, grown, group)
             return grown
 
@@ -89,7 +95,7 @@ def overview(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], failed: 
 
 
 def estimate(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], executor: Executor, measure: bool) -> str:
-    """Describe the cost of the remaining runs (see ``lit_cv.ablation.cost``); empty if unknown or if none remain.
+    """Describe the cost of the remaining runs (see ``lit_cv.ablation.cost``), or why it is unknown; empty without runs.
 
     Args:
         sweep: The sweep.
@@ -102,13 +108,15 @@ def estimate(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], executor
         return ""
     cost = timed_cost(missing[0]) if measure else known_cost(missing)
     if cost is None:
-        return ""
+        return "; cost unknown, because no run of this experiment has finished: --measure times a few steps"
     runs = len(missing) + total_runs(sweep, len(jobs)) - len(jobs)
     return "; " + describe(cost, runs, executor.workers, executor.gpus, missing[0].folder.parent)
 
 
 def _active_elsewhere(jobs: Sequence[Job], executor: str) -> list[Job]:
     """Return the runs that are in the queue of another executor; starting them here would do them twice."""
+    from lit_cv.ablation.executors.registry import queued  # imported here because it takes a while
+
     tasks = queued(jobs[0].folder.parent, but=executor) if jobs else {}
     found = [job for job in jobs if job.folder.name in tasks and tasks[job.folder.name].active]
     if found:

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from lit_cv.ablation.executors import registry
 from lit_cv.ablation.launch import launch
 from lit_cv.ablation.status import status
 from lit_cv.ablation.sweep.plan import Preflight, plan
+from lit_cv.ablation.sweep.same_runs import Fingerprint, unknown
 from lit_cv.ablation.sweep.search import refuse_other_search
 from lit_cv.ablation.sweep.sweep_file import Sweep, load_sweep
 from lit_cv.commands.parsers import Verbs, add_verb
@@ -46,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
         dry_run=options.dry_run,
         measure=options.measure,
         preflight=_preflight,
+        fingerprint=partial(_fingerprint, generate=not options.dry_run),
         **registry.given_options(options),
     )
 
@@ -59,6 +62,7 @@ def run_sweep(
     dry_run: bool = False,
     measure: bool = False,
     preflight: Preflight,
+    fingerprint: Fingerprint = unknown,
     **options: Any,
 ) -> int:
     """Run a sweep file.
@@ -72,6 +76,7 @@ def run_sweep(
         measure: Estimate the cost by timing a few steps of the first run.
         preflight: Called before the first run starts, with the arguments of every run to be done and the metric's name;
             raises UserError for a parameter or metric that the experiment does not have.
+        fingerprint: Returns the fingerprint of the data that a run's arguments name, or None if it is not here.
         options: Options of the executor, such as ``workers=2``.
 
     Returns:
@@ -88,7 +93,15 @@ def run_sweep(
         if code is not None:
             return code
         refuse_other_search(sweep, on_server=False)
-    return launch(sweep, place, dry_run=dry_run, measure=measure, retry_failed=retry_failed, preflight=preflight)
+    return launch(
+        sweep,
+        place,
+        dry_run=dry_run,
+        measure=measure,
+        retry_failed=retry_failed,
+        preflight=preflight,
+        fingerprint=fingerprint,
+    )
 
 
 def run_sync(path: Path, runs: int | None = None) -> int:
@@ -103,7 +116,7 @@ def run_status(path: Path, runs: int | None = None) -> int:
         UserError: The sweep file is invalid.
     """
     sweep = _load(path, runs)
-    print(status(sweep.name, plan(sweep)))
+    print(status(sweep.name, plan(sweep, partial(_fingerprint, generate=False))))
     return 0
 
 
@@ -118,3 +131,9 @@ def _preflight(trials: Sequence[Sequence[str]], metric: str | None) -> None:
     from lit_cv.training.preflight import check_trials  # imported here because it imports torch
 
     check_trials(trials, metric)
+
+
+def _fingerprint(args: Sequence[str], *, generate: bool) -> str | None:
+    from lit_cv.training.experiment import data_fingerprint  # imported here because it imports torch
+
+    return data_fingerprint(args, generate=generate)

@@ -24,13 +24,15 @@ def replaced(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` and rename it to ``path`` at the end: a reader never sees half a file.
 
     After an exception ``path`` keeps its old content and the temporary file is deleted, so that half a file does not
-    keep a disk full.
+    keep a disk full. An error of the disk names ``path``.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield temporary
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:
+            error.filename = str(path)
         raise
     temporary.replace(path)
 

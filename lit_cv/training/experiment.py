@@ -1,12 +1,15 @@
 """An experiment, parsed and built without a Trainer."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lit_cv.training.from_data import fill_size
+from datamodules.base import DataModule
+from lit_cv.errors import UserError
+from lit_cv.training.from_data import data_module, fill_size
 from lit_cv.training.lightning_cli import ParserOnly
 from lit_cv.training.parsing import parse
 
@@ -24,6 +27,26 @@ def built(config: Any) -> Any:
     """
     fill_size(config.fit)
     return _parser().instantiate_classes(config)
+
+
+def data_fingerprint(args: Sequence[str], *, generate: bool) -> str | None:
+    """Return the fingerprint of the data that the arguments of a run name; None if the data is not on this machine.
+
+    Args:
+        args: Arguments of a run.
+        generate: Whether to generate data that the run would generate (`source: shapes`). Nothing is downloaded.
+    """
+    data = data_module(parsed(args).fit)
+    if not isinstance(data, DataModule):
+        return None
+    if generate and data.source == "shapes":
+        data.prepare_data()
+    if not data.root.exists():
+        return None
+    with suppress(UserError):  # incomplete data
+        data.setup()
+        return data.fingerprint
+    return None
 
 
 @cache

@@ -10,9 +10,10 @@ from lit_cv.ablation.results.identical import few, without_effect
 from lit_cv.ablation.results.study import Arm, Run, Study
 from lit_cv.ablation.sweep.labels import CLASS, CONFIG, show
 from lit_cv.ablation.sweep.sweep_file import SEED
+from lit_cv.runs.sameness import PLACES, contents
 from lit_cv.runs.settings import canonical, distinct
 
-IGNORED_KEYS = (SEED, "run", "resume", CONFIG, "ckpt_path")
+IGNORED_KEYS = (SEED, "run", "resume", CONFIG, "ckpt_path", *PLACES)  # the fingerprint of the data is compared
 OF_THE_NETWORK = ("model.network", "model.loss_weights")  # settings that a swept experiment file may change
 BUDGET_KEYS = ("trainer.max_steps", "trainer.max_epochs", "trainer.max_time")
 BATCH_KEYS = ("batch_size", "accumulate_grad_batches")
@@ -105,7 +106,7 @@ def _configs(study: Study) -> list[str]:
 
 
 def _setting(run: Run, key: str) -> Any:
-    return run.config.get(key, UNSET)
+    return contents(key, run.config.get(key, UNSET))
 
 
 def _within(key: str, prefixes: Sequence[str]) -> bool:

@@ -9,9 +9,12 @@ from typing import Any
 import yaml
 
 from lit_cv.ablation.sweep.jobs import Job
+from lit_cv.ablation.sweep.same_runs import recorded
 from lit_cv.ablation.sweep.sweep_file import Sweep, read_sweep_yaml
 from lit_cv.errors import UserError
 from lit_cv.runs.files import read_json
+from lit_cv.runs.folder import is_finished
+from lit_cv.runs.sameness import essence
 from lit_cv.runs.settings import canonical
 
 FREE = ("name", "description", "project", "entity", "run_cap")  # keys that change no existing run
@@ -39,7 +42,7 @@ def refuse_changes(sweep: Sweep, group: Path, jobs: Sequence[Job] = ()) -> None:
     changed = {key for key in before.keys() | now.keys() if canonical(before.get(key)) != canonical(now.get(key))}
     begun = {run for run in _runs(group) if (group / run).exists()}
     begun |= set() if sweep.method == "grid" else {file.parent.name for file in group.glob("*/run.json")}
-    lost = begun - {job.folder.name for job in jobs} if sweep.method == "grid" else set()
+    lost = begun - _kept(sweep, group, jobs) if sweep.method == "grid" else set()
     if changed and begun and (lost or sweep.method != "grid" or not changed <= OF_THE_GRID):
         _print_difference(before, now, former, sweep.path)
         raise UserError(
@@ -50,6 +53,17 @@ def refuse_changes(sweep: Sweep, group: Path, jobs: Sequence[Job] = ()) -> None:
         print(
             f"The experiment has changed: {len(lost)} runs of its former version stay in {group} but not in the report."
         )
+
+
+def _kept(sweep: Sweep, group: Path, jobs: Sequence[Job]) -> set[str]:
+    """Return the runs that remain runs of the sweep; an unfinished one may start again at another path."""
+    names, swept = {job.folder.name for job in jobs}, sweep.swept()
+    if names >= set(_runs(group)):
+        return names
+    wanted = {essence(job.settings, swept) for job in jobs}
+    return names | {
+        folder.name for same, folder in recorded(group, swept) if same in wanted and not is_finished(folder)
+    }
 
 
 def _print_difference(before: Mapping[str, Any], now: Mapping[str, Any], former: Path, file: Path) -> None:

@@ -130,8 +130,12 @@ def test_a_config_difference_outside_the_swept_keys_is_reported_by_arm(make_grou
     group = make_group()
     for seed in (1, 2, 3):
         file = group / f"000200000{seed}" / "config.yaml"
-        file.write_text(file.read_text().replace("root: data", "root: elsewhere"))
-    expected = "Arm anchor_scales=256, anchor_ratios=1: data.root is elsewhere, expected data as in 15 of 18 runs."
+        file.write_text(file.read_text().replace("root: data", "root: elsewhere"))  # the fingerprint is compared
+    assert findings(group) == []
+    for seed in (1, 2, 3):
+        file = group / f"000200000{seed}" / "config.yaml"
+        file.write_text(file.read_text().replace("root: elsewhere", "root: elsewhere\n  source: shapes"))
+    expected = "Arm anchor_scales=256, anchor_ratios=1: data.source is shapes, expected unset as in 15 of 18 runs."
     assert findings(group) == [expected]
 
 

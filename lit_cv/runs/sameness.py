@@ -1,0 +1,46 @@
+"""The part of a run's settings that decides its result: the data and not its path, the weights and not their file.
+
+Run ids cover the paths, because the data may be absent when an id is needed.
+"""
+
+import hashlib
+from collections.abc import Collection, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from lit_cv.runs.settings import canonical
+
+PLACES = ("data.root", "data.num_workers", "data.pin_memory", "data.persistent_workers", "data.prefetch_factor")
+NOT_SETTINGS = ("run", "resume")
+
+
+def essence(settings: Mapping[str, Any], swept: Collection[str] = ()) -> str:
+    """Return a digest that runs share if they differ only in where their files lie and how these are loaded.
+
+    Such runs are the same if their data has the same fingerprint.
+
+    Args:
+        settings: Flat settings of a run.
+        swept: Keys that a sweep varies, which therefore count.
+    """
+    counted = {
+        key: contents(key, value)
+        for key, value in settings.items()
+        if key.split(".")[0] not in NOT_SETTINGS and (key not in PLACES or key in swept)
+    }
+    return hashlib.sha256(canonical(counted).encode()).hexdigest()[:16]
+
+
+def contents(key: str, value: Any) -> Any:
+    """Return a digest of the file of weights that a setting names; other values as they are."""
+    if not (key.split(".")[-1] == "weights" and isinstance(value, str) and Path(value).is_file()):
+        return value
+    state = Path(value).stat()
+    return _digest(value, state.st_mtime_ns, state.st_size)
+
+
+@cache
+def _digest(path: str, *_state: int) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
