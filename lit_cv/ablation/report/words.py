@@ -79,7 +79,7 @@ def _about_time(study: Study, table: Table) -> list[str]:
 
 def _threads(run: Run) -> str:
     threads = run.result.get("hardware", {}).get("threads")
-    return f" ({threads} threads)" if threads else ""
+    return f", threads: {threads}" if threads else ""
 
 
 def _about_published(study: Study, table: Table, published: Published | None) -> list[str]:
