@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from markupsafe import Markup
+
 from lit_cv.ablation.results.cells import NOTHING, cells, scaled
 from lit_cv.ablation.results.study import GROUP, Run, Study, Unfinished
 from lit_cv.ablation.results.tables import Table
@@ -72,9 +74,10 @@ class WebTable:
     metric: int
     lines: Sequence[Line]
 
-    def css(self, column: int) -> str:
-        """CSS classes of the cells of a column."""
-        return " ".join([*(["text"] if self.left[column] else []), *(["metric"] if column == self.metric else [])])
+    def css(self, column: int) -> Markup:
+        """Attribute with the CSS class of the cells of a column."""
+        name = "metric" if column == self.metric else "text" if self.left[column] else ""
+        return Markup(' class="{}"').format(name) if name else Markup()
 
     @cached_property
     def left(self) -> list[bool]:

@@ -214,8 +214,12 @@ def test_a_watched_report_follows_a_sweep_to_its_end(tmp_path):
         page = (group / "report" / "report.html").read_text()
         assert '<meta http-equiv="refresh" content="1">' in page
         assert "2 of 4 runs unfinished" in page
-        assert re.search(r'<tr class="open">.*<td class="text">unfinished</td><td data-v="0.5">50.0</td>', page)
-        assert re.search(r'<tr class="open">.*<td class="text">not started</td><td data-v="">–</td>', page)
+        assert re.search(
+            r'<tr class="open">.*<td class="text">unfinished</td><td class="metric" data-v="0.5">50.0</td>', page
+        )
+        assert re.search(
+            r'<tr class="open">.*<td class="text">not started</td><td class="metric" data-v="">–</td>', page
+        )
         result.rename(begun / "result.json")
         assert next(lines).startswith("3 of 4 runs finished: ")
         write_run(group / f"{3:010x}", score=0.75, git={"commit": "another", "dirty": False})
