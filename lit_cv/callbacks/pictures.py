@@ -53,7 +53,7 @@ class Pictures(Callback):
             self._drawn += 1
             image_id = int(target["image_id"])
             pair = [renderer.draw(image, target), renderer.draw(image, found)]
-            picture = side_by_side(pair, ["ground truth", "predictions"])
+            picture = side_by_side(pair, [f"image {image_id}: ground truth", renderer.caption(found)])
             write_png(folder / f"{trainer.global_step:06d}_{image_id}.png", picture)
             layers = renderer.media(image, target, found)
             pixels = image.cpu().permute(1, 2, 0).numpy() if layers else picture

@@ -1,6 +1,7 @@
 """`litcv browse CONFIG`: write a page of an experiment's samples as its network gets them, with their targets drawn."""
 
 import argparse
+import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -36,7 +37,7 @@ def add_parser(verbs: Verbs) -> None:
                         help="train: augmented (default); val: not augmented")  # fmt: skip
     parser.add_argument("--epoch", type=int, default=0, help="epoch of the order and the augmentation (0)")
     parser.add_argument("--samples", type=int, default=24, help="number of samples (24)")
-    parser.add_argument("--output", type=Path, help="HTML file (browse/<experiment>-<split>.html)")
+    parser.add_argument("--output", type=Path, help="HTML file (browse/<folder>/<experiment>-<split>.html)")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -49,9 +50,16 @@ def _run(options: argparse.Namespace) -> int:
         split=options.split,
         epoch=options.epoch,
         samples=options.samples,
-        output=options.output or Path("browse") / f"{options.config.stem}-{options.split}.html",
+        output=options.output or default_output(options.config, options.overrides, options.split, options.epoch),
     )
     return 0
+
+
+def default_output(config: Path, overrides: Sequence[str], split: Split, epoch: int) -> Path:
+    """Return a file below `browse/` that differs for each experiment, epoch and set of overrides."""
+    settings = f"-{hashlib.sha256(' '.join(overrides).encode()).hexdigest()[:6]}" if overrides else ""
+    name = f"{config.stem}-{split}" + (f"-epoch{epoch}" if epoch else "") + settings
+    return Path("browse") / config.resolve().parent.name / f"{name}.html"
 
 
 def write_page(config: Path, overrides: Sequence[str], *, split: Split, epoch: int, samples: int, output: Path) -> None:

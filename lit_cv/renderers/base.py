@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lit_cv.ops.objects import Objects
 from lit_cv.ops.palette import Picture
-from lit_cv.renderers.canvas import write_png
+from lit_cv.renderers.canvas import captioned, write_png
 
 
 class Renderer(ABC):
@@ -36,11 +36,15 @@ class Renderer(ABC):
     def describe(self, found: Objects) -> dict[str, Any]:
         """Return a prediction as plain data for ``predictions.json``."""
 
+    def caption(self, found: Objects) -> str:
+        """Return a line about a prediction for its picture: what of it is shown."""
+        return "predictions"
+
     def media(self, image: Tensor, target: Objects, found: Objects) -> dict[str, Any]:
         """Return toggleable layers (``boxes`` or ``masks``) for a ``wandb.Image`` of this image; none by default."""
         return {}
 
     def write(self, folder: Path, name: str, image: Tensor, found: Objects) -> dict[str, Any]:
-        """Write ``<name>.png``, the prediction drawn into its image, and return its row of ``predictions.json``."""
-        write_png(folder / f"{name}.png", self.draw(image, found))
+        """Write ``<name>.png``, the prediction drawn under a caption, and return its row of ``predictions.json``."""
+        write_png(folder / f"{name}.png", captioned(self.draw(image, found), f"{name}: {self.caption(found)}"))
         return self.describe(found)

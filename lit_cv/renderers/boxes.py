@@ -32,6 +32,17 @@ class BoxRenderer(Renderer):
         found = self.confident(found)
         return {"boxes": found["boxes"].tolist(), "scores": found["scores"].tolist(), "labels": self.names(found)}
 
+    def caption(self, found: Objects) -> str:
+        """Return how many of the predictions are shown, and the threshold."""
+        total, shown = len(found["scores"]), self.shown(found)
+        if not shown:
+            return f"nothing >= {self.score_threshold:g} ({total} below)"
+        return f"{shown} of {total} shown, >= {self.score_threshold:g}"
+
+    def shown(self, found: Objects) -> int:
+        """Return the number of predictions that ``draw`` shows."""
+        return len(self.confident(found)["scores"])
+
     def media(self, image: Tensor, target: Objects, found: Objects) -> dict[str, Any]:
         """Return the boxes of target and prediction."""
         layers = {"ground_truth": target, "predictions": self.confident(found)}
@@ -77,6 +88,10 @@ class TopBoxRenderer(BoxRenderer):
 
     def __init__(self, class_names: Sequence[str]) -> None:
         super().__init__(class_names, score_threshold=0.0)
+
+    def caption(self, found: Objects) -> str:
+        """Return that the first of the predicted boxes is shown."""
+        return f"first of {len(found['scores'])} boxes"
 
     def draw(self, image: Tensor, objects: Objects) -> Picture:
         """Outline and name the box of a target, or the first one of a prediction."""

@@ -1,6 +1,5 @@
 """Drawing of boxes with names and scores, and of class masks with a legend; small images are enlarged."""
 
-import colorsys
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -12,9 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from lit_cv.errors import UserError
-from lit_cv.ops.palette import VOID, Picture, voc_colors
+from lit_cv.ops.palette import VOID, Color, Picture, strong_color, voc_colors
 
-Color = tuple[int, int, int]
 _LEGIBLE_SIDE = 480
 _FONT, _FONT_SCALE, _MARGIN, _GAP, _CAPTION = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 3, 8, 22
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
@@ -52,7 +50,7 @@ def draw_boxes(
 def outline_boxes(
     picture: Picture, boxes: Tensor, texts: Sequence[str], colors: Sequence[Color], order: Sequence[int]
 ) -> None:
-    """Outline and name boxes in a picture.
+    """Outline and name boxes in a picture; no name covers another.
 
     Args:
         picture: uint8 (H, W, 3) RGB, modified in place.
@@ -65,13 +63,14 @@ def outline_boxes(
     for index in order:
         x1, y1, x2, y2 = corners[index]
         cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), colors[index], 2)
-    for index in order:
-        _draw_name(picture, corners[index], texts[index], colors[index])
+    taken = np.zeros(picture.shape[:2], np.bool_)
+    for index in reversed(order):  # the name of the box on top has the first choice
+        _draw_name(picture, corners[index], texts[index], colors[index], taken)
 
 
 def tint(picture: Picture, inside: NDArray[np.bool_], color: Color) -> None:
     """Draw an area, bool (H, W), into a picture, uint8 (H, W, 3), translucent and with a contour inside its edge."""
-    tinted = cv2.addWeighted(picture, 1 - _OPACITY, np.full_like(picture, color), _OPACITY, 0)
+    tinted = cv2.addWeighted(_gray(picture), 1 - _OPACITY, np.full_like(picture, color), _OPACITY, 0)
     eroded = cv2.erode(inside.astype(np.uint8), np.ones((2 * _CONTOUR + 1, 2 * _CONTOUR + 1), np.uint8))
     picture[inside] = tinted[inside]
     picture[inside & (eroded == 0)] = color
@@ -96,7 +95,7 @@ def draw_mask(image: Tensor, mask: Tensor, class_names: Sequence[str]) -> Pictur
     picture, labels = enlarged(image.permute(1, 2, 0), zoom), enlarged(mask, zoom)
     colors = voc_colors()
     inside = (labels > 0) & (labels != VOID)
-    tinted = cv2.addWeighted(picture, 1 - _OPACITY, colors[labels], _OPACITY, 0)
+    tinted = cv2.addWeighted(_gray(picture), 1 - _OPACITY, colors[labels], _OPACITY, 0)
     kernel = np.ones((2 * _CONTOUR + 1, 2 * _CONTOUR + 1), np.uint8)
     outline = inside & (cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, kernel) > 0)
     picture[inside] = tinted[inside]
@@ -106,14 +105,26 @@ def draw_mask(image: Tensor, mask: Tensor, class_names: Sequence[str]) -> Pictur
     return _with_legend(picture, counts, class_names)
 
 
+def _gray(picture: Picture) -> Picture:
+    """Return the picture without its hues, so that those of the masks over it are those of the legend."""
+    gray = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return gray.astype(np.uint8, copy=False)
+
+
+def captioned(picture: Picture, caption: str) -> Picture:
+    """Return the picture under a caption on white; a caption wider than the picture is truncated."""
+    column: Picture = np.pad(picture, ((_CAPTION, 0), (0, 0), (0, 0)), constant_values=255)
+    while cv2.getTextSize(caption, _FONT, _FONT_SCALE, 1)[0][0] > picture.shape[1] - _MARGIN and len(caption) > 2:
+        caption = caption.removesuffix(_CUT)[:-1] + _CUT
+    cv2.putText(column, caption, (_MARGIN, _CAPTION - 7), _FONT, _FONT_SCALE, _BLACK, 1, cv2.LINE_AA)
+    return column
+
+
 def side_by_side(pictures: Sequence[Picture], captions: Sequence[str]) -> Picture:
     """Return pictures of equal height in a row on white, each under its caption."""
-    columns = []
-    for picture, caption in zip(pictures, captions, strict=True):
-        column = np.pad(picture, ((_CAPTION, 0), (0, _GAP), (0, 0)), constant_values=255)
-        cv2.putText(column, caption, (_MARGIN, _CAPTION - 7), _FONT, _FONT_SCALE, _BLACK, 1, cv2.LINE_AA)
-        columns.append(column)
-    return np.concatenate(columns, axis=1)[:, :-_GAP]
+    columns = [captioned(picture, caption) for picture, caption in zip(pictures, captions, strict=True)]
+    gap = np.full((columns[0].shape[0], _GAP, 3), 255, np.uint8)
+    return np.concatenate([part for column in columns for part in (column, gap)][:-1], axis=1)
 
 
 def write_png(path: Path, picture: Picture) -> None:
@@ -195,22 +206,41 @@ def _draw_entry(cell: Picture, label: int, text: str) -> None:
     cell[:] = written
 
 
-def _draw_name(picture: Picture, corners: Sequence[int], text: str, color: Color) -> None:
-    x1, y1, _, _ = corners
+def _draw_name(picture: Picture, corners: Sequence[int], text: str, color: Color, taken: NDArray[np.bool_]) -> None:
+    """Draw a name at the first free place: above its box, inside, below, or else nearest to it; none is left: no name.
+
+    Args:
+        picture: uint8 (H, W, 3) RGB, modified in place.
+        corners: xyxy of the box.
+        text: The name; it is truncated to the width of the picture.
+        color: Color of the plate.
+        taken: bool (H, W), the area of the plates so far; modified in place.
+    """
     (width, height), baseline = cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)
     while width + 2 * _MARGIN > picture.shape[1] and len(text) > len(_CUT):
         text = text.removesuffix(_CUT)[:-1] + _CUT
         width = cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)[0][0]
-    width, height = width + 2 * _MARGIN, height + baseline + _MARGIN
-    # The name is placed above the box, or inside it at the upper edge, and always within the picture.
-    left = max(0, min(x1, picture.shape[1] - width))
-    top = max(0, min(y1 - height if y1 >= height else y1, picture.shape[0] - height))
-    cv2.rectangle(picture, (left, top), (left + width, top + height), color, cv2.FILLED)
+    width, height = width + 2 * _MARGIN + 1, height + baseline + _MARGIN + 1
+    place = _free_place(corners, width, height, taken)
+    if place is None:
+        return
+    left, top = place
+    taken[top : top + height, left : left + width] = True
+    cv2.rectangle(picture, (left, top), (left + width - 1, top + height - 1), color, cv2.FILLED)
     ink = _BLACK if np.dot(color, (0.299, 0.587, 0.114)) > 140 else _WHITE
-    cv2.putText(picture, text, (left + _MARGIN, top + height - baseline), _FONT, _FONT_SCALE, ink, 1, cv2.LINE_AA)
+    cv2.putText(picture, text, (left + _MARGIN, top + height - 1 - baseline), _FONT, _FONT_SCALE, ink, 1, cv2.LINE_AA)
 
 
-def strong_color(number: int) -> Color:
-    """Return a saturated color per class or instance; golden-ratio hue steps keep consecutive numbers distinct."""
-    red, green, blue = colorsys.hsv_to_rgb(number * 0.618034 % 1, 0.85, 0.95)
-    return round(255 * red), round(255 * green), round(255 * blue)
+def _free_place(corners: Sequence[int], width: int, height: int, taken: NDArray[np.bool_]) -> tuple[int, int] | None:
+    """Return (left, top) of a free rectangle within the picture, near a box; None if there is none in its columns."""
+    x1, y1, x2, y2 = corners
+    right, bottom = max(0, taken.shape[1] - width), max(0, taken.shape[0] - height)
+    above = y1 - height + 1 if y1 >= height - 1 else y1
+    others = sorted(range(0, bottom + 1, height), key=lambda top: abs(top - y1))
+    for left in (x1, x2 - width):
+        left = min(max(0, left), right)
+        for top in (above, y1, y2, y2 - height, *others):
+            top = min(max(0, top), bottom)
+            if not taken[top : top + height, left : left + width].any():
+                return left, top
+    return None

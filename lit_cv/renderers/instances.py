@@ -9,10 +9,10 @@ from torch import Tensor
 
 from lit_cv.ops.mask_runs import decode_masks
 from lit_cv.ops.objects import Objects, masks_of
-from lit_cv.ops.palette import Picture
+from lit_cv.ops.palette import Picture, strong_color
 from lit_cv.ops.rle import compress_masks
 from lit_cv.renderers.boxes import BoxRenderer
-from lit_cv.renderers.canvas import enlarged, legible_zoom, outline_boxes, strong_color, tint
+from lit_cv.renderers.canvas import enlarged, legible_zoom, outline_boxes, tint
 from lit_cv.renderers.poses import PoseRenderer
 
 _HALF = 0.5  # pixel: offset of the first pixel's center from the image corner, the origin of instance coordinates

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from lit_cv.ops.objects import Objects, rows_of
-from lit_cv.ops.palette import Picture
+from lit_cv.ops.palette import Picture, strong_color
 from lit_cv.renderers.boxes import BoxRenderer
-from lit_cv.renderers.canvas import enlarged, legible_zoom, outline_boxes, strong_color
+from lit_cv.renderers.canvas import enlarged, legible_zoom, outline_boxes
 
 
 class PhraseRenderer(BoxRenderer):
@@ -35,6 +35,10 @@ class PhraseRenderer(BoxRenderer):
         colors = [strong_color(index) for index in range(len(texts))]
         outline_boxes(picture, objects["boxes"] * zoom, texts, colors, range(len(texts))[::-1])
         return picture
+
+    def shown(self, found: Objects) -> int:
+        """Return the number of predictions that ``draw`` shows."""
+        return min(super().shown(found), self.most)
 
     def describe(self, found: Objects) -> dict[str, Any]:
         """Return ``boxes`` (xyxy in pixels of the image), ``scores`` and ``phrases``."""

@@ -20,7 +20,8 @@ def test_a_figure_is_html_with_an_escaped_caption():
     caption = "x &lt;1&gt; &#34;y&#34;"
     assert isinstance(found, Markup)
     assert found.strip() == (
-        f'<figure><img alt="{caption}" src="data:image/png;base64,AP8="><figcaption>{caption}</figcaption></figure>'
+        '<figure><label><input type="checkbox" aria-label="full size">'
+        f'<img alt="{caption}" src="data:image/png;base64,AP8="></label><figcaption>{caption}</figcaption></figure>'
     )
 
 

@@ -5,9 +5,12 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
+
+from markupsafe import Markup
 
 from lit_cv.ablation.results.cells import NOTHING, cells, scaled
 from lit_cv.ablation.results.study import GROUP, Run, Study, Unfinished
@@ -61,15 +64,22 @@ class WebTable:
         name: Id of the table.
         header: Texts of the first row.
         factors: Number of leading columns that are factors.
+        metric: Column of the metric, which comes first on a narrow screen.
         lines: The rows.
     """
 
     name: str
     header: Sequence[str]
     factors: int
+    metric: int
     lines: Sequence[Line]
 
-    @property
+    def css(self, column: int) -> Markup:
+        """Attribute with the CSS class of the cells of a column."""
+        name = "metric" if column == self.metric else "text" if self.left[column] else ""
+        return Markup(' class="{}"').format(name) if name else Markup()
+
+    @cached_property
     def left(self) -> list[bool]:
         """Whether each column is aligned left: factors, and columns without numbers."""
         columns = range(len(self.header))
@@ -103,7 +113,7 @@ def arms_table(table: Table) -> WebTable:
         levels = [_level(key, row.arm.values[key]) for key in table.names]
         rest = [Cell(text, _number(value)) for text, value in zip(line[len(levels) :], numbers, strict=True)]
         body.append(Line("baseline" if row.arm is table.baseline else "", [*levels, *rest]))
-    return WebTable("arms", header, len(table.names), body)
+    return WebTable("arms", header, len(table.names), len(table.names), body)
 
 
 def runs_table(study: Study, table: Table, folder: Path) -> WebTable:
@@ -127,7 +137,7 @@ def runs_table(study: Study, table: Table, folder: Path) -> WebTable:
         latest = max(read_curve(waiting.folder, table.metric).items(), default=(None, None))
         spent = Cell(NOTHING, math.nan)
         lines.append(Line("open", _run(waiting, values, waiting.state, latest, spent, table, folder)))
-    return WebTable("runs", header, len(table.names), lines)
+    return WebTable("runs", header, len(table.names), header.index(table.title), lines)
 
 
 def _run(

@@ -20,7 +20,7 @@ def facts(study: Study, table: Table, *, controlled: bool) -> str:
     runs = [run for _, run in study.runs]
     steps = [f"{count:,}" for count in sorted({run.result["steps"] for run in runs})]
     budget = f"{' to '.join(steps[:: max(1, len(steps) - 1)])} steps" if steps else "no run finished"
-    commits = " ".join(sorted({str(run.result["git"]["commit"])[:7] for run in runs}))
+    commits = " ".join(sorted({str(run.result["git"]["commit"] or "unknown")[:7] for run in runs}))
     prints = " ".join(sorted({str(run.result["data"]["fingerprint"])[:7] for run in runs}))
     seeds = _seeds(study, table)
     if study.method != "grid":
@@ -79,7 +79,7 @@ def _about_time(study: Study, table: Table) -> list[str]:
 
 def _threads(run: Run) -> str:
     threads = run.result.get("hardware", {}).get("threads")
-    return f" ({threads} threads)" if threads else ""
+    return f", threads: {threads}" if threads else ""
 
 
 def _about_published(study: Study, table: Table, published: Published | None) -> list[str]:

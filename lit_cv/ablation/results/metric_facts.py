@@ -14,14 +14,14 @@ class MetricFacts:
     Attributes:
         percent: Whether logged values are fractions that are shown in percent.
         higher_is_better: Whether a higher value is better.
-        trivial: Score that a predictor without any training can reach; None if it is not known.
         warning: Sentence about facts that the runs do not record; empty if all are known.
+        trivial: Score that a predictor without any training can reach; None if it is not known.
     """
 
     percent: bool
     higher_is_better: bool
-    trivial: float | None = None
     warning: str = ""
+    trivial: float | None = None
 
 
 def metric_facts(study: Study, metric: str) -> MetricFacts:
@@ -44,12 +44,12 @@ def metric_facts(study: Study, metric: str) -> MetricFacts:
         directions = [study.metric.goal == "maximize"]
     warning = "" if recorded or not runs else _warning(metric, known_direction=bool(directions))
     trivial = next((facts.trivial for facts in recorded), None)
-    return MetricFacts(any(facts.percent for facts in recorded), all(directions), trivial, warning)
+    return MetricFacts(any(facts.percent for facts in recorded), all(directions), warning, trivial)
 
 
 def _recorded(run: Run, metric: str) -> MetricFacts | None:
     facts = run.result.get("metric_facts", {}).get(metric)
-    return MetricFacts(facts["percent"], facts["higher_is_better"], facts.get("trivial")) if facts else None
+    return MetricFacts(facts["percent"], facts["higher_is_better"], trivial=facts.get("trivial")) if facts else None
 
 
 def _checkpoint_directions(runs: Sequence[Run], metric: str) -> list[bool]:

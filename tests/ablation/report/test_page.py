@@ -45,6 +45,7 @@ def write_search(group, runs=RUNS, unfinished=()):
             "model": {"optimizer": {"lr": rate, "weight_decay": decay}, "network": {"backbone": values[BACKBONE]}}
         }
         changes = {"seconds_per_image": None} if number % 7 == 0 else {"seconds_per_image": 0.01 + number % 5}
+        changes["params"] = 1_000_000 + number  # networks of equal structure would share one time
         score = (number * 37 % runs) / runs
         write_run(group / run, seed=1, config=config, score=score, wandb_url=f"https://wandb.ai/{run}", **changes)
         (group / run / "pictures").mkdir()
@@ -142,6 +143,18 @@ def test_a_reader_sorts_and_filters_and_nothing_leaves_the_machine(report, page)
     page.resize(400)
     assert page.run("document.documentElement.scrollWidth") <= 400
     assert page.run("[...document.querySelectorAll('.scroll')].every(box => box.scrollWidth > box.clientWidth)")
+    first = "[...document.querySelectorAll('#%s tr')].every(row => row.cells[%d].offsetLeft < row.cells[0].offsetLeft)"
+    assert page.run(first % ("arms", 3))  # the metric
+    assert page.run(first % ("runs", 6))
+
+    # a click shows a picture in its own size, another one as before
+    width = "document.images[0].clientWidth"
+    assert page.run(width) < 400
+    page.run("document.images[0].click()")
+    assert page.run(width) == page.run("document.images[0].naturalWidth") > 400
+    assert page.run("document.documentElement.scrollWidth") <= 400
+    page.run("document.images[0].click()")
+    assert page.run(width) < 400
 
     assert page.complaints() == []
     addresses = page.requests()
@@ -201,8 +214,12 @@ def test_a_watched_report_follows_a_sweep_to_its_end(tmp_path):
         page = (group / "report" / "report.html").read_text()
         assert '<meta http-equiv="refresh" content="1">' in page
         assert "2 of 4 runs unfinished" in page
-        assert re.search(r'<tr class="open">.*<td class="text">unfinished</td><td data-v="0.5">50.0</td>', page)
-        assert re.search(r'<tr class="open">.*<td class="text">not started</td><td data-v="">–</td>', page)
+        assert re.search(
+            r'<tr class="open">.*<td class="text">unfinished</td><td class="metric" data-v="0.5">50.0</td>', page
+        )
+        assert re.search(
+            r'<tr class="open">.*<td class="text">not started</td><td class="metric" data-v="">–</td>', page
+        )
         result.rename(begun / "result.json")
         assert next(lines).startswith("3 of 4 runs finished: ")
         write_run(group / f"{3:010x}", score=0.75, git={"commit": "another", "dirty": False})

@@ -138,7 +138,7 @@ def test_networks_of_equal_structure_share_one_time(make_group, capsys):
     output = capsys.readouterr().out
     rows = [[cell.strip() for cell in line.split("|")] for line in output.splitlines() if line.startswith("|")]
     assert [row[-3] for row in rows[2:]] == ["12.7–46.0", "100.0", "12.7–46.0", "100.0"]
-    assert "with a batch of one image, in bf16-mixed, on a CPU (2 threads)" in output
+    assert "with a batch of one image, in bf16-mixed, on a CPU, threads: 2" in output
 
 
 def test_a_single_run_and_a_folder_of_groups_are_named(make_group):
