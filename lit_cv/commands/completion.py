@@ -13,7 +13,7 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    import argcomplete
+    from argcomplete.shell_integration import shellcode
 
-    print(argcomplete.shellcode(["litcv"], shell=options.shell))
+    print(shellcode(["litcv"], shell=options.shell))
     return 0
