@@ -21,7 +21,7 @@ ROWS = [
     for line in TABLE.read_text().splitlines()
     if line and not line.startswith("#")
 ]
-ASIDE = ("Seed set to", "INFO: Seed set to")  # Lightning says it before it builds anything
+ASIDE = ("Seed set to", "GPU available", "TPU available", "HPU available", "💡 Tip")  # Lightning's notes on the machine
 
 
 @pytest.fixture(scope="session")
