@@ -14,9 +14,7 @@ def test_an_unknown_mode_of_wandb_is_refused_before_the_run(
     monkeypatch.setenv("WANDB_MODE", "foo")
     code, _, errors = litcv("fit", *(arg for arg in small(shapes, tmp_path) if not arg.startswith("--run.wandb")))
     assert code == 1
-    assert errors == [
-        "litcv: error: WANDB_MODE is 'foo'; set it to online, offline or disabled, or unset it."
-    ]
+    assert errors == ["litcv: error: WANDB_MODE is 'foo'; set it to online, offline or disabled, or unset it."]
     assert not (tmp_path / "runs").exists()
 
 
