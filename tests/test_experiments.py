@@ -1,5 +1,6 @@
 """Parse every YAML file of the project with the real parser and run one real step on generated data."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,10 @@ def test_experiment_runs_one_step(path: Path, shapes: Path) -> None:
     cli = one_step(["fit", "--config", str(path)], shapes)
     assert cli.trainer.global_step == 1
     logged, known = set(cli.trainer.callback_metrics), cli.model.logged_metrics()
-    assert {name for name in logged if name.startswith("val/")} == {name for name in known if name.startswith("val/")}
+    logged, known = ({name for name in names if name.startswith("val/")} for names in (logged, known))
+    assert logged <= known
+    # Four images lack some classes and sizes, which are then not logged.
+    assert {name for name in known - logged if not re.search(r"/(?:\w+_)?(?:map|mar)_\w+$|/\w*ap/", name)} == set()
     assert cli.trainer.callback_metrics["val/loss"].isfinite()
     kinds = type(cli.model).__name__, type(cli.datamodule).__name__
     expected = SIZES[kinds] if kinds in SIZES else len(cli.datamodule.vocabulary)
