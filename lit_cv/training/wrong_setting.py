@@ -35,6 +35,7 @@ NO_CLASS = re.compile(
 NO_PATH = re.compile(r"Expected a dot import path string: (\S+)")
 OTHER_CLASS = re.compile(r"(?:correspond to|to be) a subclass of (\w+)|Not a valid subclass of (\w+)")
 EXPECTED = re.compile(r"Expected an? (?:<class '(?P<kind>[^']+)'>|typing\.Literal(?P<choices>\[[^]]*\]))")
+RESTRICTED = re.compile(r"Not of type \w+: (?P<value>\S+) does not conform to restriction v(?P<limit>.+)")
 CLASS_PATH = re.compile(r"class_path='([^']+)'")
 PARSERS_OWN = re.compile(
     r"Expected a |Does not validate|Subtypes:|Errors:|Given value|Not a valid|Subclass types|a class path|a dict with"
@@ -181,6 +182,8 @@ def _wrong_type(report: str, path: str, settings: Mapping[str, Any]) -> str | No
     if path == "seed_everything":
         kinds = ["an integer"]
     value = _value(report, path, settings)
+    if found := RESTRICTED.search(report):
+        return f"{path}: {found['value']} is out of its range; give a number {found['limit']}."
     if choices:
         kinds.insert(0, f"one of {', '.join(nearest(value, map(str, choices)))}")
     if not kinds:

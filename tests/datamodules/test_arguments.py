@@ -17,7 +17,7 @@ POSE = {"val_fraction", "crop_size", "rotation", "scale_jitter", "flip"}
 ARGUMENTS = {
     "VOCDetectionDataModule": SHARED | SETS | {"augmentation", "difficult", "proposals"},
     "VOCLocalizationDataModule": SHARED | SETS | {"augmentation"},
-    "VOCSegmentationDataModule": SHARED | SETS | {"augmentation"},
+    "VOCSegmentationDataModule": SHARED | SETS | {"augmentation", "mask_values"},
     "COCODetectionDataModule": SHARED | SETS | {"augmentation", "proposals"},
     "COCOInstanceDataModule": SHARED | SETS | {"augmentation"},
     "COCOKeypointDataModule": SHARED | SETS | {"augmentation", "masks", "joint_pairs"},

@@ -119,7 +119,8 @@ def test_dry_run_prints_all_random_trials_and_the_first_bayesian_trials(write_sw
     write_sweep(method="random", run_cap=12)
     assert run_sweep(Path("sweep.yaml"), runs=20, dry_run=True, preflight=lambda *_: None) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "sweep: random, 12 runs, 0 done"
+    unknown = "cost unknown, because no run of this experiment has finished: --measure times a few steps"
+    assert lines[0] == f"sweep: random, 12 runs, 0 done; {unknown}"
     assert len(lines) == 13
     assert run_status(Path("sweep.yaml"), runs=3) == 0
     assert "sweep: 3 runs: 3 not started" in capsys.readouterr().out
