@@ -45,7 +45,8 @@ class Fit:
         places = [f"--data.root={root / 'shapes'}", f"--run.root={root / 'runs'}", "--run.wandb=disabled"]
         self.args = ["fit", *OPTIONS, *places, *options]
         self.folder, self.log = run_folder(self.args), root / "log.txt"
-        command = [sys.executable, "-m", "lit_cv", *self.args, *(["--resume"] if resume else [])]
+        # The test run itself may ignore SIGHUP, under nohup.
+        command = ["env", "--default-signal=HUP", sys.executable, "-m", "lit_cv", *self.args, *(["--resume"] if resume else [])]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL, process_group=0
@@ -140,7 +141,9 @@ def test_interrupted_run_continues_with_the_printed_command_and_ends_like_an_und
 @pytest.mark.slow
 def test_signal_outside_the_training_ends_the_run_at_once(tmp_path: Path) -> None:
     with running(tmp_path) as run:
+        end = time.monotonic() + 600
         while not handles(run.process.pid, signal.SIGHUP):
+            assert time.monotonic() < end
             time.sleep(0.01)
         os.kill(run.process.pid, signal.SIGHUP)
         assert run.process.wait(SECONDS) == -signal.SIGHUP

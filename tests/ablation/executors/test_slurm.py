@@ -85,7 +85,7 @@ def test_runs_are_submitted_once_and_their_ends_are_reported(
     (job,) = json.loads(Path("runs/study/slurm/jobs.json").read_text())
     wait_for(lambda: count(file, capsys, "finished") == 1 and count(file, capsys, "running") == 4, "four tasks")
     assert submit(file) == 0
-    assert "4 runs are already pending or running in Slurm." in capsys.readouterr().out
+    assert "4 runs are already pending or running in Slurm; they keep the options of their submission" in capsys.readouterr().out
     assert submit(file, time="30", setup="true", max_parallel=3) == 0
     output = capsys.readouterr().out
     assert "they keep the options of their submission, so --max-parallel, --setup, --time has no effect" in output
