@@ -27,6 +27,8 @@ def with_finished(jobs: Sequence[Job], swept: Sequence[str], fingerprint: Finger
         swept: Keys that the sweep varies.
         fingerprint: Returns the fingerprint of the data of a run's arguments, or None if the data is not here.
     """
+    if not jobs:
+        return []
     group = jobs[0].folder.parent
     if all(job.folder.exists() for job in jobs) or not (group / "sweep.json").exists():
         return list(jobs)
