@@ -84,9 +84,9 @@ def test_runs_are_submitted_once_and_their_ends_are_reported(
     assert "Follow them: litcv sweep sweep.yaml --status" in output
     (job,) = json.loads(Path("runs/study/slurm/jobs.json").read_text())
     wait_for(lambda: count(file, capsys, "finished") == 1 and count(file, capsys, "running") == 4, "four tasks")
-    assert submit(file) == 0
-    assert "4 runs are already pending or running in Slurm; they keep the options of their submission" in capsys.readouterr().out
-    assert submit(file, time="30", setup="true", max_parallel=3) == 0
+    assert submit(file, max_parallel=4, grace=1) == 0
+    assert "4 runs are already pending or running in Slurm." in capsys.readouterr().out
+    assert submit(file, time="30", setup="true", max_parallel=3, grace=1) == 0
     output = capsys.readouterr().out
     assert "they keep the options of their submission, so --max-parallel, --setup, --time has no effect" in output
     assert run_sweep(file, workers=1, preflight=lambda *_: pytest.fail("Slurm has these runs")) == 0
@@ -132,11 +132,10 @@ def test_runs_are_submitted_once_and_their_ends_are_reported(
 def test_the_status_says_why_the_setup_line_failed(
     fake_sweep: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = fake_sweep([0.5])
+    file = fake_sweep([0.5, 0.6])
     assert submit(file, setup="source no/such/environment") == 0
-    wait_for(lambda: count(file, capsys, "failed") == 1, "the end of the task")
-    ((_, details),) = states(file, capsys)
-    assert "no/such/environment: No such file or directory" in details
+    wait_for(lambda: count(file, capsys, "failed") == 2, "the ends of both tasks")
+    assert all("no/such/environment: No such file or directory" in details for _, details in states(file, capsys))
 
 
 def test_errors_of_slurm_are_quoted(fake_sweep: Callable[..., Path]) -> None:
