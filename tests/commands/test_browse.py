@@ -107,7 +107,11 @@ def test_samples_with_proposals_are_shown_after_the_proposals_are_computed(
         (["browse"], 2, "CONFIG"),
         (["browse", "experiments/none.yaml"], 1, "there is no such file"),
         (["browse", "experiments/quickstart/ssd.yaml", "--samples", "0"], 2, "give at least 1"),
-        (["browse", "experiments/quickstart/ssd.yaml", "--split", "test"], 2, "--split: there is no test; choose from train, val."),
+        (
+            ["browse", "experiments/quickstart/ssd.yaml", "--split", "test"],
+            2,
+            "--split: there is no test; choose from train, val.",
+        ),
         (["browse", "experiments/quickstart/ssd.yaml", "--output", "{tmp}/file/x.html"], 1, "cannot write the page"),
         (["browse", "experiments/voc/yolo.yaml", "--data.root={tmp}"], 1, "holds no VOCdevkit folder"),
     ],

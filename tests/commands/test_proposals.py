@@ -60,8 +60,16 @@ def test_stale_proposals_are_replaced(tmp_path: Path, capsys: pytest.CaptureFixt
     ("args", "code", "sentence"),
     [
         (["proposals"], 2, "CONFIG"),
-        (["proposals", FAST_RCNN, "--data.proposals.mode=sloppy"], 2, "data.proposals.mode: expects one of single, fast, quality, not sloppy."),
-        (["proposals", FAST_RCNN, "--data.proposals.limit=0"], 2, "data.proposals.limit: 0 is out of its range; give a number >0."),
+        (
+            ["proposals", FAST_RCNN, "--data.proposals.mode=sloppy"],
+            2,
+            "data.proposals.mode: expects one of single, fast, quality, not sloppy.",
+        ),
+        (
+            ["proposals", FAST_RCNN, "--data.proposals.limit=0"],
+            2,
+            "data.proposals.limit: 0 is out of its range; give a number >0.",
+        ),
         (["proposals", FAST_RCNN, "--data.proposal.mode=fast"], 2, "proposal"),
         (["proposals", "experiments/none.yaml"], 1, "experiments/none.yaml: there is no such file"),
         (["proposals", SSD], 1, "attaches no proposals: set data.proposals"),

@@ -46,7 +46,15 @@ class Fit:
         self.args = ["fit", *OPTIONS, *places, *options]
         self.folder, self.log = run_folder(self.args), root / "log.txt"
         # The test run itself may ignore SIGHUP, under nohup.
-        command = ["env", "--default-signal=HUP", sys.executable, "-m", "lit_cv", *self.args, *(["--resume"] if resume else [])]
+        command = [
+            "env",
+            "--default-signal=HUP",
+            sys.executable,
+            "-m",
+            "lit_cv",
+            *self.args,
+            *(["--resume"] if resume else []),
+        ]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL, process_group=0
