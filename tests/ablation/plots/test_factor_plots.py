@@ -1,4 +1,4 @@
-"""Axes of the factors: numbers stand at their value, whatever the order of the arms."""
+"""Axes of the factors: numbers are placed by their value, in any order of the arms."""
 
 import numpy as np
 import pytest

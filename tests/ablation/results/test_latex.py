@@ -1,4 +1,4 @@
-"""The LaTeX table: what is printed is what stands in the table, and every name compiles."""
+"""The LaTeX table: it prints the content of its cells, and every name compiles."""
 
 import re
 import shutil
