@@ -97,6 +97,7 @@ def test_fit_validate_predict(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "lit_cv", *args]
         done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        assert "ckpt_path" not in done.stderr  # Lightning's advice about callbacks of the training
         return done.stdout
 
     root = f"--run.root={tmp_path / 'runs'}"

@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
 from lit_cv.errors import UserError
 
 LOGGERS = ("lightning.pytorch", "lightning.fabric")
+CALLBACKS_OF_FIT = "Be aware that when using `ckpt_path`, callbacks"  # evaluating a checkpoint needs none of them
 ADVICE = (PossibleUserWarning, LightningDeprecationWarning, DeprecationWarning, FutureWarning)
 
 
@@ -30,6 +31,7 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         for category in ADVICE:
             warnings.simplefilter("ignore", category)
+        warnings.filterwarnings("ignore", CALLBACKS_OF_FIT)
         for name in LOGGERS:
             logging.getLogger(name).setLevel(logging.WARNING)
         try:
