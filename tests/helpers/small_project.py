@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from lit_cv.cli import main
@@ -88,8 +87,11 @@ class SmallProject:
         if program == "python" and args[:2] in (["-m", "lit_cv"], ["-m", "pytest"]):
             program, args, path = args[1].replace("lit_cv", "litcv"), args[2:], [str(self.folder)]
         if program in ("litcv", "pytest"):
-            run = self._new_process if self._own_package else self._forked
-            code, output = run(program, [self._with_runs(arg) for arg in args], environment, path)
+            args = [self._with_runs(arg) for arg in args]
+            if program == "pytest" or self._own_package:  # pytest at the end of a fork has hung
+                code, output = self._new_process(program, args, environment)
+            else:
+                code, output = self._forked(args, environment, path)
         else:
             done = subprocess.run(
                 ["bash", "-c", command], cwd=self.folder, capture_output=True, text=True, timeout=SECONDS
@@ -107,12 +109,10 @@ class SmallProject:
         assert runs, f"{named[0]}: no earlier command of the page has made a run of this group"
         return arg.replace(named[0], f"runs/{named[1]}/{runs[-1].parent.name}")
 
-    def _forked(
-        self, program: str, args: list[str], environment: Mapping[str, str], path: list[str]
-    ) -> tuple[int, str]:
+    def _forked(self, args: list[str], environment: Mapping[str, str], path: list[str]) -> tuple[int, str]:
         log = self._cache / "log.txt"
         environment = {**self._environment, **environment}
-        process = self._processes.Process(target=_command, args=(program, args, environment, path, self.folder, log))
+        process = self._processes.Process(target=_command, args=(args, environment, path, self.folder, log))
         process.start()
         process.join(SECONDS)
         if process.exitcode is None:
@@ -120,9 +120,7 @@ class SmallProject:
             return 1, f"{log.read_text()}\nIt took more than {SECONDS} seconds."
         return process.exitcode, log.read_text()
 
-    def _new_process(
-        self, program: str, args: list[str], environment: Mapping[str, str], path: list[str]
-    ) -> tuple[int, str]:
+    def _new_process(self, program: str, args: list[str], environment: Mapping[str, str]) -> tuple[int, str]:
         module = "lit_cv" if program == "litcv" else program
         done = subprocess.run(
             [sys.executable, "-m", module, *args],
@@ -139,13 +137,10 @@ class SmallProject:
         return {"WANDB_MODE": "disabled", "LITCV_CACHE": str(self._cache)}
 
 
-def _command(
-    program: str, args: list[str], environment: Mapping[str, str], path: list[str], folder: Path, log: Path
-) -> None:
-    """Be the process `PROGRAM ARGS` in a folder, with its output in a file.
+def _command(args: list[str], environment: Mapping[str, str], path: list[str], folder: Path, log: Path) -> None:
+    """Be the process `litcv ARGS` in a folder, with its output in a file.
 
     Args:
-        program: `litcv` or `pytest`.
         args: its arguments.
         environment: variables that are set.
         path: in front of `sys.path`: of `python -m`, the current folder.
@@ -158,8 +153,8 @@ def _command(
     with log.open("w") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-    sys.argv = [program, *args]
-    sys.exit(main() if program == "litcv" else pytest.main(args))
+    sys.argv = ["litcv", *args]
+    sys.exit(main())
 
 
 def small(config: dict[str, Any]) -> dict[str, Any]:
