@@ -13,9 +13,15 @@ Evaluate = Callable[[list[int]], dict[str, Any]]
 Shares = Sequence[tuple[list[int], list[int]]]
 
 
+def in_two_processes(work: Callable[..., None], *args: Any) -> None:
+    """Call `work(rank, *args)` in two processes, forked from a server that has imported the metrics."""
+    mp.get_context("forkserver").set_forkserver_preload([__name__, "lit_cv.metrics"])
+    mp.start_processes(work, args=args, nprocs=2, start_method="forkserver")
+
+
 def results_of_two(evaluate: Evaluate, shares: Shares, folder: Path) -> list[dict[str, Any]]:
     """Return the results of both processes for each way to share the images."""
-    mp.spawn(_work, args=(evaluate, shares, str(folder)), nprocs=2)
+    in_two_processes(_work, evaluate, shares, str(folder))
     return [result for rank in range(2) for result in pickle.loads((folder / f"{rank}.pickle").read_bytes())]
 
 

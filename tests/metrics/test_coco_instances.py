@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from pycocotools import mask as official_masks
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from lit_cv.metrics.coco_tables import COCO_SIGMAS
 from lit_cv.ops.mask_runs import encode_masks
 from lit_cv.ops.rle import compress_masks
 from tests.helpers.real_coco import columns, dense, evaluated, grouped, load, moved
+from tests.helpers.two_processes import in_two_processes
 
 NAMES = ("map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar_1", "mar_10", "mar_100")
 PEOPLE_NAMES = ("map", "map_50", "map_75", "map_medium", "map_large", "mar_20")
@@ -128,7 +128,7 @@ def test_masks_and_keypoints_equal_pycocotools_on_one_and_two_processes(real_dat
         # the crowds change the result
         crowdless = {**dataset, "annotations": [row | {"iscrowd": 0} for row in dataset["annotations"]]}
         assert evaluated(crowdless, results, iou_type).stats[0] != pytest.approx(official.stats[0], abs=1e-4)
-    mp.spawn(work, args=(str(tmp_path),), nprocs=2)
+    in_two_processes(work, str(tmp_path))
     for found in (one_process, *(json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))):
         assert found == [pytest.approx(digits, abs=1e-9) for digits in expected]
 

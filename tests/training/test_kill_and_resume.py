@@ -18,18 +18,18 @@ from tests.helpers.keep_checkpoint import KeepCheckpoint
 from tests.helpers.killed_run import run
 
 KILLS = int(os.environ.get("LITCV_TEST_KILLS", "2"))
-LENGTHS = {  # an epoch has 24 steps
+LENGTHS = {  # an epoch has 16 steps
     "epochs": [
         "--trainer.max_steps=-1",
         f"--trainer.max_epochs={2 * KILLS}",
         "--trainer.check_val_every_n_epoch=2",
         "--trainer.val_check_interval=1.0",
     ],
-    "steps": [f"--trainer.max_steps={50 * KILLS}", "--trainer.val_check_interval=10", "--run.checkpoint_every=8"],
+    "steps": [f"--trainer.max_steps={32 * KILLS}", "--trainer.val_check_interval=10", "--run.checkpoint_every=8"],
 }
 OPTIONS = [
     "--config=experiments/quickstart/faster_rcnn.yaml",
-    "--data.shapes.train=96",
+    "--data.shapes.train=64",
     "--data.shapes.val=24",
     "--data.batch_size=4",
     "--data.num_workers=1",

@@ -210,7 +210,8 @@ def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def step(folder: Path) -> int:
     """Return the last logged step of a run."""
     file = folder / "metrics.csv"
-    return int(file.read_text().splitlines()[-1].split(",")[0]) if file.exists() else 0
+    whole = file.read_text().split("\n")[:-1] if file.exists() else []
+    return int(whole[-1].split(",")[0]) if len(whole) > 1 else 0
 
 
 def start_here(file: Path) -> "subprocess.Popen[bytes]":
