@@ -16,7 +16,7 @@ TOLERANCES = {torch.float64: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.03}
 def build(name: str) -> Network:
     torch.manual_seed(0)
     if name == "DenseCap":
-        return DenseCap(12, backbone="tiny", min_size=64, max_size=96, roi_batch=16)
+        return DenseCap(12, backbone="tiny", min_size=64, max_size=96, roi_batch=16, rpn_post_nms_test=10)
     return NETWORKS[name](BACKBONES.get(name, "tiny"))
 
 
@@ -37,7 +37,8 @@ def test_losses_and_predictions_need_no_autocast(name: str, precision: torch.dty
         losses.append(network.losses(images, wanted))
         found = network.predict(images)
         assert len(found) == len(images)
-    torch.stack(list(losses[1].values())).sum().backward()
+    if precision is not torch.float16:  # whose gradients of convolutions take half a minute on a CPU
+        torch.stack(list(losses[1].values())).sum().backward()
     for single, other in zip(losses[0].values(), losses[1].values(), strict=True):
         assert torch.allclose(single, other.to(single.dtype), rtol=TOLERANCES[precision], atol=TOLERANCES[precision])
     assert all(loss.dtype in (torch.float32, torch.float64) for loss in losses[1].values())

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lit_cv.cli import main
 from lit_cv.runs.folder import run_folder
 from lit_cv.training.signals import Signals
 
@@ -123,7 +124,9 @@ def test_signal_to_any_rank_ends_both_within_30_seconds_with_the_step_saved(tmp_
 
 
 @pytest.mark.slow
-def test_interrupted_run_continues_with_the_printed_command_and_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
+def test_interrupted_run_continues_with_the_printed_command_and_ends_like_an_undisturbed_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = ["--trainer.max_steps=24", "--run.checkpoint_every=100", "--data.num_workers=1"]
     (tmp_path / "undisturbed").mkdir()
     with running(tmp_path / "undisturbed", *options) as whole:
@@ -136,9 +139,8 @@ def test_interrupted_run_continues_with_the_printed_command_and_ends_like_an_und
     assert "of 24, which is saved" in line
     litcv, *words = shlex.split(line.partition("continue with: ")[2])
     assert litcv == "litcv"
-    refused = subprocess.run([sys.executable, "-m", "lit_cv", *words[:-1]], capture_output=True, text=True, cwd=ROOT)
-    assert refused.returncode == 1
-    assert f"this run was begun; continue it with `{shlex.join(['litcv', *words])}`" in refused.stderr
+    assert main(words[:-1]) == 1
+    assert f"this run was begun; continue it with `{shlex.join(['litcv', *words])}`" in capsys.readouterr().err
     subprocess.run([sys.executable, "-m", "lit_cv", *words], check=True, cwd=ROOT, timeout=600)
     last = [torch.load(part.folder / "checkpoints/last.ckpt", weights_only=True) for part in (whole, run)]
     assert last[0]["global_step"] == last[1]["global_step"] == 24

@@ -30,6 +30,7 @@ from tests.helpers.scenes import CLASSES, scene
 SIZE = (64, 96)
 SMALL: dict[str, Any] = {"min_size": 64, "max_size": 96}
 REGIONS: dict[str, Any] = {**SMALL, "roi_batch": 16}
+FEW: dict[str, Any] = {"rpn_post_nms_train": 50, "rpn_post_nms_test": 10}
 NETWORKS: dict[str, Callable[[str], Network]] = {
     "FCN": lambda name: FCN(CLASSES, backbone=name, skips=8),
     "FCN, symmetric": lambda name: FCN(
@@ -40,7 +41,7 @@ NETWORKS: dict[str, Callable[[str], Network]] = {
     "Faster R-CNN, end": lambda name: FasterRCNN(CLASSES, backbone=name, neck="c4", head="backbone", **REGIONS),
     "SSD": lambda name: SSD(CLASSES, backbone=name, size=100),
     "RetinaNet": lambda name: RetinaNet(CLASSES, backbone=name, channels=16, **SMALL),
-    "Mask R-CNN": lambda name: MaskRCNN(CLASSES, backbone=name, head_features=8, **REGIONS),
+    "Mask R-CNN": lambda name: MaskRCNN(CLASSES, backbone=name, head_features=8, **REGIONS, **FEW),
     "LocalizationNet": lambda name: LocalizationNet(CLASSES - 1, backbone=name, size=64, pool=2, head_features=[8]),
     "PoseNet": lambda name: PoseNet(4, backbone=name, size=64, pool=2, head_features=8),
     "FCOS": lambda name: FCOS(CLASSES, backbone=name, channels=64, **SMALL),
