@@ -1,10 +1,12 @@
 """Plan the runs of a sweep, skip the finished ones and hand the rest to an executor."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 
 from lit_cv.ablation.cost import describe, known_cost, timed_cost
 from lit_cv.ablation.executors.base import Executor
+from lit_cv.ablation.executors.processes import is_litcv
 from lit_cv.ablation.sweep.inputs import missing_inputs, refuse_missing
 from lit_cv.ablation.sweep.jobs import FixedQueue, Job, Queue
 from lit_cv.ablation.sweep.plan import Preflight, busy, make_jobs, plan, save_plan
@@ -12,8 +14,12 @@ from lit_cv.ablation.sweep.same_runs import Fingerprint, unknown
 from lit_cv.ablation.sweep.search import BayesQueue, Point, total_runs
 from lit_cv.ablation.sweep.stopping import EarlyTermination, UntilTarget
 from lit_cv.ablation.sweep.sweep_file import Sweep
+from lit_cv.errors import UserError
 from lit_cv.runs.files import lock
 from lit_cv.runs.folder import run_id
+from lit_cv.runs.structure import unmeasured
+
+Times = Callable[[Path], None]
 
 
 def launch(
@@ -25,6 +31,7 @@ def launch(
     retry_failed: bool = False,
     preflight: Preflight,
     fingerprint: Fingerprint = unknown,
+    times: Times | None = None,
 ) -> int:
     """Run the missing runs of a sweep; called again after a crash, it finishes the rest. See ``run_sweep``."""
     jobs = plan(sweep, fingerprint)
@@ -52,16 +59,28 @@ def launch(
         queue = make_queue(sweep, jobs, missing, executor.workers, fingerprint)
         try:
             failed = left_out + ([] if queue.exhausted else executor.execute(queue))
+            if executor.waits and times is not None:
+                _measure_times(group, jobs, times)
         except KeyboardInterrupt:
             print("Stopped. The same command continues where this one ended.", flush=True)
             return 1
         if not executor.waits and any(not job.finished for job in missing):
             print(f"Follow them: litcv sweep {sweep.path} --status", flush=True)
+            print(f"Then measure the time per image on one machine: litcv report {group} --measure", flush=True)
             return 0
         jobs = plan(sweep, fingerprint)
         finished = sum(job.finished for job in jobs)
         print(f"{finished} of {len(jobs)} runs finished. Table: litcv report {group}", flush=True)
         return 1 if failed else 0
+
+
+def _measure_times(group: Path, jobs: Sequence[Job], times: Times) -> None:
+    """Measure the time per image of the finished runs of lit-cv, unless it is known; the runs have ended."""
+    if unmeasured(group) and all(is_litcv(job.trial.program) for job in jobs):
+        try:
+            times(group)
+        except UserError as error:
+            print(f"note: {error}", flush=True)
 
 
 def make_queue(

@@ -63,7 +63,7 @@ def measure(network: nn.Module, images: Sequence[Tensor], repeats: int = 10) -> 
         with FlopCounterMode(display=False) as counter:
             for batch in batches:
                 predict(batch)
-        seconds = [_seconds(predict, batches[index % len(batches)], device) for index in range(repeats)]
+        seconds = [seconds_of(predict, batches[index % len(batches)], device) for index in range(repeats)]
     return Cost(
         params=sum(p.numel() for p in parameters),
         trainable_params=sum(p.numel() for p in parameters if p.requires_grad),
@@ -139,7 +139,7 @@ def _check(images: Sequence[Tensor], repeats: int) -> None:
         raise ValueError(f"measuring needs an image and a repeat, not {len(images)} and {repeats}")
 
 
-def _seconds(predict: Callable[[list[Tensor]], Any], batch: list[Tensor], device: torch.device) -> float:
+def seconds_of(predict: Callable[[list[Tensor]], Any], batch: list[Tensor], device: torch.device) -> float:
     """Return the wall time of a call, including the work queued on the device."""
     wait(device)
     start = time.perf_counter()

@@ -2,21 +2,12 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lit_cv.commands.parsers import Verbs, add_config, add_verb, refuse_missing_config
-from lit_cv.errors import UsageError, UserError
+from lit_cv.errors import UsageError
 
-if TYPE_CHECKING:
-    import torch
-    from lightning.pytorch import LightningDataModule
-
-    from lit_cv.models.network import Network
-
-AUTOCAST = {"bf16-mixed": "bfloat16", "16-mixed": "float16"}  # precision of the trainer -> dtype of torch
-FULL = ("32-true", "32", 32, None)
 NAMES = {"nms": "NMS"}
 
 
@@ -59,6 +50,7 @@ def run_bench(config: Path, overrides: Sequence[str], *, images: int, repeats: i
     from lit_cv.runs.checkpoints import best_checkpoint
     from lit_cv.runs.files import write_json
     from lit_cv.training.experiment import parsed
+    from lit_cv.training.measuring import FULL, build, device_of, images_of, precision_of
 
     if images < 1 or repeats < 1:
         raise UsageError(f"--images {images} --repeats {repeats}: give at least 1 of each.")
@@ -66,11 +58,11 @@ def run_bench(config: Path, overrides: Sequence[str], *, images: int, repeats: i
     file = config / "config.yaml" if config.is_dir() else config
     setting = parsed(["fit", "--config", str(file), *overrides])
     trainer = setting.fit.trainer
-    device = _device(trainer.accelerator)
-    precision = _precision(trainer.precision, device)
-    network, data = _build(setting, checkpoint)
+    device = device_of(trainer.accelerator)
+    precision = precision_of(trainer.precision, device)
+    network, data = build(setting, checkpoint)
     network.to(device)
-    pictures = _images(data, images)
+    pictures = images_of(data, images)
     with precision:
         cost = measure(network, pictures, repeats * len(pictures))
         reset_peak_memory(device)
@@ -115,57 +107,3 @@ def table(result: Mapping[str, Any]) -> list[str]:
         f"{result['gflops']:.2f} GFLOPs/image · {result['params'] / 1e6:.2f} M parameters "
         f"({result['trainable_params'] / 1e6:.2f} M trained) · peak memory {result['peak_memory_gb']:.2f} GB",
     ]
-
-
-def _build(setting: Any, checkpoint: Path | None) -> "tuple[Network, LightningDataModule]":
-    """Build the network, with the weights of a checkpoint if there is one, and the data without its proposals."""
-    import torch
-    from lightning import seed_everything
-
-    from lit_cv.training.experiment import built
-
-    data = setting.fit.data.init_args
-    if "proposals" in data:
-        data.proposals = None
-    seed_everything(setting.fit.seed_everything, workers=True, verbose=False)
-    experiment = built(setting).fit
-    network: Network = experiment.model.network
-    if checkpoint is not None:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-        prefix = "network."
-        network.load_state_dict({key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)})
-    return network, experiment.data
-
-
-def _images(data: "LightningDataModule", count: int) -> "list[torch.Tensor]":
-    """Return the first images of the validation set, uint8 (3, H, W), at most `count`."""
-    data.prepare_data()
-    data.setup("validate")
-    images: list[torch.Tensor] = []
-    for batch, _ in data.val_dataloader():
-        images += batch
-        if len(images) >= count:
-            break
-    return images[:count]
-
-
-def _device(accelerator: str) -> "torch.device":
-    """Return the device of `trainer.accelerator`; `auto` is the GPU if there is one."""
-    import torch
-
-    if accelerator in ("cuda", "gpu") and not torch.cuda.is_available():
-        raise UserError(f"--trainer.accelerator={accelerator}: this machine has no GPU; write cpu or auto.")
-    if accelerator not in ("auto", "cpu", "cuda", "gpu"):
-        raise UserError(f"--trainer.accelerator={accelerator}: bench measures on cpu and gpu; write one of them.")
-    return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def _precision(precision: Any, device: "torch.device") -> AbstractContextManager[Any]:
-    import torch
-
-    if precision in FULL:
-        return nullcontext()
-    if precision not in AUTOCAST:
-        known = ", ".join([FULL[0], *AUTOCAST])
-        raise UserError(f"--trainer.precision={precision}: bench measures {known}; write one of them.")
-    return torch.autocast(device.type, getattr(torch, AUTOCAST[precision]))

@@ -24,6 +24,8 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument("--published", type=Path,
                         help="CSV of published numbers (default: sweeps/published/<sweep>.csv)")  # fmt: skip
     parser.add_argument("--output", type=Path, help="folder of the report (default: RUNS/report)")
+    parser.add_argument("--measure", action="store_true",
+                        help="first measure the time per image of all networks, in turns and alone")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="write the report even if the runs are not comparable")
     parser.add_argument("--watch", type=int, nargs="?", const=10, metavar="SECONDS",
                         help="update the report every SECONDS (default: 10) until all runs are finished")  # fmt: skip
@@ -35,8 +37,15 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--watch {options.watch}: give at least 1 second.")
     if not options.runs and not options.wandb:
         raise UsageError("report: name a folder of runs, such as runs/quickstart, or --wandb ENTITY/PROJECT/SWEEP.")
+    if options.measure and options.watch is not None:
+        raise UsageError("--measure: the runs have to have ended; leave out --watch.")
+    folders = [*options.runs, *map(restore, options.wandb)]
+    if options.measure:
+        from lit_cv.training.measuring import measure_groups  # imported here because it imports torch
+
+        measure_groups(folders)
     return run_report(
-        [*options.runs, *map(restore, options.wandb)],
+        folders,
         metric=options.metric,
         value=options.value,
         baseline=options.baseline,

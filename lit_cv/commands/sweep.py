@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_cv.ablation.executors import registry
-from lit_cv.ablation.launch import launch
+from lit_cv.ablation.launch import Times, launch
 from lit_cv.ablation.status import status
 from lit_cv.ablation.sweep.plan import Preflight, plan
 from lit_cv.ablation.sweep.same_runs import Fingerprint, unknown
@@ -17,6 +17,8 @@ from lit_cv.ablation.sweep.sweep_file import Sweep, load_sweep
 from lit_cv.commands.parsers import Verbs, add_verb
 from lit_cv.errors import UsageError
 from lit_cv.tracking.sync import sync
+
+MOST_TIMED = 64  # networks of a sweep that are measured without being asked
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -49,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
         measure=options.measure,
         preflight=_preflight,
         fingerprint=partial(_fingerprint, generate=not options.dry_run),
+        times=_times,
         **registry.given_options(options),
     )
 
@@ -63,6 +66,7 @@ def run_sweep(
     measure: bool = False,
     preflight: Preflight,
     fingerprint: Fingerprint = unknown,
+    times: Times | None = None,
     **options: Any,
 ) -> int:
     """Run a sweep file.
@@ -77,6 +81,7 @@ def run_sweep(
         preflight: Called before the first run starts, with the arguments of every run to be done and the metric's name;
             raises UserError for a parameter or metric that the experiment does not have.
         fingerprint: Returns the fingerprint of the data that a run's arguments name, or None if it is not here.
+        times: Measures the time per image of a group's runs when all have ended; by default nothing does.
         options: Options of the executor, such as ``workers=2``.
 
     Returns:
@@ -101,6 +106,7 @@ def run_sweep(
         retry_failed=retry_failed,
         preflight=preflight,
         fingerprint=fingerprint,
+        times=times,
     )
 
 
@@ -131,6 +137,12 @@ def _preflight(trials: Sequence[Sequence[str]], metric: str | None) -> None:
     from lit_cv.training.preflight import check_trials  # imported here because it imports torch
 
     check_trials(trials, metric)
+
+
+def _times(group: Path) -> None:
+    from lit_cv.training.measuring import measure_groups  # imported here because it imports torch
+
+    measure_groups([group], most=MOST_TIMED)
 
 
 def _fingerprint(args: Sequence[str], *, generate: bool) -> str | None:

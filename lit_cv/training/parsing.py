@@ -51,7 +51,16 @@ def parse(parser: LightningArgumentParser, args: ArgsType) -> Any:
         if failure := expected_failure(error):  # of a module that the experiment names
             raise failure from None
         raise UsageError(describe(str(error), merged_arguments(given), _options(parser))) from None
-    experiment = config[config.subcommand]
+    refuse_values(config[config.subcommand])
+    return config
+
+
+def refuse_values(experiment: Any) -> None:
+    """Refuse values of a parsed experiment that have the right type and no meaning.
+
+    Raises:
+        UsageError: There is one.
+    """
     for group in ("trainer", "run"):
         if not isinstance(experiment[group], Namespace):
             raise UsageError(f"{group}: expects a mapping of names to values, not {experiment[group]}.")
@@ -61,7 +70,6 @@ def parse(parser: LightningArgumentParser, args: ArgsType) -> Any:
     seed = experiment.seed_everything
     if type(seed) is int and not 0 <= seed < 2**32:
         raise UsageError(f"seed_everything: {seed} is no seed; give a number from 0 to {2**32 - 1}.")
-    return config
 
 
 def _options(parser: LightningArgumentParser) -> list[str]:

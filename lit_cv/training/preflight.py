@@ -2,8 +2,10 @@
 
 import re
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any
 
 from jsonargparse import Namespace
@@ -15,13 +17,13 @@ from datamodules.base import DataModule
 from lit_cv.errors import UserError
 from lit_cv.runs.settings import canonical
 from lit_cv.tasks.base import Task
+from lit_cv.training.arms import parsed_arms
 from lit_cv.training.experiment import parsed
 from lit_cv.training.from_data import data_module, missing_size
 from lit_cv.training.parsing import Parser
 
 SIZE = 21  # outputs of a network whose size only the data knows: the names of its metrics do not depend on it
 CLASS = "<class>"
-MOST = 100  # trials that are checked; one takes 0.15 s
 SLOW = {Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_}
 
 
@@ -41,9 +43,8 @@ class Unfilled(TorchFunctionMode):
 def check_trials(trials: Sequence[Sequence[str]], metric: str | None) -> None:
     """Parse the arguments of every trial of a sweep, build its task, and check that the task logs the sweep's metric.
 
-    Trials that differ only in the seed are parsed once, and equal tasks are built once. Of a sweep with more than
-    `MOST` arms a sample is checked, with a note. The data may be missing. Then any class is accepted in the name of a
-    metric, with a note.
+    Trials that differ only in the seed are one arm; equal networks and equal tasks are built once. The data may be
+    missing. Then any class is accepted in the name of a metric, with a note.
 
     Args:
         trials: Arguments of each run.
@@ -53,45 +54,39 @@ def check_trials(trials: Sequence[Sequence[str]], metric: str | None) -> None:
         UserError: An argument is unknown to the experiment or has a wrong value, a network cannot be built, or a task
             does not log the metric.
     """
-    distinct = dict[tuple[str, ...], Sequence[str]]()
+    arms = dict[tuple[str, ...], Sequence[str]]()
     for args in trials:
-        distinct.setdefault(tuple(arg for arg in args if not re.fullmatch(r"--seed_everything=\d+", arg)), args)
-    built = set[str]()
-    chosen = sample(list(distinct.values()))
-    if len(chosen) < len(distinct):
-        print(f"note: {len(chosen)} of {len(distinct)} arms are checked before the first run.", file=sys.stderr)
-    for args in chosen:
-        try:
-            experiment = parsed(args).fit
-            settings = canonical({"model": experiment.model.as_dict(), "data": experiment.data.as_dict()})
-            if settings in built:
-                continue
-            built.add(settings)
-            task = built_task(experiment.model)
-        except UserError as error:
-            raise UserError(f"`{' '.join(args)}`: {error}") from None
-        if metric is not None:
-            check_metric(task, experiment, metric)
+        arms.setdefault(tuple(arg for arg in args if not re.fullmatch(r"--seed_everything=\d+", arg)), args)
+    by_network: defaultdict[str, dict[str, tuple[Sequence[str], Any]]] = defaultdict(dict)
+    for args, experiment in zip(arms.values(), parsed_arms(list(arms.values()), _parsed), strict=True):
+        with _of_arm(args):
+            missing_size(experiment.model)
+        model = experiment.model.as_dict()
+        settings = canonical({"model": model, "data": experiment.data and experiment.data.as_dict()})
+        by_network[canonical(model["init_args"].get("network"))].setdefault(settings, (args, experiment))
+    for alike in by_network.values():
+        network, tasks = None, dict[str, Task]()
+        for args, experiment in alike.values():
+            with _of_arm(args):
+                network = network or built_network(experiment.model)
+                model = canonical(experiment.model.as_dict())
+                task = tasks[model] = tasks.get(model) or built_task(experiment.model, network)
+                if metric is not None:
+                    check_metric(task, experiment, metric)
 
 
-def sample(trials: Sequence[Sequence[str]], most: int = MOST) -> Sequence[Sequence[str]]:
-    """Return at most `most` trials; those that give a parameter a value for the first time come first.
-
-    A larger number is reduced evenly, with the first and the last trial.
-    """
-    if len(trials) <= most:
-        return trials
-    seen, first, others = set[str](), list[Sequence[str]](), list[Sequence[str]]()
-    for args in trials:
-        (others if seen.issuperset(args) else first).append(args)
-        seen.update(args)
-    return [*_evenly(first, most), *_evenly(others, most - len(first))]
+def _parsed(args: Sequence[str]) -> Any:
+    with _of_arm(args):
+        return parsed(args)
 
 
-def _evenly(trials: Sequence[Sequence[str]], most: int) -> list[Sequence[str]]:
-    if len(trials) <= most:
-        return list(trials)
-    return [trials[number * (len(trials) - 1) // max(most - 1, 1)] for number in range(most)]
+@contextmanager
+def _of_arm(args: Sequence[str]) -> Iterator[None]:
+    """Put the arguments of an arm before the sentence that refuses it."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"`{' '.join(args)}`: {error}") from None
 
 
 def check_metric(task: Task, experiment: Any, metric: str) -> None:
@@ -120,23 +115,43 @@ def check_metric(task: Task, experiment: Any, metric: str) -> None:
     raise UserError(f"the sweep's metric {metric!r} is not logged by {type(task).__name__}; use {sorted(known)}.")
 
 
-def built_task(model: Any) -> Task:
-    """Build the task of a parsed `model`, with a network whose weights mean nothing.
+def built_network(model: Any) -> nn.Module:
+    """Build the network of a parsed `model`, with weights that mean nothing.
 
     Raises:
         UserError: The model is no `Task`, or a setting of the network does not fit.
     """
-    argument, model = missing_size(model), model.clone()
-    network = model.init_args.network.init_args
+    argument, settings = missing_size(model), model.init_args.network.clone()
     if argument is not None:
-        network[argument] = SIZE
-    if "weights" in network:
-        network.weights = None  # of the backbone: a file or a download
-    parser = Parser()
-    parser.add_lightning_class_args(LightningModule, "model", subclass_mode=True)
+        settings.init_args[argument] = SIZE
+    if "weights" in settings.init_args:
+        settings.init_args.weights = None  # of the backbone: a file or a download
     with Unfilled():
-        task: Task = parser.instantiate_classes(Namespace(model=model)).model  # type: ignore[no-untyped-call]
+        network: nn.Module = _parser(nn.Module, "network").instantiate_classes(Namespace(network=settings)).network  # type: ignore[no-untyped-call]
+    return network
+
+
+def built_task(model: Any, network: nn.Module | None = None) -> Task:
+    """Build the task of a parsed `model`, with a `built_network`.
+
+    Args:
+        model: The parsed `model`.
+        network: Its network, if it is built already.
+
+    Raises:
+        UserError: The model is no `Task`, or a setting of the task or of the network does not fit.
+    """
+    network, model = network or built_network(model), model.clone()
+    model.init_args.network = network
+    task: Task = _parser(LightningModule, "model").instantiate_classes(Namespace(model=model)).model  # type: ignore[no-untyped-call]
     return task
+
+
+@cache
+def _parser(base: type, name: str) -> Parser:
+    parser = Parser()
+    parser.add_subclass_arguments(base, name)
+    return parser
 
 
 def known_classes(experiment: Any) -> Sequence[str] | None:

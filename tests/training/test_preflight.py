@@ -1,16 +1,23 @@
 """Checks of a sweep's arms before the first run."""
 
+import itertools
+import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from lit_cv.errors import UserError
+from lit_cv.runs.settings import canonical
+from lit_cv.training.arms import parsed_arms
 from lit_cv.training.experiment import built, parsed
-from lit_cv.training.preflight import built_task, check_trials, sample
+from lit_cv.training.preflight import built_task, check_trials
 
 SSD = ["fit", "--config", "experiments/quickstart/ssd.yaml"]
+FASTER = ["fit", "--config", "experiments/quickstart/faster_rcnn.yaml"]
 MASKS = ["fit", "--config", "experiments/quickstart/mask_rcnn.yaml"]
 
 
@@ -67,12 +74,67 @@ def test_a_network_is_built_as_by_a_run_but_in_a_fraction_of_the_time() -> None:
     assert torch.nn.Linear(2, 2).weight.abs().max() < 1  # initialized again
 
 
-def test_a_large_sweep_is_checked_by_a_sample_that_has_every_value() -> None:
-    grid = [["fit", f"--a={a}", f"--b={b}"] for a in range(20) for b in range(30)]
-    chosen = sample(grid, 60)
-    assert len(chosen) == len({tuple(args) for args in chosen}) == 60
-    assert {word for args in chosen for word in args} == {word for args in grid for word in args}
-    line = [["fit", f"--a={a}"] for a in range(1000)]
-    chosen = sample(line, 100)
-    assert (len(chosen), chosen[0], chosen[-1]) == (100, line[0], line[-1])
-    assert sample(line[:100], 100) == line[:100]
+GRID = {
+    "data.batch_size": ["8"],
+    "data.shapes.train": ["9", "12"],
+    "model.loss_weights.roi_box": ["1", "2.5"],
+    "model.network.anchor_scales": ["[16]", "[16, 32]"],
+    "model.network.backbone": ["tiny", "tiny_vgg"],
+    "model.network.trainable_layers": ["null", "2"],
+    "model.optimizer": ["SGD", '{"class_path": "torch.optim.Adam"}'],
+    "model.optimizer.init_args.lr": ["0.1", "1e-3"],
+    "trainer.max_steps": ["100"],
+}
+
+
+def grid(levels: dict[str, list[str]]) -> list[list[str]]:
+    pairs = [[f"--{key}={value}" for value in values] for key, values in levels.items()]
+    return [[*FASTER, *words] for words in itertools.product(*pairs)]
+
+
+def test_arms_are_read_as_one_by_one_but_few_are_parsed_as_a_whole() -> None:
+    calls: list[Sequence[str]] = []
+
+    def parse(args: Sequence[str]) -> Any:
+        calls.append(args)
+        return parsed(args)
+
+    arms = grid(GRID)
+    found = list(parsed_arms(arms, parse))
+    assert len(found) == len(arms) == 128
+    assert len(calls) == 2  # the classes of the optimizer
+    for number in range(0, len(arms), 17):
+        assert canonical(found[number].as_dict()) == canonical(parsed(arms[number]).fit.as_dict())
+
+
+def test_every_arm_is_checked_and_quickly() -> None:
+    levels = {"model.loss_weights.roi_box": [str(n / 8) for n in range(1, 21)],
+              "model.network.anchor_scales": [f"[{n}]" for n in range(8, 18)]}  # fmt: skip
+    arms = grid(levels)
+    check_trials(arms[:1], "val/map")
+    start = time.process_time()
+    check_trials(arms, "val/map")
+    assert (time.process_time() - start) / len(arms) < 0.02
+    for wrong in ("--model.network.anchor_scales=[0]", "--model.network.anchor_scales=16", "--model.network.anchor=1"):
+        with pytest.raises(UserError, match=re.escape(f"{wrong}`: ")):
+            check_trials([*arms, [*arms[-1][:-1], wrong]], "val/map")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("model.optimizer.lr", "abc", "model.optimizer.lr: expects a number, not abc"),
+        ("model.loss_weights.roi_box", "x", "model.loss_weights: expects a number, not x"),
+        ("model.loss_weights.roi_bix", "1", "loss_weights names"),
+        ("data.batch_size", "2.5", "data.batch_size: expects an integer, not 2.5"),
+        ("data.shapes.train", "many", "data.shapes.train: expects an integer, not many"),
+        ("trainer.max_steps", "x", "trainer.max_steps: expects an integer, not x"),
+        ("trainer.val_check_interval", "0", "trainer.val_check_interval: 0 is no interval"),
+        ("model.optimizer", "torch.optim.SDG", "torch.optim has no class SDG"),
+        ("model.network.neck", "pfn", "model.network.neck: expects one of"),
+    ],
+)
+def test_a_wrong_value_after_right_ones_is_named_with_its_arm(key: str, value: str, sentence: str) -> None:
+    right = {"model.optimizer": "SGD", "model.network.neck": "fpn", "trainer.val_check_interval": "50"}.get(key, "1")
+    with pytest.raises(UserError, match=rf"^`fit .*--{key}={re.escape(value)}`: .*{re.escape(sentence)}"):
+        check_trials([[*FASTER, f"--{key}={right}"], [*FASTER, f"--{key}={value}"]], None)

@@ -85,7 +85,7 @@ def speed_accuracy(table: Table) -> Figure | None:
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter("{x:g}")
         axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.set_xlabel("milliseconds per image, the shortest measurement (line: to the longest)")
+    axis.set_xlabel("milliseconds per image, the shortest measurement (line: the spread)")
     axis.set_ylabel(unit(table))
     title = "mean ± standard deviation over the seeds"
     if len(front) < 2 <= len(rows):

@@ -1,13 +1,18 @@
 """The words of a report: the line of facts and the notes below the table."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from lit_cv.ablation.results.cells import scaled
 from lit_cv.ablation.results.published import Published
 from lit_cv.ablation.results.scores import BEST, LAST
-from lit_cv.ablation.results.study import Run, Study
+from lit_cv.ablation.results.study import Study
 from lit_cv.ablation.results.tables import Table
+from lit_cv.ablation.results.timing import Alone, measured_alone
 from lit_cv.ablation.sweep.labels import CONFIG
 from lit_cv.runs.settings import distinct
 
+BUSY = 0.1  # share of the processors from which other programs are named
 NULL = {"model.network.trainable_layers": "every layer of the backbone is trained"}
 VALUES = {
     LAST: "value at the end of training",
@@ -65,21 +70,41 @@ def _about_null(table: Table) -> list[str]:
 
 def _about_time(study: Study, table: Table) -> list[str]:
     """Return how the times were measured, if they were."""
-    runs = [run for _, run in study.runs if run.result.get("seconds_per_image") is not None]
-    if not runs or all(row.time is None for row in table.rows):
+    if all(row.time is None for row in table.rows):
         return []
-    machines = distinct((run.result.get("hardware", {}).get("device"), _threads(run)) for run in runs)
+    if alone := measured_alone(study):
+        return _about_alone(study, alone)
+    runs = [run for _, run in study.runs if run.result.get("seconds_per_image") is not None]
     precisions = distinct(run.config.get("trainer.precision") or "32-true" for run in runs)
-    places = " or ".join(f"{device}{threads}" for device, threads in machines)
     return [
-        f"ms/image: shortest–longest measurement of `predict` with a batch of one image, in {' or '.join(precisions)}, "
-        f"on {places}, after each run and perhaps beside other runs; networks of the same structure share it."
+        f"ms/image: shortest–longest measurement of predict with a batch of one image, in {' or '.join(precisions)}, "
+        f"on {_places([run.result for run in runs])}, during the runs: after each one and perhaps beside others; "
+        "networks of the same structure share it. litcv report --measure measures all of them alone and in turns."
     ]
 
 
-def _threads(run: Run) -> str:
-    threads = run.result.get("hardware", {}).get("threads")
-    return f", threads: {threads}" if threads else ""
+def _about_alone(study: Study, alone: Alone) -> list[str]:
+    found = [entry for content in alone.files for entry in content["structures"]]
+    precisions = distinct(entry.get("precision", "32-true") for entry in found)
+    rounds = sorted({time.count for time in alone.times.values()})
+    text = (
+        f"ms/image: predict with a batch of one image, in {' or '.join(map(str, precisions))}, on "
+        f"{_places(alone.files)}, measured alone after the runs, all networks in turns: shortest–upper quartile of "
+        f"{' to '.join(map(str, rounds[:: max(1, len(rounds) - 1)]))} rounds; networks of the same structure share it."
+    )
+    busy = [content["other_work"] for content in alone.files if isinstance(content.get("other_work"), int | float)]
+    if busy and max(busy) >= BUSY:
+        text += f" Other programs used {max(busy):.0%} of the machine's processors meanwhile."
+    if len({content.get("measured") for content in alone.files}) > 1:
+        text += " The groups were measured one after the other; litcv report --measure measures them together."
+    return [text]
+
+
+def _places(records: Sequence[Mapping[str, Any]]) -> str:
+    """Name the machines of some records, with the number of threads."""
+    hardware = [record.get("hardware", {}) for record in records]
+    machines = distinct((known.get("device"), known.get("threads")) for known in hardware)
+    return " or ".join(f"{device}{f', threads: {threads}' if threads else ''}" for device, threads in machines)
 
 
 def _about_published(study: Study, table: Table, published: Published | None) -> list[str]:
