@@ -39,16 +39,17 @@ def refuse_unfit(transforms: Iterable[Transform], targets: Iterable[str] = ()) -
 
     Args:
         transforms: The transforms and groups.
-        targets: Targets of the samples besides the image: ``mask`` (class indices), ``bboxes``.
+        targets: Targets of the samples besides the image: ``mask`` (class indices), ``masks`` (of objects), ``bboxes``.
 
     Raises:
-        UserError: If a transform returns anything but an image uint8 (H, W, 3), needs a target that samples lack, or
-            interpolates class indices.
+        UserError: If a transform returns anything but an image uint8 (H, W, 3), needs a target that samples lack,
+            interpolates masks, or adds pixels to the masks of objects.
     """
     rng = np.random.default_rng(0)
     sample = {
         "image": rng.integers(0, 256, (64, 64, 3), dtype=np.uint8),
         "mask": rng.choice(np.array(_INDICES, dtype=np.uint8), (64, 64)),
+        "masks": rng.choice(np.array(_INDICES, dtype=np.uint8), (2, 64, 64)),
         "bboxes": np.array([[0.25, 0.25, 0.75, 0.75, 0]], dtype=np.float32),
     }
     for transform in single_transforms(transforms):
@@ -89,17 +90,26 @@ def _flaw(transform: A.BasicTransform, data: dict[str, Any]) -> str:
             data = transform(force_apply=True, **data)
         except KeyError as error:
             lacking = {str(error.args[0])}
-        except Exception:
-            return ""
+        except Exception:  # on so small a sample; its settings are checked below
+            pass
     if lacking:
         return f"which needs {', '.join(sorted(lacking))}, and samples of this data have none: take it out."
     if what := _misfit(data):
         return what
+    return _mask_flaw(transform, data)
+
+
+def _mask_flaw(transform: A.BasicTransform, data: dict[str, Any]) -> str:
+    """Return the reason to refuse a transform for the masks that it returned, as the rest of a sentence."""
     nearest = getattr(transform, "mask_interpolation", cv2.INTER_NEAREST) in _NEAREST
-    filled = [getattr(transform, key, None) for key in FILLS]
-    known = [*_INDICES, *(value for value in filled if isinstance(value, int | float))]
-    if "mask" in data and not (nearest and np.isin(data["mask"], known).all()):
-        return "which interpolates class indices of masks: set its mask_interpolation to 0 (nearest), or take it out."
+    fills = {key: getattr(transform, key, None) for key in FILLS}
+    known = [*_INDICES, *(value for value in fills.values() if isinstance(value, int | float))]
+    for target, content in (("mask", "class indices of masks"), ("masks", "the masks of objects")):
+        if target in data and not (nearest and np.isin(data[target], known).all()):
+            return f"which interpolates {content}: set its mask_interpolation to 0 (nearest), or take it out."
+    filled = [key for key, value in fills.items() if value is not None and np.any(value)]
+    if "masks" in data and filled:
+        return f"which adds new pixels to the mask of every object: set its {filled[0]} to 0."
     return ""
 
 

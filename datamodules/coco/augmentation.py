@@ -4,6 +4,7 @@ import albumentations as A
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.augmentation.checks import refuse_unfit
 from datamodules.augmentation.presets import Augmentation
 from datamodules.augmentation.ssd_transforms import Image
 from datamodules.boxes.dataset import kept_objects
@@ -24,6 +25,16 @@ def without_mirrors(augmentation: Augmentation | None) -> Augmentation | None:
     transforms = [] if augmentation is None else augmentation.compose.transforms
     kept = [transform for transform in transforms if not isinstance(transform, MIRRORS)]
     return Augmentation(kept) if kept else None
+
+
+def refuse_unfit_for_masks(augmentation: Augmentation | None) -> None:
+    """Check an augmentation of objects with masks.
+
+    Raises:
+        UserError: A transform interpolates masks, or adds pixels to them.
+    """
+    if augmentation is not None:
+        refuse_unfit(augmentation.compose.transforms, (*augmentation.targets, "masks"))
 
 
 def augment_instances(

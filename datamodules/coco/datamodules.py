@@ -12,7 +12,7 @@ from datamodules.augmentation.presets import make_augmentation
 from datamodules.base import SPLITS
 from datamodules.boxes.datamodule import BoxDataModule
 from datamodules.boxes.dataset import DetectionDataset
-from datamodules.coco.augmentation import mirrors, without_mirrors
+from datamodules.coco.augmentation import mirrors, refuse_unfit_for_masks, without_mirrors
 from datamodules.coco.categories import Facts
 from datamodules.coco.checks import nothing_to_train
 from datamodules.coco.dataset import InstanceDataset
@@ -160,6 +160,7 @@ class COCOInstanceDataModule(COCODetectionDataModule):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, proposals=None, **options)
+        refuse_unfit_for_masks(self._augment)
 
 
 class COCOKeypointDataModule(COCODetectionDataModule):
@@ -188,6 +189,8 @@ class COCOKeypointDataModule(COCODetectionDataModule):
     ) -> None:
         super().__init__(*args, proposals=None, **options)
         self.masks, self._pairs = masks, joint_pairs
+        if masks:
+            refuse_unfit_for_masks(self._augment)
 
     @property
     def joint_names(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from datamodules.loading.text import read_text
 from datamodules.voc.files import image_file
 from datamodules.voc.packed_masks import VOID, Mask, MaskRecord, runs_of
 from lit_cv.errors import UserError
+from lit_cv.ops.palette import voc_colors
 
 NO_VALUES: Mapping[int, int] = MappingProxyType({})
 
@@ -122,20 +123,39 @@ def read_mask(path: Path, num_classes: int, values: Mapping[int, int] = NO_VALUE
 
 
 def _read_png(path: Path) -> NDArray[np.integer]:
-    """Return the palette indices or gray values of a PNG of 1 to 16 bits, (H, W); its colors are ignored."""
+    """Return the palette indices or gray values of a PNG of 1 to 16 bits, (H, W); its palette's colors are ignored."""
     data = read_whole(path)
     try:
         with Image.open(BytesIO(data)) as image:
-            mode, indices = image.mode, np.asarray(image)
+            mode, raw = image.mode, str(image.tile[0][3])
+            indices = np.asarray(image)
     except Exception as error:  # on damaged files Pillow raises OSError, SyntaxError, ValueError, struct.error, ...
         raise UserError(f"{path} is not a readable mask ({error}): restore the file.") from None
     if mode == "1":
         return indices.astype(np.uint8)
+    if mode in ("RGB", "RGBA", "LA") and "16" not in raw:  # of 16 bits Pillow would keep the upper 8
+        return _gray(path, indices)
     if mode not in ("P", "L", "I", "I;16", "I;16B"):
         raise UserError(
             f"{path} has colors (mode {mode}) instead of class indices: use the original palette PNG, or convert it."
         )
     return indices if indices.dtype == np.uint8 else indices.astype(np.int32)
+
+
+def _gray(path: Path, pixels: Mask) -> Mask:
+    """Return the one channel (H, W) of a gray mask saved in color, uint8 (H, W, 2 to 4)."""
+    colors, alpha = (pixels, None) if pixels.shape[2] == 3 else (pixels[..., :-1], pixels[..., -1])
+    if alpha is not None and (alpha != 255).any():
+        raise UserError(f"{path} has transparent pixels: save it without alpha, as a palette or gray PNG of indices.")
+    if (colored := (colors != colors[..., :1]).any(axis=2)).any():
+        color = colors[colored][0]
+        known = np.flatnonzero((voc_colors() == color).all(axis=1))
+        meant = f", VOC's color of index {known[0]}," if known.size else ""
+        raise UserError(
+            f"{path} has colors such as {tuple(color.tolist())}{meant} instead of class indices: use the original "
+            "palette PNG, or convert it."
+        )
+    return np.ascontiguousarray(colors[..., 0])
 
 
 def _read_mat(path: Path) -> Mask:

@@ -20,6 +20,7 @@ from lit_cv.metrics.mean import ExactMean
 from lit_cv.models.network import Network
 from lit_cv.ops.global_batch import global_batch
 from lit_cv.renderers import Renderer
+from lit_cv.tasks.precision import keep_coordinates
 from lit_cv.tasks.schedules import WarmupMultiStepLR, check_length, check_schedule
 from lit_cv.tasks.sharding import shard_for_strategy
 
@@ -119,6 +120,7 @@ class Task(L.LightningModule, ABC):
 
     def setup(self, stage: str) -> None:
         """Take the names of the classes from the DataModule and check the size of the network."""
+        keep_coordinates(self.trainer)
         data = data_of(self.trainer)
         if stage == "predict":
             return

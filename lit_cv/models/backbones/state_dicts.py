@@ -25,8 +25,23 @@ def load_weights(layers: nn.Module, state: dict[str, Tensor], prefix: str, sourc
         if not key.endswith("num_batches_tracked") and (key not in own or own[key].shape != value.shape)
     ]
     if wrong:
+        refuse_whole_network(state, source)
         raise UserError(
             f"Weights {source} do not fit the backbone: {len(wrong)} parameters are missing or of another shape, "
             f"first {', '.join(wrong[:3])}."
         )
     layers.load_state_dict({key: value for key, value in own.items() if key in expected}, strict=False)
+
+
+def refuse_whole_network(state: dict[str, Tensor], source: str) -> None:
+    """Say so if weights that do not fit are those of a whole detector or segmenter, as torchvision publishes them.
+
+    Raises:
+        UserError: They are.
+    """
+    parts = list(dict.fromkeys(key.partition(".")[0] for key in state))
+    if "backbone" in parts and len(parts) > 1:
+        raise UserError(
+            f"Weights {source} are those of a whole network ({', '.join(parts)}), but weights takes those of a "
+            "classification network: give such a state dict, 'imagenet' or null."
+        )

@@ -12,7 +12,7 @@ from lit_cv.errors import UserError
 from lit_cv.models.backbones.frozen_norm import freeze_batch_norm, split_norm_act
 from lit_cv.models.backbones.pixels import convert_pixels
 from lit_cv.models.backbones.stages import Layers, Stage
-from lit_cv.models.backbones.state_dicts import load_weights
+from lit_cv.models.backbones.state_dicts import load_weights, refuse_whole_network
 
 TIMM = "timm/"  # beginning of the names of timm's networks
 # Maps by the network's own ``forward_intermediates``: the same as by default, but under the keys of the classifier.
@@ -81,6 +81,7 @@ class TimmLayers(_Maps, Layers):
         known = _create(self._name).state_dict()
         unknown = [key for key in state if key not in known]
         if unknown:
+            refuse_whole_network(state, source)
             raise UserError(
                 f"Weights {source} do not fit the backbone: it has no {', '.join(unknown[:3])} "
                 f"({len(unknown)} unknown keys); give a state dict of this very network."

@@ -98,6 +98,29 @@ def test_interpolated_class_indices_are_refused(name: str) -> None:
     Augmentation([bilinear])  # boxes have no mask
 
 
+@pytest.mark.parametrize(
+    ("transform", "reason"),
+    [
+        (
+            A.Affine(mask_interpolation=1),
+            "has Affine, which interpolates the masks of objects: set its mask_interpolation",
+        ),
+        (A.OneOf([A.RandomScale(mask_interpolation=2)]), "has RandomScale, which interpolates the masks of objects"),
+        (
+            A.Rotate(fill_mask=255),
+            "has Rotate, which adds new pixels to the mask of every object: set its fill_mask to 0",
+        ),
+        (A.PadIfNeeded(fill_mask=1), "has PadIfNeeded, which adds new pixels"),
+    ],
+)
+def test_the_masks_of_objects_are_neither_interpolated_nor_filled(transform: Any, reason: str) -> None:
+    for kind, options in ((COCOInstanceDataModule, {}), (COCOKeypointDataModule, {"masks": True})):
+        with pytest.raises(UserError, match=reason):
+            kind("nowhere", augmentation=[A.HorizontalFlip(), transform], **options)
+    COCOKeypointDataModule("nowhere", augmentation=[transform])  # without masks
+    COCOInstanceDataModule("nowhere", augmentation=[A.Affine(), A.CoarseDropout(), A.PadIfNeeded(fill_mask=0)])
+
+
 def test_a_transform_of_ones_own_that_interpolates_is_refused() -> None:
     class Halved(A.DualTransform):  # type: ignore[misc]
         def apply(self, img: np.ndarray, **params: Any) -> np.ndarray:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import albumentations as A
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,6 +14,7 @@ from PIL import Image
 
 from datamodules import VOCSegmentationDataModule
 from lit_cv.errors import UserError
+from lit_cv.ops.palette import voc_colors
 from tests.datamodules.voc.test_segmentation import names, opened, picture_file, read_indices, samples, year
 
 
@@ -45,6 +47,34 @@ def test_masks_of_one_bit_are_read(voc_root: Path) -> None:
     (voc_root / "VOCdevkit" / "classes.txt").write_text("thing\n")
     for name, (_, target) in zip(names(voc_root), samples(opened(voc_root)), strict=True):
         assert np.array_equal(target["mask"].numpy(), white(masks[name]) // 255)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
+def test_gray_masks_saved_in_color_are_read(voc_root: Path, mode: str) -> None:
+    masks = rewrite(voc_root, lambda mask: np.asarray(Image.fromarray(mask).convert(mode)))
+    for name, (_, target) in zip(names(voc_root), samples(opened(voc_root)), strict=True):
+        assert np.array_equal(target["mask"].numpy(), masks[name])
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda mask: voc_colors()[mask], r"has colors such as \(128, 0, 0\), VOC's color of index 1, instead"),
+        (lambda mask: np.stack((mask, mask, mask + 3), axis=2), r"has colors such as \(0, 0, 3\) instead of class"),
+        (lambda mask: np.stack((mask, mask), axis=2), "has transparent pixels: save it without alpha"),
+    ],
+)
+def test_colors_that_are_no_indices_are_named(voc_root: Path, change: Any, reason: str) -> None:
+    rewrite(voc_root, lambda mask: change(np.minimum(mask, 1)))
+    with pytest.raises(UserError, match=rf"\.png {reason}"):
+        opened(voc_root)
+
+
+def test_colors_of_16_bits_are_not_halved(voc_root: Path) -> None:
+    pixels = np.ones((64, 64, 3), np.uint16)  # Pillow reads the upper bytes, 0
+    cv2.imwrite(str(year(voc_root) / "SegmentationClass" / f"{names(voc_root)[0]}.png"), pixels)
+    with pytest.raises(UserError, match=r"\.png has colors \(mode RGB\) instead of class indices"):
+        opened(voc_root)
 
 
 @pytest.mark.parametrize(("value", "dtype"), [(65535, np.uint16), (256, np.uint16), (200, np.uint8), (4, np.uint16)])

@@ -218,3 +218,14 @@ SEQUENTIAL = Family(lambda _: nn.Sequential(nn.Conv2d(3, 8, 3)), published=())  
 def test_a_family_without_maps_is_refused(name: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
         build_trunk(f"{__name__}.{name}", weights=None, norm="frozen")
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_large", "timm/resnet18"])
+def test_weights_of_a_whole_detector_are_named(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "detector.pth"
+    keys = ("backbone.body.conv1.weight", "rpn.head.cls_logits.weight", "roi_heads.box_head.fc6.weight")
+    torch.save({key: torch.zeros(1) for key in keys}, file)
+    with pytest.raises(
+        UserError, match=r"detector\.pth are those of a whole network \(backbone, rpn, roi_heads\), but"
+    ):
+        build_trunk(name, str(file), "frozen")
