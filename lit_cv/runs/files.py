@@ -19,6 +19,23 @@ TAIL_BYTES = 1 << 16
 YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader is ten times faster
 
 
+class OnceLoader(YAML):
+    """Loads YAML and refuses a key that a mapping holds twice, of which YAML's own loader drops the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        """Return a mapping.
+
+        Raises:
+            ConstructorError: A key stands twice.
+        """
+        seen = set[str]()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"`{key.value}` stands twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` and rename it to ``path`` at the end: a reader never sees half a file.
@@ -73,7 +90,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; give the path of a YAML file.")
     try:
-        content = yaml.load(path.read_text(encoding="utf-8-sig"), YAML)
+        content = yaml.load(path.read_text(encoding="utf-8-sig"), OnceLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not valid YAML ({reason}); fix the file.") from None
