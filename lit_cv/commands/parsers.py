@@ -94,7 +94,7 @@ def add_config(parser: argparse.ArgumentParser, text: str = "an experiment's YAM
 
 
 def refuse_missing_config(args: Sequence[str]) -> None:
-    """Read the configuration files of a command line, and check the names at its top, before anything heavy is imported.
+    """Read the configuration files of a command line and check the names at its top, before the heavy imports.
 
     Raises:
         UserError: A file is missing, is not a YAML mapping, or has an unknown name at its top.

@@ -66,9 +66,10 @@ def _flat_content(path: Path, _state: object) -> dict[str, Any]:
 
 
 def _value(text: str, key: str) -> Any:
-    """Read the value of a key of the command line. A text that only YAML 1.1 takes for something else, such as `on`, stays a text.
+    """Read the value of a key of the command line.
 
-    The parser decides by the type of a setting, which is not known here: `#1`, `1:30` or `yes` may be texts.
+    A text that only YAML 1.1 takes for something else, such as `on`, stays a text. The parser decides by the type of a
+    setting, which is not known here: `#1`, `1:30` or `yes` may be texts.
     """
     if key in TEXTS:
         return None if text in NULLS else text

@@ -32,6 +32,8 @@ def dropped(config: Namespace, settings: Mapping[str, Any], options: Iterable[st
             given = {part: given}
         for place, found in _empty(given, config, _Place(), appended=name.endswith("+")):
             path = ".".join(place.names)
+            if f"{path}.class_path" in settings:  # these are its `init_args`
+                continue
             if found is not NOTHING:
                 return f"{path}: expects a value, not {{}}; give one, or leave the setting out."
             if place.class_path:
@@ -41,21 +43,26 @@ def dropped(config: Namespace, settings: Mapping[str, Any], options: Iterable[st
 
 
 def _empty(given: Any, found: Any, place: _Place, appended: bool) -> Iterator[tuple[_Place, Any]]:
-    """Yield each setting that is given as `{}` and is no mapping in the parsed experiment, and what it is there."""
+    """Yield each setting that is given as `{}` and is no group in the parsed experiment, and what it is there."""
     if isinstance(class_path := _member(found, "class_path"), str):
         place = _Place(place.names, class_path, len(place.names))
     if isinstance(given, list) and isinstance(found, list):
         for item, parsed in zip(given, found[-len(given) :] if appended else found, strict=False):
             yield from _empty(item, parsed, place, appended)
-    elif isinstance(given, Mapping) and isinstance(found, Namespace | Mapping):
+    elif isinstance(given, Mapping) and isinstance(found, Namespace | Mapping) and not _is_class(given, found):
         for key, item in given.items():
             if key == "init_args":
-                yield from _empty(item, found, place, appended)
+                yield from _empty(item, found, place, appended) if item else ()
             else:
                 inner = place._replace(names=(*place.names, str(key)))
                 yield from _empty(item, _member(found, str(key)), inner, appended)
     elif isinstance(given, Mapping) and not given:
         yield place, found
+
+
+def _is_class(given: Mapping[str, Any], found: Namespace | Mapping[str, Any]) -> bool:
+    """Tell whether the parser has made a class of an empty mapping, which names none."""
+    return not given and "class_path" in found
 
 
 def _member(parent: Any, name: str) -> Any:
