@@ -7,13 +7,14 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import orjson
 import yaml
 
-from lit_cv.errors import UserError
+from lit_cv.errors import UserError, did_you_mean
 
 TAIL_BYTES = 1 << 16
 YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader is ten times faster
@@ -88,7 +89,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: The file is missing, is not YAML, or holds no mapping.
     """
     if not path.is_file():
-        raise UserError(f"{path}: there is no such file; give the path of a YAML file.")
+        raise UserError(f"{path}: there is no such file; give the path of a YAML file{_similar(path) or '.'}")
     try:
         content = yaml.load(path.read_text(encoding="utf-8-sig"), OnceLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -97,6 +98,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds no `key: value` mapping; write one setting per line.")
     return content
+
+
+def _similar(path: Path) -> str:
+    """Return "; did you mean FILE?" for a misspelled path of an experiment."""
+    here = {file.name: file for file in path.parent.glob("*.yaml")}
+    name = get_close_matches(path.name, here, n=1, cutoff=0.7)
+    experiments = [str(file) for file in Path("experiments").glob("*/*.yaml")]
+    return f"; did you mean {here[name[0]]}?" if name else did_you_mean(str(path), experiments)
 
 
 def read_curve(folder: Path, metric: str) -> dict[int, float]:

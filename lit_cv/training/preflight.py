@@ -117,7 +117,9 @@ def check_metric(task: Task, experiment: Any, metric: str) -> None:
         known = _logged(task, classes)
         if metric in known:
             return
-    hint = did_you_mean(metric, known) or f"; choose from {', '.join(nearest(metric, sorted(known)))}."
+    words = [metric, f"{metric.rpartition('/')[0]}/{CLASS}"] if metric.count("/") > 1 else [metric]
+    near = next(filter(None, (did_you_mean(word, known) for word in words)), "")
+    hint = near or f"; choose from {', '.join(nearest(metric, sorted(known)))}."
     raise UserError(f"the sweep's metric {metric!r} is not logged by {type(task).__name__}{hint}")
 
 
