@@ -4,12 +4,27 @@ BIN := .venv/bin
 
 TESTS := -m pytest -q -n 3 --dist loadfile -m "not long"
 
+# One sentence in place of an error of pip; the program runs in every Python, also in version 2.
+GOAL := $(or $(firstword $(MAKECMDGOALS)),demo)
+define check_python
+	@command -v "$(PYTHON)" > /dev/null || { echo "found no $(PYTHON), but lit-cv needs Python 3.11 or later:" \
+		"make $(GOAL) PYTHON=python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.version_info < (3, 11) and sys.exit("found Python " + sys.version.split()[0] + \
+		" (" + sys.executable + "), but lit-cv needs Python 3.11 or later: make $(GOAL) PYTHON=python3.12")'
+endef
+
 .PHONY: demo test test-minimum lint docs install clean
 
 demo: install  ## run a small ablation and report it: two arms, two seeds, and a shuffled control
+	@echo "demo: six runs of a small detector on generated images and a report, about 3 minutes on two CPU cores"
 	$(BIN)/litcv sweep sweeps/quickstart.yaml --workers 2
 	$(BIN)/litcv sweep sweeps/quickstart_control.yaml --workers 2
 	$(BIN)/litcv report runs/quickstart runs/quickstart_control
+	@echo
+	@echo "Open runs/quickstart/report/report.html in a browser. Then train a detector of your own:"
+	@echo "  source .venv/bin/activate"
+	@echo "  litcv fit experiments/quickstart/ssd.yaml"
+	@echo "and continue with docs/first-ablation.md, a sweep of your own."
 
 test: lint  ## run all tests except the long ones; tests on real data need LITCV_TEST_DATA
 	OMP_NUM_THREADS=1 $(BIN)/python $(TESTS) --cov --cov-report=
@@ -27,6 +42,7 @@ docs: .venv/docs-installed  ## build the pages of docs/ with the API reference i
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 .venv/docs-installed: pyproject.toml
+	$(check_python)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --group docs
@@ -35,11 +51,17 @@ docs: .venv/docs-installed  ## build the pages of docs/ with the API reference i
 install: .venv/installed
 
 .venv/installed .venv-minimum/installed: %/installed: pyproject.toml
-	$(PYTHON) -m venv $*
-	$*/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
-	$*/bin/uv pip install --quiet --python $*/bin/python --compile-bytecode $(RESOLUTION) \
+	$(check_python)
+	@echo "install: lit-cv and PyTorch into $*, 6 GB; 35 seconds to a few minutes, as fast as the network"
+	@echo "install: 1 of 3, the environment $* with $$("$(PYTHON)" --version)"
+	@"$(PYTHON)" -m venv $*
+	@echo "install: 2 of 3, the installer uv"
+	@$*/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
+	@echo "install: 3 of 3, PyTorch and all other packages"
+	@$*/bin/uv pip install --python $*/bin/python --compile-bytecode $(RESOLUTION) \
 		--editable ".[captions,timm]" --group dev
-	touch $@
+	@touch $@
+	@echo "install: done; in every new shell: source $*/bin/activate"
 
 .venv-minimum/installed: RESOLUTION := --resolution lowest-direct
 

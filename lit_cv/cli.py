@@ -15,17 +15,12 @@ from lit_cv.commands.parsers import VerbParser
 from lit_cv.errors import UsageError, expected_failure
 
 COMMANDS = (fit, evaluate, sweep, report, bench, proposals, doctor, browse, shapes, lists, completion)
-DEFAULTS = {
-    "NO_ALBUMENTATIONS_UPDATE": "1",  # its import would ask the network for a newer version
-    "JSONARGPARSE_DEPRECATION_WARNINGS": "off",  # they concern Lightning, not the user
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return 0 on success, 2 on bad usage, 1 otherwise."""
     args = list(sys.argv[1:] if argv is None else argv)
-    for name, value in DEFAULTS.items():
-        os.environ.setdefault(name, value)
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # they concern Lightning, not the user
     if "" not in sys.path:
         sys.path.append("")  # for the user's classes, as with `python -m lit_cv`
     for stream in (sys.stdout, sys.stderr):

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from datamodules.defects import Defect
 from datamodules.loading.text import read_text
-from lit_cv.errors import UserError, nearest
+from lit_cv.errors import UserError, did_you_mean, nearest
 
 CLASS_NAMES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -72,8 +72,11 @@ def read_list(devkit: Path, name: str, task: str = "Main") -> ImageList:
     file = list_file(devkit, name, task)
     if not file.is_file():
         files = devkit.glob(f"VOC*/ImageSets/{task}/*.txt")
-        there = ", ".join(nearest(name, sorted(f"{f.parts[-4][3:]}_{f.stem}" for f in files)))
-        raise UserError(f"The image list {file} is missing: choose another set ({there or 'none there'}).")
+        there = sorted(f"{f.parts[-4][3:]}_{f.stem}" for f in files)
+        sets = ", ".join(nearest(name, there)) or "none there"
+        raise UserError(
+            f"The image list {file} is missing: choose another set ({sets}){did_you_mean(name, there) or '.'}"
+        )
     lines, notes = _lines(file)
     if not lines:
         raise UserError(f"The image list {file} is empty: restore it or choose another set.")

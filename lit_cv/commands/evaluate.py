@@ -3,10 +3,12 @@
 import argparse
 import tempfile
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from lit_cv.commands.fit import prepare_process
 from lit_cv.commands.parsers import Verbs, add_verb
+from lit_cv.errors import UserError
 
 UNPARSED = ("validate", "test")
 
@@ -30,9 +32,27 @@ def add_parser(verbs: Verbs) -> None:
 
 def run_unparsed(verb: str, args: Sequence[str]) -> int:
     """Carry out `litcv validate ARGS` or `litcv test ARGS`."""
+    if args[:1] and not args[0].startswith("-"):
+        require_run(Path(args[0]))
     prepare_process(args)
     evaluate(verb, args)
     return 0
+
+
+def require_run(folder: Path) -> None:
+    """Check that a folder is one of a run, before anything heavy is imported.
+
+    Raises:
+        UserError: It is missing, or has no configuration of a run.
+    """
+    if (folder / "config.yaml").is_file():
+        return
+    runs = sorted(file.parent for file in (*folder.glob("*/config.yaml"), *folder.parent.glob("*/config.yaml")))
+    names = {run.name: run for run in runs}
+    near = get_close_matches(folder.name, names, n=1) or list(names)[:1]
+    hint = f", such as {names[near[0]]}" if near else " (runs/<group>/<run id>)"
+    what = "is no run, it has no config.yaml" if folder.is_dir() else "there is no such folder"
+    raise UserError(f"{folder}: {what}; give the folder of a run{hint}.")
 
 
 def evaluate(verb: str, args: Sequence[str]) -> None:
@@ -59,6 +79,7 @@ def _options_of_run(folder: Path) -> list[str]:
 
 
 def _predict(options: argparse.Namespace) -> int:
+    require_run(options.run_folder)
     output = options.output or options.run_folder / "predictions"
     predict(options.run_folder, options.images, output, options.score_threshold)
     return 0

@@ -18,18 +18,24 @@ def add_parser(verbs: Verbs) -> None:
     """Add `list`."""
     parser = add_verb(verbs, "list", "list what there is of a kind, such as networks, or the metrics of an experiment",
                       "litcv list metrics experiments/quickstart/ssd.yaml", _run)  # fmt: skip
-    parser.add_argument("kind", choices=[*KINDS, "metrics"], help="metrics are those of an experiment, CONFIG")
+    parser.add_argument(
+        "kind", choices=[*KINDS, "metrics"], nargs="?", help="metrics are those of an experiment, CONFIG"
+    )
     parser.add_argument("config", type=Path, nargs="?", metavar="CONFIG", help="an experiment's YAML file")
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.kind is None:
+        raise UsageError(f"litcv list: name a kind: {', '.join(KINDS)}, or metrics with an experiment.")
     if (options.kind == "metrics") != (options.config is not None):
         raise UsageError("litcv list: metrics, and no other kind, needs an experiment: litcv list metrics CONFIG.")
     entries = list(_metrics(options.config) if options.config else KINDS[options.kind]())
-    indent = min(40, 2 + max((len(name) for name, _ in entries), default=0))
+    indent = min(30, 2 + max((len(name) for name, _ in entries), default=0))
     width = max(60, get_terminal_size().columns)
     for name, text in entries:
-        first = name.ljust(indent) if len(name) < indent else f"{name}\n{' ' * indent}"
+        if text and len(name) >= indent:  # a long name has a line of its own
+            print(name)
+        first = " " * indent if len(name) >= indent else name.ljust(indent)
         print(textwrap.fill(text, width, initial_indent=first, subsequent_indent=" " * indent) if text else name)
     return 0
 
@@ -87,7 +93,7 @@ def _classes(module: object, base: type) -> Iterator[Entry]:
     """Yield the classes of a package that can be built, with the first line of their docstrings."""
     for name, kind in sorted(inspect.getmembers(module, inspect.isclass)):
         if issubclass(kind, base) and not inspect.isabstract(kind):
-            yield name, (inspect.getdoc(kind) or "").partition("\n")[0]
+            yield name, (inspect.getdoc(kind) or "").partition("\n")[0].replace("``", "")
 
 
 KINDS: dict[str, Callable[[], Iterator[Entry]]] = {

@@ -12,7 +12,8 @@ Verbs: TypeAlias = "argparse._SubParsersAction[VerbParser]"
 Run: TypeAlias = Callable[[argparse.Namespace], int]
 
 INVALID = re.compile(r"argument (?P<name>[^:]+): invalid choice: '(?P<word>.*)' \(choose from (?P<choices>.*)\)")
-OF_EXPERIMENTS = {"config", "seed_everything", "model", "data", "trainer", "run", "ckpt_path", "print_config"}
+OF_EXPERIMENTS = ("seed_everything", "model", "data", "trainer", "run", "ckpt_path", "weights_only")
+OF_CALLS = ("config", "print_config", "resume", "verbose", "return_predictions")
 
 
 class VerbParser(argparse.ArgumentParser):
@@ -49,7 +50,9 @@ class VerbParser(argparse.ArgumentParser):
         for word in overrides:
             name = word.removeprefix("--").partition("=")[0]
             is_value = not word.startswith("--") and previous.startswith("--") and "=" not in previous
-            if not is_value and (not word.startswith("--") or ("." not in name and name not in OF_EXPERIMENTS)):
+            if not is_value and (
+                not word.startswith("--") or ("." not in name and name not in (*OF_EXPERIMENTS, *OF_CALLS))
+            ):
                 self.refuse_unknown([word])
             previous = word
 
@@ -91,13 +94,23 @@ def add_config(parser: argparse.ArgumentParser, text: str = "an experiment's YAM
 
 
 def refuse_missing_config(args: Sequence[str]) -> None:
-    """Read the configuration files of a command line, before anything heavy is imported.
+    """Read the configuration files of a command line and check the names at its top, before the heavy imports.
 
     Raises:
-        UserError: A file is missing or is not a YAML mapping.
+        UserError: A file is missing, is not a YAML mapping, or has an unknown name at its top.
     """
     from lit_cv.runs.settings import merged_arguments, split_arguments
 
-    if ("config", True) in split_arguments(args):
+    given = split_arguments(args)
+    if ("config", True) in given:
         raise UsageError("--config: give the path of an experiment's YAML file.")
-    merged_arguments(args)
+    for key, value in given:
+        if key == "config":
+            names, known, place = list(merged_arguments(["--config", str(value)])), OF_EXPERIMENTS, f"{value}: "
+        else:
+            names, known, place = [key], (*OF_EXPERIMENTS, *OF_CALLS), "--"
+        for name in names:
+            top = name.partition(".")[0].removesuffix("+")
+            if top not in known:
+                hint = did_you_mean(top, known) or "; all settings: --print_config."
+                raise UsageError(f"{place}{name}: there is no such setting{hint}")

@@ -4,8 +4,10 @@ import argparse
 import sys
 from functools import partial
 from pathlib import Path
+from shutil import get_terminal_size
 
 from lit_cv.commands.parsers import Verbs, add_verb
+from lit_cv.commands.terminal import fitted
 from lit_cv.errors import UsageError
 from lit_cv.tracking.restore import restore
 
@@ -107,6 +109,7 @@ def run_report(
         print("Fix them, or write the report anyway with --force.", file=sys.stderr)
     if not refusals or watching:
         files = write(study)
-        print(files[0].read_text(encoding="utf-8").split("\n![")[0])
+        text = files[0].read_text(encoding="utf-8").split("\n![")[0]
+        print(fitted(text, get_terminal_size().columns) if sys.stdout.isatty() else text)
         print(*files, sep="\n")
     return 1 if refusals else 0

@@ -7,16 +7,34 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import orjson
 import yaml
 
-from lit_cv.errors import UserError
+from lit_cv.errors import UserError, did_you_mean
 
 TAIL_BYTES = 1 << 16
 YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader is ten times faster
+
+
+class OnceLoader(YAML):
+    """Loads YAML and refuses a key that a mapping holds twice, of which YAML's own loader drops the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        """Return a mapping.
+
+        Raises:
+            ConstructorError: A key stands twice.
+        """
+        seen = set[str]()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"`{key.value}` stands twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
 @contextmanager
@@ -71,15 +89,23 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: The file is missing, is not YAML, or holds no mapping.
     """
     if not path.is_file():
-        raise UserError(f"{path}: there is no such file; give the path of a YAML file.")
+        raise UserError(f"{path}: there is no such file; give the path of a YAML file{_similar(path) or '.'}")
     try:
-        content = yaml.load(path.read_text(encoding="utf-8-sig"), YAML)
+        content = yaml.load(path.read_text(encoding="utf-8-sig"), OnceLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not valid YAML ({reason}); fix the file.") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds no `key: value` mapping; write one setting per line.")
     return content
+
+
+def _similar(path: Path) -> str:
+    """Return "; did you mean FILE?" for a misspelled path of an experiment."""
+    here = {file.name: file for file in path.parent.glob("*.yaml")}
+    name = get_close_matches(path.name, here, n=1, cutoff=0.7)
+    experiments = [str(file) for file in Path("experiments").glob("*/*.yaml")]
+    return f"; did you mean {here[name[0]]}?" if name else did_you_mean(str(path), experiments)
 
 
 def read_curve(folder: Path, metric: str) -> dict[int, float]:

@@ -13,6 +13,7 @@ import yaml
 from lit_cv.runs.files import YAML, read_yaml
 
 UNHOLDABLE = "\0"  # no argument of a command line holds a zero byte
+TEXTS = ("run.group", "run.root", "run.project")  # what the user writes is their value: 2024_01 is no number
 NULLS = ("null", "Null", "NULL", "~", "None")  # None: as W&B writes null
 NUMBER = re.compile(r"[-+]?(0|[1-9][\d_]*|(?=\.\d))(\.[\d_]*)?([eE][-+]?\d+)?")  # neither 010 nor 0x1F nor 1:30
 
@@ -28,13 +29,13 @@ def split_arguments(args: Sequence[str]) -> list[tuple[str, Any]]:
     for word in args:
         if word.startswith("--"):
             key, equals, value = word[2:].partition("=")
-            pairs.append((dotted(key), _value(value) if equals else True))
+            pairs.append((dotted(key), _value(value, dotted(key)) if equals else True))
             waiting = not equals
         elif word == "-c":
             pairs.append(("config", True))
             waiting = True
         elif waiting:
-            pairs[-1] = (pairs[-1][0], _value(word))
+            pairs[-1] = (pairs[-1][0], _value(word, pairs[-1][0]))
             waiting = False
     return pairs
 
@@ -64,11 +65,14 @@ def _flat_content(path: Path, _state: object) -> dict[str, Any]:
     return flatten(read_yaml(path))
 
 
-def _value(text: str) -> Any:
-    """Read a value of the command line. A text that only YAML 1.1 takes for something else, such as `on`, stays a text.
+def _value(text: str, key: str) -> Any:
+    """Read the value of a key of the command line.
 
-    The parser decides by the type of a setting, which is not known here: `#1`, `1:30` or `yes` may be texts.
+    A text that only YAML 1.1 takes for something else, such as `on`, stays a text. The parser decides by the type of a
+    setting, which is not known here: `#1`, `1:30` or `yes` may be texts.
     """
+    if key in TEXTS:
+        return None if text in NULLS else text
     try:
         value = yaml.load(text, YAML)
     except (yaml.YAMLError, ValueError):  # ValueError: 2024-13-45 looks like a date

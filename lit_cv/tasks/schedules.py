@@ -11,6 +11,11 @@ from torch.optim.lr_scheduler import ChainedScheduler, LambdaLR, LRScheduler, Re
 
 from lit_cv.errors import UserError
 
+NEEDS_METRIC = (
+    "model.scheduler: ReduceLROnPlateau waits for a metric, but a schedule here advances with every step; take another "
+    "one, such as lit_cv.tasks.WarmupMultiStepLR, or null for a constant rate."
+)
+
 
 class WarmupMultiStepLR(LambdaLR):
     """Linear warm-up, then a drop by ``gamma`` at each milestone: the schedule of most detection papers.
@@ -78,10 +83,7 @@ def check_schedule(schedule: LRScheduler, steps: Callable[[], float]) -> None:
         UserError: It needs a metric, or raises an error after its last step, before the training ends.
     """
     if isinstance(schedule, ReduceLROnPlateau):
-        raise UserError(
-            "model.scheduler: ReduceLROnPlateau waits for a metric, but a schedule here advances with every step; take "
-            "another one, such as lit_cv.tasks.WarmupMultiStepLR, or null for a constant rate."
-        )
+        raise UserError(NEEDS_METRIC)
     if (last := last_step(schedule)) < inf:
         check_length(last, steps())
 

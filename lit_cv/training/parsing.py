@@ -7,6 +7,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 
 from lit_cv.errors import UsageError, UserError, expected_failure, plain_failures
 from lit_cv.runs.settings import merged_arguments
+from lit_cv.training.empty_values import dropped
 from lit_cv.training.wrong_setting import describe, refusal
 
 INTERVALS = ("val_check_interval", "check_val_every_n_epoch")  # by which Lightning divides
@@ -51,7 +52,10 @@ def parse(parser: LightningArgumentParser, args: ArgsType) -> Any:
         if failure := expected_failure(error):  # of a module that the experiment names
             raise failure from None
         raise UsageError(describe(str(error), merged_arguments(given), _options(parser))) from None
-    refuse_values(config[config.subcommand])
+    experiment = config[config.subcommand]
+    if reason := dropped(experiment, merged_arguments(given), _options(parser)):
+        raise UsageError(reason)
+    refuse_values(experiment)
     return config
 
 

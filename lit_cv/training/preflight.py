@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from datamodules.base import DataModule
-from lit_cv.errors import UserError
+from lit_cv.errors import UserError, did_you_mean, nearest
 from lit_cv.runs.settings import canonical
 from lit_cv.tasks.base import Task
 from lit_cv.training.arms import parsed_arms
@@ -112,7 +112,10 @@ def check_metric(task: Task, experiment: Any, metric: str) -> None:
         known = _logged(task, classes)
         if metric in known:
             return
-    raise UserError(f"the sweep's metric {metric!r} is not logged by {type(task).__name__}; use {sorted(known)}.")
+    words = [metric, f"{metric.rpartition('/')[0]}/{CLASS}"] if metric.count("/") > 1 else [metric]
+    near = next(filter(None, (did_you_mean(word, known) for word in words)), "")
+    hint = near or f"; choose from {', '.join(nearest(metric, sorted(known)))}."
+    raise UserError(f"the sweep's metric {metric!r} is not logged by {type(task).__name__}{hint}")
 
 
 def built_network(model: Any) -> nn.Module:

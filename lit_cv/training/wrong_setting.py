@@ -20,6 +20,7 @@ from lightning.pytorch.loggers import Logger
 from lit_cv.errors import did_you_mean, nearest
 from lit_cv.models.network import Network
 from lit_cv.tasks.base import Task
+from lit_cv.tasks.schedules import NEEDS_METRIC
 
 KEY = re.compile(r'Parser key "([^"]+)"')
 OWNER = re.compile(r"given class_path '([^']+)'|Got value: Namespace\(class_path='([^']+)'")
@@ -34,6 +35,8 @@ NO_CLASS = re.compile(
 )
 NO_PATH = re.compile(r"Expected a dot import path string: (\S+)")
 OTHER_CLASS = re.compile(r"(?:correspond to|to be) a subclass of (\w+)|Not a valid subclass of (\w+)")
+OTHER_KEYS = re.compile(r"Option 'class_path' is not accepted|Dict must include a class_path and optionally init_args")
+SEVERAL = re.compile(r"Multiple subclasses with name (\w+)\. Give the full class path to avoid ambiguity: ([\w., ]+)\.")
 EXPECTED = re.compile(r"Expected an? (?:<class '(?P<kind>[^']+)'>|typing\.Literal(?P<choices>\[[^]]*\]))")
 RESTRICTED = re.compile(r"Not of type \w+: (?P<value>\S+) does not conform to restriction v(?P<limit>.+)")
 CLASS_PATH = re.compile(r"class_path='([^']+)'")
@@ -74,6 +77,8 @@ def describe(report: str, settings: Mapping[str, Any], options: Iterable[str]) -
     """
     path = ".".join(dict.fromkeys(KEY.findall(report)))
     owners = [first or second for first, second in OWNER.findall(report)]
+    if OTHER_KEYS.search(report):
+        return f"{path}: a class has the keys class_path and init_args alone; move other keys into init_args."
     if found := UNKNOWN.search(report):
         return _unknown(found, path, owners, list(options))
     if found := NO_VALUE.search(report):
@@ -110,20 +115,38 @@ def refusal(error: ValueError) -> str | None:
 
 
 def _unknown(found: re.Match[str], path: str, owners: list[str], options: list[str]) -> str:
-    if found["top"] or (found["word"] and not owners):
-        word = found["top"] or found["word"].partition("=")[0]
-        name = word.removeprefix("--")
-        top = [*dict.fromkeys(option.split(".")[0] for option in options), "config", "resume", "print_config"]
-        hint = did_you_mean(name, options) or did_you_mean(name.split(".")[0], top)
-        return f"{word}: there is no such setting{hint or '; all settings: --print_config.'}"
+    if found["top"] or not owners:
+        parts = (
+            [found["top"]] if found["top"] else [found["word"], path, found["group"], found["member"], found["name"]]
+        )
+        return unknown_name(".".join(filter(None, parts)).partition("=")[0], options)
     name = (found["word"] or "").removeprefix("--").partition("=")[0] or found["name"] or found["member"]
     name = f"{found['group']}.{name}" if found["group"] else name
-    known = settings_of(owners[-1])
+    return f"{path}.{name}: {not_of(owners[-1], name)}"
+
+
+def unknown_name(word: str, options: Iterable[str]) -> str:
+    """Return the sentence for a name that is no setting of an experiment.
+
+    Args:
+        word: The name as given, such as `trianer.max_steps`, or with `--`.
+        options: Names of all settings.
+    """
+    name, known = word.removeprefix("--"), list(options)
+    top = [*dict.fromkeys(option.split(".")[0] for option in known), "config", "resume", "print_config"]
+    hint = did_you_mean(name, known) or did_you_mean(name.split(".")[0], top)
+    return f"{word}: there is no such setting{hint or '; all settings: --print_config.'}"
+
+
+def not_of(class_path: str, name: str) -> str:
+    """Return "CLASS has no such setting" for a name, with the nearest of the settings that the class has."""
+    known = settings_of(class_path)
     group, _, member = name.rpartition(".")
     if group:  # of a nested group, such as data.shapes
         known = [other.removeprefix(f"{group}.") for other in known if other.startswith(f"{group}.")] or known
+    known = list(dict.fromkeys(other.partition(".")[0] for other in known))
     hint = did_you_mean(member, known) or f"; it has {', '.join(nearest(member, known)) or 'none'}."
-    return f"{path}.{name}: {owners[-1].rpartition('.')[2]} has no such setting{hint}"
+    return f"{class_path.rpartition('.')[2]} has no such setting{hint}"
 
 
 def settings_of(class_path: str) -> list[str]:
@@ -146,6 +169,10 @@ def _wrong_class(report: str, path: str, owners: list[str], settings: Mapping[st
         names = [name for name, value in vars(module).items() if isclass(value) and not name.startswith("_")]
         hint = did_you_mean(found["wanted"], names) or "; fix the path."
         return f"{path}: {found['module']} has no class {found['wanted']}{hint}"
+    if found := SEVERAL.search(report):
+        if found[1] == torch.optim.lr_scheduler.ReduceLROnPlateau.__name__:
+            return NEEDS_METRIC
+        return f"{path}: several classes are called {found[1]}; give the full path of one: {found[2]}."
     given = NO_PATH.search(report)
     if given and (base is not None or not EXPECTED.search(report.partition("Expected a <class 'NoneType'>")[0])):
         classes = {name.rpartition(".")[2]: name for name in _classes(base)}
@@ -189,6 +216,8 @@ def _wrong_type(report: str, path: str, settings: Mapping[str, Any]) -> str | No
     if not kinds:
         return None
     hint = did_you_mean(value, map(str, choices)) or "."
+    if kinds == ["text"] and not isinstance(settings.get(path, {}), Mapping | list):
+        hint = ", which YAML reads as another type; put the text in quotes."
     return f"{path}: expects {' or '.join(dict.fromkeys(kinds))}, not {value}{hint}"
 
 

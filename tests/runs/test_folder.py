@@ -93,6 +93,31 @@ def test_folder_is_root_group_id(config: str) -> None:
     assert run_folder([*args, "--run.root", "/tmp/r"]).parts[:3] == ("/", "tmp", "r")
 
 
+TEXTS = [
+    "2024_01",
+    "1e3",
+    "1.10",
+    "1.0",
+    "on",
+    "true",
+    "0x10",
+    "010",
+    "2024-01-01",
+    "1:30",
+    "#1",
+    "[a]",
+    ".inf",
+    "1_0.5",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_name_of_a_group_is_the_text_that_was_typed(config: str, text: str) -> None:
+    assert run_group(["fit", "--config", config, f"--run.group={text}"]) == text
+    assert run_group(["fit", "--config", config, "--run.group", text]) == text
+    assert run_folder(["fit", "--config", config, f"--run.root={text}"]).parts[0] == text
+
+
 def test_missing_or_broken_config_gives_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         run_id(["fit", "--config", str(tmp_path / "none.yaml")])

@@ -20,6 +20,7 @@ from lit_cv.ablation.sweep.distributions import Coordinate, Distribution, Levels
 from lit_cv.ablation.sweep.hyperband import Hyperband, make_hyperband
 from lit_cv.ablation.sweep.parameters import Space, grid_values, nest, read_parameters, refuse_unknown, settings_of
 from lit_cv.errors import UserError
+from lit_cv.runs.files import OnceLoader
 from lit_cv.runs.settings import canonical, distinct
 
 SEED = "seed_everything"
@@ -257,7 +258,7 @@ def read_sweep_yaml(path: Path) -> dict[str, Any]:
         UserError: The file is missing or does not contain a YAML mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8-sig"), OnceLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path}: cannot read this sweep file ({error}); name an existing file such as sweeps/quickstart.yaml."
