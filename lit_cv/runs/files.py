@@ -82,14 +82,45 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def read_curve(folder: Path, metric: str) -> dict[int, float]:
-    """Read a metric by step from a run's ``metrics.csv``, which may still grow; empty if the file is missing."""
+    """Read a metric by step from a run's ``metrics.csv``, which may still grow; empty if the file is missing.
+
+    Raises:
+        UserError: The file is not a table of numbers.
+    """
+    curve = {}
+    for row in (row for row in read_rows(folder, metric) if row[2] == metric):
+        try:
+            curve[int(row[0])] = float(row[3])
+        except ValueError:
+            raise _no_table(folder, f"it has the row {','.join(row)[:80]}") from None
+    return curve
+
+
+def read_rows(folder: Path, part: str = "") -> list[list[str]]:
+    """Read the complete rows (step, epoch, name, value) of a run's ``metrics.csv``; empty if the file is missing.
+
+    Args:
+        folder: Folder of the run.
+        part: Text of the rows that are read: a run logs much, and reading fields takes time.
+
+    Raises:
+        UserError: The file is not a table.
+    """
     try:
         text = (folder / "metrics.csv").read_text(encoding="utf-8")
+        lines = text[: text.rfind("\n") + 1].splitlines()[1:]
+        return [row for row in csv.reader(line for line in lines if part in line) if len(row) == 4]
     except FileNotFoundError:
-        return {}
-    complete = text[: text.rfind("\n") + 1].splitlines()
-    rows = csv.reader(line for line in complete if metric in line)  # a run logs much, and reading fields takes time
-    return {int(row[0]): float(row[3]) for row in rows if len(row) == 4 and row[2] == metric}
+        return []
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _no_table(folder, str(error)) from None
+
+
+def _no_table(folder: Path, reason: str) -> UserError:
+    place = folder / "metrics.csv"
+    return UserError(
+        f"{place}: is no table of step,epoch,name,value ({reason}); delete the run folder and run it again."
+    )
 
 
 def read_tail(path: Path, first: int = 0) -> str:

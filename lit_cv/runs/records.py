@@ -22,12 +22,14 @@ class Kind(NamedTuple):
 
     Attributes:
         needed: Forms of the fields that every record has, by dotted name.
-        optional: Forms of the fields that may be missing or null.
+        optional: Forms of the fields that may be missing.
+        nullable: Forms of the fields that may be missing or null.
         fix: Advice for a damaged record.
     """
 
     needed: Mapping[str, Form]
     optional: Mapping[str, Form]
+    nullable: Mapping[str, Form]
     fix: str
 
 
@@ -118,24 +120,30 @@ RESULT = Kind(
         **{"git": MAPPING, "data": MAPPING, "data.fingerprint": TEXT},
     },
     {
-        **{"id": FOLDER, "group": FOLDER, "status": TEXT, "seed": SEED, "started": TIME, "finished": TIME},
-        **{"git.commit": TEXT, "git.earlier_commits": WORDS, "versions": MAPPING, "hardware": MAPPING},
-        **{"best": MAPPING, "best.metric": TEXT, "best.mode": TEXT, "metric_facts": FACTS, "data.counts": NUMBERS},
-        **{"started_from": MAPPING, "started_from.checkpoint": TEXT, "stopped_early": YES, "stopped_by": TEXT},
-        **{"wandb_url": TEXT, "params": COUNT, "trainable_params": COUNT, "gflops": NUMBER},
+        **{"id": FOLDER, "group": FOLDER, "status": TEXT, "started": TIME, "finished": TIME, "stopped_early": YES},
+        **{"git.earlier_commits": WORDS, "versions": MAPPING, "hardware": MAPPING},
+        **{"best.metric": TEXT, "best.mode": TEXT, "metric_facts": FACTS, "data.counts": NUMBERS},
+    },
+    {
+        **{"seed": SEED, "git.commit": TEXT, "best": MAPPING, "started_from": MAPPING, "started_from.checkpoint": TEXT},
+        **{"stopped_by": TEXT, "wandb_url": TEXT, "params": COUNT, "trainable_params": COUNT, "gflops": NUMBER},
         **{"seconds_per_image": NUMBER, "peak_memory_gb": NUMBER},
     },
     "delete its run folder and run it again",
 )
-SCORED = Kind({"metrics": NUMBERS}, {}, RESULT.fix)  # the part of a result that a search needs
+SCORED = Kind({"metrics": NUMBERS}, {}, {}, RESULT.fix)  # the part of a result that a search needs
+RESTORED = RESULT._replace(needed={**RESULT.needed, "id": FOLDER, "group": FOLDER}, fix="leave its log out")
 PLAN = Kind(
     {"name": TEXT, "description": TEXT, "file": TEXT, "swept": WORDS, "arms": ARMS},
-    {"method": TEXT, "metric": METRIC, "search_seed": TEXT},
+    {"method": TEXT},
+    {"metric": METRIC, "search_seed": TEXT},
     "delete it, and call `litcv sweep` again, which writes it",
 )
-BEGUN = Kind({"command": WORDS, "id": FOLDER, "started": TIME}, {}, RESULT.fix)
-FAILURE = Kind({"reason": TEXT, "time": TEXT}, {"error": TEXT}, "delete the file, so that the run starts again")
-METRIC_FILE = Kind({"name": TEXT, "goal": GOAL}, {}, "restore it, or delete it and give --metric")
+PLANNED_METRIC = Kind({}, {}, {"metric": METRIC}, "delete it, and give --metric")  # the part of a plan that stays
+BEGUN = Kind({"command": WORDS, "id": FOLDER, "started": TIME}, {}, {}, RESULT.fix)
+FAILURE = Kind({"reason": TEXT, "time": TEXT}, {"error": TEXT}, {}, "delete the file, so that the run starts again")
+METRIC_FILE = Kind({"name": TEXT, "goal": GOAL}, {}, {}, "restore it, or delete it and give --metric")
+MISSING = object()
 
 
 def read_record(file: Path, kind: Kind) -> dict[str, Any]:
@@ -160,14 +168,14 @@ def checked(place: str, record: Any, kind: Kind) -> dict[str, Any]:
     """
     if not isinstance(record, dict):
         raise UserError(f"{place}: holds no JSON object; {kind.fix}.")
-    for name, form in {**kind.needed, **kind.optional}.items():
+    for name, form in {**kind.needed, **kind.optional, **kind.nullable}.items():
         value: Any = record
         for key in name.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-        if value is None and name not in kind.needed:
+            value = value.get(key, MISSING) if isinstance(value, dict) else MISSING
+        if (value is MISSING and name not in kind.needed) or (value is None and name in kind.nullable):
             continue
         if not form.fits(value):
-            shown = "is missing" if value is None else f"is {_short(value)}, not {form.words}"
+            shown = "is missing" if value is MISSING else f"is {_short(value)}, not {form.words}"
             raise UserError(f"{place}: `{name}` {shown}; {kind.fix}.")
     return record
 

@@ -118,11 +118,13 @@ def _unknown(found: re.Match[str], path: str, owners: list[str], options: list[s
         return f"{word}: there is no such setting{hint or '; all settings: --print_config.'}"
     name = (found["word"] or "").removeprefix("--").partition("=")[0] or found["name"] or found["member"]
     name = f"{found['group']}.{name}" if found["group"] else name
-    known = settings_of(owners[-1])
+    known = settings_of(owners[-1]) if owners else options
     group, _, member = name.rpartition(".")
     if group:  # of a nested group, such as data.shapes
         known = [other.removeprefix(f"{group}.") for other in known if other.startswith(f"{group}.")] or known
     hint = did_you_mean(member, known) or f"; it has {', '.join(nearest(member, known)) or 'none'}."
+    if not owners:
+        return f"{name}: there is no such setting{hint}"
     return f"{path}.{name}: {owners[-1].rpartition('.')[2]} has no such setting{hint}"
 
 
