@@ -14,8 +14,8 @@ from lit_cv.ablation.sweep.jobs import Job
 from lit_cv.ablation.sweep.labels import CONFIG, duration
 from lit_cv.errors import UserError
 from lit_cv.runs.failure import excerpt
-from lit_cv.runs.files import read_json
 from lit_cv.runs.folder import run_folder
+from lit_cv.runs.records import RESULT, read_record
 from lit_cv.runs.settings import split_arguments
 
 TIMED = (2, 6)  # steps of two short runs, whose difference is the time of a step
@@ -50,7 +50,7 @@ def known_cost(jobs: Sequence[Job]) -> Cost | None:
     steps = statistics.median(_steps(job) or 0 for job in jobs)
     seconds, around, folders = [], [], []
     for file in sorted(jobs[0].folder.parent.parent.glob("*/*/result.json")):
-        result = read_json(file)
+        result = read_record(file, RESULT)
         if _experiment(result["command"]) in wanted and result["steps"]:
             seconds.append(result["fit_seconds"] * (steps / result["steps"] if steps else 1))
             around.append(_around(result))
@@ -117,7 +117,7 @@ def _short_run(job: Job, steps: int, batches: int, root: Path) -> dict[str, Any]
     if done.returncode:
         reason = [f"exit code {done.returncode}", *excerpt(done.stderr.strip() or done.stdout)][-1]
         raise UserError(f"a run of {steps} steps for the estimate failed: {reason}")
-    return read_json(run_folder(args) / "result.json")
+    return read_record(run_folder(args) / "result.json", RESULT)
 
 
 def _validation_batches(job: Job, result: dict[str, Any]) -> int:

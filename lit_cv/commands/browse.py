@@ -94,6 +94,7 @@ def write_page(config: Path, overrides: Sequence[str], *, split: Split, epoch: i
     packed = data.open_split(split)
     if packed is None:
         raise UserError(f"{config} has no {split} data: choose another --split, or set data.{split}_sets.")
+    data.splits = {split: packed}  # names of classes and joints are those of the shown split
     renderer = named_class(experiment.fit.model.class_path).target_renderer(data)
     keys = list(islice(_keys(len(packed), split, data.seed, epoch), samples))
     shown = _figures(data.dataset(packed, training=split == "train"), packed, keys, renderer)

@@ -15,26 +15,9 @@ import orjson
 import yaml
 
 from lit_cv.errors import UserError, did_you_mean
+from lit_cv.runs.yaml_text import parse_yaml
 
 TAIL_BYTES = 1 << 16
-YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader is ten times faster
-
-
-class OnceLoader(YAML):
-    """Loads YAML and refuses a key that a mapping holds twice, of which YAML's own loader drops the first."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
-        """Return a mapping.
-
-        Raises:
-            ConstructorError: A key stands twice.
-        """
-        seen = set[str]()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"`{key.value}` stands twice", key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
 
 
 @contextmanager
@@ -91,10 +74,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; give the path of a YAML file{_similar(path) or '.'}")
     try:
-        content = yaml.load(path.read_text(encoding="utf-8-sig"), OnceLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: not valid YAML ({reason}); fix the file.") from None
+        content = parse_yaml(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise UserError(f"{path}: not valid YAML ({error}); fix the file.") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds no `key: value` mapping; write one setting per line.")
     return content
@@ -109,14 +91,45 @@ def _similar(path: Path) -> str:
 
 
 def read_curve(folder: Path, metric: str) -> dict[int, float]:
-    """Read a metric by step from a run's ``metrics.csv``, which may still grow; empty if the file is missing."""
+    """Read a metric by step from a run's ``metrics.csv``, which may still grow; empty if the file is missing.
+
+    Raises:
+        UserError: The file is not a table of numbers.
+    """
+    curve = {}
+    for row in (row for row in read_rows(folder, metric) if row[2] == metric):
+        try:
+            curve[int(row[0])] = float(row[3])
+        except ValueError:
+            raise _no_table(folder, f"it has the row {','.join(row)[:80]}") from None
+    return curve
+
+
+def read_rows(folder: Path, part: str = "") -> list[list[str]]:
+    """Read the complete rows (step, epoch, name, value) of a run's ``metrics.csv``; empty if the file is missing.
+
+    Args:
+        folder: Folder of the run.
+        part: Text of the rows that are read: a run logs much, and reading fields takes time.
+
+    Raises:
+        UserError: The file is not a table.
+    """
     try:
         text = (folder / "metrics.csv").read_text(encoding="utf-8")
+        lines = text[: text.rfind("\n") + 1].splitlines()[1:]
+        return [row for row in csv.reader(line for line in lines if part in line) if len(row) == 4]
     except FileNotFoundError:
-        return {}
-    complete = text[: text.rfind("\n") + 1].splitlines()
-    rows = csv.reader(line for line in complete if metric in line)  # a run logs much, and reading fields takes time
-    return {int(row[0]): float(row[3]) for row in rows if len(row) == 4 and row[2] == metric}
+        return []
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _no_table(folder, str(error)) from None
+
+
+def _no_table(folder: Path, reason: str) -> UserError:
+    place = folder / "metrics.csv"
+    return UserError(
+        f"{place}: is no table of step,epoch,name,value ({reason}); delete the run folder and run it again."
+    )
 
 
 def read_tail(path: Path, first: int = 0) -> str:

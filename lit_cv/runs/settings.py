@@ -8,9 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from lit_cv.runs.files import YAML, read_yaml
+from lit_cv.runs.files import read_yaml
+from lit_cv.runs.yaml_text import parse_yaml
 
 UNHOLDABLE = "\0"  # no argument of a command line holds a zero byte
 TEXTS = ("run.group", "run.root", "run.project")  # what the user writes is their value: 2024_01 is no number
@@ -74,8 +73,8 @@ def _value(text: str, key: str) -> Any:
     if key in TEXTS:
         return None if text in NULLS else text
     try:
-        value = yaml.load(text, YAML)
-    except (yaml.YAMLError, ValueError):  # ValueError: 2024-13-45 looks like a date
+        value = parse_yaml(text)
+    except ValueError:  # such as 2024-13-45, which looks like a date
         return text
     if text.strip() == "-":
         return text

@@ -39,11 +39,14 @@ def records(log: Path) -> list[dict[str, Any]]:
         UserError: The log cannot be read.
     """
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(log)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode or not lines:
         raise UserError(f"{log}: cannot be read as a log of W&B ({' '.join(done.stderr.split())}); leave it out.")
-    return [json.loads(line) for line in lines]
+    try:
+        return [json.loads(line) for line in lines]
+    except ValueError as error:
+        raise UserError(f"{log}: its reader answers no JSON ({error}); leave it out.") from None
 
 
 def history(logs: Iterable[Path]) -> list[dict[str, Any]]:

@@ -1,16 +1,17 @@
 """Run folders for a report, restored from W&B's offline logs or its server."""
 
 import csv
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import orjson
 import yaml
 
 from lit_cv.errors import UserError
-from lit_cv.runs.files import read_json, write_json
+from lit_cv.runs.files import write_json
+from lit_cv.runs.records import PLANNED_METRIC, RESTORED, checked, read_record
 from lit_cv.tracking.log import HEADER_BYTES, RESULT, STEP, records, started
 from lit_cv.tracking.server import address, ask, has_key
 
@@ -74,11 +75,11 @@ def restore(source: str, root: Path = Path("runs/wandb")) -> Path:
     group, finished = root / Path(source).resolve().name, [run for run in runs if RESULT in run["summary"]]
     if not finished:
         raise UserError(f"--wandb {source}: none of its {len(runs)} runs has finished.")
-    results = [json.loads(run["summary"][RESULT]) for run in finished]
-    same_group = len({result.get("group") for result in results}) == 1
+    results = [_result(source, run) for run in finished]
+    same_group = len({result["group"] for result in results}) == 1
     for run, result in zip(finished, results, strict=True):  # two groups may hold runs with equal arguments
         _write(run, result, group / (result["id"] if same_group else f"{result['group']}-{result['id']}"))
-    metric = _metric(Path(source), root, finished) if Path(source).is_dir() else ask("metric", path=source)
+    metric = _metric(Path(source), root, results) if Path(source).is_dir() else ask("metric", path=source)
     if metric:
         write_json(group / "metric.json", {"name": metric["name"], "goal": metric.get("goal", "minimize")})
     else:
@@ -87,11 +88,20 @@ def restore(source: str, root: Path = Path("runs/wandb")) -> Path:
     return group
 
 
-def _metric(source: Path, root: Path, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def _result(source: str, run: Mapping[str, Any]) -> dict[str, Any]:
+    place, text = f"--wandb {source}: the result of run {run['id']}", run["summary"][RESULT]
+    try:
+        return checked(place, orjson.loads(text), RESTORED)
+    except (orjson.JSONDecodeError, TypeError) as error:
+        raise UserError(f"{place}: is no JSON ({error}); leave its log out.") from None
+
+
+def _metric(source: Path, root: Path, results: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Return the metric of the sweep from `sweep.json`, in the folder of the logs or of the group; None without one."""
-    groups = {str(json.loads(run["summary"][RESULT])["group"]) for run in runs}
+    groups = {result["group"] for result in results}
     folders = [source, *(root.parent / group for group in groups if len(groups) == 1)]
-    plans = [read_json(folder / "sweep.json") for folder in folders if (folder / "sweep.json").exists()]
+    files = [folder / "sweep.json" for folder in folders]
+    plans = [read_record(file, PLANNED_METRIC) for file in files if file.exists()]
     return next((plan["metric"] for plan in plans if plan.get("metric")), None)
 
 
@@ -109,9 +119,16 @@ def _write(run: Mapping[str, Any], result: Mapping[str, Any], folder: Path) -> N
         rows = csv.writer(lines)
         rows.writerow(("step", "epoch", "name", "value"))
         for item in (item for item in run["history"] if STEP in item):
+            step, epoch = item[STEP], item.get("epoch", -1)
+            if not (_is_number(step) and _is_number(epoch)):
+                raise UserError(f"{run['id']}: W&B has logged the step {step!r} of epoch {epoch!r}; leave its log out.")
             rows.writerows(
-                (item[STEP], int(item.get("epoch", -1)), name, repr(float(value)))
+                (step, int(epoch), name, repr(float(value)))
                 for name, value in item.items()
-                if name not in NOT_METRICS and not name.startswith("_") and isinstance(value, int | float)
+                if name not in NOT_METRICS and not name.startswith("_") and _is_number(value)
             )
     write_json(folder / "result.json", result)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)

@@ -25,7 +25,7 @@ from lit_cv.training.checkpoints import BestCheckpoint, LastCheckpoint
 from lit_cv.training.from_data import fill_size
 from lit_cv.training.live import LiveLine, tell_result
 from lit_cv.training.metrics_csv import MetricsCSV
-from lit_cv.training.noise import lightning_reasons, quiet, refuse_tuners
+from lit_cv.training.noise import lightning_reasons, quiet, refuse_tuners, restoring
 from lit_cv.training.parsing import Parser, parse
 from lit_cv.training.provenance import Provenance
 from lit_cv.training.stop_request import StopRequest
@@ -57,7 +57,7 @@ class LitCLI(LightningCLI):
     """LightningCLI that gives every run its own folder.
 
     Private parts of Lightning (checked with 2.6): ``_get``, ``_parse_ckpt_path``,
-    ``_prepare_subcommand_kwargs``, ``_set_seed``, ``_signal_connector``,
+    ``_prepare_subcommand_kwargs``, ``_run_subcommand``, ``_set_seed``, ``_signal_connector``,
     ``_wandb_init``.
 
     Args:
@@ -103,6 +103,11 @@ class LitCLI(LightningCLI):
         path = self.config[verb].get("ckpt_path") if verb else None
         if path and not self.checkpoint:
             require_training_state(Path(path))
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Carry out the subcommand; an error while a checkpoint is restored becomes one sentence."""
+        with restoring(self.checkpoint or self._get(self.config, "ckpt_path")):
+            super()._run_subcommand(subcommand)
 
     def instantiate_classes(self) -> None:
         """Take the size of the network from the data where it is null, then build everything."""

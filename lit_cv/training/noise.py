@@ -2,10 +2,12 @@
 
 import logging
 import os
+import textwrap
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import lightning as L
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -13,7 +15,7 @@ from lightning.fabric.utilities.rank_zero import LightningDeprecationWarning
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
 
-from lit_cv.errors import UserError
+from lit_cv.errors import UserError, expected_failure
 
 LOGGERS = ("lightning.pytorch", "lightning.fabric")
 CALLBACKS_OF_FIT = "Be aware that when using `ckpt_path`, callbacks"  # evaluating a checkpoint needs none of them
@@ -58,6 +60,31 @@ def lightning_reasons() -> Iterator[None]:
         if not any(f"/{part}" in place for part in parts):
             raise
         raise UserError(_sentence(error)) from error
+
+
+@contextmanager
+def restoring(checkpoint: Path | None) -> Iterator[None]:
+    """Turn an error of restoring a checkpoint, in a ``with`` block that may do more, into one sentence.
+
+    A checkpoint may be damaged anywhere, and each part of it is restored by other code, which checks nothing.
+
+    Args:
+        checkpoint: The checkpoint; None if nothing is restored.
+
+    Raises:
+        UserError: The checkpoint cannot be read, or does not fit the model and the trainer.
+    """
+    try:
+        yield
+    except Exception as error:
+        places = traceback.extract_tb(error.__traceback__)
+        restores = any(Path(place.filename).name == "checkpoint_connector.py" for place in places)
+        if not restores or expected_failure(error):
+            raise
+        reason = textwrap.shorten(str(error), 200).rstrip(".") or type(error).__name__
+        raise UserError(
+            f"{checkpoint}: is damaged, or of another experiment ({reason}); restore it, or give another checkpoint."
+        ) from error
 
 
 def refuse_tuners(callbacks: Sequence[L.Callback]) -> None:

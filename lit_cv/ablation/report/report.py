@@ -5,8 +5,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from lit_cv.ablation.plots.gallery import draw_gallery
 from lit_cv.ablation.plots.plots import draw_all
 from lit_cv.ablation.report.page import CAPTIONS, page
@@ -23,6 +21,7 @@ from lit_cv.ablation.results.tables import Table, make_table
 from lit_cv.ablation.sweep.labels import short_names, show_level
 from lit_cv.errors import UserError
 from lit_cv.runs.settings import canonical
+from lit_cv.runs.yaml_text import parse_yaml
 
 NEAREST = 5
 
@@ -93,7 +92,10 @@ def find_baseline(study: Study, wanted: str | None) -> Arm:
     pairs = [part.partition("=") for part in re.split(rf"[,\s]+(?=(?:{known})=)", wanted)]
     arms = study.arms
     for key, _, text in pairs:
-        value = canonical(yaml.safe_load(text))
+        try:
+            value = canonical(parse_yaml(text))
+        except ValueError as error:
+            raise UserError(f"--baseline {wanted}: {text} is no value ({error}); fix it.") from None
         arms = [
             arm
             for arm in arms

@@ -25,7 +25,7 @@ def facts(study: Study, table: Table, *, controlled: bool) -> str:
     runs = [run for _, run in study.runs]
     steps = [f"{count:,}" for count in sorted({run.result["steps"] for run in runs})]
     budget = f"{' to '.join(steps[:: max(1, len(steps) - 1)])} steps" if steps else "no run finished"
-    commits = " ".join(sorted({str(run.result["git"]["commit"] or "unknown")[:7] for run in runs}))
+    commits = " ".join(sorted({str(run.result["git"].get("commit") or "unknown")[:7] for run in runs}))
     prints = " ".join(sorted({str(run.result["data"]["fingerprint"])[:7] for run in runs}))
     seeds = _seeds(study, table)
     if study.method != "grid":

@@ -114,7 +114,7 @@ def _within(key: str, prefixes: Sequence[str]) -> bool:
 
 
 def _commits(study: Study) -> list[str]:
-    return _outliers(study.runs, "git commit", lambda run: str(run.result["git"]["commit"])[:7])
+    return _outliers(study.runs, "git commit", lambda run: str(run.result["git"].get("commit"))[:7])
 
 
 def _starts(study: Study) -> list[str]:
@@ -129,7 +129,8 @@ def _continued(study: Study) -> list[str]:
     found = [run for _, run in study.runs if run.result["git"].get("earlier_commits")]
     if not found:
         return []
-    commits = [*found[0].result["git"]["earlier_commits"], found[0].result["git"]["commit"]]
+    git = found[0].result["git"]
+    commits = [*git["earlier_commits"], git.get("commit")]
     way = " to ".join(str(commit)[:7] for commit in commits)
     return [f"{len(found)} runs were continued on another commit ({few([run.name for run in found])}: {way})."]
 

@@ -1,11 +1,11 @@
 """Finds arms, and seeds of an arm, whose runs are bit-identical: the setting that distinguishes them has no effect."""
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterable
 
 from lit_cv.ablation.results.study import Arm, Run, Study
 from lit_cv.ablation.sweep.labels import short_names
+from lit_cv.runs.files import read_rows
 from lit_cv.runs.settings import canonical, distinct
 
 RATE = "train/lr"  # a logged setting, not an outcome
@@ -82,9 +82,7 @@ def _same_runs(first: Run, second: Run) -> bool:
 
 def _log(run: Run) -> dict[tuple[str, str], str]:
     """Return all logged values by step and name; of a step repeated after a resume, the last value counts."""
-    file = run.folder / "metrics.csv"
-    lines = csv.reader(file.read_text(encoding="utf-8").splitlines()[1:] if file.exists() else [])
-    return {(line[0], line[2]): line[3] for line in lines if len(line) == 4}
+    return {(step, name): value for step, _, name, value in read_rows(run.folder)}
 
 
 def _useless_in(key: str, arms: list[Arm], groups: list[list[Arm]]) -> list[Arm]:

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lit_cv.ablation.results.study import Arm, Study, level_value
 from lit_cv.ablation.sweep.labels import show
 from lit_cv.errors import UserError
 from lit_cv.runs.settings import canonical, distinct
+from lit_cv.runs.yaml_text import parse_yaml
 
 COLUMN = "published"
 PROTOCOL = "protocol:"
@@ -76,11 +75,11 @@ def load_published(file: Path, study: Study) -> Published:
             f"{file}: its columns must be {', '.join([*study.swept, COLUMN])}; fix its header or the sweep."
         )
     try:
-        values = {_arm_text({key: yaml.safe_load(row[key]) for key in study.swept}): float(row[COLUMN]) for row in rows}
+        values = {_arm_text({key: parse_yaml(row[key]) for key in study.swept}): float(row[COLUMN]) for row in rows}
         settings = [word.partition("=") for word in words]
-        protocol = {key.strip(): yaml.safe_load(text) for key, _, text in settings}
-    except (ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{file}: contains an invalid value ({' '.join(str(error).split())}); fix the row.") from None
+        protocol = {key.strip(): parse_yaml(text) for key, _, text in settings}
+    except ValueError as error:
+        raise UserError(f"{file}: contains an invalid value ({error}); fix the row.") from None
     return Published(source, values, file, protocol)
 
 

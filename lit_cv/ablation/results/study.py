@@ -6,17 +6,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lit_cv.ablation.sweep.labels import CLASS, CONFIG, is_object, short_names, show_level, with_names
 from lit_cv.ablation.sweep.sweep_file import SEED, Metric
 from lit_cv.errors import UserError
 from lit_cv.runs.files import read_curve, read_json, read_yaml
+from lit_cv.runs.records import METRIC_FILE, PLAN, RESULT, checked, read_record
 from lit_cv.runs.settings import canonical, distinct, flatten, setting, split_arguments
 
 GROUP = "group"
 NOT_FACTORS = (CONFIG, "resume", SEED)
-YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader is ten times faster
 
 
 @dataclass(frozen=True)
@@ -47,16 +45,9 @@ class Run:
     def config(self) -> dict[str, Any]:
         """Resolved config with dotted keys; the run's id is replaced by ``*``, so that paths into run folders agree."""
         file = self.folder / "config.yaml"
-        try:
-            text = file.read_text(encoding="utf-8")
-        except OSError:
-            raise UserError(
-                f"{file}: missing, so the run cannot be compared; delete the run folder and run it again."
-            ) from None
-        try:
-            flat = flatten(yaml.load(text, YamlLoader) or {})
-        except yaml.YAMLError as error:
-            raise UserError(f"{file}: not valid YAML ({' '.join(str(error).split())}); run it again.") from None
+        if not file.is_file():
+            raise UserError(f"{file}: missing, so the run cannot be compared; delete the run folder and run it again.")
+        flat = flatten(read_yaml(file))
         places = (f"{self.folder.parent.name}/{self.folder.name}", self.folder.name)
         return {key: _without(value, places) for key, value in flat.items()}
 
@@ -199,12 +190,12 @@ def _load_run(folder: Path) -> Run:
         raise UserError(
             f"{folder / 'result.json'}: is not a finished result with metrics; delete the run folder and run it again."
         )
-    return Run(folder, result, result.get("seed"))
+    return Run(folder, checked(str(folder / "result.json"), result, RESULT), result.get("seed"))
 
 
 def _load_sweep_group(folder: Path) -> Study:
-    plan = read_json(folder / "sweep.json")
-    method, metric = plan.get("method", "grid"), Metric(**plan["metric"]) if plan["metric"] else None
+    plan = read_record(folder / "sweep.json", PLAN)
+    method, metric = plan.get("method", "grid"), Metric(**plan["metric"]) if plan.get("metric") else None
     arms, unfinished, problems = [], [], []
     for planned in plan["arms"]:
         # None: not given to this arm
@@ -242,8 +233,9 @@ def level_value(value: Any) -> Any:
 
 def _logarithmic(sweep: Path) -> dict[str, bool]:
     """Return for each key with a distribution in a sweep file whether its logarithm is uniform or normal."""
-    block = read_yaml(sweep).get("parameters", {}) if sweep.exists() else {}
-    specs = {key.replace(".parameters.", "."): value for key, value in flatten(block).items()}
+    block = read_yaml(sweep).get("parameters") if sweep.exists() else None
+    flat = flatten(block) if isinstance(block, dict) else {}
+    specs = {key.replace(".parameters.", "."): value for key, value in flat.items()}
     names = {key.removesuffix(".distribution"): value for key, value in specs.items() if key.endswith(".distribution")}
     return {key: "log_" in str(name) for key, name in names.items()}
 
@@ -268,7 +260,7 @@ def _load_plain_group(folder: Path) -> Study:
     seeds = sorted({run.seed for run in runs}, key=str)
     unfinished = [Unfinished(place) for place in begun]
     known = folder / "metric.json"  # of a sweep restored from W&B
-    metric = Metric(**read_json(known)) if known.exists() else None
+    metric = Metric(**read_record(known, METRIC_FILE)) if known.exists() else None
     return Study(
         folder.name, [folder], None, metric, swept, list(arms.values()), seeds, problems, unfinished=unfinished
     )

@@ -12,8 +12,8 @@ from lit_cv.ablation.sweep.jobs import Job
 from lit_cv.ablation.sweep.same_runs import recorded
 from lit_cv.ablation.sweep.sweep_file import Sweep, read_sweep_yaml
 from lit_cv.errors import UserError
-from lit_cv.runs.files import read_json
 from lit_cv.runs.folder import is_finished
+from lit_cv.runs.records import PLAN, read_record
 from lit_cv.runs.sameness import essence
 from lit_cv.runs.settings import canonical
 
@@ -77,4 +77,4 @@ def without_free_keys(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _runs(group: Path) -> list[str]:
-    return [run["id"] for arm in read_json(group / "sweep.json")["arms"] for run in arm["runs"]]
+    return [run["id"] for arm in read_record(group / "sweep.json", PLAN)["arms"] for run in arm["runs"]]

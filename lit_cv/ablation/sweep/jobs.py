@@ -1,6 +1,5 @@
 """The runs of a sweep as jobs, and the queue that decides which job may start."""
 
-import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,8 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lit_cv.ablation.sweep.sweep_file import Trial
-from lit_cv.runs.files import read_json, write_json
+from lit_cv.runs.files import write_json
 from lit_cv.runs.folder import is_finished
+from lit_cv.runs.records import FAILURE, SCORED, read_record
 from lit_cv.runs.settings import merged_arguments
 
 FAILED = "failed.json"
@@ -44,14 +44,14 @@ class Job:
         """Return the final value of a metric; None if the result or the metric is missing or is not finite."""
         if not self.finished:
             return None
-        value = read_json(self.folder / "result.json")["metrics"].get(metric)
-        return value if isinstance(value, int | float) and math.isfinite(value) else None
+        value: float | None = read_record(self.folder / "result.json", SCORED)["metrics"].get(metric)
+        return value
 
     @property
     def failure(self) -> dict[str, Any] | None:
         """The last failure of the run (``reason``, ``code``, ``error``, ``time``), or None."""
         file = self.folder / FAILED
-        return read_json(file) if file.exists() else None
+        return read_record(file, FAILURE) if file.exists() else None
 
     def record_failure(self, reason: str, code: int, error: str = "") -> None:
         """Write ``failed.json``, so that a later call of the sweep does not repeat the run.

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from lit_cv.ablation.sweep.jobs import Job
-from lit_cv.runs.files import read_json, read_yaml
+from lit_cv.runs.files import read_yaml
 from lit_cv.runs.folder import is_finished, run_id
+from lit_cv.runs.records import PLAN, RESULT, read_record
 from lit_cv.runs.sameness import essence
 from lit_cv.runs.settings import canonical, flatten, merged_arguments
 
@@ -43,8 +44,8 @@ def with_finished(jobs: Sequence[Job], swept: Sequence[str], fingerprint: Finger
         data = canonical({key: value for key, value in job.settings.items() if key.split(".")[0] == "data"})
         if data not in prints:
             prints[data] = fingerprint(job.trial.args)
-        same = prints[data] is not None and prints[data] == read_json(folder / "result.json")["data"]["fingerprint"]
-        return folder if same else None
+        theirs = read_record(folder / "result.json", RESULT)["data"]["fingerprint"]
+        return folder if prints[data] == theirs else None
 
     return [
         replace(job, folder=same) if not job.folder.exists() and (same := found(job)) is not None else job
@@ -54,7 +55,7 @@ def with_finished(jobs: Sequence[Job], swept: Sequence[str], fingerprint: Finger
 
 def recorded(group: Path, swept: Sequence[str]) -> list[tuple[str, Path]]:
     """Return the essence and the folder of each run in a group's plan, if its settings are known."""
-    arms: list[dict[str, Any]] = read_json(group / "sweep.json")["arms"]
+    arms: list[dict[str, Any]] = read_record(group / "sweep.json", PLAN)["arms"]
     runs = [run for arm in arms for run in arm["runs"]]
     return [
         (same, group / run["id"]) for run in runs if (same := run.get("essence") or _essence(group, run["id"], swept))
@@ -65,5 +66,5 @@ def _essence(group: Path, name: str, swept: Sequence[str]) -> str | None:
     """Return the essence of a run of an earlier version, if its experiment file has not changed since."""
     if not is_finished(group / name):
         return None
-    command = read_json(group / name / "result.json")["command"]
+    command = read_record(group / name / "result.json", RESULT)["command"]
     return essence(merged_arguments(command), swept) if run_id(command) == name else None

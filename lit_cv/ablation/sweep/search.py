@@ -15,8 +15,8 @@ from lit_cv.ablation.sweep.distributions import Continuous, Coordinate, Distribu
 from lit_cv.ablation.sweep.jobs import Job
 from lit_cv.ablation.sweep.sweep_file import Sweep, Trial
 from lit_cv.errors import UserError
-from lit_cv.runs.files import read_json
 from lit_cv.runs.folder import run_folder
+from lit_cv.runs.records import BEGUN, PLAN, read_record
 from lit_cv.runs.settings import canonical, merged_arguments
 
 if TYPE_CHECKING:
@@ -174,7 +174,8 @@ def trials_of_server(sweep: Sweep) -> list[Trial]:
 def begun_trials(first: Trial) -> list[Trial]:
     """Return the trials started in the group of ``first``, in this order, with the parameters of ``first``."""
     group = run_folder(first.args).parent
-    runs = sorted((read_json(file) for file in group.glob("*/run.json")), key=lambda run: (run["started"], run["id"]))
+    records = [read_record(file, BEGUN) for file in group.glob("*/run.json")]
+    runs = sorted(records, key=lambda run: (run["started"], run["id"]))
     given = [merged_arguments(run["command"]) for run in runs]
     return [
         Trial(first.program, run["command"], {key: values.get(key) for key in first.values})
@@ -205,7 +206,7 @@ def refuse_other_search(sweep: Sweep, *, on_server: bool) -> None:
 def _recorded(sweep: Sweep, group: Path) -> list[Point]:
     """Return the trials in ``sweep.json``, up to ``run_cap`` or the last started one."""
     file = group / "sweep.json"
-    former = read_json(file) if file.exists() else {}
+    former = read_record(file, PLAN) if file.exists() else {}
     arms = former["arms"] if former.get("search_seed") == sweep.search_seed else []
     begun = [number for number, arm in enumerate(arms, 1) if (group / arm["runs"][0]["id"]).exists()]
     return [tuple(arm["point"]) for arm in arms[: max([sweep.run_cap or 0, *begun[-1:]])]]

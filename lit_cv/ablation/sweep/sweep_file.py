@@ -14,14 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lit_cv.ablation.sweep.distributions import Coordinate, Distribution, Levels
 from lit_cv.ablation.sweep.hyperband import Hyperband, make_hyperband
 from lit_cv.ablation.sweep.parameters import Space, grid_values, nest, read_parameters, refuse_unknown, settings_of
 from lit_cv.errors import UserError
-from lit_cv.runs.files import OnceLoader
 from lit_cv.runs.settings import canonical, distinct
+from lit_cv.runs.yaml_text import parse_yaml
 
 SEED = "seed_everything"
 SWEEP_KEYS = ("name", "description", "project", "entity", "program", "method", "parameters", "metric", "command",
@@ -258,13 +256,13 @@ def read_sweep_yaml(path: Path) -> dict[str, Any]:
         UserError: The file is missing or does not contain a YAML mapping.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8-sig"), OnceLoader)
+        content = parse_yaml(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path}: cannot read this sweep file ({error}); name an existing file such as sweeps/quickstart.yaml."
         ) from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}.") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not valid YAML: {error}.") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a sweep; it must be a mapping with `method`, `parameters` and `command`.")
     return content
