@@ -1,5 +1,8 @@
 """Scales, ratios and places of anchors."""
 
+from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
+
 import torch
 from torch import Tensor
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -7,6 +10,23 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from lit_cv.errors import UserError
 from lit_cv.models.images import Size, size_of
 from lit_cv.models.layers.tensor_cache import TensorCache
+
+
+@runtime_checkable
+class Anchored(Protocol):
+    """A network with anchors."""
+
+    def anchors_on(self, pixels: Tensor) -> Tensor:
+        """Return the anchors on a batch of pixels, float32 (A, 4), ``x1, y1, x2, y2`` in these pixels.
+
+        Args:
+            pixels: (B, 3, H, W), also on the device ``meta``; the anchors are on the CPU.
+        """
+
+
+def on_cpu(maps: Iterable[Tensor]) -> list[Tensor]:
+    """Return maps of the same height and width on the CPU, with a single channel and without content."""
+    return [torch.empty(1, 1, *size_of(level)) for level in maps]
 
 
 class AnchorGrid:

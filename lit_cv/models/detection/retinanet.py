@@ -10,7 +10,7 @@ from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops import sigmoid_focal_loss
 
 from lit_cv.errors import UserError
-from lit_cv.models.detection.anchors import AnchorGrid
+from lit_cv.models.detection.anchors import AnchorGrid, on_cpu
 from lit_cv.models.detection.dense import DenseDetector, best_candidates, suppress
 from lit_cv.models.detection.detector import Detection
 from lit_cv.models.images import ImageBatch, batch_objects, size_of
@@ -90,6 +90,10 @@ class RetinaNet(DenseDetector):
         output = self.head(maps)
         anchors = self.anchors(size_of(pixels), maps)
         return RetinaNetOutputs(output["cls_logits"].float(), output["bbox_regression"].float(), anchors)
+
+    def anchors_on(self, pixels: Tensor) -> Tensor:
+        """Return the anchors, see ``Anchored``."""
+        return torch.cat(self.anchors(size_of(pixels), on_cpu(self.backbone(pixels).values())))
 
     def losses_of(self, outputs: RetinaNetOutputs, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
         """Compute the losses of raw outputs; Lin et al. 2017, eq. 5 and section 4.1.

@@ -10,6 +10,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.ssd import SSDHead
 
 from lit_cv.errors import UserError
+from lit_cv.models.detection.anchors import on_cpu
 from lit_cv.models.detection.detector import Detection, Detector, Keep, keep_best, restore
 from lit_cv.models.detection.ssd_features import VGG16_STEPS, ExtendedFeatures, vgg16_features
 from lit_cv.models.images import ImageBatch, Objects, batch_objects, size_of
@@ -127,6 +128,12 @@ class SSD(SquareImages, OnePassNetwork, Detector):
         like = [level.float() for level in maps]  # the generator uses the dtype of the maps
         anchors = self.anchor_generator(ImageList(pixels, [size_of(pixels)]), like)[0]
         return SSDOutputs(output["cls_logits"].float(), output["bbox_regression"].float(), anchors)
+
+    def anchors_on(self, pixels: Tensor) -> Tensor:
+        """Return the default boxes, see ``Anchored``."""
+        maps = on_cpu(self.backbone(pixels).values())
+        boxes: Tensor = self.anchor_generator(ImageList(pixels, [size_of(pixels)]), maps)[0]
+        return boxes
 
     def losses_of(self, outputs: SSDOutputs, batch: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
         """Compute the losses of raw outputs; Liu et al. 2016, eq. 1-3, with hard negative mining (section 2.2)."""

@@ -3,9 +3,11 @@
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
+from lit_cv.models.detection.anchors import on_cpu
 from lit_cv.models.detection.detector import Detection, Detector, restore
 from lit_cv.models.images import ImageBatch, Size, batch_objects, size_of
 from lit_cv.models.network import Target
@@ -178,6 +180,10 @@ class TwoStageDetector(FittedImages, Detector, ABC):
         """Return the proposals of ``predict`` for each image, (N, 4) in pixels of the resized images."""
         found = self.rpn(size_of(batch.pixels), self._proposal_maps(maps))
         return self.rpn.propose(found, batch.sizes, self.keep_test)
+
+    def anchors_on(self, pixels: Tensor) -> Tensor:
+        """Return the anchors of the proposals, see ``Anchored``."""
+        return torch.cat(self.rpn.anchors(size_of(pixels), on_cpu(self._proposal_maps(self._maps(pixels)))))
 
     def _maps(self, pixels: Tensor) -> list[Tensor]:
         return list(self.backbone(pixels).values())
