@@ -104,6 +104,7 @@ def refuse_missing_config(args: Sequence[str]) -> None:
     given = split_arguments(args)
     if ("config", True) in given:
         raise UsageError("--config: give the path of an experiment's YAML file.")
+    known: tuple[str, ...]
     for key, value in given:
         if key == "config":
             names, known, place = list(merged_arguments(["--config", str(value)])), OF_EXPERIMENTS, f"{value}: "

@@ -10,7 +10,7 @@ MOST_VALUES = 1_000_000  # aliases of aliases grow exponentially
 DEEPEST = 100  # levels; a value that contains itself has no end
 
 
-class OnceLoader(LOADER):
+class OnceLoader(LOADER):  # type: ignore[misc]
     """Loads YAML and refuses a key that a mapping holds twice, of which YAML's own loader drops the first."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
