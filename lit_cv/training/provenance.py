@@ -23,6 +23,7 @@ from lit_cv.errors import UserError
 from lit_cv.runs.files import write_json
 from lit_cv.tasks.base import Task
 from lit_cv.training.checkpoints import BestCheckpoint
+from lit_cv.training.pace import Pace
 from lit_cv.training.stop_request import StopRequest
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "albumentations", "numpy", "hotcoco")
@@ -50,6 +51,7 @@ class Provenance(Callback):
         self.rates: dict[str, float] = {}
         self.metrics: dict[str, float] = {}
         self.validated_step = -1
+        self._pace = Pace()
         self._fingerprint: str | None = None
         self._validated_weights: list[float] = []
         self._clock = time.monotonic()
@@ -101,6 +103,15 @@ class Provenance(Callback):
         if trainer.is_global_zero:
             write_json(self.folder / "run.json", {**self._identity(trainer), "status": "running"})
         self._clock = time.monotonic()
+        self._pace.begin()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Count the time of the batch."""
+        self._pace.step()
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock of the validation."""
+        self._pace.begin()
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any) -> None:
         """Record the first and the highest learning rate that is used."""
@@ -110,6 +121,7 @@ class Provenance(Callback):
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keep the numbers, so that they survive a kill between the last validation and the result."""
         if not trainer.sanity_checking:
+            self._pace.validated(int(sum(trainer.num_val_batches)))
             self.metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
             self.validated_step = trainer.global_step
             self._validated_weights = _sums(pl_module)
@@ -141,6 +153,7 @@ class Provenance(Callback):
                 "gflops": cost.gflops,
                 "seconds_per_image": cost.seconds_per_image,
                 "fit_seconds": self._elapsed(),
+                "pace": self._pace.record(),
                 "peak_memory_gb": peak_memory_gb(trainer.strategy.root_device),
                 "finished": _now(),
                 "wandb_url": _wandb_url(trainer),
