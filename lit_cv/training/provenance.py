@@ -22,7 +22,7 @@ from lit_cv.contract import Recordable, data_of, require
 from lit_cv.errors import UserError
 from lit_cv.runs.files import write_json
 from lit_cv.tasks.base import Task
-from lit_cv.training.checkpoints import BestCheckpoint
+from lit_cv.training.checkpoints import BestCheckpoint, in_other_batches
 from lit_cv.training.pace import Pace
 from lit_cv.training.stop_request import StopRequest
 
@@ -52,6 +52,7 @@ class Provenance(Callback):
         self.metrics: dict[str, float] = {}
         self.validated_step = -1
         self._pace = Pace()
+        self.batch_sizes: list[dict[str, int]] = []
         self._fingerprint: str | None = None
         self._validated_weights: list[float] = []
         self._clock = time.monotonic()
@@ -67,7 +68,19 @@ class Provenance(Callback):
             "start": self.start,
             "git": self.git,
             "fingerprint": self._fingerprint,
+            "batch_sizes": self.batch_sizes,
         }
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Record another batch size, and continue after the images that the epoch has seen."""
+        sizes = checkpoint["callbacks"].get(type(self).__name__, {}).get("batch_sizes")
+        size = require(self, data_of(trainer), Recordable).batch_size
+        if not self.own or not sizes:
+            return
+        self.batch_sizes = sizes
+        if sizes[-1]["size"] != size:
+            in_other_batches(checkpoint["loops"]["fit_loop"], sizes[-1]["size"], size)
+            self.batch_sizes = [*sizes, {"size": size, "from_step": checkpoint["global_step"]}]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a checkpoint of this run; that of another run says nothing about this one."""
@@ -95,6 +108,9 @@ class Provenance(Callback):
                 f"{fingerprint}); restore the data to continue, or delete the folder to start again."
             )
         self._fingerprint = fingerprint
+        if not self.batch_sizes:
+            size = require(self, data_of(trainer), Recordable).batch_size
+            self.batch_sizes = [{"size": size, "from_step": 0}]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write `run.json`, not before: settings that fail until now begin no run. Start the clock."""
@@ -196,6 +212,7 @@ class Provenance(Callback):
                 "world_size": trainer.world_size,
                 "global_batch_size": data.batch_size * trainer.accumulate_grad_batches,
                 "learning_rate": self.rates or {"first": _rate(trainer.optimizers[0])},
+                **({"batch_sizes": self.batch_sizes} if len(self.batch_sizes) > 1 else {}),
             },
             "started_from": self.start,
             "data": {"fingerprint": data.fingerprint, "counts": data.counts},
