@@ -1,25 +1,29 @@
 """Estimate the time, GPU-hours and disk space of a sweep from earlier runs or from timed steps."""
 
+import math
 import shutil
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lit_cv.ablation.executors.processes import LOG, Starter
 from lit_cv.ablation.sweep.jobs import Job
 from lit_cv.ablation.sweep.labels import CONFIG, duration
 from lit_cv.errors import UserError
 from lit_cv.runs.failure import excerpt
+from lit_cv.runs.files import read_json, read_tail
 from lit_cv.runs.folder import run_folder
-from lit_cv.runs.records import RESULT, read_record
-from lit_cv.runs.settings import split_arguments
+from lit_cv.runs.sameness import PLACES
+from lit_cv.runs.settings import canonical, split_arguments
 
-TIMED = (2, 6)  # steps of two short runs, whose difference is the time of a step
-BATCHES = 3  # of the validation of a third run
+STEPS = 6  # of a short run
+BATCHES = 3  # of its validation
+POLL_SECONDS = 0.02
 EVAL_BATCH = 8  # largest number of images of a validation batch, see `datamodules.loading.sampling.EvalBatches`
 WEIGHED = 20  # number of folders whose size is measured
 
@@ -36,6 +40,16 @@ class Cost(NamedTuple):
     seconds: float
     bytes: float
     basis: str
+
+
+class Pace(NamedTuple):
+    """The cost of a run as a short one shows it: seconds of the run, of a step, of a validation and to start."""
+
+    seconds: float
+    bytes: float
+    step: float
+    validation: float
+    start: float
 
 
 def known_cost(jobs: Sequence[Job]) -> Cost | None:
@@ -61,32 +75,45 @@ def known_cost(jobs: Sequence[Job]) -> Cost | None:
     return Cost(statistics.median(seconds) + statistics.median(around), size, f"as in {len(seconds)} earlier runs")
 
 
-def timed_cost(job: Job) -> Cost:
-    """Return the cost of a run from three short runs of its first steps, in a temporary folder.
+def timed_cost(jobs: Sequence[Job], bound: float = math.inf) -> Cost | None:
+    """Return the mean cost of some runs from a short run of one of each structure, in a temporary folder.
 
-    The time of the start is that of a new process; a run that is forked starts faster.
+    A run is forked like those of a sweep, takes a few steps and validates on a few batches. Missing generated data is
+    generated in the temporary folder, and weights are not downloaded.
+
+    Args:
+        jobs: The runs. Those that differ in no setting of network, data or trainer have one structure.
+        bound: Seconds for all short runs; the rest of the structures is not timed and counts like the timed ones.
+
+    Returns:
+        The cost; None if no run could be timed within the bound.
 
     Raises:
-        UserError: A short run fails, or the run's number of steps is not set.
+        UserError: A short run fails, or a run's number of steps is not set.
     """
-    steps = _steps(job)
-    if steps is None:
-        raise UserError(f"{job.label}: trainer.max_steps is not set, so its time cannot be estimated; set it.")
-    few, more = min(TIMED[0], max(1, steps - 1)), min(TIMED[1], steps)
-    with tempfile.TemporaryDirectory() as root:
-        clock = time.monotonic()
-        first = _short_run(job, few, 1, Path(root) / "first")
-        start = max(0.0, time.monotonic() - clock - first["fit_seconds"])
-        longer = _short_run(job, more, 1, Path(root) / "longer")
-        validated = _short_run(job, few, BATCHES, Path(root) / "validated")
-        size = _folder_bytes(Path(root) / "longer")
-    step = max(0.0, longer["fit_seconds"] - first["fit_seconds"]) / max(1, more - few)
-    batches = _validation_batches(job, longer)
-    further = max(1, min(BATCHES, batches) - 1)
-    batch = max(0.0, validated["fit_seconds"] - first["fit_seconds"]) / further
-    seconds = start + step * steps + batch * batches * _validations(job, steps)
-    basis = f"timed at {step:.3g} s per step, {batch * batches:.3g} s per validation and {start:.0f} s to start"
-    return Cost(seconds, size, basis)
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(_structure(job), []).append(job)
+    end, timed = time.monotonic() + bound, list[tuple[int, Pace]]()
+    with tempfile.TemporaryDirectory() as root, Starter({}) as starter:
+        starter.wait(jobs[0], bound)
+        for number, group in enumerate(groups.values()):
+            pace = _timed(starter, group[0], Path(root) / str(number), end) if time.monotonic() < end else None
+            if pace is None:
+                break
+            timed.append((len(group), pace))
+    if not timed:
+        return None
+    runs = sum(count for count, _ in timed)
+    words = [_range([getattr(pace, name) for _, pace in timed]) for name in ("step", "validation", "start")]
+    basis = f"timed at {words[0]} s per step, {words[1]} s per validation and {words[2]} s to start"
+    if len(timed) < len(groups):
+        basis += f"; {len(groups) - len(timed)} of {len(groups)} structures were not timed within {bound:.0f} s"
+    return Cost(
+        sum(count * pace.seconds for count, pace in timed) / runs,
+        sum(count * pace.bytes for count, pace in timed) / runs,
+        basis,
+    )
 
 
 def describe(cost: Cost, runs: int, workers: int, gpus: float, root: Path) -> str:
@@ -109,15 +136,62 @@ def describe(cost: Cost, runs: int, workers: int, gpus: float, root: Path) -> st
     return f"the remaining runs take about {total} ({each}){hours}, {disk}"
 
 
-def _short_run(job: Job, steps: int, batches: int, root: Path) -> dict[str, Any]:
-    """Train for some steps, validate on some batches, and return the result."""
-    options = [f"--trainer.max_steps={steps}", f"--trainer.limit_val_batches={batches}", f"--run.root={root}"]
+def _timed(starter: Starter, job: Job, folder: Path, end: float) -> Pace | None:
+    """Time a short run of a job; None if it has not ended at the moment `end`."""
+    steps = _steps(job)
+    if steps is None:
+        raise UserError(f"{job.label}: trainer.max_steps is not set, so its time cannot be estimated; set it.")
+    short = _shortened(job, min(STEPS, steps), folder)
+    begin = time.monotonic()
+    process = starter.start(short, {})
+    while (code := process.poll()) is None:
+        if time.monotonic() > end:
+            process.kill()
+            return None
+        time.sleep(POLL_SECONDS)
+    wall = time.monotonic() - begin
+    if code or not short.finished:
+        reason = [f"exit code {code}", *excerpt(read_tail(short.folder / LOG))][-1]
+        raise UserError(f"a run of {min(STEPS, steps)} steps for the estimate failed: {reason}")
+    result = read_json(short.folder / "result.json")
+    pace = result["pace"]
+    batch = pace["step"] if pace["step"] is not None else pace["first_step"]
+    step = batch * (job.settings.get("trainer.accumulate_grad_batches") or 1)
+    validation = pace["validation"] / max(1, min(BATCHES, pace["batches"])) * _validation_batches(job, result)
+    start = max(0.0, wall - pace["total"])
+    seconds = start + pace["first_step"] + step * (steps - 1) + validation * _validations(job, steps)
+    return Pace(seconds, _folder_bytes(short.folder), step, validation, start)
+
+
+def _shortened(job: Job, steps: int, folder: Path) -> Job:
+    """Return a job of a few steps in a folder of its own."""
+    options = [f"--trainer.max_steps={steps}", f"--trainer.limit_val_batches={BATCHES}", f"--run.root={folder}"]
+    root, weights = job.settings.get("data.root"), job.settings.get("model.network.weights")
+    if job.settings.get("data.source") == "shapes" and not Path(str(root)).exists():
+        options.append(f"--data.root={folder / 'data'}")
+    if weights is not None and not Path(str(weights)).is_file():
+        options.append("--model.network.weights=null")
     args = [*job.trial.args, *options, "--run.wandb=disabled"]
-    done = subprocess.run([*job.trial.program, *args], capture_output=True, text=True)
-    if done.returncode:
-        reason = [f"exit code {done.returncode}", *excerpt(done.stderr.strip() or done.stdout)][-1]
-        raise UserError(f"a run of {steps} steps for the estimate failed: {reason}")
-    return read_record(run_folder(args) / "result.json", RESULT)
+    return replace(job, trial=replace(job.trial, args=args), folder=run_folder(args))
+
+
+def _structure(job: Job) -> str:
+    """Return a text that jobs share if a step of theirs takes the same time."""
+    kept = ("model.network", "data", "trainer", "model.class_path", "model")
+    free = (*PLACES, "data.shuffle_targets")
+    return canonical(
+        {
+            key: value
+            for key, value in job.settings.items()
+            if key not in free and (key in kept or key.startswith(("model.network.", "data.", "trainer.")))
+        }
+    )
+
+
+def _range(values: Sequence[float]) -> str:
+    """Return one number in three digits, or the smallest and the largest."""
+    texts = [f"{value:.3g}" for value in (min(values), max(values))]
+    return texts[0] if texts[0] == texts[1] else " to ".join(texts)
 
 
 def _validation_batches(job: Job, result: dict[str, Any]) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from lit_cv.ablation.cost import describe, known_cost, timed_cost
+from lit_cv.ablation.cost import Cost, describe, known_cost, timed_cost
 from lit_cv.ablation.executors.base import Executor
 from lit_cv.ablation.executors.processes import is_litcv
 from lit_cv.ablation.sweep.inputs import missing_inputs, refuse_missing
@@ -19,6 +19,7 @@ from lit_cv.runs.files import lock
 from lit_cv.runs.folder import run_id
 from lit_cv.runs.structure import unmeasured
 
+TIMED_SECONDS = 20.0  # for the steps that a dry run times without being asked
 Times = Callable[[Path], None]
 
 
@@ -27,7 +28,7 @@ def launch(
     executor: Executor,
     *,
     dry_run: bool,
-    measure: bool = False,
+    measure: bool | None = False,
     retry_failed: bool = False,
     preflight: Preflight,
     fingerprint: Fingerprint = unknown,
@@ -44,7 +45,7 @@ def launch(
         missing = [job for job in missing if job not in left_out]
         if queued_elsewhere := _active_elsewhere(missing, executor.name):
             missing = [job for job in missing if job not in queued_elsewhere]
-        costs = estimate(sweep, jobs, missing, executor, measure)
+        costs = estimate(sweep, jobs, missing, executor, measure if dry_run else bool(measure))
         print(overview(sweep, jobs, missing, len(left_out)) + costs, flush=True)
         if dry_run:
             _say_missing(missing)
@@ -113,7 +114,9 @@ def overview(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], failed: 
     return f"{sweep.name}: {size}, {len(jobs) - len(missing) - failed} done"
 
 
-def estimate(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], executor: Executor, measure: bool) -> str:
+def estimate(
+    sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], executor: Executor, measure: bool | None
+) -> str:
     """Describe the cost of the remaining runs (see ``lit_cv.ablation.cost``), or why it is unknown; empty without runs.
 
     Args:
@@ -121,15 +124,39 @@ def estimate(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], executor
         jobs: Its known runs.
         missing: The runs still to be done.
         executor: Carries them out.
-        measure: Time a few steps of the first run instead of looking for earlier runs.
+        measure: Whether to time a few steps instead of looking for earlier runs. None: if there are no earlier runs,
+            and this machine carries out the runs and has their data, for at most ``TIMED_SECONDS``.
     """
     if not missing:
         return ""
-    cost = timed_cost(missing[0]) if measure else known_cost(missing)
+    try:
+        cost, reason = _cost(missing, executor, measure)
+    except UserError as error:
+        if measure:
+            raise
+        cost, reason = None, str(error).rstrip(".")
     if cost is None:
-        return "; cost unknown, because no run of this experiment has finished: --measure times a few steps"
+        return f"; cost unknown, because {reason}"
     runs = len(missing) + total_runs(sweep, len(jobs)) - len(jobs)
     return "; " + describe(cost, runs, executor.workers, executor.gpus, missing[0].folder.parent)
+
+
+def _cost(missing: Sequence[Job], executor: Executor, measure: bool | None) -> tuple[Cost | None, str]:
+    """Return the cost of a run, or None and the reason why it is unknown."""
+    if measure:
+        return timed_cost(missing), ""
+    if (cost := known_cost(missing)) is not None:
+        return cost, ""
+    reason = "no run of this experiment has finished: --measure times a few steps"
+    if measure is False or not executor.waits or missing_inputs(missing):
+        return None, reason
+    print(
+        f"No run of this experiment has finished, so a few steps are timed (at most {TIMED_SECONDS:.0f} s) ...",
+        flush=True,
+    )
+    return timed_cost(
+        missing, TIMED_SECONDS
+    ), f"no steps could be timed within {TIMED_SECONDS:.0f} s; --measure has no limit"
 
 
 def _active_elsewhere(jobs: Sequence[Job], executor: str) -> list[Job]:

@@ -95,7 +95,7 @@ def fit(args: Sequence[str], resume: bool, verbose: bool = False) -> None:
     from lit_cv.runs.checkpoints import last_checkpoint
     from lit_cv.runs.files import explain_full_disk, lock
     from lit_cv.runs.folder import is_finished, run_folder
-    from lit_cv.runs.relatives import note_of_relative
+    from lit_cv.runs.relatives import note_of_relative, take_over
     from lit_cv.runs.settings import merged_arguments
     from lit_cv.tracking.run import default_project, identity, logged, under_agent
     from lit_cv.training.lightning_cli import LitCLI
@@ -106,6 +106,14 @@ def fit(args: Sequence[str], resume: bool, verbose: bool = False) -> None:
     if given.get("trainer.fast_dev_run"):
         _try_out(args, verbose)
         return
+    if (
+        first
+        and resume
+        and not under_agent()
+        and not (folder / "run.json").exists()
+        and (note := take_over(folder, args))
+    ):
+        print(note, file=sys.stderr)
     known = identity(folder, given.get("run.wandb", "auto"), given.get("run.project") or default_project())
     if first and under_agent():
         resume = True

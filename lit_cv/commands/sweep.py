@@ -29,7 +29,9 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument("--retry-failed", action="store_true", help="also run trials that failed in an earlier call")
     parser.add_argument("--runs", type=int, help="number of runs of a random or Bayesian sweep, at most its `run_cap`")
     parser.add_argument("--dry-run", action="store_true", help="print the commands (or Slurm's script); start no run")
-    parser.add_argument("--measure", action="store_true", help="estimate the cost by timing steps of the first trial")
+    parser.add_argument("--measure", action=argparse.BooleanOptionalAction, default=None,
+                        help="estimate the cost by timing a few steps of each structure (default: on a first dry run, "
+                             "for at most 20 s)")  # fmt: skip
     parser.add_argument("--status", action="store_true", help="print the state of every run; start no run")
     parser.add_argument("--sync", action="store_true",
                         help="upload missing data of finished runs to W&B; start no run")  # fmt: skip
@@ -63,7 +65,7 @@ def run_sweep(
     runs: int | None = None,
     retry_failed: bool = False,
     dry_run: bool = False,
-    measure: bool = False,
+    measure: bool | None = False,
     preflight: Preflight,
     fingerprint: Fingerprint = unknown,
     times: Times | None = None,
@@ -77,7 +79,7 @@ def run_sweep(
         runs: Maximum number of runs of a search, unless the file has a smaller ``run_cap``.
         retry_failed: Also run trials that failed in an earlier call.
         dry_run: Only print the trials.
-        measure: Estimate the cost by timing a few steps of the first run.
+        measure: Estimate the cost by timing a few steps; None: only on a dry run without earlier runs.
         preflight: Called before the first run starts, with the arguments of every run to be done and the metric's name;
             raises UserError for a parameter or metric that the experiment does not have.
         fingerprint: Returns the fingerprint of the data that a run's arguments name, or None if it is not here.

@@ -98,3 +98,22 @@ def _validation_follows(trainer: L.Trainer, batch_idx: int) -> bool:
     batches = trainer.fit_loop.total_batch_idx if trainer.check_val_every_n_epoch is None else batch_idx
     every = trainer.val_check_batch
     return trainer.is_last_batch or (every is not None and (batches + 1) % every == 0)
+
+
+def in_other_batches(fit_loop: dict[str, Any], former: int, size: int) -> None:
+    """Change the position in the epoch of a saved `fit_loop` to batches of another size.
+
+    The images that the epoch has seen are left out, except for those of a batch of the new size that is not complete.
+
+    Args:
+        fit_loop: `checkpoint["loops"]["fit_loop"]`; changed in place.
+        former: Images of a batch so far.
+        size: Images of a batch from now on.
+    """
+    for position in fit_loop["state_dict"].get("combined_loader", []):
+        position["batch"] = position["batch"] * former // size
+    current = fit_loop["epoch_loop.batch_progress"]["current"]
+    seen = current["processed"] * former // size
+    for name, count in current.items():
+        current[name] = seen + count - current["processed"] if name != "processed" else count
+    current["processed"] = seen

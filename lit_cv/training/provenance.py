@@ -22,7 +22,8 @@ from lit_cv.contract import Recordable, data_of, require
 from lit_cv.errors import UserError
 from lit_cv.runs.files import write_json
 from lit_cv.tasks.base import Task
-from lit_cv.training.checkpoints import BestCheckpoint
+from lit_cv.training.checkpoints import BestCheckpoint, in_other_batches
+from lit_cv.training.pace import Pace
 from lit_cv.training.stop_request import StopRequest
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "albumentations", "numpy", "hotcoco")
@@ -50,6 +51,8 @@ class Provenance(Callback):
         self.rates: dict[str, float] = {}
         self.metrics: dict[str, float] = {}
         self.validated_step = -1
+        self._pace = Pace()
+        self.batch_sizes: list[dict[str, int]] = []
         self._fingerprint: str | None = None
         self._validated_weights: list[float] = []
         self._clock = time.monotonic()
@@ -65,7 +68,19 @@ class Provenance(Callback):
             "start": self.start,
             "git": self.git,
             "fingerprint": self._fingerprint,
+            "batch_sizes": self.batch_sizes,
         }
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Record another batch size, and continue after the images that the epoch has seen."""
+        sizes = checkpoint["callbacks"].get(type(self).__name__, {}).get("batch_sizes")
+        size = require(self, data_of(trainer), Recordable).batch_size
+        if not self.own or not sizes:
+            return
+        self.batch_sizes = sizes
+        if sizes[-1]["size"] != size:
+            in_other_batches(checkpoint["loops"]["fit_loop"], sizes[-1]["size"], size)
+            self.batch_sizes = [*sizes, {"size": size, "from_step": checkpoint["global_step"]}]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a checkpoint of this run; that of another run says nothing about this one."""
@@ -93,6 +108,9 @@ class Provenance(Callback):
                 f"{fingerprint}); restore the data to continue, or delete the folder to start again."
             )
         self._fingerprint = fingerprint
+        if not self.batch_sizes:
+            size = require(self, data_of(trainer), Recordable).batch_size
+            self.batch_sizes = [{"size": size, "from_step": 0}]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write `run.json`, not before: settings that fail until now begin no run. Start the clock."""
@@ -101,6 +119,15 @@ class Provenance(Callback):
         if trainer.is_global_zero:
             write_json(self.folder / "run.json", {**self._identity(trainer), "status": "running"})
         self._clock = time.monotonic()
+        self._pace.begin()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Count the time of the batch."""
+        self._pace.step()
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock of the validation."""
+        self._pace.begin()
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any) -> None:
         """Record the first and the highest learning rate that is used."""
@@ -110,6 +137,7 @@ class Provenance(Callback):
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keep the numbers, so that they survive a kill between the last validation and the result."""
         if not trainer.sanity_checking:
+            self._pace.validated(int(sum(trainer.num_val_batches)))
             self.metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
             self.validated_step = trainer.global_step
             self._validated_weights = _sums(pl_module)
@@ -141,6 +169,7 @@ class Provenance(Callback):
                 "gflops": cost.gflops,
                 "seconds_per_image": cost.seconds_per_image,
                 "fit_seconds": self._elapsed(),
+                "pace": self._pace.record(),
                 "peak_memory_gb": peak_memory_gb(trainer.strategy.root_device),
                 "finished": _now(),
                 "wandb_url": _wandb_url(trainer),
@@ -183,6 +212,7 @@ class Provenance(Callback):
                 "world_size": trainer.world_size,
                 "global_batch_size": data.batch_size * trainer.accumulate_grad_batches,
                 "learning_rate": self.rates or {"first": _rate(trainer.optimizers[0])},
+                **({"batch_sizes": self.batch_sizes} if len(self.batch_sizes) > 1 else {}),
             },
             "started_from": self.start,
             "data": {"fingerprint": data.fingerprint, "counts": data.counts},

@@ -1,4 +1,6 @@
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,8 +9,10 @@ import yaml
 from lit_cv.ablation.cost import Cost, _around, _validation_batches, _validations, describe, known_cost, timed_cost
 from lit_cv.ablation.sweep.plan import plan
 from lit_cv.ablation.sweep.sweep_file import load_sweep
+from lit_cv.cli import main
 from lit_cv.commands.sweep import run_sweep
 from lit_cv.errors import UserError
+from lit_cv.training.pace import Pace
 from tests.helpers.fake_project import PROGRAM
 
 
@@ -39,18 +43,37 @@ def test_the_cost_scales_with_the_steps_of_earlier_runs_in_any_group(jobs):
     assert cost.basis == "as in 2 earlier runs"
 
 
-def test_timed_steps_exclude_the_start_and_leave_no_files(jobs):
-    cost = timed_cost(jobs("study", 1000)[0])
-    assert cost.seconds == pytest.approx(1000 * 0.5, abs=5)  # the process starts and ends before its claimed seconds
+def test_timed_steps_count_start_and_validation_and_leave_no_files(jobs):
+    cost = timed_cost(jobs("study", 1000)[:1])
+    assert cost.seconds == pytest.approx(
+        1002 * 0.5 + 2.0, abs=5
+    )  # the first step and one batch of 2 s; the start varies
+    assert cost.basis.startswith("timed at 0.5 s per step, 2 s per validation and ")
     assert cost.bytes > 100
     assert not Path("runs").exists()
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 5])
-def test_a_schedule_shorter_than_the_short_runs_is_timed(jobs, steps):
+@pytest.mark.parametrize("steps", [1, 2, 5, 24])
+def test_a_schedule_shorter_than_a_short_run_is_timed(jobs, steps):
     (job, *_) = jobs("study", steps)
-    assert timed_cost(job).seconds == pytest.approx(steps * 0.5 if steps > 1 else 0, abs=5)
+    assert timed_cost([job]).seconds == pytest.approx((steps + 2) * 0.5 + 2.0, abs=5)
     assert f"--trainer.max_steps={steps}" in job.trial.args
+
+
+def test_one_run_of_each_structure_is_timed_within_the_bound(jobs):
+    found = jobs("study", 100)
+    larger = [
+        replace(job, trial=replace(job.trial, args=[*job.trial.args, "--model.network.size=128"])) for job in found
+    ]
+    cost = timed_cost([*found, *larger])
+    assert cost.basis.startswith("timed at 0.5 to 1 s per step, ")
+    assert cost.seconds == pytest.approx((102 * 0.5 + 102) / 2 + 2.0, abs=5)
+    slow = [replace(job, trial=replace(job.trial, args=[*job.trial.args, "--sleep=60"])) for job in larger]
+    start = time.monotonic()
+    assert timed_cost(slow, 0.5) is None
+    cost = timed_cost([*found, *slow], 8.0)
+    assert time.monotonic() - start < 30
+    assert cost.basis.endswith("; 1 of 2 structures were not timed within 8 s")
 
 
 def test_the_number_and_length_of_validations(jobs):
@@ -68,9 +91,9 @@ def test_the_time_around_the_steps_counts(jobs):
 
 def test_failing_or_unknown_steps_give_one_sentence(jobs):
     with pytest.raises(UserError, match=r"max_steps is not set.*set it"):
-        timed_cost(jobs("study", None)[0])
+        timed_cost(jobs("study", None))
     with pytest.raises(UserError, match="failed: ValueError: the learning rate is cursed"):
-        timed_cost(jobs("study", 10, fail=True)[0])
+        timed_cost(jobs("study", 10, fail=True))
 
 
 def test_the_cost_in_words(tmp_path):
@@ -90,8 +113,34 @@ def test_a_dry_run_can_measure(jobs, capsys):
     )
 
 
-def test_a_first_dry_run_says_why_it_knows_no_cost(jobs, capsys):
-    jobs("study", 1000)
-    assert run_sweep(Path("sweep.yaml"), workers=2, dry_run=True, preflight=lambda *_: None) == 0
+def test_a_first_dry_run_measures_by_itself_and_not_against_the_will(jobs, capsys):
+    jobs("study", 20)
+    dry = ["sweep", "sweep.yaml", "--workers=2", "--dry-run"]
+    assert main(dry) == 0
+    output = capsys.readouterr().out
+    assert "No run of this experiment has finished, so a few steps are timed (at most 20 s) ...\n" in output
+    assert "2 runs, 0 done; the remaining runs take about 13 s (2 at once, 13 s each timed at 0.5 s per step" in output
+    assert not Path("runs").exists()
+    assert main([*dry, "--no-measure"]) == 0
     expected = "2 runs, 0 done; cost unknown, because no run of this experiment has finished: --measure times a few"
     assert expected in capsys.readouterr().out
+    jobs("study", 20, fail=True)
+    assert main(dry) == 0
+    reason = "cost unknown, because a run of 6 steps for the estimate failed: ValueError: the learning rate is cursed"
+    assert reason in capsys.readouterr().out
+    assert main([*dry, "--measure"]) == 1
+
+
+def test_the_pace_of_a_run(monkeypatch):
+    clock = iter([0.0, 1.0, 4.0, 5.0, 7.0, 8.0, 13.0, 15.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    pace = Pace()
+    pace.begin()
+    pace.step()  # 3 s
+    pace.step()  # 1 s
+    pace.step()  # 2 s
+    pace.begin()
+    pace.validated(2)  # 5 s
+    pace.step()  # 2 s
+    expected = {"first_step": 3.0, "step": 5 / 3, "validation": 5.0, "batches": 2, "total": 13.0}
+    assert pace.record() == expected

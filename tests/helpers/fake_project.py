@@ -98,7 +98,10 @@ def main(args):
         return 3
     config = {key: value for key, value in settings.items() if key.startswith(("model", "data", "trainer"))}
     steps = settings.get("trainer.max_steps", 200)
-    cost = {"steps": steps, "fit_seconds": 5 + steps * settings["step_seconds"]} if "step_seconds" in settings else {}
+    cost, step = {}, settings.get("step_seconds", 0.0) * (2 if settings.get("model.network.size") == 128 else 1)
+    if step:
+        pace = {"first_step": 3 * step, "step": step if steps > 1 else None, "validation": 6.0, "batches": 3}
+        cost = {"steps": steps, "fit_seconds": 5 + steps * step, "pace": {**pace, "total": 6 + (steps + 2) * step}}
     score = settings["model.lr"]
     write_run(folder, seed=settings["seed_everything"], config=config, score=score, command=args, **cost)
     return 0

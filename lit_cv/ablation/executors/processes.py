@@ -62,6 +62,14 @@ class Starter:
         for process in self._started:
             process.kill()
 
+    def wait(self, job: Job, seconds: float) -> None:
+        """Wait until a run can be started without delay, at most some seconds."""
+        end = time.monotonic() + seconds
+        while (
+            is_litcv(job.trial.program) and (server := self._server()) and not server.ready and time.monotonic() < end
+        ):
+            time.sleep(0.01)
+
     def start(self, job: Job, environment: dict[str, str]) -> Process:
         """Start a run; its output is appended to ``log.txt`` in its folder.
 

@@ -70,7 +70,7 @@ def check(study: Study, *, partial: bool = False) -> list[Finding]:
     warnings += [*_swept_data(study), *_continued(study), *_dirty(study), *_without_commit(study), *_environment(study)]
     return [
         *(Finding(text, True, controlled=False) for text in refusals),
-        *(Finding(text, False, controlled=False) for text in _limited(study)),
+        *(Finding(text, False, controlled=False) for text in [*_limited(study), *_other_batches(study)]),
         *(Finding(text, False) for text in warnings),
     ]
 
@@ -133,6 +133,16 @@ def _continued(study: Study) -> list[str]:
     commits = [*git["earlier_commits"], git.get("commit")]
     way = " to ".join(str(commit)[:7] for commit in commits)
     return [f"{len(found)} runs were continued on another commit ({few([run.name for run in found])}: {way})."]
+
+
+def _other_batches(study: Study) -> list[str]:
+    """Return a sentence for the runs that were continued with another batch size."""
+    found = [(run, sizes) for _, run in study.runs if (sizes := run.result.get("optimization", {}).get("batch_sizes"))]
+    if not found:
+        return []
+    name, (first, *others) = found[0][0].name, found[0][1]
+    way = ", ".join(f"{other['size']} from step {other['from_step']}" for other in others)
+    return [f"{len(found)} runs were continued with another data.batch_size ({name}: {first['size']}, {way})."]
 
 
 def _data(study: Study) -> list[str]:
