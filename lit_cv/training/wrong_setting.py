@@ -20,6 +20,7 @@ from lightning.pytorch.loggers import Logger
 from lit_cv.errors import did_you_mean, nearest
 from lit_cv.models.network import Network
 from lit_cv.tasks.base import Task
+from lit_cv.training.broken_module import broken_module
 
 KEY = re.compile(r'Parser key "([^"]+)"')
 OWNER = re.compile(r"given class_path '([^']+)'|Got value: Namespace\(class_path='([^']+)'")
@@ -34,6 +35,7 @@ NO_CLASS = re.compile(
 )
 NO_PATH = re.compile(r"Expected a dot import path string: (\S+)")
 OTHER_CLASS = re.compile(r"(?:correspond to|to be) a subclass of (\w+)|Not a valid subclass of (\w+)")
+ABSTRACT = re.compile(r"instantiatable class, but (?P<path>\S+) is abstract")
 EXPECTED = re.compile(r"Expected an? (?:<class '(?P<kind>[^']+)'>|typing\.Literal(?P<choices>\[[^]]*\]))")
 RESTRICTED = re.compile(r"Not of type \w+: (?P<value>\S+) does not conform to restriction v(?P<limit>.+)")
 CLASS_PATH = re.compile(r"class_path='([^']+)'")
@@ -72,6 +74,8 @@ def describe(report: str, settings: Mapping[str, Any], options: Iterable[str]) -
         settings: Given settings by dotted name, see `merged_arguments`.
         options: Names of the options at the top of the verb, such as `trainer.max_steps`.
     """
+    if broken := broken_module(settings):
+        return broken
     path = ".".join(dict.fromkeys(KEY.findall(report)))
     owners = [first or second for first, second in OWNER.findall(report)]
     if found := UNKNOWN.search(report):
@@ -146,6 +150,10 @@ def _wrong_class(report: str, path: str, owners: list[str], settings: Mapping[st
         names = [name for name, value in vars(module).items() if isclass(value) and not name.startswith("_")]
         hint = did_you_mean(found["wanted"], names) or "; fix the path."
         return f"{path}: {found['module']} has no class {found['wanted']}{hint}"
+    if found := ABSTRACT.search(report):
+        owner, _, name = found["path"].rpartition(".")
+        lacking = sorted(getattr(getattr(import_module(owner), name, None), "__abstractmethods__", ()))
+        return f"{path}: {found['path']} is abstract: define {', '.join(lacking)} in it, or name a subclass that does."
     given = NO_PATH.search(report)
     if given and (base is not None or not EXPECTED.search(report.partition("Expected a <class 'NoneType'>")[0])):
         classes = {name.rpartition(".")[2]: name for name in _classes(base)}
