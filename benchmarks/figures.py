@@ -6,9 +6,10 @@ right.
 
     python benchmarks/figures.py --check
     python benchmarks/figures.py --run shapes/ssd shapes/fcos --seed 1
+    python benchmarks/figures.py --take shapes/ssd runs/quickstart-ssd/1f2e3d4c5b
 
-`--run` trains in `runs/figures/<commit>/`. A command in angle brackets needs data that has to be made first, such as a
-list of eight images.
+`--run` trains in `runs/figures/<commit>/`. A command with angle brackets needs data that has to be made first, such as
+a list of eight images; `--take` records its run.
 """
 
 import argparse
@@ -95,22 +96,25 @@ def values(record: Record, name: str) -> list[float]:
 
 
 def make(figure: Record, seed: int | None) -> None:
-    """Run the commands of a figure and record what they give, in place of the run with the same seed.
+    """Run the command of a figure at this commit and record what it gives.
 
     Raises:
-        SystemExit: A command fails, needs data that a person has to make, or the code is not committed.
+        SystemExit: The command fails, needs data that a person has to make, or the code is not committed.
     """
     if "<" in figure["command"]:
-        raise SystemExit(f"{figure['command']} needs data that you have to make first: run it by hand.")
+        raise SystemExit(f"{figure['command']} needs data that you have to make first; then use --take.")
     if subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=ROOT, capture_output=True, check=True).stdout:
         raise SystemExit("tracked files differ from the commit: commit them, so that the record can name it.")
-    folder = fit(figure["command"], seed)
-    result = json.loads((folder / "result.json").read_text())
-    metrics = result["metrics"]
+    take(figure, fit(figure["command"], seed))
+
+
+def take(figure: Record, folder: Path) -> None:
+    """Record a finished run of a figure's command in place of the run with the same seed."""
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    metrics, hardware = result["metrics"], result["hardware"]
     if "then" in figure:
         execute(figure["then"].replace("RUN", str(folder)))
-        metrics = metrics | json.loads((folder / "validate.json").read_text())
-    hardware = result["hardware"]
+        metrics = metrics | json.loads((folder / "validate.json").read_text(encoding="utf-8"))
     made = {
         "seed": result["seed"],
         "commit": result["git"]["commit"][:7],
@@ -155,6 +159,19 @@ def execute(command: str, *options: str) -> None:
         raise SystemExit(f"{command}: exit code {code}")
 
 
+def known(record: Record, name: str) -> Record:
+    """Return a figure by its name."""
+    if name not in record["figures"]:
+        raise SystemExit(f"{name}: there is no such figure; see --list.")
+    figure: Record = record["figures"][name]
+    return figure
+
+
+def save(record: Record) -> None:
+    """Write the record."""
+    RECORD.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def main() -> int:
     """Check, or run and record; return 1 if a page differs from the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -162,12 +179,16 @@ def main() -> int:
     task.add_argument("--check", action="store_true", help="compare the pages with the record")
     task.add_argument("--list", action="store_true", help="list the figures with commits and commands")
     task.add_argument("--run", nargs="+", metavar="NAME", help="make these figures again")
+    task.add_argument("--take", nargs=2, metavar=("NAME", "RUN"), help="record a finished run of the figure's command")
     parser.add_argument("--seed", type=int, help="seed of --run; the default is that of the experiment")
     options = parser.parse_args()
     record = json.loads(RECORD.read_text(encoding="utf-8"))
     for name in options.run or ():
-        make(record["figures"][name], options.seed)
-        RECORD.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        make(known(record, name), options.seed)
+        save(record)
+    if options.take:
+        take(known(record, options.take[0]), Path(options.take[1]))
+        save(record)
     if options.list:
         for name, figure in record["figures"].items():
             commits = " ".join(sorted({str(run["commit"]) for run in figure["runs"]}))

@@ -16,8 +16,9 @@ from lit_cv.ablation.sweep.jobs import Job
 from lit_cv.ablation.sweep.labels import CONFIG, duration
 from lit_cv.errors import UserError
 from lit_cv.runs.failure import excerpt
-from lit_cv.runs.files import read_json, read_tail
+from lit_cv.runs.files import read_tail
 from lit_cv.runs.folder import run_folder
+from lit_cv.runs.records import RESULT, read_record
 from lit_cv.runs.sameness import PLACES
 from lit_cv.runs.settings import canonical, split_arguments
 
@@ -153,7 +154,7 @@ def _timed(starter: Starter, job: Job, folder: Path, end: float) -> Pace | None:
     if code or not short.finished:
         reason = [f"exit code {code}", *excerpt(read_tail(short.folder / LOG))][-1]
         raise UserError(f"a run of {min(STEPS, steps)} steps for the estimate failed: {reason}")
-    result = read_json(short.folder / "result.json")
+    result = read_record(short.folder / "result.json", RESULT)
     pace = result["pace"]
     batch = pace["step"] if pace["step"] is not None else pace["first_step"]
     step = batch * (job.settings.get("trainer.accumulate_grad_batches") or 1)

@@ -21,6 +21,7 @@ from lit_cv.errors import did_you_mean, nearest
 from lit_cv.models.network import Network
 from lit_cv.tasks.base import Task
 from lit_cv.tasks.schedules import NEEDS_METRIC
+from lit_cv.training.broken_module import broken_module
 
 KEY = re.compile(r'Parser key "([^"]+)"')
 OWNER = re.compile(r"given class_path '([^']+)'|Got value: Namespace\(class_path='([^']+)'")
@@ -37,6 +38,7 @@ NO_PATH = re.compile(r"Expected a dot import path string: (\S+)")
 OTHER_CLASS = re.compile(r"(?:correspond to|to be) a subclass of (\w+)|Not a valid subclass of (\w+)")
 OTHER_KEYS = re.compile(r"Option 'class_path' is not accepted|Dict must include a class_path and optionally init_args")
 SEVERAL = re.compile(r"Multiple subclasses with name (\w+)\. Give the full class path to avoid ambiguity: ([\w., ]+)\.")
+ABSTRACT = re.compile(r"instantiatable class, but (?P<path>\S+) is abstract")
 EXPECTED = re.compile(r"Expected an? (?:<class '(?P<kind>[^']+)'>|typing\.Literal(?P<choices>\[[^]]*\]))")
 RESTRICTED = re.compile(r"Not of type \w+: (?P<value>\S+) does not conform to restriction v(?P<limit>.+)")
 CLASS_PATH = re.compile(r"class_path='([^']+)'")
@@ -75,6 +77,8 @@ def describe(report: str, settings: Mapping[str, Any], options: Iterable[str]) -
         settings: Given settings by dotted name, see `merged_arguments`.
         options: Names of the options at the top of the verb, such as `trainer.max_steps`.
     """
+    if broken := broken_module(settings):
+        return broken
     path = ".".join(dict.fromkeys(KEY.findall(report)))
     owners = [first or second for first, second in OWNER.findall(report)]
     if OTHER_KEYS.search(report):
@@ -173,6 +177,10 @@ def _wrong_class(report: str, path: str, owners: list[str], settings: Mapping[st
         if found[1] == torch.optim.lr_scheduler.ReduceLROnPlateau.__name__:
             return NEEDS_METRIC
         return f"{path}: several classes are called {found[1]}; give the full path of one: {found[2]}."
+    if found := ABSTRACT.search(report):
+        owner, _, name = found["path"].rpartition(".")
+        lacking = sorted(getattr(getattr(import_module(owner), name, None), "__abstractmethods__", ()))
+        return f"{path}: {found['path']} is abstract: define {', '.join(lacking)} in it, or name a subclass that does."
     given = NO_PATH.search(report)
     if given and (base is not None or not EXPECTED.search(report.partition("Expected a <class 'NoneType'>")[0])):
         classes = {name.rpartition(".")[2]: name for name in _classes(base)}

@@ -35,6 +35,41 @@ def test_a_failure_of_fit_is_one_sentence(part: str, shapes: Path, tmp_path: Pat
     check(litcv("fit", *small(shapes, tmp_path), LAYERS[part]), part)
 
 
+BROKEN = {  # content of a file of the user: the reason why it cannot be imported
+    "import lit_cv\nfrom lit_cv.models import NoNetwork": "2: ImportError: cannot import name 'NoNetwork' from 'lit_c",
+    "def build(:": "1: SyntaxError: invalid syntax; fix the file.",
+    "import torch\n\nSIZE = torch.nosuch": "3: AttributeError: module 'torch' has no attribute 'nosuch'; fix the file.",
+    "import no_such_package": "1: ModuleNotFoundError: No module named 'no_such_package'; fix the file.",
+    "def size():\n    return 1 / 0\n\n\nsize()": "5: ZeroDivisionError: division by zero; fix the file.",
+}
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        *(("--model.network", text) for text in BROKEN),
+        *((option, "def build(:") for option in ("--model.network.class_path", "--trainer.callbacks+")),
+    ],
+)
+def test_a_file_that_cannot_be_imported_is_named_with_line_and_reason(
+    option: str, text: str, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_file.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    answer = litcv("fit", *small(shapes, tmp_path), f"{option}=broken_file.Mine")
+    (sentence,) = answer.errors
+    key = option.removesuffix(".class_path").strip("-+")
+    assert answer.code == 2
+    assert sentence.startswith(f"litcv: error: {key}: broken_file.Mine cannot be imported, {tmp_path}/broken_file.py:")
+    assert BROKEN[text] in sentence
+
+
+def test_a_class_that_lacks_methods_is_told_which(shapes: Path, tmp_path: Path) -> None:
+    answer = litcv("fit", *small(shapes, tmp_path), "--model.network=lit_cv.models.Detector")
+    said = "lit_cv.models.Detector is abstract: define _predict, forward, losses in it, or name a subclass that does."
+    assert answer.errors == [f"litcv: error: model.network: {said}"]
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_failure_of_a_loading_process_is_one_sentence(workers: int, shapes: Path, tmp_path: Path) -> None:
     data = [f"--data={PARTS}.FailingLoader", f"--data.num_workers={workers}"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.figures import RECORD, ROOT, check
+from benchmarks.figures import RECORD, ROOT, check, take, values
 
 PAGE = "docs/results.md"
 
@@ -69,3 +69,29 @@ def test_a_changed_page_is_told(record: dict[str, Any], tmp_path: Path, old: str
 def test_a_figure_that_no_page_shows_is_told(record: dict[str, Any]) -> None:
     record["figures"]["shapes/nothing"] = record["figures"]["shapes/ssd"]
     assert check(record) == ["shapes/nothing: no page shows this figure"]
+
+
+def test_a_finished_run_replaces_that_of_its_seed(record: dict[str, Any], tmp_path: Path) -> None:
+    result = {
+        "seed": 2,
+        "git": {"commit": "0123456789abcdef", "dirty": False},
+        "finished": "2026-01-02T03:04:05+00:00",
+        "hardware": {"device": "a processor (2 cores)", "threads": 1},
+        "data": {"fingerprint": "fedcba9876543210"},
+        "steps": 360,
+        "fit_seconds": 61.4,
+        "metrics": {"val/map_50": 0.5, "train/loss": 1.0},
+    }
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    retinanet = record["figures"]["shapes/retinanet"]
+    take(retinanet, tmp_path)
+    assert [run["seed"] for run in retinanet["runs"]] == [1, 2, 3, 4, 5]
+    made = retinanet["runs"][1]
+    assert made["commit"] == "0123456"
+    assert (made["date"], made["machine"], made["metrics"]) == (
+        "2026-01-02",
+        "a processor (2 cores), 1 threads",
+        {"val/map_50": 0.5},
+    )
+    assert values(record, "shapes/retinanet val/map_50 seed=2") == [0.5]
+    assert {line.partition(":")[0] for line in check(record)} == {PAGE, "docs/systems/s14_speed_accuracy.md"}
