@@ -20,6 +20,7 @@ from lit_cv.training.checkpoints import BestCheckpoint
 
 REDRAW_SECONDS = 0.25
 PLAIN_SECONDS = 60.0  # between two lines about progress where there is no terminal
+WARM_UP = 5  # steps before the time left is estimated: the first ones are slow
 MEMORY = 0.9  # weight of the former steps in the mean duration of a step
 
 
@@ -120,7 +121,7 @@ class LiveLine(Callback):
 
     def _time_left(self, trainer: L.Trainer) -> list[str]:
         done, left = trainer.global_step - self._first_step, self._total - trainer.global_step
-        if not self._total or done <= 0:
+        if not self._total or done < WARM_UP:
             return []
         steps = left * self._step_seconds * trainer.accumulate_grad_batches
         seconds = int(steps + left * self._validations / done * self._validation_seconds)
