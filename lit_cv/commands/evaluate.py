@@ -2,7 +2,7 @@
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -63,9 +63,10 @@ def evaluate(verb: str, args: Sequence[str]) -> None:
     if args[:1] and not args[0].startswith("-"):
         folder = Path(args[0])
         cli = LitCLI([verb, *_options_of_run(folder), *args[1:]])
-        metrics = {name: float(value) for name, value in cli.trainer.callback_metrics.items()}
+        metrics = {name: float(value) for name, value in sorted(cli.trainer.callback_metrics.items())}
         if cli.trainer.is_global_zero:
             write_json(folder / f"{verb}.json", metrics)
+            _tell(metrics, folder / f"{verb}.json")
     else:
         LitCLI([verb, *args])
 
@@ -75,7 +76,16 @@ def _options_of_run(folder: Path) -> list[str]:
     from lit_cv.runs.checkpoints import best_checkpoint
 
     checkpoint = ["--ckpt_path", str(best_checkpoint(folder))]
-    return ["--config", str(folder / "config.yaml"), *checkpoint, f"--trainer.default_root_dir={folder}"]
+    place = f"--trainer.default_root_dir={folder}"
+    return ["--config", str(folder / "config.yaml"), *checkpoint, place, "--verbose=false"]
+
+
+def _tell(metrics: Mapping[str, float], file: Path) -> None:
+    """Print the metrics, for which Lightning's own table has 17 digits."""
+    width = max(map(len, metrics), default=0)
+    for name, value in metrics.items():
+        print(f"{name.ljust(width)}  {value:.4g}")
+    print(f"metrics: {file}", flush=True)
 
 
 def _predict(options: argparse.Namespace) -> int:

@@ -72,7 +72,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: The file is missing, is not YAML, or holds no mapping.
     """
     if not path.is_file():
-        raise UserError(f"{path}: there is no such file; give the path of a YAML file{_similar(path) or '.'}")
+        raise UserError(f"{path}: there is no such file; give the path of a YAML file{similar(path) or '.'}")
     try:
         content = parse_yaml(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
@@ -82,12 +82,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _similar(path: Path) -> str:
-    """Return "; did you mean FILE?" for a misspelled path of an experiment."""
+def similar(path: Path) -> str:
+    """Return "; did you mean FILE?" for a misspelled path of a YAML file; empty if none is near."""
     here = {file.name: file for file in path.parent.glob("*.yaml")}
     name = get_close_matches(path.name, here, n=1, cutoff=0.7)
-    experiments = [str(file) for file in Path("experiments").glob("*/*.yaml")]
-    return f"; did you mean {here[name[0]]}?" if name else did_you_mean(str(path), experiments)
+    known = [str(file) for pattern in ("experiments/*/*.yaml", "sweeps/*.yaml") for file in Path().glob(pattern)]
+    return f"; did you mean {here[name[0]]}?" if name else did_you_mean(str(path), known)
 
 
 def read_curve(folder: Path, metric: str) -> dict[int, float]:

@@ -23,7 +23,7 @@ from lit_cv.tracking.run import Mode, default_project, identity, log_result, rep
 from lit_cv.training import slurm_task
 from lit_cv.training.checkpoints import BestCheckpoint, LastCheckpoint
 from lit_cv.training.from_data import fill_size
-from lit_cv.training.live import LiveLine, tell_result
+from lit_cv.training.live import EvaluationLine, LiveLine, tell_result
 from lit_cv.training.metrics_csv import MetricsCSV
 from lit_cv.training.noise import lightning_reasons, quiet, refuse_tuners, restoring
 from lit_cv.training.parsing import Parser, parse
@@ -132,6 +132,8 @@ class LitCLI(LightningCLI):
                 kwargs |= slurm_task.trainer_settings(trainer)
         else:
             kwargs |= {"logger": False, "enable_checkpointing": False}
+            if not trainer["enable_progress_bar"]:
+                callbacks.append(EvaluationLine())
         with refused("trainer"):
             built = super().instantiate_trainer(**kwargs, callbacks=callbacks)
         built._signal_connector = NoSignalHandlers(built)

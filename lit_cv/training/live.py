@@ -1,4 +1,4 @@
-"""What `litcv fit` says while it trains: one live line, a line after each validation, and the end."""
+"""The output of `litcv fit`: one live line, a line after each validation, and the end; and of an evaluation."""
 
 import shlex
 import time
@@ -20,6 +20,7 @@ from lit_cv.training.checkpoints import BestCheckpoint
 
 REDRAW_SECONDS = 0.25
 PLAIN_SECONDS = 60.0  # between two lines about progress where there is no terminal
+WARM_UP = 5  # steps before the time left is estimated: the first ones are slow
 MEMORY = 0.9  # weight of the former steps in the mean duration of a step
 
 
@@ -120,7 +121,7 @@ class LiveLine(Callback):
 
     def _time_left(self, trainer: L.Trainer) -> list[str]:
         done, left = trainer.global_step - self._first_step, self._total - trainer.global_step
-        if not self._total or done <= 0:
+        if not self._total or done < WARM_UP:
             return []
         steps = left * self._step_seconds * trainer.accumulate_grad_batches
         seconds = int(steps + left * self._validations / done * self._validation_seconds)
@@ -136,6 +137,47 @@ class LiveLine(Callback):
 
     def _say(self, line: str) -> None:
         self.console.print(line, markup=False)
+
+
+class EvaluationLine(Callback):
+    """Shows in one line of the terminal how far `validate`, `test` or `predict` is."""
+
+    def __init__(self) -> None:
+        self._live = Live(console=Console(highlight=False), auto_refresh=False, transient=True)
+        self._shown = 0.0
+
+    @rank_zero_only
+    def _start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self._live.console.is_terminal:
+            self._live.start()
+
+    @rank_zero_only
+    def _show(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if not self._live.is_started or time.monotonic() - self._shown < REDRAW_SECONDS:
+            return
+        self._shown = time.monotonic()
+        batches = {
+            TrainerFn.VALIDATING: trainer.num_val_batches,
+            TrainerFn.TESTING: trainer.num_test_batches,
+            TrainerFn.PREDICTING: trainer.num_predict_batches,
+        }[TrainerFn(trainer.state.fn)]
+        self._live.update(Text(f"batch {batch_idx + 1} of {sum(batches):.0f}"), refresh=True)
+
+    @rank_zero_only
+    def _stop(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException | None = None) -> None:
+        self._live.stop()
+
+    on_validation_start = on_test_start = on_predict_start = _start
+    on_validation_batch_end = on_test_batch_end = on_predict_batch_end = _show
+    on_validation_end = on_test_end = on_predict_end = on_exception = _stop
 
 
 def without_validation(trainer: L.Trainer, total: int) -> str | None:

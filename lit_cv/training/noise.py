@@ -18,7 +18,10 @@ from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
 from lit_cv.errors import UserError, expected_failure
 
 LOGGERS = ("lightning.pytorch", "lightning.fabric")
-CALLBACKS_OF_FIT = "Be aware that when using `ckpt_path`, callbacks"  # evaluating a checkpoint needs none of them
+EXPECTED = (
+    "Be aware that when using `ckpt_path`, callbacks",  # evaluating a checkpoint needs none of them
+    "Checkpoint directory .* exists and is not empty",  # a run that continues
+)
 ADVICE = (PossibleUserWarning, LightningDeprecationWarning, DeprecationWarning, FutureWarning)
 
 
@@ -33,7 +36,8 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         for category in ADVICE:
             warnings.simplefilter("ignore", category)
-        warnings.filterwarnings("ignore", CALLBACKS_OF_FIT)
+        for message in EXPECTED:
+            warnings.filterwarnings("ignore", message)
         for name in LOGGERS:
             logging.getLogger(name).setLevel(logging.WARNING)
         try:

@@ -18,6 +18,7 @@ from lit_cv.ablation.sweep.distributions import Coordinate, Distribution, Levels
 from lit_cv.ablation.sweep.hyperband import Hyperband, make_hyperband
 from lit_cv.ablation.sweep.parameters import Space, grid_values, nest, read_parameters, refuse_unknown, settings_of
 from lit_cv.errors import UserError
+from lit_cv.runs.files import similar
 from lit_cv.runs.settings import canonical, distinct
 from lit_cv.runs.yaml_text import parse_yaml
 
@@ -258,9 +259,9 @@ def read_sweep_yaml(path: Path) -> dict[str, Any]:
     try:
         content = parse_yaml(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path}: cannot read this sweep file ({error}); name an existing file such as sweeps/quickstart.yaml."
-        ) from None
+        near = similar(path) if isinstance(error, FileNotFoundError) else ""
+        fix = near or "; name an existing file such as sweeps/quickstart.yaml."
+        raise UserError(f"{path}: cannot read this sweep file ({error}){fix}") from None
     except ValueError as error:
         raise UserError(f"{path}: not valid YAML: {error}.") from None
     if not isinstance(content, dict):
