@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -52,7 +53,7 @@ class Worker:
         }
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fuzz.worker", str(folder), str(limit)],
+            [sys.executable, "-m", "tests.fuzz.worker", str(folder)],
             cwd=ROOT,
             env={**os.environ, **offline, "PYTHONPATH": path},
             stdin=subprocess.PIPE,
@@ -73,6 +74,8 @@ class Worker:
             if computed > latest:
                 changed, latest = now, computed
             if computed - first > self.limit or now - changed > PATIENCE * self.limit:
+                self.process.send_signal(signal.SIGUSR1)  # it writes its traceback
+                select.select([self.process.stdout], [], [], 2.0)
                 self.close()
                 return {
                     "outcome": "hang",

@@ -1,4 +1,4 @@
-"""The process that runs `litcv` on mutated inputs: `python -m tests.fuzz.worker FOLDER SECONDS`.
+"""The process that runs `litcv` on mutated inputs: `python -m tests.fuzz.worker FOLDER`.
 
 Each line of standard input is `FORMAT SEED`, each line of standard output a verdict as JSON.
 """
@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -27,18 +28,17 @@ MEMORY = 12 << 30  # bytes: a mutated number may ask for more than the machine h
 SAID = ("Traceback (most recent call last)", "Exception ignored", "Fatal Python error")
 
 
-def main(folder: Path, seconds: float) -> None:
+def main(folder: Path) -> None:
     """Answer every line of standard input."""
     replies = os.fdopen(os.dup(1), "w")
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    faulthandler.register(signal.SIGUSR1, all_threads=False)  # the driver asks where a hanging process is
     for line in sys.stdin:
         name, seed = line.split()
-        faulthandler.dump_traceback_later(seconds, file=sys.__stderr__)
         answer = verdict(folder, name, int(seed))
-        faulthandler.cancel_dump_traceback_later()
         print(json.dumps(answer), file=replies, flush=True)
 
 
@@ -122,4 +122,4 @@ def parse_known_experiments_once() -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]))
+    main(Path(sys.argv[1]))
