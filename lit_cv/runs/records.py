@@ -73,6 +73,10 @@ def _facts(value: Any) -> bool:
     )
 
 
+def _best(value: Any) -> bool:
+    return isinstance(value, dict) and _text(value.get("metric")) and value.get("mode") in ("min", "max")
+
+
 def _metric(value: Any) -> bool:
     goals = ("maximize", "minimize")
     return (
@@ -84,7 +88,8 @@ def _planned(value: Any) -> bool:
     return (
         isinstance(value, dict)
         and _folder(value.get("id"))
-        and (value.get("seed") is None or isinstance(value["seed"], int))
+        and "seed" in value
+        and (value["seed"] is None or isinstance(value["seed"], int))
         and (value.get("essence") is None or _text(value["essence"]))
     )
 
@@ -110,6 +115,7 @@ YES = Form("true or false", lambda value: isinstance(value, bool))
 TIME = Form("a time", _time)
 FOLDER = Form("the name of a folder", _folder)
 SEED = Form("a whole number", lambda value: isinstance(value, int))
+BEST = Form("a mapping with `metric` and `mode`", _best)
 METRIC = Form("a metric's name and goal", _metric)
 GOAL = Form("maximize or minimize", lambda value: value in ("maximize", "minimize"))
 ARMS = Form("a list of arms with `values` and `runs`", _list_of(_arm))
@@ -122,10 +128,10 @@ RESULT = Kind(
     {
         **{"id": FOLDER, "group": FOLDER, "status": TEXT, "started": TIME, "finished": TIME, "stopped_early": YES},
         **{"git.earlier_commits": WORDS, "versions": MAPPING, "hardware": MAPPING},
-        **{"best.metric": TEXT, "best.mode": TEXT, "metric_facts": FACTS, "data.counts": NUMBERS},
+        **{"metric_facts": FACTS, "data.counts": NUMBERS},
     },
     {
-        **{"seed": SEED, "git.commit": TEXT, "best": MAPPING, "started_from": MAPPING, "started_from.checkpoint": TEXT},
+        **{"seed": SEED, "git.commit": TEXT, "best": BEST, "started_from": MAPPING, "started_from.checkpoint": TEXT},
         **{"stopped_by": TEXT, "wandb_url": TEXT, "params": COUNT, "trainable_params": COUNT, "gflops": NUMBER},
         **{"seconds_per_image": NUMBER, "peak_memory_gb": NUMBER},
     },

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader is ten times faster
-MOST_VALUES = 1_000_000  # aliases of aliases grow exponentially
+MOST_VALUES = 100_000  # aliases of aliases grow exponentially
 DEEPEST = 100  # levels; a value that contains itself has no end
 
 

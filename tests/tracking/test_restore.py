@@ -13,6 +13,8 @@ from lit_cv.cli import main
 from lit_cv.errors import UserError
 from lit_cv.runs.files import read_json
 from lit_cv.tracking.restore import restore
+from tests.fuzz.wandb_logs import write_logs
+from tests.helpers.fake_project import write_run
 
 
 @pytest.mark.slow
@@ -72,4 +74,14 @@ def test_damaged_log_and_empty_folder_give_one_sentence(tmp_path):
         restore(str(tmp_path / "logs"), tmp_path)
     log.unlink()
     with pytest.raises(UserError, match="none of its 0 runs has finished"):
+        restore(str(tmp_path / "logs"), tmp_path)
+
+
+def test_a_damaged_result_in_a_log_gives_one_sentence(tmp_path):
+    write_run(tmp_path / "study" / "a", group="../..")
+    log = tmp_path / "logs" / "offline-run-20260101_000000-a" / "run-a.wandb"
+    log.parent.mkdir(parents=True)
+    write_logs(log, read_json(tmp_path / "study" / "a" / "result.json"), {}, [])
+    words = r"the result of run a: `group` is '\.\./\.\.', not the name of a folder; leave its log out"
+    with pytest.raises(UserError, match=words):
         restore(str(tmp_path / "logs"), tmp_path)

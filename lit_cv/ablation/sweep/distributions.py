@@ -7,6 +7,7 @@ https://docs.wandb.ai/guides/sweeps/sweep-config-keys/#distribution-options-for-
 import bisect
 import itertools
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -16,6 +17,8 @@ Coordinate = float | int  # position of a trial on a parameter's axis: a probabi
 Numbers = Mapping[str, float]
 Quantile = Callable[[float], float]
 
+MOST_VALUES = 100_000  # of a grid
+LARGEST = 2**53  # integers beyond are no floats
 EDGE = 1e-6  # distance of a probability from 0 and 1 if the quantile of 0 is minus infinity
 BOUNDS: tuple[tuple[str, ...], dict[str, float]] = (("min", "max"), {})
 GAUSS: tuple[tuple[str, ...], dict[str, float]] = ((), {"mu": 0.0, "sigma": 1.0})
@@ -166,6 +169,8 @@ def _int_uniform(given: Mapping[str, Any]) -> Levels:
     if not (_is_integer(low) and _is_integer(high)):
         raise ValueError(f"is int_uniform with `min` {low!r} and `max` {high!r}; write integers, or uniform")
     _check_order(low, high)
+    if high - low >= LARGEST:
+        raise ValueError(f"is int_uniform with `min` {low} and `max` {high}, too many integers; write uniform")
     return Levels(range(low, high + 1), ordered=True)
 
 
@@ -185,7 +190,8 @@ def _continuous(base: str, numbers: Numbers, step: float | None) -> Continuous:
     if not all(map(math.isfinite, ends)):
         hint = f"; {base}_values takes the values themselves" if base in ("log_uniform", "inv_log_uniform") else ""
         raise ValueError(f"reaches values that are too large for a number{hint}")
-    grid = _range(numbers["min"], numbers["max"], step) if base == "uniform" and step else None
+    steps = (numbers["max"] - numbers["min"]) / step if base == "uniform" and step else math.inf
+    grid = _range(numbers["min"], numbers["max"], step) if step and steps <= MOST_VALUES else None
     return Continuous(quantile, step, grid)
 
 
@@ -199,7 +205,7 @@ def _check_order(low: float, high: float) -> None:
 
 
 def _number(key: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise ValueError(f"has `{key}` {value!r}, which is not a number")
     return value
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 KEYS = ("type", "min_iter", "max_iter", "s", "eta", "strict")
+LARGEST = 1e9  # iterations
+LARGEST_EXPONENT = 600.0  # e to this power, times the largest number, fits a float
 MOST_RUNGS = 100
 
 
@@ -61,7 +63,7 @@ def make_hyperband(spec: Any) -> Hyperband:
             raise ValueError(f"unknown key of `early_terminate`: `{key}`; known: {', '.join(KEYS)}.")
     eta, strict = spec.get("eta", 3), spec.get("strict", True)
     if not _is_number(eta) or eta <= 1:
-        raise ValueError(f"`early_terminate` has `eta` {eta!r}; write a number above 1.")
+        raise ValueError(f"`early_terminate` has `eta` {eta!r}; write a number above 1, such as 3.")
     if not isinstance(strict, bool):
         raise ValueError(f"`early_terminate` has `strict` {strict!r}; write true or false.")
     return Hyperband(_rungs(spec, eta), eta, strict)
@@ -77,12 +79,15 @@ def _rungs(spec: Mapping[str, Any], eta: float) -> tuple[int, ...]:
                 f"`{key}` is {spec.get(key)!r}."
             )
     if name == "min_iter":
-        return tuple(int(spec["min_iter"] * eta**power) for power in range(MOST_RUNGS))
-    rungs = [int(spec["max_iter"] / eta**power) for power in range(int(spec["s"]), 0, -1)]
+        powers = [power for power in range(MOST_RUNGS) if power * math.log(eta) < LARGEST_EXPONENT]
+        return tuple(int(spec["min_iter"] * eta**power) for power in powers)
+    most = min(int(spec["s"]), MOST_RUNGS)
+    powers = [power for power in range(most, 0, -1) if power * math.log(eta) < LARGEST_EXPONENT]
+    rungs = [int(spec["max_iter"] / eta**power) for power in powers]
     if not any(rungs):
         raise ValueError("`early_terminate` compares runs at no iteration; raise `max_iter` or lower `eta`.")
     return tuple(rung for rung in rungs if rung)
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST

@@ -2,12 +2,13 @@
 
 import difflib
 import itertools
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lit_cv.ablation.sweep.distributions import Distribution, Levels, make_distribution
+from lit_cv.ablation.sweep.distributions import MOST_VALUES, Distribution, Levels, make_distribution
 from lit_cv.ablation.sweep.labels import is_object
 from lit_cv.errors import UserError
 from lit_cv.runs.settings import canonical, dotted, flatten
@@ -85,13 +86,16 @@ def grid_values(path: Path, space: Space) -> dict[str, list[Any]]:
     Raises:
         UserError: A parameter has a distribution that a W&B grid cannot enumerate.
     """
+    levels = {place: _enumerate(path, place, distribution) for place, distribution in space.items()}
+    if (runs := math.prod(map(len, levels.values()))) > MOST_VALUES:
+        raise UserError(f"{path}: its grid has {runs:,} runs, more than {MOST_VALUES:,}; list fewer `values`.")
     blocks: dict[str, list[tuple[str, ...]]] = {}
     for place in space:
         blocks.setdefault(place[0], []).append(place)
     return {
         name: [
             nest(dict(zip(places, chosen, strict=True)))[name]
-            for chosen in itertools.product(*(_enumerate(path, place, space[place]) for place in places))
+            for chosen in itertools.product(*(levels[place] for place in places))
         ]
         for name, places in blocks.items()
     }
@@ -99,6 +103,8 @@ def grid_values(path: Path, space: Space) -> dict[str, list[Any]]:
 
 def _enumerate(path: Path, place: tuple[str, ...], distribution: Distribution) -> list[Any]:
     key = ".".join(place)
+    if isinstance(distribution, Levels) and len(distribution.values) > MOST_VALUES:
+        raise UserError(f"{path}: parameter `{key}` has more than {MOST_VALUES:,} values; list fewer for a grid.")
     if isinstance(distribution, Levels) and distribution.probabilities is None:
         return list(distribution.values)
     if isinstance(distribution, Levels):

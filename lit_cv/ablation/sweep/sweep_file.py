@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lit_cv.ablation.sweep.distributions import Coordinate, Distribution, Levels
+from lit_cv.ablation.sweep.distributions import MOST_VALUES, Coordinate, Distribution, Levels
 from lit_cv.ablation.sweep.hyperband import Hyperband, make_hyperband
 from lit_cv.ablation.sweep.parameters import Space, grid_values, nest, read_parameters, refuse_unknown, settings_of
 from lit_cv.errors import UserError
@@ -281,7 +281,9 @@ def _metric(path: Path, spec: Any) -> Metric | None:
     if goal not in ("maximize", "minimize"):
         raise UserError(f"{path}: the metric's `goal` is {goal!r}; write maximize or minimize.")
     target = spec.get("target")
-    if target is not None and (isinstance(target, bool) or not isinstance(target, int | float)):
+    if target is not None and (
+        isinstance(target, bool) or not isinstance(target, int | float) or not abs(target) <= sys.float_info.max
+    ):
         raise UserError(f"{path}: the metric's `target` is {target!r}; write a number.")
     for key, meaning in (("impute", "worst"), ("impute_while_running", "false")):
         if str(spec.get(key, meaning)).lower() != meaning:
@@ -299,4 +301,6 @@ def _hyperband(path: Path, spec: Any) -> Hyperband | None:
 def _run_cap(path: Path, cap: Any) -> int | None:
     if cap is not None and (isinstance(cap, bool) or not isinstance(cap, int) or cap < 1):
         raise UserError(f"{path}: `run_cap` is {cap!r}; write the maximum number of runs, at least 1.")
+    if cap is not None and cap > MOST_VALUES:
+        raise UserError(f"{path}: `run_cap` is {cap}; write at most {MOST_VALUES:,}.")
     return cap

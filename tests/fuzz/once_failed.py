@@ -1,0 +1,9 @@
+"""Inputs (format, seed) that the program once answered with a traceback."""
+
+ONCE_FAILED = [
+    *(("coco", 123), ("coco", 130)),
+    *(("experiment", 89),),
+    *(("checkpoint", seed) for seed in (13, 18, 19, 20, 40, 50, 85)),
+    *(("result", seed) for seed in (1, 5)),
+    *(("wandb", seed) for seed in (2,)),
+]
