@@ -28,6 +28,8 @@ ARGUMENTS = {
     "LSPPoseDataModule": SHARED | POSE,
     "VisualGenomeDataModule": (SHARED | SETS | {"augmentation", "max_words", "min_count", "shuffle_phrases"})
     - {"shuffle_targets"},
+    "COCOCaptionDataModule": (SHARED | OWN | {"augmentation", "max_words", "min_count", "shuffle_phrases"})
+    - {"shuffle_targets"},
     "ImageFolderDataModule": {"root", "batch_size", "num_workers"},
 }
 
