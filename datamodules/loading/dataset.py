@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from datamodules.augmentation.checks import Misfit
-from datamodules.loading.decode import check_size, read_image
+from datamodules.loading.cached_pictures import CachedPictures
+from datamodules.loading.decode import Reading, check_size, read_image
 from datamodules.loading.packed import PackedImages
 from datamodules.loading.sampling import Key, sample_seed
 from lit_cv.contract import Sample
@@ -46,6 +47,10 @@ class PackedDataset(Dataset[Sample], Generic[T, A]):
         augmentation: Random changes of a sample; None for none.
         seed: Determines the augmentation, together with epoch and index, see :func:`sample_seed`.
         partners: int64 (N,); sample i gets the target of sample ``partners[i]``. None: its own.
+
+    Attributes:
+        pictures: The decoded pictures; None decodes the files.
+        reading: How the files are decoded.
     """
 
     def __init__(
@@ -58,6 +63,8 @@ class PackedDataset(Dataset[Sample], Generic[T, A]):
     ) -> None:
         self.root, self.packed, self.augmentation = root, packed, augmentation
         self.seed, self.partners = seed, partners
+        self.pictures: CachedPictures | None = None
+        self.reading = Reading()
 
     def __len__(self) -> int:
         return len(self.packed)
@@ -77,15 +84,19 @@ class PackedDataset(Dataset[Sample], Generic[T, A]):
         """Return the sample of (epoch, index)."""
 
     def read(self, index: int) -> NDArray[np.uint8]:
-        """Read the image of a sample, uint8 (H, W, 3) RGB.
+        """Return the image of a sample, uint8 (H, W, 3) RGB; see :meth:`decode`."""
+        return self.decode(index) if self.pictures is None else self.pictures[index]
+
+    def decode(self, index: int) -> NDArray[np.uint8]:
+        """Decode the file of a sample's image, uint8 (H, W, 3) RGB.
 
         Raises:
             UserError: If the file cannot be read, or its size is not the annotated one.
         """
         path = self.root / self.packed.name(index)
-        image = read_image(path)
+        image = read_image(path, self.reading.upright, self.reading.bits)
         width, height = self.packed.sizes[index].tolist()
-        check_size(path, (image.shape[1], image.shape[0]), (width, height))
+        check_size(path, (image.shape[1], image.shape[0]), (width, height), self.reading.upright)
         return image
 
     def owner(self, index: int) -> int:

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningDataModule
 
 import datamodules
 
-SHARED = {"root", "batch_size", "num_workers", "shuffle_targets", "seed", "shapes", "source"}
+SHARED = {"root", "batch_size", "num_workers", "shuffle_targets", "seed", "shapes", "source", "cache", "exif", "bits"}
 SETS = {"train_sets", "val_sets", "test_sets"}
 OWN = {"annotations", "images", "split"}
 OWN_VOC = OWN | {"lists", "classes", "first_pixel"}
@@ -23,12 +23,16 @@ ARGUMENTS = {
     "VOCSegmentationDataModule": SHARED | SETS | OWN_MASKS | {"augmentation", "mask_values"},
     "COCODetectionDataModule": SHARED | SETS | OWN | {"augmentation", "proposals"},
     "COCOInstanceDataModule": SHARED | SETS | OWN | {"augmentation"},
-    "COCOKeypointDataModule": SHARED | SETS | OWN | {"augmentation", "masks", "joint_pairs"},
+    "COCOKeypointDataModule": SHARED | SETS | OWN | {"augmentation", "masks", "joint_pairs", "flip_pairs"},
+    "YOLODetectionDataModule": SHARED | {"augmentation", "proposals", "file", "split"},
+    "YOLOInstanceDataModule": SHARED | {"augmentation", "file", "split"},
     "MPIIPoseDataModule": SHARED | POSE | {"annotations"},
     "LSPPoseDataModule": SHARED | POSE,
     "YOLODetectionDataModule": SHARED | {"file", "split", "augmentation", "proposals"},
     "YOLOInstanceDataModule": SHARED | {"file", "split", "augmentation"},
     "VisualGenomeDataModule": (SHARED | SETS | {"augmentation", "max_words", "min_count", "shuffle_phrases"})
+    - {"shuffle_targets"},
+    "COCOCaptionDataModule": (SHARED | OWN | {"augmentation", "max_words", "min_count", "shuffle_phrases"})
     - {"shuffle_targets"},
     "ImageFolderDataModule": {"root", "batch_size", "num_workers"},
 }
