@@ -10,11 +10,24 @@ from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 
 from lit_cv import __version__
-from lit_cv.commands import bench, browse, completion, doctor, evaluate, fit, lists, proposals, report, shapes, sweep
+from lit_cv.commands import (
+    bench,
+    browse,
+    completion,
+    doctor,
+    evaluate,
+    fit,
+    lists,
+    new,
+    proposals,
+    report,
+    shapes,
+    sweep,
+)
 from lit_cv.commands.parsers import VerbParser
 from lit_cv.errors import UsageError, expected_failure
 
-COMMANDS = (fit, evaluate, sweep, report, bench, proposals, doctor, browse, shapes, lists, completion)
+COMMANDS = (new, fit, evaluate, sweep, report, bench, proposals, doctor, browse, shapes, lists, completion)
 DEFAULTS = {
     "NO_ALBUMENTATIONS_UPDATE": "1",  # its import would ask the network for a newer version
     "JSONARGPARSE_DEPRECATION_WARNINGS": "off",  # they concern Lightning, not the user
