@@ -26,9 +26,11 @@ class BoxDataModule(DataModule[B]):
 
     Attributes:
         difficult: Whether to train on objects that are flagged as difficult.
+        trained_on: The words for the setting that names the training images.
     """
 
     difficult = False
+    trained_on = "train_sets"
 
     def __init__(
         self,
@@ -79,8 +81,8 @@ class BoxDataModule(DataModule[B]):
         if not len(packed.boxes[every] if self.difficult else packed.trained(every)):
             counts = ", ".join(f"{name}: {count}" for name, count in packed.counts.items())
             raise UserError(
-                f"{self.root}: train_sets have no object to train on ({counts}): choose other sets, or fix their "
-                "annotations, whose defects `litcv doctor` lists."
+                f"{self.root}: {self.trained_on} have no object to train on ({counts}): choose other sets, or fix "
+                "their annotations, whose defects `litcv doctor` lists."
             )
 
     def prepare_data(self) -> None:
