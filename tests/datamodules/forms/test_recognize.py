@@ -46,6 +46,10 @@ def flat(*names: str) -> Files:
     return dict.fromkeys(names, b"")
 
 
+def boxes_and(task: str, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {"detection": settings, task: settings}
+
+
 XML = b"<annotation><filename>a b.png</filename><object><name>honey bee</name></object></annotation>"
 YAML = b"train: ../train/images\nval: ../valid/images\nnames: [honey bee, wasp]\n"
 FORMS: dict[str, tuple[Files, dict[str, dict[str, Any]]]] = {
@@ -74,16 +78,16 @@ FORMS: dict[str, tuple[Files, dict[str, dict[str, Any]]]] = {
     ),
     "CVAT COCO": (
         {"annotations/instances_default.json": coco("a b.png")} | flat("images/default/a b.png"),
-        dict.fromkeys(
-            ("detection", "instances"),
+        boxes_and(
+            "instances",
             {"annotations": "annotations/instances_default.json", "images": "images/default", "split": SPLIT},
         ),
     ),
     "CVAT COCO with subsets": (
         {f"annotations/instances_{part}.json": coco(f"{part}.png") for part in ("Train", "Validation")}
         | flat("images/Train/Train.png", "images/Validation/Validation.png"),
-        dict.fromkeys(
-            ("detection", "instances"),
+        boxes_and(
+            "instances",
             {
                 "annotations": {
                     "train": "annotations/instances_Train.json",
@@ -95,33 +99,33 @@ FORMS: dict[str, tuple[Files, dict[str, dict[str, Any]]]] = {
     ),
     "CVAT keypoints": (
         {"annotations/person_keypoints_default.json": coco("a.jpg", masks=False, joints=True)} | flat("images/a.jpg"),
-        dict.fromkeys(
-            ("detection", "pose"),
+        boxes_and(
+            "pose",
             {"annotations": "annotations/person_keypoints_default.json", "images": "images", "split": SPLIT},
         ),
     ),
     "Label Studio COCO": (
         {"result.json": coco("images/1f-a.jpg")} | flat("images/1f-a.jpg"),
-        dict.fromkeys(("detection", "instances"), {"annotations": "result.json", "split": SPLIT}),
+        boxes_and("instances", {"annotations": "result.json", "split": SPLIT}),
     ),
     "Label Studio COCO with paths of its server": (
         {"result.json": coco("..\\\\media\\upload\\1f-a.jpg")} | flat("images/1f-a.jpg"),
-        dict.fromkeys(("detection", "instances"), {"annotations": "result.json", "images": "images", "split": SPLIT}),
+        boxes_and("instances", {"annotations": "result.json", "images": "images", "split": SPLIT}),
     ),
     "labelme2coco": (
         {"annotations.json": coco("JPEGImages/a.jpg")} | flat("JPEGImages/a.jpg"),
-        dict.fromkeys(("detection", "instances"), {"annotations": "annotations.json", "split": SPLIT}),
+        boxes_and("instances", {"annotations": "annotations.json", "split": SPLIT}),
     ),
     "one COCO file elsewhere": (
         {"labels/all of them.json": coco("a.jpg")} | flat("photos/day 1/a.jpg"),
-        dict.fromkeys(
-            ("detection", "instances"),
+        boxes_and(
+            "instances",
             {"annotations": "labels/all of them.json", "images": "photos/day 1", "split": SPLIT},
         ),
     ),
     "captions with boxes": (
         {"captions.json": coco("a.jpg", masks=False, caption=True)} | flat("a.jpg"),
-        dict.fromkeys(("detection", "captioning"), {"annotations": "captions.json", "split": SPLIT}),
+        boxes_and("captioning", {"annotations": "captions.json", "split": SPLIT}),
     ),
     "YOLO": (
         {"data.yaml": YAML, "train/labels/a.txt": b"0 0.5 0.5 0.2 0.2\n"}
@@ -134,7 +138,7 @@ FORMS: dict[str, tuple[Files, dict[str, dict[str, Any]]]] = {
             "labels/a.txt": b"0 0.1 0.1 0.5 0.1 0.5 0.5\n",
         }
         | flat("images/a.jpg"),
-        dict.fromkeys(("detection", "instances"), {"file": "set.yml", "split": SPLIT}),
+        boxes_and("instances", {"file": "set.yml", "split": SPLIT}),
     ),
     "VOC folders": (
         {"Annotations/a b.xml": XML} | flat("JPEGImages/a b.png"),
@@ -266,13 +270,10 @@ def test_a_damaged_file_is_recognized_by_its_beginning(tmp_path: Path) -> None:
     assert recognize(write(tmp_path, files))[0].tasks == ("detection", "instances")
 
 
-def test_100_000_files_and_a_large_annotation_file_take_less_than_a_second(tmp_path: Path) -> None:
-    (tmp_path / "images").mkdir()
-    for number in range(100_000):
-        (tmp_path / f"images/{number:06}.jpg").touch()
-    names = [f"{number:06}.jpg" for number in range(100_000)]
-    (tmp_path / "result.json").write_bytes(coco(*names))
+def test_a_folder_of_many_files_is_recognized_by_few_of_them(tmp_path: Path) -> None:
+    names = [f"{number:06}.jpg" for number in range(10_000)]  # 100,000 take 0.5 s
+    write(tmp_path, {"result.json": coco(*names)} | flat(*(f"images/{name}" for name in names)))
     start = time.process_time()  # the time of this process alone: others may be at work
     (form,) = recognize(tmp_path)
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 0.3
     assert form.data["detection"]["init_args"]["images"] == "images"
