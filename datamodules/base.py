@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from datamodules.defects import Defect, Listed, Survey, tell
+from datamodules.loading.cached_pictures import open_pictures
+from datamodules.loading.dataset import PackedDataset
 from datamodules.loading.loader import Loader
 from datamodules.loading.orientation import turned_images
 from datamodules.loading.packed import P
@@ -41,6 +43,8 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
         shuffle_targets: A control without any signal: each training sample gets the target of another one.
         seed: Seed of order and augmentation; null takes the run's seed (``seed_everything``).
         shapes: Settings of the data that ``source: shapes`` generates.
+        cache: ``decoded`` keeps the decoded pictures of a split in one file in the cache folder, for all workers and
+            processes; samples are the same. Null decodes each file whenever it is needed.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
         shuffle_targets: bool = False,
         seed: int | None = None,
         shapes: Shapes = Shapes(),  # noqa: B008  (frozen)
+        cache: Literal["decoded"] | None = None,
     ) -> None:
         super().__init__()
         at_least(0, num_workers=num_workers, seed=seed)
@@ -60,6 +65,7 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
         self.batch_size, self.num_workers = batch_size, num_workers
         self.shuffle_targets = shuffle_targets
         self._seed = seed
+        self.cache = cache
         self.splits: dict[str, P] = {}
 
     @property
@@ -139,11 +145,25 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
         """Return the sample whose target each training sample gets, int64 (N,); None: its own."""
         return derangement(len(packed), self.seed) if self.shuffle_targets else None
 
+    def samples(self, packed: P, training: bool) -> Dataset[Sample]:
+        """Return :meth:`dataset` with its pictures as ``cache`` says.
+
+        Raises:
+            UserError: The data set cannot have cached pictures, or a picture or the disk does not allow it.
+        """
+        dataset = self.dataset(packed, training)
+        if self.cache is not None:
+            if not isinstance(dataset, PackedDataset):
+                name = type(dataset).__name__
+                raise UserError(f"data.cache: {name} is no PackedDataset, which reads cached pictures; set it to null.")
+            dataset.pictures = open_pictures(self.root, dataset.packed, dataset.decode)
+        return dataset
+
     def train_dataloader(self) -> Loader:
         """Return this process's share of shuffled, augmented global batches."""
         packed = self._split("train")
         batches = TrainBatches(len(packed), self.batch_size, self.seed, *self._ranks())
-        return Loader(self.dataset(packed, training=True), batches, self.num_workers, self._pin_memory())
+        return Loader(self.samples(packed, training=True), batches, self.num_workers, self._pin_memory())
 
     def val_dataloader(self) -> Loader:
         """Return the validation samples in order, sharded by rank, without padding."""
@@ -163,7 +183,7 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
     def _eval_loader(self, split: str, first: int = 0) -> Loader:
         packed = self._split(split)
         batches = EvalBatches(len(packed), self.batch_size, *self._ranks(), first)
-        return Loader(self.dataset(packed, training=False), batches, self.num_workers, self._pin_memory())
+        return Loader(self.samples(packed, training=False), batches, self.num_workers, self._pin_memory())
 
     def _split(self, split: str) -> P:
         if not self.splits:

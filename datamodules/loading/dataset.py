@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from datamodules.augmentation.checks import Misfit
+from datamodules.loading.cached_pictures import CachedPictures
 from datamodules.loading.decode import check_size, read_image
 from datamodules.loading.packed import PackedImages
 from datamodules.loading.sampling import Key, sample_seed
@@ -46,6 +47,9 @@ class PackedDataset(Dataset[Sample], Generic[T, A]):
         augmentation: Random changes of a sample; None for none.
         seed: Determines the augmentation, together with epoch and index, see :func:`sample_seed`.
         partners: int64 (N,); sample i gets the target of sample ``partners[i]``. None: its own.
+
+    Attributes:
+        pictures: The decoded pictures; None decodes the files.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class PackedDataset(Dataset[Sample], Generic[T, A]):
     ) -> None:
         self.root, self.packed, self.augmentation = root, packed, augmentation
         self.seed, self.partners = seed, partners
+        self.pictures: CachedPictures | None = None
 
     def __len__(self) -> int:
         return len(self.packed)
@@ -77,7 +82,11 @@ class PackedDataset(Dataset[Sample], Generic[T, A]):
         """Return the sample of (epoch, index)."""
 
     def read(self, index: int) -> NDArray[np.uint8]:
-        """Read the image of a sample, uint8 (H, W, 3) RGB.
+        """Return the image of a sample, uint8 (H, W, 3) RGB; see :meth:`decode`."""
+        return self.decode(index) if self.pictures is None else self.pictures[index]
+
+    def decode(self, index: int) -> NDArray[np.uint8]:
+        """Decode the file of a sample's image, uint8 (H, W, 3) RGB.
 
         Raises:
             UserError: If the file cannot be read, or its size is not the annotated one.

@@ -11,7 +11,8 @@ from typing import Any
 
 from lit_cv.runs.settings import canonical
 
-PLACES = ("data.root", "data.num_workers", "data.pin_memory", "data.persistent_workers", "data.prefetch_factor")
+LOADING = ("num_workers", "cache", "pin_memory", "persistent_workers", "prefetch_factor")
+PLACES = ("data.root", *(f"data.{name}" for name in LOADING))
 NOT_SETTINGS = ("run", "resume")
 
 

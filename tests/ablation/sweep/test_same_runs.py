@@ -81,7 +81,10 @@ def test_other_data_at_another_path_is_another_run(make, capsys, fingerprint):
     assert len(results()) == 2
 
 
-@pytest.mark.parametrize("option", ["--data.num_workers=2", "--data.pin_memory=true", "--model.network.weights=b.pth"])
+@pytest.mark.parametrize(
+    "option",
+    ["--data.num_workers=2", "--data.cache=decoded", "--data.pin_memory=true", "--model.network.weights=b.pth"],
+)
 def test_the_loader_and_the_file_of_equal_weights_make_no_other_run(make, capsys, option):
     weights = ["--model.network.weights=a.pth"] if "weights" in option else []
     run(make(*weights), capsys)
