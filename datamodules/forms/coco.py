@@ -4,23 +4,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePosixPath
+from typing import Any
 
 from datamodules.forms.coco_head import Head, read_head
-from datamodules.forms.form import SPLIT, Block, Form, Task, block
+from datamodules.forms.form import SPLIT, SPLIT_WORD, Block, Form, Task, block, part_of
 from datamodules.forms.tree import Tree, join
 
 _MOST = 48  # JSON files that are opened; a folder with one file for each image has thousands
 _EXAMINED = 32  # images
-_PARTS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
-_PART = re.compile(rf"(?<![a-z])({'|'.join(sorted(_PARTS, key=len, reverse=True))})(?![a-z])", re.IGNORECASE)
 _CVAT = re.compile(r"(^|/)annotations/(instances|person_keypoints|captions)_[^/]*\.json$")
 _CLASSES: dict[Task, str] = {
     "detection": "COCODetectionDataModule",
@@ -28,12 +19,6 @@ _CLASSES: dict[Task, str] = {
     "pose": "COCOKeypointDataModule",
     "captioning": "COCOCaptionDataModule",
 }
-
-
-def part_of(path: str) -> str:
-    """Return the split that a path names, such as ``valid/...`` or ``instances_val2017.json``; "" if none."""
-    found = _PART.findall(path)
-    return _PARTS[found[-1].lower()] if found else ""
 
 
 def find_coco(tree: Tree, root: str) -> Iterator[Form]:
@@ -46,7 +31,7 @@ def find_coco(tree: Tree, root: str) -> Iterator[Form]:
     heads = {path: head for path in tree.with_suffix(".json")[:_MOST] if (head := read_head(tree.root / path))}
     groups: dict[str, dict[str, str]] = {}
     for path in heads:
-        files = groups.setdefault(_PART.sub("*", path), {})
+        files = groups.setdefault(SPLIT_WORD.sub("*", path), {})
         files.setdefault(part_of(path), path)
     for files in sorted(groups.values(), key=lambda files: not heads[next(iter(files.values()))].masks):
         if form := _form(
@@ -90,7 +75,9 @@ def _settings(files: dict[str, str], folders: dict[str, str | None]) -> dict[str
     if len(files) == 1:
         (file,), (folder,) = files.values(), folders.values()
         return {"annotations": file, "images": (folder or ".") if apart else None, "split": SPLIT}
-    images = {part: folder or "." for part, folder in folders.items() if folder is not None} if apart else None
+    images: Any = {part: folder or "." for part, folder in folders.items() if folder is not None} if apart else None
+    if images and len(set(images.values())) == 1 and len(images) == len(files):
+        images = next(iter(images.values()))
     return {"annotations": files, "images": images, "split": None if "val" in files else SPLIT}
 
 

@@ -1,5 +1,6 @@
 """A form of data that was recognized in a folder, and the settings that read it."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -8,6 +9,16 @@ import yaml
 Task = Literal["detection", "instances", "segmentation", "pose", "captioning"]
 TASKS: tuple[Task, ...] = get_args(Task)
 SPLIT = {"val": 0.2, "seed": 1}
+_PARTS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+SPLIT_WORD = re.compile(rf"(?<![a-z])({'|'.join(sorted(_PARTS, key=len, reverse=True))})(?![a-z])", re.IGNORECASE)
 Block = dict[str, Any]
 """The setting ``data`` of an experiment: ``class_path`` and ``init_args``."""
 
@@ -40,6 +51,12 @@ def block(class_name: str, root: str, **settings: Any) -> Block:
     """Return the data block of a DataModule; settings that are None are left out."""
     given = {name: value for name, value in settings.items() if value is not None}
     return {"class_path": f"datamodules.{class_name}", "init_args": {"root": root, **given}}
+
+
+def part_of(path: str) -> str:
+    """Return the split that a path names, such as ``valid/...`` or ``instances_val2017.json``; "" if none."""
+    found = SPLIT_WORD.findall(path)
+    return _PARTS[found[-1].lower()] if found else ""
 
 
 def as_yaml(data: Block) -> str:

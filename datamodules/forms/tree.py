@@ -1,8 +1,9 @@
 """The names of all files of a folder, read once."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from datamodules.loading.picture_folders import folders_below, is_picture, suffix_of
@@ -53,6 +54,15 @@ class Tree:
         names = self.files.get(folder, frozenset())
         wanted = (name for name in names if (suffix_of(name) in suffixes if suffixes else is_picture(name)))
         return {name.rpartition(".")[0]: name for name in sorted(wanted)}
+
+    @cached_property
+    def pictures(self) -> dict[str, list[str]]:
+        """The folders that have a picture of a stem."""
+        found = defaultdict[str, list[str]](list)
+        for folder in self.files:
+            for stem in self.stems(folder):
+                found[stem].append(folder)
+        return found
 
     def below(self, folder: str) -> Iterator[str]:
         """Yield a folder and the folders below it."""

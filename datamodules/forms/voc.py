@@ -1,92 +1,120 @@
 """Files in Pascal VOC's format outside its official layout: XML files, or masks, beside pictures."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import PurePosixPath
+from typing import Any
 
 from PIL import Image
 
-from datamodules.forms.form import SPLIT, Form, block
+from datamodules.forms.form import SPLIT, SPLIT_WORD, Form, block, part_of
 from datamodules.forms.tree import Tree, join
 
 _EXAMINED = 20  # files of a folder
 _SHARE = 0.5  # of the examined files that must have a partner
 _LONGEST = 24  # letters of a suffix that masks have beyond the names of their pictures
-_HINTS = ("mask", "label", "seg", "annotation", "gt", "groundtruth", "target")
+_HINTS = ("mask", "label", "seg", "groundtruth", "ground_truth")
 _NO_CLASSES = ("SegmentationObject",)  # objects, not classes
 _INDEXED = ("P", "L", "1", "I", "I;16")
+_ZERO = re.compile(rb"<[xy]min>\s*0(?:\.0*)?\s*<")  # corners count from 0; from 1 in the official files
+Paths = str | dict[str, str]
 _PICTURES = ("JPEGImages", "images", "imgs", "img", "pictures")
 
 
 def find_voc(tree: Tree, root: str) -> Iterator[Form]:
     """Yield a form for the XML files of boxes, with their pictures."""
     holders = {folder: stems for folder in tree.files if (stems := tree.stems(folder, ".xml"))}
-    holders = {folder: stems for folder, stems in holders.items() if _is_voc(tree, folder, stems)}
+    heads = {folder: _heads(tree, folder, stems) for folder, stems in holders.items()}
+    holders = {folder: stems for folder, stems in holders.items() if b"<annotation" in heads[folder]}
     if not holders:
         return
-    pairs = {folder: _pictures_of(tree, folder, stems) for folder, stems in holders.items()}
-    found = {folder: pictures for folder, pictures in pairs.items() if pictures is not None}
-    annotations, images = _common(list(found or holders)), _common(list(found.values()))
-    notes = () if found else (f"no picture has the name of an XML file in {annotations or '.'}: set images",)
-    lists = _lists(tree, "Main")
-    data = block(
-        "VOCDetectionDataModule",
-        root,
-        annotations=annotations or ".",
-        images=(images or ".") if found else None,
-        lists=lists,
-        split=None if lists else SPLIT,
-    )
-    kind = "beside the pictures" if annotations == images and found else f"in {annotations or '.'}"
-    yield Form(f"Pascal VOC's XML files {kind}", {"detection": data}, (images,), notes=notes)
+    pairs = {
+        folder: images for folder in holders if (images := _pictures_of(tree, folder, holders[folder])) is not None
+    }
+    labels, images = _folders(pairs or dict.fromkeys(holders, ""))
+    cvat = tree.has("labelmap.txt")
+    first = 0 if cvat or any(_ZERO.search(heads[folder]) for folder in holders) else None
+    settings = {"annotations": labels, "images": images if pairs else None, "first_pixel": first}
+    data = block("VOCDetectionDataModule", root, **settings, **_division(tree, "Main", labels))
+    notes = () if pairs else ("no picture has the name of an XML file: put the pictures here, or set images",)
+    kind = "as CVAT exports them" if cvat else "beside the pictures" if labels == images else f"in {_shown(labels)}"
+    yield Form(f"Pascal VOC's XML files {kind}", {"detection": data}, tuple(dict.fromkeys(pairs.values())), notes=notes)
 
 
 def find_masks(tree: Tree, root: str) -> Iterator[Form]:
-    """Yield a form for each folder of class masks, with the folder of their pictures."""
+    """Yield a form for each folder of class masks, or each group of folders of the splits, with their pictures."""
+    groups: dict[str, dict[str, str]] = {}
     for folder in sorted(tree.files):
         masks = tree.stems(folder, ".png", ".bmp", ".tif", ".tiff")
         if not masks or folder.rpartition("/")[2] in _NO_CLASSES or not _are_masks(tree, folder, masks):
             continue
         partner = _partner(tree, folder, masks)
-        if partner is None:
-            continue
-        images, suffix = partner
-        lists = _lists(tree, "Segmentation")
-        data = block(
-            "VOCSegmentationDataModule",
-            root,
-            images=images or ".",
-            masks=folder or ".",
-            mask_suffix=suffix or None,
-            lists=lists,
-            split=None if lists else SPLIT,
-        )
-        yield Form(f"pictures in {images or '.'}, class masks in {folder or '.'}", {"segmentation": data}, (images,))
+        if partner and (_hinted(folder) or not _hinted(partner[0])):  # gray pictures with gray masks
+            group = f"{SPLIT_WORD.sub('*', folder)} {partner[1]}"
+            groups.setdefault(group, {})[folder] = partner[0]
+    for group, pairs in groups.items():
+        labels, images = _folders(pairs)
+        suffix = group.rpartition(" ")[2] or None
+        settings = {"images": images, "masks": labels, "mask_suffix": suffix}
+        data = block("VOCSegmentationDataModule", root, **settings, **_division(tree, "Segmentation", labels))
+        name = f"pictures in {_shown(images)}, class masks in {_shown(labels)}"
+        yield Form(name, {"segmentation": data}, tuple(dict.fromkeys(pairs.values())))
 
 
-def _is_voc(tree: Tree, folder: str, stems: dict[str, str]) -> bool:
+def _folders(pairs: dict[str, str]) -> tuple[Paths, Paths]:
+    """Return the folders of labels and of pictures: one of each, or one for each split.
+
+    Args:
+        pairs: The folder of the pictures by that of their labels.
+    """
+    parts = {part_of(labels): (labels or ".", images or ".") for labels, images in pairs.items()}
+    if len(parts) == len(pairs) > 1 and "train" in parts and "" not in parts:
+        ordered = {part: parts[part] for part in ("train", "val", "test") if part in parts}
+        return {part: pair[0] for part, pair in ordered.items()}, {part: pair[1] for part, pair in ordered.items()}
+    return _common(list(pairs)) or ".", _common(list(pairs.values())) or "."
+
+
+def _division(tree: Tree, task: str, labels: Paths) -> dict[str, Any]:
+    """Return the settings that divide the images: lists if there are some, else shares if no folder does."""
+    if not isinstance(labels, str):
+        return {} if "val" in labels else {"split": SPLIT}
+    lists = _lists(tree, task, labels)
+    return {"lists": lists} if lists else {"split": SPLIT}
+
+
+def _shown(folders: Paths) -> str:
+    return folders if isinstance(folders, str) else ", ".join(folders.values())
+
+
+def _heads(tree: Tree, folder: str, stems: dict[str, str]) -> bytes:
+    """Return the beginnings of some files, joined."""
+    heads = []
     for name in islice(stems.values(), _EXAMINED):
-        try:
-            with (tree.root / folder / name).open("rb") as file:
-                if b"<annotation" in file.read(1024):
-                    return True
-        except OSError:
-            continue
-    return False
+        with suppress(OSError), (tree.root / folder / name).open("rb") as file:
+            heads.append(file.read(2048))
+    return b"".join(heads)
 
 
 def _pictures_of(tree: Tree, folder: str, stems: dict[str, str]) -> str | None:
     """Return the folder with most pictures of a folder's XML files; None if there is none."""
-    sample = list(islice(stems, _EXAMINED))
-    hits = {other: len(tree.stems(other).keys() & set(sample)) for other in tree.files}
-    best = max(hits, key=lambda other: (hits[other], _liking(folder, other)), default=None)
-    return best if best is not None and hits[best] else None
+    hits = Counter(other for stem in islice(stems, _EXAMINED) for other in tree.pictures.get(stem, ()))
+    return max(hits, key=lambda other: (hits[other], _liking(folder, other)), default=None)
 
 
-def _liking(folder: str, other: str) -> tuple[bool, bool, int, str]:
-    name = other.rpartition("/")[2]
-    return other == folder, name in _PICTURES, -other.count("/"), other
+def _liking(labels: str, pictures: str) -> tuple[bool, int, bool, bool, int, str]:
+    """Return how likely one of several folders holds the pictures of a folder of labels, judged by their names."""
+    parts, other = labels.split("/"), pictures.split("/")
+    shared = next((n for n, pair in enumerate(zip(parts[::-1], other[::-1], strict=False)) if pair[0] != pair[1]), 0)
+    named = any(part in _PICTURES for part in other)
+    return labels == pictures, shared, named, not _hinted(pictures), -len(other), pictures
+
+
+def _hinted(folder: str) -> bool:
+    """Return whether a folder is named like one of masks."""
+    return any(hint in part.lower() for part in folder.split("/") for hint in _HINTS)
 
 
 def _common(folders: list[str]) -> str:
@@ -98,12 +126,11 @@ def _common(folders: list[str]) -> str:
     return "/".join(parts[0][:length]) if parts else ""
 
 
-def _lists(tree: Tree, task: str) -> dict[str, str] | None:
-    """Return the lists of training, validation and test images, if there are the first two."""
-    for folder in sorted(tree.files, key=lambda name: (not name.endswith(f"ImageSets/{task}"), name)):
-        if folder.rpartition("/")[2] not in (task, "ImageSets", "lists", "splits", ""):
-            continue
-        if {"train.txt", "val.txt"} <= tree.files[folder]:
+def _lists(tree: Tree, task: str, labels: str) -> dict[str, str] | None:
+    """Return the lists of training, validation and test images, if there are the first two, beside the labels."""
+    base = labels.rpartition("/")[0]
+    for folder in (join(base, name) for name in (f"ImageSets/{task}", "ImageSets", "lists", "splits", "")):
+        if {"train.txt", "val.txt"} <= tree.files.get(folder, frozenset()):
             parts = ("train", "val", "test")
             return {part: join(folder, f"{part}.txt") for part in parts if f"{part}.txt" in tree.files[folder]}
     return None
@@ -111,7 +138,7 @@ def _lists(tree: Tree, task: str) -> dict[str, str] | None:
 
 def _are_masks(tree: Tree, folder: str, masks: dict[str, str]) -> bool:
     """Return whether the pictures of a folder are masks: indexed or gray ones, or any in a folder of such a name."""
-    if any(hint in part.lower() for part in (folder.rpartition("/")[2],) for hint in _HINTS):
+    if _hinted(folder):
         return True
     modes = Counter(mode for name in islice(masks.values(), 5) if (mode := _mode(tree, join(folder, name))))
     return bool(modes) and all(mode in _INDEXED for mode in modes)
@@ -128,19 +155,12 @@ def _mode(tree: Tree, path: str) -> str | None:
 def _partner(tree: Tree, folder: str, masks: dict[str, str]) -> tuple[str, str] | None:
     """Return the folder of the pictures of masks, and the suffix of the masks' names."""
     sample = list(islice(masks, _EXAMINED))
-    best: tuple[int, tuple[bool, bool, int, str], str, str] | None = None
-    for other in tree.files:
-        pictures = tree.stems(other)
-        if not pictures or other.rpartition("/")[2] == "SegmentationObject":
-            continue
-        suffixes = Counter(
-            stem[len(stem) - length :]
-            for stem in sample
-            for length in range(0 if other != folder else 1, min(_LONGEST, len(stem)))
-            if stem[: len(stem) - length] in pictures
-        )
-        for suffix, hits in suffixes.items():
-            found = (hits, _liking(folder, other), other, suffix)
-            if hits >= _SHARE * len(sample) and (best is None or found > best):
-                best = found
-    return None if best is None else (best[2], best[3])
+    hits = Counter(
+        (other, stem[len(stem) - length :])
+        for stem in sample
+        for length in range(min(_LONGEST, len(stem)))
+        for other in tree.pictures.get(stem[: len(stem) - length], ())
+        if (other != folder or length) and other.rpartition("/")[2] not in _NO_CLASSES
+    )
+    likely = [found for found, count in hits.items() if count >= _SHARE * len(sample)]
+    return max(likely, key=lambda found: (hits[found], _liking(folder, found[0])), default=None)

@@ -158,9 +158,23 @@ FORMS: dict[str, tuple[Files, dict[str, dict[str, Any]]]] = {
         }
         | flat("JPEGImages/a.jpg"),
         {
-            "detection": {"annotations": "Annotations", "images": "JPEGImages", "split": SPLIT},
+            "detection": {"annotations": "Annotations", "images": "JPEGImages", "first_pixel": 0, "split": SPLIT},
             "segmentation": {"images": "JPEGImages", "masks": "SegmentationClass", "split": SPLIT},
         },
+    ),
+    "Roboflow VOC": (
+        {"train/a.xml": XML, "valid/b.xml": XML} | flat("train/a.jpg", "valid/b.jpg"),
+        {
+            "detection": {
+                "annotations": {"train": "train", "val": "valid"},
+                "images": {"train": "train", "val": "valid"},
+            }
+        },
+    ),
+    "VOC in folders of folders, counted from 0": (
+        {"xml/day 1/a.xml": XML + b"<xmin>0</xmin>", "xml/day 2/a.xml": XML}
+        | flat("img/day 1/a.jpg", "img/day 2/a.jpg"),
+        {"detection": {"annotations": "xml", "images": "img", "first_pixel": 0, "split": SPLIT}},
     ),
     "VOC with lists": (
         {"labels/a.xml": XML, "ImageSets/Main/train.txt": b"a", "ImageSets/Main/val.txt": b"a"} | flat("images/a.jpg"),
@@ -171,6 +185,20 @@ FORMS: dict[str, tuple[Files, dict[str, dict[str, Any]]]] = {
                 "lists": {"train": "ImageSets/Main/train.txt", "val": "ImageSets/Main/val.txt"},
             }
         },
+    ),
+    "masks in a folder for each split": (
+        {f"masks/{part}/a.png": picture("L") for part in ("train", "val")}
+        | flat("images/train/a.jpg", "images/val/a.jpg"),
+        {
+            "segmentation": {
+                "images": {"train": "images/train", "val": "images/val"},
+                "masks": {"train": "masks/train", "val": "masks/val"},
+            }
+        },
+    ),
+    "gray pictures": (
+        {"images/a.png": picture("L"), "masks/a.png": picture("L")},
+        {"segmentation": {"images": "images", "masks": "masks", "split": SPLIT}},
     ),
     "gray masks with a suffix": (
         {"x/a_mask.png": picture("L"), "y/a.jpg": picture("RGB", "JPEG")},
