@@ -1,6 +1,7 @@
 """The base of the data sets of boxes: augmentation, and proposals in the targets."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from datamodules.boxes.dataset import DetectionDataset
 from datamodules.boxes.packed_boxes import B
 from datamodules.boxes.proposal_search import Found, find_proposals
 from datamodules.boxes.proposals import Proposals, StoredProposals, open_proposals
+from datamodules.loading.orientation import orientation
 from lit_cv.errors import UserError
 
 
@@ -95,6 +97,11 @@ class BoxDataModule(DataModule[B]):
         if self.proposals is None:
             return {}
         opened = {split: self.open_split(split) for split in SPLITS}
+        if self.reading.upright and (turned := _turned(self.root, [*filter(None, opened.values())])):
+            raise UserError(
+                f"proposals are boxes in the pixels as they are stored, but {turned} is not stored upright: set exif "
+                "to ignore, or turn the pixels of the file."
+            )
         return {
             split: find_proposals(self.root, _names(packed), self.proposals, f"{split} images", replace)
             for split, packed in opened.items()
@@ -130,3 +137,9 @@ class BoxDataModule(DataModule[B]):
 
 def _names(packed: B) -> list[str]:
     return [packed.name(index) for index in range(len(packed))]
+
+
+def _turned(root: Path, opened: Sequence[B]) -> Path | None:
+    """Return the first image that is not stored upright; None without one."""
+    paths = (root / name for packed in opened for name in _names(packed))
+    return next((path for path in paths if orientation(path) != 1), None)

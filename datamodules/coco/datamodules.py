@@ -78,7 +78,9 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
         if annotations is not None:
             self._check_own(sets)
             own = OwnLayout(self.root, annotations, images, split)
-        self.coco = COCOSource(self.root, self.source, self.shapes, self.objects, *sets, own=own)
+        self.own_files = own is not None
+        upright = self.reading.upright
+        self.coco = COCOSource(self.root, self.source, self.shapes, self.objects, *sets, own=own, upright=upright)
 
     def _check_own(self, sets: tuple[Sequence[str] | None, ...]) -> None:
         """Refuse settings of the official layout beside those of own files."""
@@ -142,7 +144,7 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
         own = [source.own for source in sets if source.own]
         files += [part.reference for part in own]
         parts = [(part.name, part.split) for part in own]
-        key = source_key(self.root, files, self.masks, self.keypoints, self.root.resolve(), *parts)
+        key = source_key(self.root, files, self.masks, self.keypoints, self.root.resolve(), *parts, *self.reading_facts)
 
         def build() -> Content:
             return pack_files(self.root, sets, self.masks, self.keypoints)
@@ -208,13 +210,14 @@ class COCOKeypointDataModule(COCODetectionDataModule):
 
     Images are those that ``person_keypoints_<set>.json`` lists. Targets have ``keypoints`` (N, K, 3) and boxes; (0, 0)
     is the corner of the image: half a pixel is added to the annotated numbers, see :class:`InstanceDataset`. A person
-    without labeled joints stays a box with unlabeled joints. A mirrored image swaps the joints of ``joint_pairs``; if
+    without labeled joints stays a box with unlabeled joints. A mirrored image swaps the joints of ``flip_pairs``; if
     these are not known, images are not mirrored. Joints outside an augmented image become unlabeled.
 
     Args:
         masks: Whether targets also have masks, as those of :class:`COCOInstanceDataModule`.
-        joint_pairs: Names of the (right, left) joints; empty if no joint changes sides. Null takes those whose names
-            differ only in the side, see :func:`datamodules.joints.left_right_pairs`.
+        flip_pairs: Names of the joints that a mirrored image swaps, (right, left); empty if no joint changes sides.
+            Null takes those whose names differ only in the side, see :func:`datamodules.joints.left_right_pairs`.
+        joint_pairs: Older name of ``flip_pairs``.
         options: Those of :class:`COCODetectionDataModule` except ``proposals``.
     """
 
@@ -224,11 +227,16 @@ class COCOKeypointDataModule(COCODetectionDataModule):
         self,
         *args: Any,
         masks: bool = False,
+        flip_pairs: Sequence[tuple[str, str]] | None = None,
         joint_pairs: Sequence[tuple[str, str]] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(*args, proposals=None, **options)
-        self.masks, self._pairs = masks, joint_pairs
+        if flip_pairs is not None and joint_pairs is not None:
+            raise UserError("flip_pairs and joint_pairs are two names of one setting: keep flip_pairs.")
+        self.masks = masks
+        self._setting = "flip_pairs" if joint_pairs is None else "joint_pairs"
+        self._pairs = flip_pairs if joint_pairs is None else joint_pairs
 
     @property
     def joint_names(self) -> tuple[str, ...]:
@@ -243,7 +251,7 @@ class COCOKeypointDataModule(COCODetectionDataModule):
             UserError: If the setting names an unknown joint, or a joint twice.
         """
         names = self._facts.joints
-        return left_right_pairs(names) if self._pairs is None else named_pairs(names, self._pairs)
+        return left_right_pairs(names) if self._pairs is None else named_pairs(names, self._pairs, self._setting)
 
     @property
     def mirrored(self) -> NDArray[np.int64] | None:
@@ -284,7 +292,7 @@ class COCOKeypointDataModule(COCODetectionDataModule):
         doubts, names = self._doubts, mirrors(make_augmentation(self.augmentation))
         if names and doubts:
             what = (
-                f"lets no image be mirrored ({', '.join(names)} is left out): {doubts}; set joint_pairs to the "
+                f"lets no image be mirrored ({', '.join(names)} is left out): {doubts}; set flip_pairs to the "
                 "names of the (right, left) joints, or to [] if none changes sides"
             )
             yield Defect(self.coco.annotation_files[0], what, "joints without sides", note=True)

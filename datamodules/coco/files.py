@@ -53,11 +53,13 @@ class COCOSet(NamedTuple):
         file: Its annotations.
         images: The folder of its images.
         own: Its part among own files; None in the official layout.
+        upright: Whether the annotations refer to the upright images, see :class:`Reading`.
     """
 
     file: Path
     images: Path
     own: Own | None = None
+    upright: bool = False
 
 
 def read_file(path: Path, masks: bool, keypoints: bool, report: Report = stop) -> File:

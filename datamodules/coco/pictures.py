@@ -56,7 +56,7 @@ def find_pictures(source: COCOSet, images: Images) -> Pictures:
     unknown = np.flatnonzero(images.sizes[:, 0] < 0)
     sizes = images.sizes.copy()
     for place in tqdm(unknown.tolist(), desc=f"Sizes of {source.images.name}", unit="image", delay=2):
-        sizes[place] = _size(source.images / names[place], source.file)
+        sizes[place] = _size(source.images / names[place], source)
     translated = [listed for name, listed in zip(names, images.names, strict=True) if name != listed]
     return Pictures(
         Images(images.ids, names, sizes),
@@ -101,8 +101,8 @@ def _readings(name: str) -> Iterator[str]:
         yield from dict.fromkeys((path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path)))
 
 
-def _size(path: Path, source: Path) -> tuple[int, int]:
+def _size(path: Path, source: COCOSet) -> tuple[int, int]:
     try:
-        return image_size(path, source)
+        return image_size(path, source.file, upright=source.upright)
     except UserError:
         return -1, -1

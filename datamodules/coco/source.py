@@ -29,6 +29,7 @@ class COCOSource:
         objects: Beginning of the names of the annotation files.
         sets: Names of the sets of train, val and test; None or empty for a split without sets.
         own: Files of other names, which replace the official layout; None for that layout.
+        upright: Whether the annotations refer to the upright images.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class COCOSource:
         objects: Objects,
         *sets: Sequence[str] | None,
         own: OwnLayout | None = None,
+        upright: bool = False,
     ) -> None:
-        self.root, self.source, self.shapes, self.objects, self.own = root, source, shapes, objects, own
+        self.root, self.source, self.shapes, self.objects = root, source, shapes, objects
+        self.own, self.upright = own, upright
         self.sets = {split: list(names or ()) for split, names in zip(SPLITS, sets, strict=True)}
 
     @property
@@ -99,10 +102,9 @@ class COCOSource:
 
     def listed(self, split: str) -> Iterator[COCOSet]:
         """Yield the sets of a split, each once, whose files need not exist in the official layout."""
-        if self.own:
-            yield from self.own.sets(split)
-        else:
-            yield from map(self._named, dict.fromkeys(self.sets[split]))
+        sets = self.own.sets(split) if self.own else map(self._named, dict.fromkeys(self.sets[split]))
+        for source in sets:
+            yield source._replace(upright=self.upright)
 
     def _named(self, name: str) -> COCOSet:
         """Return the paths of a set, which need not exist."""

@@ -44,6 +44,7 @@ class YOLODetectionDataModule(BoxDataModule[PackedCOCO]):
     """
 
     masks = False
+    own_files = True
     trained_on = "the training pictures"
 
     def __init__(
@@ -100,10 +101,12 @@ class YOLODetectionDataModule(BoxDataModule[PackedCOCO]):
         if not images:
             return None
         pictures, labels = ([*files] for files in zip(*images, strict=True))
-        key = files_key(pictures, labels, "yolo", self.class_names, self.root.resolve(), self.masks)
+        key = files_key(
+            pictures, labels, "yolo", self.class_names, self.root.resolve(), self.masks, *self.reading_facts
+        )
 
         def build() -> Content:
-            content = pack_labels(self.root, images, self.class_names, self.masks)
+            content = pack_labels(self.root, images, self.class_names, self.masks, self.reading.upright)
             return content._replace(notes=(*self._labels_alone(split, images), *content.notes))
 
         packed = open_packed(PackedCOCO, cache_folder(self.root), key, build)
@@ -147,7 +150,7 @@ class YOLODetectionDataModule(BoxDataModule[PackedCOCO]):
             images, names = self.images(split, defects.append), self.class_names
         except UserError as error:
             return Survey([], [*defects, Defect.of(error, self.root / self.file, "unusable description")])
-        read = read_labels(images, names, defects.append)
+        read = read_labels(images, names, defects.append, self.reading.upright)
         defects += _box_defects(images, read, names)
         for places, what in ((read.missing, "is missing"), (read.empty, "is empty")):
             for place in places:

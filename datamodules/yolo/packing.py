@@ -38,13 +38,14 @@ class Read(NamedTuple):
     empty: list[int]
 
 
-def read_labels(images: Sequence[Labeled], names: Sequence[str], report: Report = stop) -> Read:
+def read_labels(images: Sequence[Labeled], names: Sequence[str], report: Report = stop, upright: bool = False) -> Read:
     """Read the sizes of pictures, from their headers, and their labels.
 
     Args:
         images: The pictures.
         names: Names of the classes.
         report: Receives a defect for each line that is no label.
+        upright: Whether the labels refer to the upright pictures.
 
     Raises:
         UserError: If a picture cannot be read and ``report`` is :func:`stop`.
@@ -52,7 +53,7 @@ def read_labels(images: Sequence[Labeled], names: Sequence[str], report: Report 
     chunks = [images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK)]
     with Pool() as pool, tqdm(total=len(images), desc="Reading labels", unit="image", delay=2) as bar:
         found: list[tuple[tuple[int, int], bytes | None]] = []
-        for chunk in pool.map(lambda chunk: [_look(image, strict=report is stop) for image in chunk], chunks):
+        for chunk in pool.map(lambda chunk: [_look(image, report is stop, upright) for image in chunk], chunks):
             found += chunk
             bar.update(len(chunk))
     sizes = np.array([size for size, _ in found], dtype=np.int32).reshape(-1, 2)
@@ -64,10 +65,10 @@ def read_labels(images: Sequence[Labeled], names: Sequence[str], report: Report 
     )
 
 
-def _look(image: Labeled, strict: bool) -> tuple[tuple[int, int], bytes | None]:
+def _look(image: Labeled, strict: bool, upright: bool) -> tuple[tuple[int, int], bytes | None]:
     """Return the size of a picture, and the content of its label file, None if there is none."""
     try:
-        size = image_size(Path(image.picture), Path(image.labels))
+        size = image_size(Path(image.picture), Path(image.labels), upright=upright)
     except UserError:
         if strict:
             raise
@@ -81,7 +82,9 @@ def _look(image: Labeled, strict: bool) -> tuple[tuple[int, int], bytes | None]:
         raise UserError(f"{image.labels} cannot be read ({error.strerror}): restore its permissions.") from None
 
 
-def pack_labels(root: Path, images: Sequence[Labeled], names: Sequence[str], masks: bool) -> Content:
+def pack_labels(
+    root: Path, images: Sequence[Labeled], names: Sequence[str], masks: bool, upright: bool = False
+) -> Content:
     """Read the pictures and labels of a split, and pack them.
 
     Args:
@@ -89,6 +92,7 @@ def pack_labels(root: Path, images: Sequence[Labeled], names: Sequence[str], mas
         images: The pictures.
         names: Names of the classes.
         masks: Whether objects have masks; those without a polygon are dropped.
+        upright: Whether the labels refer to the upright pictures.
 
     Returns:
         The arrays of ``PackedCOCO``.
@@ -96,7 +100,7 @@ def pack_labels(root: Path, images: Sequence[Labeled], names: Sequence[str], mas
     Raises:
         UserError: If a file is unusable; the message names the file, the line and the problem.
     """
-    sizes, lines, missing, empty = read_labels(images, names)
+    sizes, lines, missing, empty = read_labels(images, names, upright=upright)
     objects = objects_of(lines, sizes)
     boxes, solid = clip_boxes(objects.corners, sizes[lines.images])
     kept = solid & (objects.counts > 0) if masks else solid

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from datamodules import COCODetectionDataModule, COCOInstanceDataModule, COCOKeypointDataModule
+from datamodules import COCODetectionDataModule, COCOInstanceDataModule, COCOKeypointDataModule, Proposals
 from datamodules.doctor import examine
 from datamodules.splits import Split
 from lit_cv.errors import UserError
@@ -25,6 +26,7 @@ from tests.helpers.exports import (
     records,
     roboflow,
     save,
+    sixteen_bits,
     write_json,
 )
 
@@ -43,7 +45,7 @@ def found(data: COCODetectionDataModule) -> dict[bytes, list[tuple[float, ...]]]
     """Return the objects of all splits by the pixels of their picture: label, then box as x, y, width and height."""
     objects = {}
     for packed in data.splits.values():
-        for image, target in (data.dataset(packed, training=False)[index] for index in range(len(packed))):
+        for image, target in (data.samples(packed, training=False)[index] for index in range(len(packed))):
             rows = torch.cat([target["labels"][:, None], target["boxes"]], dim=1).tolist()
             key = image.permute(1, 2, 0).numpy().tobytes()
             objects[key] = [(label - 1, x, y, right - x, bottom - y) for label, x, y, right, bottom in rows]
@@ -173,7 +175,7 @@ def test_keypoints_of_own_files(tmp_path: Path) -> None:
     data = opened(tmp_path, COCOKeypointDataModule, **settings)
     assert (data.joint_names, data.joint_pairs, data.class_names) == (("Left_ear", "Right_ear"), [(1, 0)], CLASSES)
     for packed in data.splits.values():
-        for _, target in (data.dataset(packed, training=False)[index] for index in range(len(packed))):
+        for _, target in (data.samples(packed, training=False)[index] for index in range(len(packed))):
             expected = [[2.0, 1.0] if label == 1 else [0.0, 0.0] for label in target["labels"].tolist()]
             assert target["keypoints"][..., 2].tolist() == expected
 
@@ -249,6 +251,68 @@ def test_own_files_with_one_thing_wrong_are_refused(tmp_path: Path, edit: Edit, 
     edit(tmp_path, settings)
     with pytest.raises(UserError, match=sentence):
         opened(tmp_path, **settings)
+
+
+def turn(file: Path, number: int, value: int) -> None:
+    """Store a picture as a camera that was turned does: other pixels, and the orientation that turns them back."""
+    exif = Image.Exif()
+    exif[0x0112] = value
+    Image.fromarray(np.rot90(picture(number), {3: 2, 6: 1, 8: 3}[value])).save(file, exif=exif)
+
+
+def unsized(content: dict[str, Any]) -> None:
+    for image in content["images"]:
+        image.pop("width")
+
+
+@pytest.mark.parametrize("value", [3, 6, 8])
+def test_boxes_on_upright_pictures_stay_in_place(
+    tmp_path: Path, value: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = one_file(tmp_path, NUMBERS)
+    for number in NUMBERS:
+        turn(tmp_path / "raw pictures" / f"{number % 4}_{number}.png", number, value)
+    assert found(opened(tmp_path, **settings)) == EXPECTED
+    told = capsys.readouterr().err
+    assert told.count(f"(EXIF orientation {value} of ") == told.count("set data.exif to ignore.") == 1
+    assert {(one.kind, one.note) for one in examine(COCODetectionDataModule(str(tmp_path), **settings)).defects} == {
+        ("image not upright", True)
+    }
+    stored = opened(tmp_path, exif="ignore", **settings)
+    if value == 3:
+        assert found(stored) != EXPECTED
+        assert "they are wrong here: set data.exif to apply." in capsys.readouterr().err
+    else:
+        with pytest.raises(UserError, match=r"is 48x64 pixels as stored and 64x48 upright .* set data\.exif to apply"):
+            found(stored)
+        rewrite(tmp_path / ALL, lambda content: [image.update(width=48, height=64) for image in content["images"]])
+        with pytest.raises(UserError, match=r"is 64x48 pixels upright and 48x64 as stored .* set data\.exif to ignore"):
+            found(opened(tmp_path, **settings))
+    rewrite(tmp_path / ALL, unsized)
+    assert found(opened(tmp_path, **settings)) == EXPECTED
+
+
+def test_proposals_of_turned_pictures_are_refused(tmp_path: Path) -> None:
+    settings = one_file(tmp_path, NUMBERS)
+    turn(tmp_path / "raw pictures" / "3_3.png", 3, 3)
+    with pytest.raises(UserError, match=r"but .*3_3\.png is not stored upright: set exif to ignore"):
+        opened(tmp_path, proposals=Proposals(mode="single"), **settings)
+
+
+@pytest.mark.parametrize("options", [{}, {"bits": 12}])
+def test_pictures_of_16_bits_are_scaled_and_told(
+    tmp_path: Path, options: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = one_file(tmp_path, NUMBERS)
+    for number in NUMBERS:
+        sixteen_bits(tmp_path / "raw pictures" / f"{number % 4}_{number}.png", 4095 if number != 8 else 900)
+    data = opened(tmp_path, split=Split(val=0), **settings, **options)
+    brightest = [int(data.samples(data.splits["train"], False)[index][0].max()) for index in range(8)]
+    assert brightest == [255] * 7 + ([56] if options else [224])
+    told = [line for line in capsys.readouterr().err.splitlines() if "16 bits" in line]
+    assert len(told) == 1
+    assert "note: 8 of 8 training images that were examined have 16 bits" in told[0]
+    assert ("12 bits are scaled to 8 (data.bits)" in told[0]) == bool(options)
 
 
 def test_pictures_elsewhere_are_named_by_any_path(tmp_path: Path) -> None:
