@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from datamodules.forms.coco_head import read_head
-from datamodules.forms.form import Block, Form, Task, block
+from datamodules.forms.form import TASKS, Block, Form, Task, block
 from datamodules.forms.tree import Tree, join
 
 _VOC_LIST = re.compile(r"(?:(.*)/)?VOC(\d{4})/ImageSets/(Main|Segmentation)")
@@ -34,7 +34,8 @@ def find_voc_devkit(tree: Tree, root: str) -> Iterator[Form]:
         data[task] = block(kind, root, train_sets=train, val_sets=val)
         pictures.append(f"{year}/JPEGImages")
     if data:
-        yield Form("Pascal VOC in its official layout", data, tuple(dict.fromkeys(pictures)))
+        ordered = {task: data[task] for task in TASKS if task in data}
+        yield Form("Pascal VOC in its official layout", ordered, tuple(dict.fromkeys(pictures)))
 
 
 def find_coco_sets(tree: Tree, root: str) -> Iterator[Form]:
