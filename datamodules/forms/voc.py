@@ -31,9 +31,8 @@ def find_voc(tree: Tree, root: str) -> Iterator[Form]:
     holders = {folder: stems for folder, stems in holders.items() if b"<annotation" in heads[folder]}
     if not holders:
         return
-    pairs = {
-        folder: images for folder in holders if (images := _pictures_of(tree, folder, holders[folder])) is not None
-    }
+    partners = {folder: _pictures_of(tree, folder, stems) for folder, stems in holders.items()}
+    pairs = {folder: pictures for folder, pictures in partners.items() if pictures is not None}
     labels, images = _folders(pairs or dict.fromkeys(holders, ""))
     cvat = tree.has("labelmap.txt")
     first = 0 if cvat or any(_ZERO.search(heads[folder]) for folder in holders) else None
