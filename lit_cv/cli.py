@@ -18,6 +18,7 @@ from lit_cv.commands import (
     evaluate,
     fit,
     lists,
+    new,
     proposals,
     report,
     shapes,
@@ -27,7 +28,7 @@ from lit_cv.commands import (
 from lit_cv.commands.parsers import VerbParser
 from lit_cv.errors import UsageError, expected_failure
 
-COMMANDS = (fit, evaluate, sweep, report, bench, proposals, doctor, stats, browse, shapes, lists, completion)
+COMMANDS = (new, fit, evaluate, sweep, report, bench, proposals, doctor, stats, browse, shapes, lists, completion)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,7 +13,7 @@ from lit_cv.runs.folder import run_folder
 from tests.helpers.doc_blocks import PAGES, ROOT, blocks_of, words_of
 
 RUN = re.compile(r"runs/[\w-]+/[0-9a-f]{10}\b")
-OLD = "#!/bin/sh\nexec {python} -c 'import sys; sys.version_info, sys.version = (3, 9, 2), \"3.9.2\"; exec(sys.argv[2])' \"$@\""
+OLD = '#!/bin/sh\nexec {python} -c \'import sys; sys.version_info, sys.version = (3, 9, 2), "3.9.2"; exec(sys.argv[2])\' "$@"'
 
 
 @pytest.mark.parametrize("goal", ["demo", "install", "docs"])
