@@ -35,7 +35,7 @@ METRICS = {
 def samples(data: DataModule[Any], split: str) -> Iterator[Sample]:
     """Return an iterator over the images and targets of a split, without augmentation."""
     packed = data.splits[split]
-    dataset = data.dataset(packed, training=False)
+    dataset = data.samples(packed, training=False, cached=False)
     return (dataset[0, index] for index in range(len(packed)))
 
 

@@ -11,6 +11,7 @@ from datamodules.visual_genome.datamodule import VisualGenomeDataModule
 from datamodules.voc.detection import VOCDetectionDataModule
 from datamodules.voc.localization import VOCLocalizationDataModule
 from datamodules.voc.segmentation import VOCSegmentationDataModule
+from datamodules.yolo.datamodule import YOLODetectionDataModule, YOLOInstanceDataModule
 
 __all__ = [
     "COCODetectionDataModule",
@@ -25,4 +26,6 @@ __all__ = [
     "VOCLocalizationDataModule",
     "VOCSegmentationDataModule",
     "VisualGenomeDataModule",
+    "YOLODetectionDataModule",
+    "YOLOInstanceDataModule",
 ]

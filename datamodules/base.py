@@ -14,6 +14,8 @@ from torch.utils.data import Dataset
 from datamodules.defects import Defect, Listed, Survey, tell
 from datamodules.loading.cached_pictures import open_pictures
 from datamodules.loading.dataset import PackedDataset
+from datamodules.loading.decode import Reading
+from datamodules.loading.depth import deep_images
 from datamodules.loading.loader import Loader
 from datamodules.loading.orientation import turned_images
 from datamodules.loading.packed import P
@@ -45,7 +47,16 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
         shapes: Settings of the data that ``source: shapes`` generates.
         cache: ``decoded`` keeps the decoded pictures of a split in one file in the cache folder, for all workers and
             processes; samples are the same. Null decodes each file whenever it is needed.
+        exif: ``apply`` turns pictures upright as their EXIF orientation says, which is how labeling tools show them;
+            ``ignore`` reads them as stored; null: ``ignore`` in the official layouts, ``apply`` for files of your own.
+        bits: Number of bits, 8 to 16, that pictures of 16 bits use; they are scaled to 8. Null: as many as the largest
+            value of each picture needs.
+
+    Attributes:
+        own_files: Whether the files are not in the data set's official layout.
     """
+
+    own_files = False
 
     def __init__(
         self,
@@ -57,6 +68,8 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
         seed: int | None = None,
         shapes: Shapes = Shapes(),  # noqa: B008  (frozen)
         cache: Literal["decoded"] | None = None,
+        exif: Literal["apply", "ignore"] | None = None,
+        bits: int | None = None,
     ) -> None:
         super().__init__()
         at_least(0, num_workers=num_workers, seed=seed)
@@ -65,7 +78,9 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
         self.batch_size, self.num_workers = batch_size, num_workers
         self.shuffle_targets = shuffle_targets
         self._seed = seed
-        self.cache = cache
+        self.cache, self.exif, self.bits = cache, exif, bits
+        if bits is not None and not 8 <= bits <= 16:
+            raise UserError(f"bits: {bits} makes no sense; give a number from 8 to 16.")
         self.splits: dict[str, P] = {}
 
     @property
@@ -138,25 +153,43 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
 
     def remarks(self) -> list[str]:
         """Return sentences about the opened splits that each run says once, besides the notes of their packing."""
-        packed = self.splits.get("train")
-        return [] if packed is None else turned_images(self.root, [packed.name(index) for index in range(len(packed))])
+        packed, reading = self.splits.get("train"), self.reading
+        names = [] if packed is None else [packed.name(index) for index in range(len(packed))]
+        return [*turned_images(self.root, names, reading.upright), *deep_images(self.root, names, reading.bits)]
+
+    @property
+    def reading(self) -> Reading:
+        """How the image files are read, as ``exif`` and ``bits`` say."""
+        return Reading(self.own_files if self.exif is None else self.exif == "apply", self.bits)
+
+    @property
+    def reading_facts(self) -> tuple[object, ...]:
+        """The part of :attr:`reading` that packed annotations depend on; empty if images are read as stored."""
+        return ("upright",) if self.reading.upright else ()
 
     def partners(self, packed: P) -> NDArray[int64] | None:
         """Return the sample whose target each training sample gets, int64 (N,); None: its own."""
         return derangement(len(packed), self.seed) if self.shuffle_targets else None
 
-    def samples(self, packed: P, training: bool) -> Dataset[Sample]:
-        """Return :meth:`dataset` with its pictures as ``cache`` says.
+    def samples(self, packed: P, training: bool, cached: bool = True) -> Dataset[Sample]:
+        """Return :meth:`dataset` with its pictures as ``cache``, ``exif`` and ``bits`` say.
+
+        Args:
+            packed: The split.
+            training: See :meth:`dataset`.
+            cached: False decodes each file although ``cache`` is set.
 
         Raises:
             UserError: The data set cannot have cached pictures, or a picture or the disk does not allow it.
         """
         dataset = self.dataset(packed, training)
-        if self.cache is not None:
+        if isinstance(dataset, PackedDataset):
+            dataset.reading = self.reading
+        if cached and self.cache is not None:
             if not isinstance(dataset, PackedDataset):
                 name = type(dataset).__name__
                 raise UserError(f"data.cache: {name} is no PackedDataset, which reads cached pictures; set it to null.")
-            dataset.pictures = open_pictures(self.root, dataset.packed, dataset.decode)
+            dataset.pictures = open_pictures(self.root, dataset.packed, dataset.decode, dataset.reading)
         return dataset
 
     def train_dataloader(self) -> Loader:

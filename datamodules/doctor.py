@@ -3,6 +3,7 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from tqdm import tqdm
 
 from datamodules.base import SPLITS, DataModule
 from datamodules.defects import Defect, Listed
-from datamodules.loading.decode import check_size, read_image
+from datamodules.loading.decode import Reading, check_size, read_image
 from datamodules.loading.orientation import orientation
 from datamodules.loading.pool import Pool
 from lit_cv.errors import UserError
@@ -39,7 +40,7 @@ def examine(data: DataModule[Any]) -> Examination:
     surveys = {split: data.survey(split) for split in SPLITS}
     every = {image.path: image for survey in surveys.values() for image in survey.images}
     with Pool() as pool:
-        looks = pool.map(_look, every.values())
+        looks = pool.map(partial(_look, reading=data.reading), every.values())
         looked = dict(zip(every, tqdm(looks, "Decoding", len(every), unit="image", delay=2), strict=True))
     defects: list[Defect] = []
     for survey in surveys.values():
@@ -52,30 +53,38 @@ def examine(data: DataModule[Any]) -> Examination:
     return Examination({split: len(paths) for split, paths in pictures.items() if paths}, list(dict.fromkeys(defects)))
 
 
-def _look(image: Listed) -> tuple[bytes | None, list[Defect]]:
+def _look(image: Listed, reading: Reading) -> tuple[bytes | None, list[Defect]]:
     """Return the digest of an image's pixels, None if it is unusable, and its defects."""
     if not image.path.exists():
         what = f"is missing, though {image.source} lists it: restore the image"
         return None, [Defect(image.path, what, "missing image")]
     try:
-        pixels = read_image(image.path)
+        pixels = read_image(image.path, reading.upright, reading.bits)
     except UserError as error:
         return None, [Defect.of(error, image.path, "unreadable image")]
     height, width, _ = pixels.shape
     try:
-        check_size(image.path, (width, height), image.size or (width, height))
+        check_size(image.path, (width, height), image.size or (width, height), reading.upright)
     except UserError as error:
         return None, [Defect.of(error, image.path, "image of another size")]
     digest = hashlib.sha256(f"{width} {height} ".encode() + pixels.tobytes()).digest()
-    return digest, [_turned(image, turned)] if (turned := orientation(image.path)) != 1 else []
+    return digest, [_turned(image, turned, reading.upright)] if (turned := orientation(image.path)) != 1 else []
 
 
-def _turned(image: Listed, turned: int) -> Defect:
-    what = (
-        f"is not stored upright (EXIF orientation {turned}): training reads it as stored, `litcv predict` upright, and "
-        f"if the labels in {image.source} were made on the upright picture, they are wrong; turn the pixels of the file"
-    )
-    return Defect(image.path, what, "image not upright")
+def _turned(image: Listed, turned: int, upright: bool) -> Defect:
+    what = f"is not stored upright (EXIF orientation {turned}): "
+    if upright:
+        what += (
+            f"it is turned, and if the labels in {image.source} were made on the pixels as they are stored, they are "
+            "wrong; then set data.exif to ignore"
+        )
+    else:
+        what += (
+            "training reads it as stored, `litcv predict` upright, and "
+            f"if the labels in {image.source} were made on the upright picture, they are wrong; then set data.exif to "
+            "apply"
+        )
+    return Defect(image.path, what, "image not upright", note=upright)
 
 
 def _repetitions(pictures: Mapping[str, Sequence[Path]], digests: Mapping[Path, bytes]) -> list[Defect]:

@@ -51,7 +51,7 @@ def mirrored_order(count: int, pairs: Sequence[tuple[int, int]]) -> NDArray[np.i
 
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_COMPOUND = re.compile(r"^(left|right)(?=.)|(?<=.)(left|right)$|^[lr](?=...)")
+_COMPOUND = re.compile(r"^(left|right)(?=.)|(?<=.)(left|right)$|^[lr](?=.)")
 _SIDES = {"left": "left", "right": "right", "l": "left", "r": "right"}
 
 Stem = tuple[str, ...]
@@ -61,7 +61,7 @@ def left_right_pairs(names: Sequence[str]) -> list[tuple[int, int]]:
     """Return the (right, left) joints: those whose names differ only in the side.
 
     A side is a word, a part of a word, or a letter: ``right_eye``, ``eye_right``, ``RightEye``, ``eyeright``,
-    ``r_eye``, ``eyeR``, ``reye``.
+    ``r_eye``, ``eyeR``, ``reye``. A letter counts only if both names are there: ``rx`` and ``lx``.
     """
     places: dict[Stem, dict[str, list[int]]] = defaultdict(lambda: {"left": [], "right": []})
     for place, name in enumerate(names):
@@ -71,8 +71,15 @@ def left_right_pairs(names: Sequence[str]) -> list[tuple[int, int]]:
     return sorted(found.items())
 
 
-def named_pairs(names: Sequence[str], pairs: Sequence[Sequence[str]]) -> list[tuple[int, int]]:
+def named_pairs(
+    names: Sequence[str], pairs: Sequence[Sequence[str]], setting: str = "joint_pairs"
+) -> list[tuple[int, int]]:
     """Return the (right, left) joints of pairs of names.
+
+    Args:
+        names: The K names of the joints.
+        pairs: The names of the pairs.
+        setting: The setting that gives them, for messages.
 
     Raises:
         UserError: If a name is unknown, or in two places.
@@ -80,9 +87,9 @@ def named_pairs(names: Sequence[str], pairs: Sequence[Sequence[str]]) -> list[tu
     given = [name for pair in pairs for name in pair]
     for name in given:
         if name not in names:
-            raise UserError(f"joint_pairs names {name!r}, which is no joint: choose from {', '.join(names)}.")
+            raise UserError(f"{setting} names {name!r}, which is no joint: choose from {', '.join(names)}.")
         if given.count(name) > 1:
-            raise UserError(f"joint_pairs names {name!r} twice: each joint has one other side.")
+            raise UserError(f"{setting} names {name!r} twice: each joint has one other side.")
     return [(names.index(right), names.index(left)) for right, left in pairs]
 
 

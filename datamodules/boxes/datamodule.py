@@ -1,6 +1,7 @@
 """The base of the data sets of boxes: augmentation, and proposals in the targets."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from datamodules.boxes.dataset import DetectionDataset
 from datamodules.boxes.packed_boxes import B
 from datamodules.boxes.proposal_search import Found, find_proposals
 from datamodules.boxes.proposals import Proposals, StoredProposals, open_proposals
+from datamodules.loading.orientation import orientation
 from lit_cv.errors import UserError
 
 
@@ -26,9 +28,11 @@ class BoxDataModule(DataModule[B]):
 
     Attributes:
         difficult: Whether to train on objects that are flagged as difficult.
+        trained_on: The words for the setting that names the training images.
     """
 
     difficult = False
+    trained_on = "train_sets"
 
     def __init__(
         self,
@@ -79,8 +83,8 @@ class BoxDataModule(DataModule[B]):
         if not len(packed.boxes[every] if self.difficult else packed.trained(every)):
             counts = ", ".join(f"{name}: {count}" for name, count in packed.counts.items())
             raise UserError(
-                f"{self.root}: train_sets have no object to train on ({counts}): choose other sets, or fix their "
-                "annotations, whose defects `litcv doctor` lists."
+                f"{self.root}: {self.trained_on} have no object to train on ({counts}): choose other sets, or fix "
+                "their annotations, whose defects `litcv doctor` lists."
             )
 
     def prepare_data(self) -> None:
@@ -93,6 +97,11 @@ class BoxDataModule(DataModule[B]):
         if self.proposals is None:
             return {}
         opened = {split: self.open_split(split) for split in SPLITS}
+        if self.reading.upright and (turned := _turned(self.root, [*filter(None, opened.values())])):
+            raise UserError(
+                f"proposals are boxes in the pixels as they are stored, but {turned} is not stored upright: set exif "
+                "to ignore, or turn the pixels of the file."
+            )
         return {
             split: find_proposals(self.root, _names(packed), self.proposals, f"{split} images", replace)
             for split, packed in opened.items()
@@ -128,3 +137,9 @@ class BoxDataModule(DataModule[B]):
 
 def _names(packed: B) -> list[str]:
     return [packed.name(index) for index in range(len(packed))]
+
+
+def _turned(root: Path, opened: Sequence[B]) -> Path | None:
+    """Return the first image that is not stored upright; None without one."""
+    paths = (root / name for packed in opened for name in _names(packed))
+    return next((path for path in paths if orientation(path) != 1), None)

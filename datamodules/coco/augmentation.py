@@ -97,7 +97,7 @@ def _joints(
         return moved_joints
     if mirrored is None:
         raise UserError(
-            "The augmentation mirrors an image, but it is not known which joints are left and right: set joint_pairs, "
+            "The augmentation mirrors an image, but it is not known which joints are left and right: set flip_pairs, "
             "or take the transform that mirrors out."
         )
     return moved_joints[:, mirrored]

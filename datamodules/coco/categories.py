@@ -48,9 +48,10 @@ def in_order(categories: Iterable[dict[str, Any]]) -> Categories:
 
 
 def synthetic_root(categories: Categories, annotated: Iterable[int]) -> dict[str, Any] | None:
-    """Return the category that an annotation tool has put above the classes under the name of one of them.
+    """Return the category that an annotation tool has put above the classes.
 
-    It comes before that class and has no annotation.
+    It comes before the classes, has no annotation, and has the name of one of them, or is the supercategory of all of
+    them and has none itself, as Roboflow writes it.
 
     Args:
         categories: In ascending order of their ids.
@@ -59,7 +60,9 @@ def synthetic_root(categories: Categories, annotated: Iterable[int]) -> dict[str
     if len(categories) < 2 or categories[0]["id"] == categories[1]["id"]:
         return None
     root, *others = categories
-    return root if root["name"] in {kind["name"] for kind in others} and root["id"] not in set(annotated) else None
+    named = root["name"] in {kind["name"] for kind in others}
+    above = root.get("supercategory") == "none" and all(kind.get("supercategory") == root["name"] for kind in others)
+    return root if (named or above) and root["id"] not in set(annotated) else None
 
 
 def category_errors(path: Path, categories: Categories, keypoints: bool) -> Iterator[Defect]:
@@ -98,9 +101,9 @@ def category_notes(
         keypoints: Whether objects have joints.
     """
     if root is not None:
-        what = (
-            f"has no annotation of the category {root['id']}, named {root['name']!r} like another one: it is left out"
-        )
+        named = root["name"] in {kind["name"] for kind in categories}
+        reason = "named {!r} like another one" if named else "{!r}, the supercategory of all others"
+        what = f"has no annotation of the category {root['id']}, {reason.format(root['name'])}: it is left out"
         yield Defect(path, what, "unannotated root category", note=True)
     if keypoints:
         _, unusable = _limbs(categories)

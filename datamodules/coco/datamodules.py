@@ -17,12 +17,14 @@ from datamodules.coco.categories import Facts
 from datamodules.coco.checks import nothing_to_train
 from datamodules.coco.dataset import InstanceDataset
 from datamodules.coco.defects import survey_set
+from datamodules.coco.own.layout import OwnLayout
 from datamodules.coco.packed_coco import PackedCOCO
 from datamodules.coco.packing import pack_files
 from datamodules.coco.source import COCOSource, Objects
 from datamodules.defects import Defect, Survey, stop_at, tell
 from datamodules.joints import left_right_pairs, mirrored_order, named_pairs, side_doubts
 from datamodules.loading.packed import Content, cache_folder, open_packed, source_key
+from datamodules.splits import Split
 from lit_cv.errors import UserError
 
 
@@ -41,6 +43,12 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
         train_sets: Sets to train on.
         val_sets: Sets to validate on.
         test_sets: Sets to test on; null for none.
+        annotations: Annotation files with any names, relative to ``root``, in place of the official layout: one file
+            for everything, or one for each of ``train``, ``val`` and ``test``. Classes are those of the training file;
+            equal names are the same class.
+        images: Folder of the images, relative to ``root``, or one for each split; null finds it beside the annotation
+            file, see :func:`datamodules.coco.own.folders.images_folder`.
+        split: Divides one annotation file; null takes the default shares for a single file.
         options: Those of :class:`BoxDataModule`.
 
     Attributes:
@@ -57,10 +65,31 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
         train_sets: Sequence[str] = ("train2017",),
         val_sets: Sequence[str] = ("val2017",),
         test_sets: Sequence[str] | None = None,
+        annotations: str | dict[str, str | None] | None = None,
+        images: str | dict[str, str | None] | None = None,
+        split: Split | None = None,
         **options: Any,
     ) -> None:
         super().__init__(root, *args, **options)
-        self.coco = COCOSource(self.root, self.source, self.shapes, self.objects, train_sets, val_sets, test_sets)
+        sets = (train_sets, val_sets, test_sets)
+        own = None
+        if annotations is None and (images or split):
+            raise UserError("images and split are settings of your own files: name these with annotations.")
+        if annotations is not None:
+            self._check_own(sets)
+            own = OwnLayout(self.root, annotations, images, split)
+        self.own_files = own is not None
+        upright = self.reading.upright
+        self.coco = COCOSource(self.root, self.source, self.shapes, self.objects, *sets, own=own, upright=upright)
+
+    def _check_own(self, sets: tuple[Sequence[str] | None, ...]) -> None:
+        """Refuse settings of the official layout beside those of own files."""
+        if [list(names or ()) for names in sets] != [["train2017"], ["val2017"], []]:
+            raise UserError(
+                "annotations and train_sets, val_sets or test_sets exclude each other: keep one of the two."
+            )
+        if self.source != "local":
+            raise UserError(f"annotations names files of your own, but source is {self.source}: set source to local.")
 
     @property
     def keypoints(self) -> bool:
@@ -94,6 +123,14 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
         if len({packed.facts[:2] for packed in opened if packed is not None}) > 1:
             raise UserError(f"The splits {self.coco.sets} differ in their categories: choose sets that agree.")
 
+    def remarks(self) -> list[str]:
+        """See :meth:`DataModule.remarks`; also how one file was divided."""
+        own = self.coco.own
+        if own is None or own.split is None:
+            return super().remarks()
+        parts = ", ".join(f"{len(self.splits[name])} {name}" for name in self.splits if name in own.divided)
+        return [*super().remarks(), f"{own.files['train']} is divided into {parts} images ({own.split})."]
+
     def open_split(self, split: str) -> PackedCOCO | None:
         """Return the annotations of a split, packed on the first call; None if no set is named.
 
@@ -103,8 +140,11 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
         sets = self.coco.files(split)
         if not sets:
             return None
-        files = [path for pair in sets for path in pair]
-        key = source_key(self.root, files, self.masks, self.keypoints, self.root.resolve())
+        files = [path for source in sets for path in (source.file, source.images)]
+        own = [source.own for source in sets if source.own]
+        files += [part.reference for part in own]
+        parts = [(part.name, part.split) for part in own]
+        key = source_key(self.root, files, self.masks, self.keypoints, self.root.resolve(), *parts, *self.reading_facts)
 
         def build() -> Content:
             return pack_files(self.root, sets, self.masks, self.keypoints)
@@ -117,11 +157,14 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
     def survey(self, split: str) -> Survey:
         """See :meth:`DataModule.survey`; each set is checked by itself."""
         survey, counts = Survey([], []), Counter[str]()
-        first = next(self.coco.named(name) for names in self.coco.sets.values() for name in names)
-        for name in dict.fromkeys(self.coco.sets[split]):
-            source = self.coco.named(name)
+        first = self.coco.annotation_files[0]
+        try:
+            sources = list(self.coco.listed(split))
+        except UserError as error:
+            return Survey([], [Defect.of(error, self.root, "unusable annotations")])
+        for source in sources:
             try:
-                self.coco.check(source)
+                self.coco.check(source.file)
                 found, counted = survey_set(source, first, self.masks, self.keypoints)
                 counts.update(counted)
             except UserError as error:
@@ -129,7 +172,7 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
             survey = Survey(survey.images + found.images, survey.defects + found.defects)
         read = not any(defect.kind == "unusable record" for defect in survey.defects)
         if split == "train" and counts and read:
-            survey.defects.extend(nothing_to_train(first.file, counts, self.keypoints))
+            survey.defects.extend(nothing_to_train(first, counts, self.keypoints))
         return survey
 
     def dataset(self, packed: PackedCOCO, training: bool) -> DetectionDataset:
@@ -167,13 +210,14 @@ class COCOKeypointDataModule(COCODetectionDataModule):
 
     Images are those that ``person_keypoints_<set>.json`` lists. Targets have ``keypoints`` (N, K, 3) and boxes; (0, 0)
     is the corner of the image: half a pixel is added to the annotated numbers, see :class:`InstanceDataset`. A person
-    without labeled joints stays a box with unlabeled joints. A mirrored image swaps the joints of ``joint_pairs``; if
+    without labeled joints stays a box with unlabeled joints. A mirrored image swaps the joints of ``flip_pairs``; if
     these are not known, images are not mirrored. Joints outside an augmented image become unlabeled.
 
     Args:
         masks: Whether targets also have masks, as those of :class:`COCOInstanceDataModule`.
-        joint_pairs: Names of the (right, left) joints; empty if no joint changes sides. Null takes those whose names
-            differ only in the side, see :func:`datamodules.joints.left_right_pairs`.
+        flip_pairs: Names of the joints that a mirrored image swaps, (right, left); empty if no joint changes sides.
+            Null takes those whose names differ only in the side, see :func:`datamodules.joints.left_right_pairs`.
+        joint_pairs: Older name of ``flip_pairs``.
         options: Those of :class:`COCODetectionDataModule` except ``proposals``.
     """
 
@@ -183,11 +227,16 @@ class COCOKeypointDataModule(COCODetectionDataModule):
         self,
         *args: Any,
         masks: bool = False,
+        flip_pairs: Sequence[tuple[str, str]] | None = None,
         joint_pairs: Sequence[tuple[str, str]] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(*args, proposals=None, **options)
-        self.masks, self._pairs = masks, joint_pairs
+        if flip_pairs is not None and joint_pairs is not None:
+            raise UserError("flip_pairs and joint_pairs are two names of one setting: keep flip_pairs.")
+        self.masks = masks
+        self._setting = "flip_pairs" if joint_pairs is None else "joint_pairs"
+        self._pairs = flip_pairs if joint_pairs is None else joint_pairs
 
     @property
     def joint_names(self) -> tuple[str, ...]:
@@ -202,7 +251,7 @@ class COCOKeypointDataModule(COCODetectionDataModule):
             UserError: If the setting names an unknown joint, or a joint twice.
         """
         names = self._facts.joints
-        return left_right_pairs(names) if self._pairs is None else named_pairs(names, self._pairs)
+        return left_right_pairs(names) if self._pairs is None else named_pairs(names, self._pairs, self._setting)
 
     @property
     def mirrored(self) -> NDArray[np.int64] | None:
@@ -242,12 +291,11 @@ class COCOKeypointDataModule(COCODetectionDataModule):
     def _mirror_notes(self) -> Iterator[Defect]:
         doubts, names = self._doubts, mirrors(make_augmentation(self.augmentation))
         if names and doubts:
-            source = self.coco.named(self.coco.sets["train"][0])
             what = (
-                f"lets no image be mirrored ({', '.join(names)} is left out): {doubts}; set joint_pairs to the "
+                f"lets no image be mirrored ({', '.join(names)} is left out): {doubts}; set flip_pairs to the "
                 "names of the (right, left) joints, or to [] if none changes sides"
             )
-            yield Defect(source.file, what, "joints without sides", note=True)
+            yield Defect(self.coco.annotation_files[0], what, "joints without sides", note=True)
 
     @property
     def limbs(self) -> list[tuple[int, int]]:

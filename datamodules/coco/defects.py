@@ -7,18 +7,19 @@ from pathlib import Path
 from datamodules.coco.categories import Facts, category_errors, disagreement
 from datamodules.coco.checks import errors, folder_errors, notes, repairs, usable_objects
 from datamodules.coco.files import COCOSet, read_categories, read_file
+from datamodules.coco.own.parts import own_part
 from datamodules.coco.pictures import find_pictures
 from datamodules.coco.tables import Categories
 from datamodules.defects import Defect, Listed, Survey
 from lit_cv.errors import UserError
 
 
-def survey_set(source: COCOSet, first: COCOSet, masks: bool, keypoints: bool) -> tuple[Survey, dict[str, int]]:
+def survey_set(source: COCOSet, first: Path, masks: bool, keypoints: bool) -> tuple[Survey, dict[str, int]]:
     """Read a set and collect its defects.
 
     Args:
         source: The set.
-        first: The set whose categories all others must have.
+        first: The annotation file whose categories all others must have.
         masks: Whether the segmentations are used.
         keypoints: Whether the joints are used.
 
@@ -33,9 +34,13 @@ def survey_set(source: COCOSet, first: COCOSet, masks: bool, keypoints: bool) ->
     pictures = find_pictures(source, file.images)
     file = file._replace(images=pictures.images)
     defects += errors(source.file, file, keypoints)
-    defects += _disagreement(source.file, file.categories, first.file, keypoints)
+    if source.own is None:
+        defects += _disagreement(source.file, file.categories, first, keypoints)
     defects += repairs(source, file)
     defects += notes(source, file, pictures, keypoints)
+    if source.own:
+        file, pictures, told = own_part(source, source.own, file, pictures, keypoints, defects.append)
+        defects += told
     counts = usable_objects(file).counts
     if missing := list(folder_errors(source)):
         return Survey([], defects + missing), counts

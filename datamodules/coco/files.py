@@ -12,6 +12,7 @@ from datamodules.coco.records import Reader, annotated_categories, checked_categ
 from datamodules.coco.tables import Annotations, Categories, File, Images, Segmentations
 from datamodules.defects import Report, stop
 from datamodules.loading.json_stream import read_records
+from datamodules.splits import Split
 from lit_cv.errors import UserError
 
 _KEYS = ("images", "annotations", "categories")
@@ -31,11 +32,34 @@ CATEGORIES = {
 }  # fmt: skip
 
 
+class Own(NamedTuple):
+    """The part that a set of own files plays.
+
+    Attributes:
+        name: The split: ``train``, ``val`` or ``test``.
+        reference: The annotation file whose categories are the classes of all splits.
+        split: Divides the file, of which the set is a part; None if the set is all of it.
+    """
+
+    name: str
+    reference: Path
+    split: Split | None
+
+
 class COCOSet(NamedTuple):
-    """The files of a set: its annotations, and the folder of its images."""
+    """The files of a set.
+
+    Attributes:
+        file: Its annotations.
+        images: The folder of its images.
+        own: Its part among own files; None in the official layout.
+        upright: Whether the annotations refer to the upright images, see :class:`Reading`.
+    """
 
     file: Path
     images: Path
+    own: Own | None = None
+    upright: bool = False
 
 
 def read_file(path: Path, masks: bool, keypoints: bool, report: Report = stop) -> File:
@@ -91,7 +115,7 @@ def read_categories(path: Path) -> Categories:
     reader = Reader(path, stop)
     chunks = read_records(path, ("categories",))
     rows = [row for _, chunk in chunks for row in reader.columns("category", checked_categories, category_fault, chunk)]
-    if len({row["name"] for row in rows}) == len(rows):
+    if synthetic_root(in_order(rows), ()) is None:
         return in_order(rows)
     chunks = read_records(path, ("annotations",))
     return _without_root(rows, [number for _, chunk in chunks for number in annotated_categories(chunk)])[0]

@@ -1,6 +1,6 @@
 """COCO's files, checked, cleaned and counted, for :class:`PackedCOCO`."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ from datamodules.coco.categories import Facts, disagreement
 from datamodules.coco.checks import errors, notes, places_of, usable_objects
 from datamodules.coco.files import COCOSet, read_file
 from datamodules.coco.joint_checks import dense_joints
+from datamodules.coco.own.parts import own_part
 from datamodules.coco.pictures import Pictures, find_pictures
 from datamodules.coco.tables import Annotations, File, Segmentations
-from datamodules.defects import stop_at
+from datamodules.defects import stop, stop_at
 from datamodules.loading.decode import image_size
 from datamodules.loading.packed import Content, as_bytes, offsets_of
 from lit_cv.errors import UserError
@@ -41,12 +42,15 @@ def pack_files(root: Path, sources: Sequence[COCOSet], masks: bool, keypoints: b
         pictures = find_pictures(source, file.images)
         file = file._replace(images=pictures.images)
         stop_at(errors(source.file, file, keypoints))
+        told += [str(note.error) for note in notes(source, file, pictures, keypoints)]
+        told += _losses(source, file)
+        if source.own:
+            file, pictures, found_notes = own_part(source, source.own, file, pictures, keypoints, stop)
+            told += [str(note.error) for note in found_notes]
         found = Facts.of(file.categories, keypoints)
         facts = facts or found
         stop_at(disagreement(source.file, found, sources[0].file, facts))
         parts.append(_pack(root, source, file, pictures, len(found.joints) if keypoints else None))
-        told += [str(note.error) for note in notes(source, file, pictures, keypoints)]
-        told += _losses(source, parts[-1].counts)
     assert facts is not None  # there is a set
     arrays = _joined([part.arrays for part in parts]) | {
         "classes": as_bytes(facts.classes),
@@ -58,8 +62,9 @@ def pack_files(root: Path, sources: Sequence[COCOSet], masks: bool, keypoints: b
     return Content(arrays, {key: sum(part.counts[key] for part in parts) for key in parts[0].counts}, tuple(told))
 
 
-def _losses(source: COCOSet, counts: Mapping[str, int]) -> Iterator[str]:
+def _losses(source: COCOSet, file: File) -> Iterator[str]:
     """Yield a sentence about the objects that are left out."""
+    counts = usable_objects(file).counts
     reasons = {
         "without an area within their image": counts["dropped"],
         "without a usable mask": counts.get("without_mask", 0),
@@ -69,7 +74,7 @@ def _losses(source: COCOSet, counts: Mapping[str, int]) -> Iterator[str]:
         yield f"{source.file}: {lost} of {lost + counts['boxes']} objects are left out ({parts})."
     if not counts["boxes"]:
         yield f"{source.file} has no object that can be learned or evaluated."
-    if dropped := counts.get("polygons_dropped", 0):
+    if dropped := _polygons_dropped(file.segmentations):
         yield f"{source.file}: {dropped} polygons are left out, which are not at least three pairs of x and y."
 
 
@@ -99,8 +104,12 @@ def _pack(root: Path, source: COCOSet, file: File, pictures: Pictures, joint_cou
         "clipped": int((moved & usable.kept).sum()),
     }
     if masks is not None:
-        counts["polygons_dropped"] = int((masks.short + masks.odd).sum())
+        counts["polygons_dropped"] = _polygons_dropped(masks)
     return Content(arrays, counts)
+
+
+def _polygons_dropped(masks: Segmentations | None) -> int:
+    return 0 if masks is None else int((masks.short + masks.odd).sum())
 
 
 def _names(root: Path, source: COCOSet, pictures: Pictures) -> NDArray[np.bytes_]:
@@ -112,7 +121,7 @@ def _names(root: Path, source: COCOSet, pictures: Pictures) -> NDArray[np.bytes_
         )
     for place in np.flatnonzero(pictures.images.sizes[:, 0] < 0).tolist():
         image_size(source.images / names[place], source.file)  # says why it has no size
-    folder = source.images.relative_to(root)
+    folder = source.images.relative_to(root) if source.images.is_relative_to(root) else source.images.absolute()
     return as_bytes((folder / name).as_posix() for name in names)
 
 

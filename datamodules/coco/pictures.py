@@ -1,8 +1,11 @@
 """Find the image files of a COCO set, and the sizes that its annotation file does not say."""
 
 import os
+import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +34,17 @@ class Pictures(NamedTuple):
     translated: int
     example: str
 
+    def of_rows(self, rows: NDArray[np.bool_]) -> "Pictures":
+        """Return some of the images, bool (N,)."""
+        return self._replace(images=self.images.of_rows(rows), missing=self.missing[rows])
+
 
 def find_pictures(source: COCOSet, images: Images) -> Pictures:
     """Find the files of images, and the sizes that are not listed.
 
-    A name is relative to the folder of the set. If there is no such file, ``\\`` is read as ``/``, and then the name as
-    relative to the folder that holds the folder of the set.
+    A name is relative to the folder of the set. If there is no such file, ``\\`` is read as ``/``, percent-encoding is
+    decoded, and the name is read as relative to the folder that holds the folder of the set. Then the longest end of
+    the name that is a file in the folder of the set is taken.
 
     Args:
         source: The set; a missing folder of images holds none.
@@ -48,7 +56,7 @@ def find_pictures(source: COCOSet, images: Images) -> Pictures:
     unknown = np.flatnonzero(images.sizes[:, 0] < 0)
     sizes = images.sizes.copy()
     for place in tqdm(unknown.tolist(), desc=f"Sizes of {source.images.name}", unit="image", delay=2):
-        sizes[place] = _size(source.images / names[place], source.file)
+        sizes[place] = _size(source.images / names[place], source)
     translated = [listed for name, listed in zip(names, images.names, strict=True) if name != listed]
     return Pictures(
         Images(images.ids, names, sizes),
@@ -62,16 +70,39 @@ def find_pictures(source: COCOSet, images: Images) -> Pictures:
 def _found(folder: Path, name: str) -> str | None:
     """Return the name of an image's file relative to the folder; None if there is none."""
     if os.path.isfile(folder / name):
-        return name
-    plain = name.replace("\\", "/")
-    for path in (folder / plain, folder.parent / plain):
-        if os.path.isfile(path):
-            return os.path.relpath(path, folder)
+        return os.path.normpath(name)  # ./1.png is 1.png, which may be listed as well
+    path = exact_file(folder, name) or exact_file(folder.parent, name) or tail_file(folder, name)
+    return None if path is None else os.path.relpath(path, folder)
+
+
+def exact_file(folder: Path, name: str) -> Path | None:
+    """Return the file of a name that is relative to the folder; None if there is none."""
+    return next((path for reading in _readings(name) if (path := folder / reading).is_file()), None)
+
+
+def tail_file(folder: Path, name: str) -> Path | None:
+    """Return the file in or below a folder that the longest end of a path from elsewhere names; None without one."""
+    for reading in _readings(name):
+        parts = [part for part in reading.split("/") if part not in ("", ".", "..")]
+        for start in range(len(parts)):
+            if (path := folder.joinpath(*parts[start:])).is_file():
+                return path
     return None
 
 
-def _size(path: Path, source: Path) -> tuple[int, int]:
+def _readings(name: str) -> Iterator[str]:
+    """Yield the ways to read a file name: as it is, of Windows, of a URL, and with accents as one or two characters."""
+    plain = name.replace("\\", "/")
+    url = urlsplit(plain) if "?" in plain or "://" in plain else None
+    paths = (
+        [plain] if url is None else [plain, *parse_qs(url.query).get("d", []), url.path]
+    )  # Label Studio's local files
+    for path in dict.fromkeys((*paths, *map(unquote, paths))):
+        yield from dict.fromkeys((path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path)))
+
+
+def _size(path: Path, source: COCOSet) -> tuple[int, int]:
     try:
-        return image_size(path, source)
+        return image_size(path, source.file, upright=source.upright)
     except UserError:
         return -1, -1

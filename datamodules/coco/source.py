@@ -1,6 +1,6 @@
 """The location of COCO's files, and the sets of each split."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -11,6 +11,7 @@ from datamodules.coco.archives import fetch_coco
 from datamodules.coco.categories import Facts, category_errors
 from datamodules.coco.checks import folder_errors
 from datamodules.coco.files import CATEGORIES, COCOSet, read_categories
+from datamodules.coco.own.layout import OwnLayout
 from datamodules.defects import stop_at
 from datamodules.shapes.settings import Shapes
 from lit_cv.errors import UserError
@@ -27,12 +28,22 @@ class COCOSource:
         shapes: Settings of the generated sets.
         objects: Beginning of the names of the annotation files.
         sets: Names of the sets of train, val and test; None or empty for a split without sets.
+        own: Files of other names, which replace the official layout; None for that layout.
+        upright: Whether the annotations refer to the upright images.
     """
 
     def __init__(
-        self, root: Path, source: Source, shapes: Shapes, objects: Objects, *sets: Sequence[str] | None
+        self,
+        root: Path,
+        source: Source,
+        shapes: Shapes,
+        objects: Objects,
+        *sets: Sequence[str] | None,
+        own: OwnLayout | None = None,
+        upright: bool = False,
     ) -> None:
         self.root, self.source, self.shapes, self.objects = root, source, shapes, objects
+        self.own, self.upright = own, upright
         self.sets = {split: list(names or ()) for split, names in zip(SPLITS, sets, strict=True)}
 
     @property
@@ -50,15 +61,22 @@ class COCOSource:
         Raises:
             UserError: If no set is named, or a file is missing or unusable.
         """
-        named = [self.named(name) for names in self.sets.values() for name in names]
-        if not named:
+        files = self.annotation_files
+        if not files:
             raise UserError("No COCO set is named: set train_sets or val_sets.")
-        for source in named:
-            self.check(source)
-        file = min((source.file for source in named), key=lambda path: path.stat().st_size)
+        for path in files:
+            self.check(path)
+        file = files[0] if self.own else min(files, key=lambda path: path.stat().st_size)
         categories, keypoints = read_categories(file), self.objects == "person_keypoints"
         stop_at(category_errors(file, categories, keypoints))
         return Facts.of(categories, keypoints)
+
+    @property
+    def annotation_files(self) -> list[Path]:
+        """The annotation files of all splits, which need not exist; the first decides about the categories."""
+        if self.own:
+            return list(self.own.files.values())
+        return [self._named(name).file for names in self.sets.values() for name in names]
 
     def fetch(self) -> None:
         """Download or generate missing files, as ``source`` says."""
@@ -74,27 +92,35 @@ class COCOSource:
             UserError: If one is missing, or a set is named twice.
         """
         names = self.sets[split]
-        if len(set(names)) < len(names):
+        if not self.own and len(set(names)) < len(names):
             raise UserError(f"{split}_sets={names} name a set twice: name each once.")
-        files = [self.named(name) for name in names]
+        files = list(self.listed(split))
         for source in files:
-            self.check(source)
+            self.check(source.file)
             stop_at(folder_errors(source))
         return files
 
-    def named(self, name: str) -> COCOSet:
+    def listed(self, split: str) -> Iterator[COCOSet]:
+        """Yield the sets of a split, each once, whose files need not exist in the official layout."""
+        sets = self.own.sets(split) if self.own else map(self._named, dict.fromkeys(self.sets[split]))
+        for source in sets:
+            yield source._replace(upright=self.upright)
+
+    def _named(self, name: str) -> COCOSet:
         """Return the paths of a set, which need not exist."""
         return COCOSet(self.root / "annotations" / f"{self.objects}_{name}.json", self.root / name)
 
-    def check(self, source: COCOSet) -> None:
-        """Check that the annotation file of a set exists.
+    def check(self, file: Path) -> None:
+        """Check that an annotation file exists.
 
         Raises:
             UserError: If it does not; the message lists the existing sets.
         """
-        if source.file.is_file():
-            return
-        others = source.file.parent.glob(f"{self.objects}_*.json")
+        if self.own:
+            return self.own.check(file)
+        if file.is_file():
+            return None
+        others = file.parent.glob(f"{self.objects}_*.json")
         found = ", ".join(sorted(path.stem.removeprefix(f"{self.objects}_") for path in others))
         there = f"choose another set ({found})" if found else "fix root, or set source to download"
-        raise UserError(f"The annotation file {source.file} is missing: {there}.")
+        raise UserError(f"The annotation file {file} is missing: {there}.")

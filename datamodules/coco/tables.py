@@ -21,6 +21,11 @@ class Images(NamedTuple):
     names: list[str]
     sizes: NDArray[np.int32]
 
+    def of_rows(self, rows: NDArray[np.bool_]) -> "Images":
+        """Return some of the images, bool (N,)."""
+        names = [name for name, kept in zip(self.names, rows.tolist(), strict=True) if kept]
+        return Images(self.ids[rows], names, self.sizes[rows])
+
 
 class Segmentations(NamedTuple):
     """The masks of M annotations as written: each a union of polygons, or runs (RLE), or nothing.
@@ -44,6 +49,20 @@ class Segmentations(NamedTuple):
     sizes: NDArray[np.int64]
     short: NDArray[np.int64]
     odd: NDArray[np.int64]
+
+    def of_rows(self, rows: NDArray[np.bool_]) -> "Segmentations":
+        """Return those of some annotations, bool (M,)."""
+        polygons = np.repeat(rows, self.polygons)
+        return Segmentations(
+            self.points[np.repeat(polygons, self.corners)],
+            self.corners[polygons],
+            self.polygons[rows],
+            self.runs[np.repeat(rows, self.lengths)],
+            self.lengths[rows],
+            self.sizes[rows],
+            self.short[rows],
+            self.odd[rows],
+        )
 
 
 class Annotations(NamedTuple):
@@ -74,6 +93,22 @@ class Annotations(NamedTuple):
     joint_counts: NDArray[np.int64]
     labeled: NDArray[np.int64]
 
+    def of_rows(self, rows: NDArray[np.bool_]) -> "Annotations":
+        """Return some of the annotations, bool (M,)."""
+        joints = len(self.joint_counts) > 0  # else none were read, and their columns are empty
+        return Annotations(
+            self.ids[rows],
+            self.images[rows],
+            self.categories[rows],
+            self.boxes[rows],
+            self.areas[rows],
+            self.unmeasured[rows],
+            self.crowds[rows],
+            self.joints[np.repeat(rows, self.joint_counts)] if joints else self.joints,
+            self.joint_counts[rows] if joints else self.joint_counts,
+            self.labeled[rows] if joints else self.labeled,
+        )
+
 
 class File(NamedTuple):
     """The content of an annotation file.
@@ -94,3 +129,11 @@ class File(NamedTuple):
     categories: Categories
     root: dict[str, Any] | None
     complete: bool
+
+    def of_images(self, rows: NDArray[np.bool_]) -> "File":
+        """Return some of the images, bool (N,), with their annotations."""
+        kept = np.isin(self.annotations.images, self.images.ids[rows])
+        masks = None if self.segmentations is None else self.segmentations.of_rows(kept)
+        return self._replace(
+            images=self.images.of_rows(rows), annotations=self.annotations.of_rows(kept), segmentations=masks
+        )

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from datamodules.augmentation.checks import Misfit
 from datamodules.loading.cached_pictures import CachedPictures
-from datamodules.loading.decode import check_size, read_image
+from datamodules.loading.decode import Reading, check_size, read_image
 from datamodules.loading.packed import PackedImages
 from datamodules.loading.sampling import Key, sample_seed
 from lit_cv.contract import Sample
@@ -50,6 +50,7 @@ class PackedDataset(Dataset[Sample], Generic[T, A]):
 
     Attributes:
         pictures: The decoded pictures; None decodes the files.
+        reading: How the files are decoded.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class PackedDataset(Dataset[Sample], Generic[T, A]):
         self.root, self.packed, self.augmentation = root, packed, augmentation
         self.seed, self.partners = seed, partners
         self.pictures: CachedPictures | None = None
+        self.reading = Reading()
 
     def __len__(self) -> int:
         return len(self.packed)
@@ -92,9 +94,9 @@ class PackedDataset(Dataset[Sample], Generic[T, A]):
             UserError: If the file cannot be read, or its size is not the annotated one.
         """
         path = self.root / self.packed.name(index)
-        image = read_image(path)
+        image = read_image(path, self.reading.upright, self.reading.bits)
         width, height = self.packed.sizes[index].tolist()
-        check_size(path, (image.shape[1], image.shape[0]), (width, height))
+        check_size(path, (image.shape[1], image.shape[0]), (width, height), self.reading.upright)
         return image
 
     def owner(self, index: int) -> int:

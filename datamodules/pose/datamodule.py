@@ -154,9 +154,11 @@ class PoseDataModule(DataModule[PackedPoses]):
         source = self.source_file(split)
 
         def build() -> Content:
-            return pack_people(self.root, self.read_people(source, split), self.skeleton, source)
+            people = self.read_people(source, split)
+            return pack_people(self.root, people, self.skeleton, source, self.reading.upright)
 
-        key = source_key(self.root, [source, self.root / "images"], split, self.val_fraction, self.root.resolve())
+        facts = (split, self.val_fraction, self.root.resolve(), *self.reading_facts)
+        key = source_key(self.root, [source, self.root / "images"], *facts)
         return open_packed(PackedPoses, cache_folder(self.root), key, build, *self.skeleton.joints)
 
     def survey(self, split: str) -> Survey:
@@ -169,7 +171,7 @@ class PoseDataModule(DataModule[PackedPoses]):
         except UserError as error:
             return Survey([], [Defect.of(error, self.root, "unusable annotations")])
         images = [Listed(self.root / name, None, source) for name in dict.fromkeys(people.names)]
-        sizes = {image.path: _size(image.path, source) for image in images}
+        sizes = {image.path: _size(image.path, source, self.reading.upright) for image in images}
         limits = np.array([sizes[self.root / name] for name in people.names], dtype=np.float64).reshape(-1, 2)
         return Survey(images, list(people_defects(people, limits, self.skeleton, source)))
 
@@ -200,9 +202,9 @@ class PoseDataModule(DataModule[PackedPoses]):
         return chosen
 
 
-def _size(path: Path, source: Path) -> tuple[float, float]:
+def _size(path: Path, source: Path, upright: bool) -> tuple[float, float]:
     """Return width and height; infinite if the image is unusable, which is a defect of its own."""
     try:
-        return image_size(path, source)
+        return image_size(path, source, upright=upright)
     except UserError:
         return np.inf, np.inf

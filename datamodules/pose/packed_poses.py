@@ -41,7 +41,7 @@ class PackedPoses(PackedImages):
     torso_sizes: NDArray[np.float32]
 
 
-def pack_people(root: Path, people: People, skeleton: Skeleton, source: Path) -> Content:
+def pack_people(root: Path, people: People, skeleton: Skeleton, source: Path, upright: bool = False) -> Content:
     """Read the sizes of the images, drop flawed joints and people, and count.
 
     Args:
@@ -49,6 +49,7 @@ def pack_people(root: Path, people: People, skeleton: Skeleton, source: Path) ->
         people: The people of ``source``.
         skeleton: Its joints.
         source: The annotation file, named in errors.
+        upright: Whether the joints refer to the upright images.
 
     Returns:
         The arrays of ``PackedPoses``.
@@ -56,7 +57,7 @@ def pack_people(root: Path, people: People, skeleton: Skeleton, source: Path) ->
     Raises:
         UserError: If an image is missing or unreadable, or nobody is left.
     """
-    sizes = _image_sizes(root, people.names, source)
+    sizes = _image_sizes(root, people.names, source, upright)
     flaws = find_flaws(people, sizes)
     dropped = flaws.not_finite | flaws.outside
     labeled = (people.joints[..., 2] > 0) & ~dropped
@@ -109,11 +110,12 @@ def _nobody(source: Path, flaws: Flaws, joints_dropped: int, scaled: bool) -> st
     return f"{source} leaves nobody in this split: of {people} people, {', '.join(parts)}; fix it or change the split."
 
 
-def _image_sizes(root: Path, names: list[str], source: Path) -> NDArray[np.int32]:
+def _image_sizes(root: Path, names: list[str], source: Path, upright: bool) -> NDArray[np.int32]:
     """Return width and height of each name's image, int32 (N, 2); only the files' headers are read."""
     unique, inverse = np.unique(np.array(names), return_inverse=True)
     bar = tqdm(unique.tolist(), desc=f"Images of {source.name}", unit="image", delay=2)
-    return np.array([image_size(root / name, source) for name in bar], dtype=np.int32).reshape(-1, 2)[inverse]
+    sizes = [image_size(root / name, source, upright=upright) for name in bar]
+    return np.array(sizes, dtype=np.int32).reshape(-1, 2)[inverse]
 
 
 def _squares(joints: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -96,7 +96,7 @@ def write_page(config: Path, overrides: Sequence[str], *, split: Split, epoch: i
         raise UserError(f"{config} has no {split} data: choose another --split, or set data.{split}_sets.")
     renderer = named_class(experiment.fit.model.class_path).target_renderer(data)
     keys = list(islice(_keys(len(packed), split, data.seed, epoch), samples))
-    shown = _figures(data.dataset(packed, training=split == "train"), packed, keys, renderer)
+    shown = _figures(data.samples(packed, split == "train", cached=False), packed, keys, renderer)
     augmented = f"augmented as in epoch {epoch} (seed {data.seed})" if split == "train" else "not augmented"
     page = document(
         title=f"{config.stem}: {split}",

@@ -11,16 +11,19 @@ from lightning.pytorch import LightningDataModule
 
 import datamodules
 
-SHARED = {"root", "batch_size", "num_workers", "shuffle_targets", "seed", "shapes", "source", "cache"}
+SHARED = {"root", "batch_size", "num_workers", "shuffle_targets", "seed", "shapes", "source", "cache", "exif", "bits"}
 SETS = {"train_sets", "val_sets", "test_sets"}
+OWN = {"annotations", "images", "split"}
 POSE = {"val_fraction", "crop_size", "rotation", "scale_jitter", "flip"}
 ARGUMENTS = {
     "VOCDetectionDataModule": SHARED | SETS | {"augmentation", "difficult", "proposals"},
     "VOCLocalizationDataModule": SHARED | SETS | {"augmentation"},
     "VOCSegmentationDataModule": SHARED | SETS | {"augmentation", "mask_values"},
-    "COCODetectionDataModule": SHARED | SETS | {"augmentation", "proposals"},
-    "COCOInstanceDataModule": SHARED | SETS | {"augmentation"},
-    "COCOKeypointDataModule": SHARED | SETS | {"augmentation", "masks", "joint_pairs"},
+    "COCODetectionDataModule": SHARED | SETS | OWN | {"augmentation", "proposals"},
+    "COCOInstanceDataModule": SHARED | SETS | OWN | {"augmentation"},
+    "COCOKeypointDataModule": SHARED | SETS | OWN | {"augmentation", "masks", "joint_pairs", "flip_pairs"},
+    "YOLODetectionDataModule": SHARED | {"augmentation", "proposals", "file", "split"},
+    "YOLOInstanceDataModule": SHARED | {"augmentation", "file", "split"},
     "MPIIPoseDataModule": SHARED | POSE | {"annotations"},
     "LSPPoseDataModule": SHARED | POSE,
     "VisualGenomeDataModule": (SHARED | SETS | {"augmentation", "max_words", "min_count", "shuffle_phrases"})

@@ -226,6 +226,10 @@ def test_annotations_as_an_object_are_not_called_invalid(tmp_path: Path) -> None
         (["Left_x", "Right_x", "mid"], [(1, 0)]),
         (["l_x", "x", "r_x"], [(2, 0)]),
         (["x_l", "x_r", "y"], [(1, 0)]),
+        (["lx", "rx", "y"], [(1, 0)]),
+        (["RX", "y", "LX"], [(0, 2)]),
+        (["xLeft", "xRight", "lower"], [(1, 0)]),
+        (["x left", "x right", "lip"], [(1, 0)]),
         (["LeftEye", "nose", "RightEye"], [(2, 0)]),
         (["eyeR", "eyeL", "nose"], [(0, 1)]),
         (["head", "tail", "bright"], []),  # no side at all
@@ -271,12 +275,14 @@ def test_images_are_not_mirrored_while_the_sides_are_unknown(
         transforms = [type(transform).__name__ for transform in dataset.augmentation.compose.transforms]
         assert transforms == ["IoUCrop", "PhotometricDistortion"]
 
-    known = opened(COCOKeypointDataModule, tmp_path, joint_pairs=[(names[0], names[2])], **options)
+    known = opened(COCOKeypointDataModule, tmp_path, flip_pairs=[(names[0], names[2])], **options)
     assert (known.joint_pairs, capsys.readouterr().err) == ([(0, 2)], "")
     assert known.train_dataloader().dataset.augmentation is not None
     assert opened(COCOKeypointDataModule, tmp_path, joint_pairs=[], **options).joint_pairs == []
-    with pytest.raises(UserError, match=f"joint_pairs names 'x', which is no joint: choose from {names[0]}, "):
-        _ = opened(COCOKeypointDataModule, tmp_path, joint_pairs=[("x", names[0])], **options).joint_pairs
+    with pytest.raises(UserError, match=f"flip_pairs names 'x', which is no joint: choose from {names[0]}, "):
+        _ = opened(COCOKeypointDataModule, tmp_path, flip_pairs=[("x", names[0])], **options).joint_pairs
+    with pytest.raises(UserError, match="two names of one setting: keep flip_pairs"):
+        COCOKeypointDataModule(str(tmp_path), flip_pairs=[], joint_pairs=[])
     with pytest.raises(UserError, match=f"joint_pairs names '{names[0]}' twice"):
         examine(COCOKeypointDataModule(str(tmp_path), joint_pairs=[(names[0], names[0])], **options))
     with pytest.raises(UserError, match=f"joint_pairs names '{names[0]}' twice"):

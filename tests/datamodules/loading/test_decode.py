@@ -122,3 +122,31 @@ def test_an_image_beyond_the_limit_of_opencv_is_one_sentence(tmp_path: Path) -> 
     file.write_bytes(file.read_bytes()[:12] + header + struct.pack(">I", zlib.crc32(header)) + file.read_bytes()[33:])
     with pytest.raises(UserError, match=r"huge\.png is not a readable image \(Image size \(1600000000 pixels\)"):
         image_size(file, tmp_path / "list.txt")
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+@pytest.mark.parametrize(("largest", "bits"), [(255, 8), (4095, 12), (5000, 13), (65535, 16)])
+def test_16_bits_are_scaled_by_their_range(tmp_path: Path, suffix: str, largest: int, bits: int) -> None:
+    file, values = tmp_path / f"a.{suffix}", np.arange(largest + 1, dtype=np.uint16)[None]
+    cv2.imwrite(str(file), values)
+    expected = np.round(values * (255 / (2**bits - 1)))[..., None].repeat(3, axis=2)
+    assert np.abs(read_image(file) - expected).max() <= 1  # half a step is rounded in either direction
+    assert np.array_equal(read_image(file), read_image(file, bits=bits))
+    assert read_image(file, bits=16).max() == round(largest * 255 / 65535)
+    if bits > 8:
+        with pytest.raises(
+            UserError, match=rf"has values of {bits} bits, but data\.bits is {bits - 1}: set it to {bits}"
+        ):
+            read_image(file, bits=bits - 1)
+
+
+def test_an_upright_size_is_that_of_the_upright_pixels(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for suffix in ("jpg", "png", "webp", "tif"):
+        file = tmp_path / f"a.{suffix}"
+        Image.new("RGB", (40, 30)).save(file, exif=exif)
+        for upright in (False, True):
+            turned = upright or suffix == "tif"  # OpenCV always reads these upright
+            height, width, _ = read_image(file, upright).shape
+            assert image_size(file, file, upright=upright) == (width, height) == ((30, 40) if turned else (40, 30))

@@ -1,0 +1,65 @@
+"""The classes of sets whose files may number them in different ways: equal names are the same class."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from datamodules.coco.categories import joints_of
+from datamodules.coco.files import COCOSet, Own, read_categories
+from datamodules.coco.tables import Categories, File
+from datamodules.defects import Defect
+
+_SHOWN = 8  # names in a sentence
+
+
+def by_name(file: File, expected: Categories) -> File:
+    """Return a file with the categories, and their ids, of the file that all sets follow.
+
+    Args:
+        file: A file without errors; categories of other names are left out.
+        expected: The categories of the other file.
+    """
+    ids = {kind["name"]: kind["id"] for kind in expected}
+    new = {kind["id"]: ids.get(kind["name"], -1) for kind in file.categories}
+    categories = np.array([new.get(number, -1) for number in file.annotations.categories.tolist()], dtype=np.int64)
+    return file._replace(categories=expected, annotations=file.annotations._replace(categories=categories))
+
+
+def expected_categories(source: COCOSet, file: File, own: Own) -> Categories:
+    """Return the categories that a set has to follow."""
+    return file.categories if own.reference == source.file else read_categories(own.reference)
+
+
+def class_errors(source: COCOSet, file: File, expected: Categories, keypoints: bool) -> Iterator[Defect]:
+    """Yield a defect for each class with objects that the expected categories lack, and one for other joints."""
+    assert source.own is not None
+    names = {kind["name"] for kind in expected}
+    for kind in file.categories:
+        count = int((file.annotations.categories == kind["id"]).sum())
+        if kind["name"] not in names and count:
+            what = (
+                f"has {count} objects of the class {kind['name']!r}, which {source.own.reference} does not name: add "
+                "the class there, or take it out here"
+            )
+            yield Defect(source.file, what, "class of one split")
+    if keypoints and joints_of(file.categories) != joints_of(expected):
+        what = f"has other joints than {source.own.reference}: choose files that agree"
+        yield Defect(source.file, what, "unusable categories")
+
+
+def class_notes(source: COCOSet, file: File) -> Iterator[Defect]:
+    """Yield a note about the classes that have no object in a split.
+
+    Args:
+        source: The set.
+        file: Its content, after :func:`by_name`; of a divided file, the part.
+    """
+    assert source.own is not None
+    present = set(file.annotations.categories.tolist())
+    absent = [kind["name"] for kind in file.categories if kind["id"] not in present]
+    if absent:
+        shown = ", ".join(absent[:_SHOWN]) + (f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else "")
+        effect = "they are not learned" if source.own.name == "train" else "they are not measured"
+        divided = f" (split: {source.own.split})" if source.own.split else ""
+        what = f"has no object of {shown} in {source.own.name}{divided}: {effect}"
+        yield Defect(source.file, what, "class without objects", note=True)
