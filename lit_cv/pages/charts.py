@@ -66,8 +66,8 @@ def histogram(title: str, about: str, ticks: Sequence[str], counts: BySplit, med
     paths = [_steps(98 - 96 * found / most) for found in shares.values()]
     places = [(f"{100 * (place + shift) / bins:.2f}", text) for place, text in enumerate(ticks) if text]
     middle = ", ".join(f"{split} {value:.3g}" for split, value in medians.items() if np.isfinite(value))
-    notes = f"Median: {middle}." if middle else "No values."
-    return _macro("histogram", title, about, paths, bins, places, f"{most:.1%}", notes)
+    notes = f"Median: {middle}. The highest bin has {most:.1%}." if middle else "No values."
+    return _macro("histogram", title, about, paths, bins, places, notes)
 
 
 def heat_map(title: str, about: str, values: BySplit) -> Markup:
