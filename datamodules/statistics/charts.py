@@ -52,7 +52,7 @@ class Histogram(NamedTuple):
     Attributes:
         title: Heading.
         about: The number and its unit, one sentence.
-        ticks: Text at each of the B + 1 edges of the bins; empty for none.
+        ticks: Text at each of the B + 1 edges of the bins, or at each of the B bins; empty for none.
         counts: float64 (B,) of each split.
         medians: The median of each split; NaN without numbers.
     """
@@ -128,7 +128,7 @@ def histogram(title: str, about: str, values: BySplit, edges: Numbers, ticks: Se
         about: The number and its unit.
         values: The numbers of each split.
         edges: The B + 1 edges of the bins, ascending.
-        ticks: Text at each edge; empty for none.
+        ticks: See :class:`Histogram`.
     """
     counts, medians = {}, {}
     for split, numbers in values.items():
@@ -139,7 +139,11 @@ def histogram(title: str, about: str, values: BySplit, edges: Numbers, ticks: Se
 
 
 def log_histogram(title: str, about: str, values: BySplit, low: int, high: int, bins: int = 4) -> Histogram:
-    """Count numbers in bins of equal ratio, ``bins`` for each power of two from ``2**low`` to ``2**high``."""
+    """Count numbers in bins of equal ratio, ``bins`` for each power of two within ``2**low`` and ``2**high``."""
+    known = np.log2(np.concatenate([numbers[np.isfinite(numbers) & (numbers > 0)] for numbers in values.values()]))
+    if len(known):
+        low = int(np.floor(known.min()).clip(low, high - 1))
+        high = int(np.ceil(known.max()).clip(low + 1, high))
     powers = np.arange(bins * low, bins * high + 1)
     ticks = [_power(power // bins) if power % bins == 0 else "" for power in powers.tolist()]
     return histogram(title, about, values, 2.0 ** (powers / bins), ticks)
@@ -151,7 +155,7 @@ def whole_histogram(title: str, about: str, values: BySplit, most: int = 40) -> 
     step = -(-top // most)
     edges = np.arange(0, top + step, step, dtype=np.float64)
     every = max(1, (len(edges) - 1) // 8)
-    ticks = ["" if place % every or place == len(edges) - 1 else f"{edge:g}" for place, edge in enumerate(edges)]
+    ticks = ["" if place % every else f"{edge:g}" for place, edge in enumerate(edges[:-1])]
     return histogram(title, about, values, edges, ticks)
 
 

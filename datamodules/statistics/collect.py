@@ -12,7 +12,7 @@ from datamodules.loading.packed import PackedImages
 from datamodules.pose.packed_poses import PackedPoses
 from datamodules.statistics.anchors import anchor_statistics
 from datamodules.statistics.boxes import BoxTable, box_statistics, box_table
-from datamodules.statistics.charts import Numbers, Statistics, together
+from datamodules.statistics.charts import Matrix, Numbers, Statistics, together
 from datamodules.statistics.images import image_statistics
 from datamodules.statistics.joints import joint_statistics, pose_statistics
 from datamodules.statistics.masks import mask_statistics
@@ -40,7 +40,8 @@ def collect(data: DataModule[Any], overlaps: Overlaps | None = None) -> Statisti
     first = next(iter(splits.values()), None)
     if not isinstance(first, PackedImages):
         raise UserError(f"{data.root}: {type(data).__name__} has no split with pictures, so there is nothing to count.")
-    return together(image_statistics(splits), _of_targets(data, splits, first, overlaps))
+    found = together(image_statistics(splits), _of_targets(data, splits, first, overlaps))
+    return found._replace(charts=sorted(found.charts, key=lambda chart: isinstance(chart, Matrix)))  # wide ones last
 
 
 def _of_targets(

@@ -55,18 +55,19 @@ def histogram(title: str, about: str, ticks: Sequence[str], counts: BySplit, med
     Args:
         title: Heading.
         about: Line below it.
-        ticks: Text at each of the B + 1 edges; empty for none.
+        ticks: Text at each of the B + 1 edges of the bins, or at each of the B bins; empty for none.
         counts: (B,) of each split.
         medians: The median of each split.
     """
-    bins = len(ticks) - 1
+    bins = len(next(iter(counts.values())))
+    shift = 0.5 if len(ticks) == bins else 0.0
     shares = {split: numbers / max(numbers.sum(), 1) for split, numbers in counts.items()}
     most = max(float(found.max()) for found in shares.values()) or 1.0
     paths = [_steps(98 - 96 * found / most) for found in shares.values()]
-    places = [(f"{100 * place / bins:.2f}", text) for place, text in enumerate(ticks) if text]
+    places = [(f"{100 * (place + shift) / bins:.2f}", text) for place, text in enumerate(ticks) if text]
     middle = ", ".join(f"{split} {value:.3g}" for split, value in medians.items() if np.isfinite(value))
-    notes = f"Median: {middle}." if middle else "No values."
-    return _macro("histogram", title, about, paths, bins, places, f"{most:.1%}", notes)
+    notes = f"Median: {middle}. The highest bin has {most:.1%}." if middle else "No values."
+    return _macro("histogram", title, about, paths, bins, places, notes)
 
 
 def heat_map(title: str, about: str, values: BySplit) -> Markup:
