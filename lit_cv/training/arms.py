@@ -46,17 +46,17 @@ def _changed(base: Any, args: Sequence[str]) -> Any:
     """Return the experiment of a base arm with the values of another arm; None if it has to be parsed."""
     theirs, experiment = base
     changes = [new for new, old in zip(args, theirs, strict=True) if new != old]
-    places = [(*arg[2:].partition("=")[::2], _place(experiment, arg)) for arg in changes]
-    if any(place is None for *_, place in places):
+    if any(_place(experiment, arg) is None for arg in changes):
         return None
     changed = experiment.clone()
-    for key, text, _ in places:
-        owner, holder, rest = _place(changed, f"--{key}={text}")
-        try:
-            _set(holder, rest, _read(owner, ".".join(rest), text))
-            refuse_values(changed)
-        except (ArgumentError, UserError, KeyError, TypeError, _NoPlainValue):
-            return None
+    try:
+        for arg in changes:
+            if place := _place(changed, arg):
+                owner, holder, rest = place
+                _set(holder, rest, _read(owner, ".".join(rest), arg.partition("=")[2]))
+        refuse_values(changed)
+    except (ArgumentError, UserError, KeyError, TypeError, _NoPlainValue):
+        return None
     return changed
 
 
@@ -129,7 +129,7 @@ def _parser(owner: str, first: str) -> Parser:
     """Return a parser for one setting of a class or function."""
     module, _, name = owner.rpartition(".")
     found = getattr(import_module(module), name)
-    others = {key.partition(".")[0] for key in settings_of(owner)} - {first}
+    others: set[str | int] = {key.partition(".")[0] for key in settings_of(owner)} - {first}
     parser = Parser()
     add = parser.add_class_arguments if isclass(found) else parser.add_function_arguments
     add(found, fail_untyped=False, skip=others)
