@@ -129,7 +129,8 @@ def _parser(owner: str, first: str) -> Parser:
     """Return a parser for one setting of a class or function."""
     module, _, name = owner.rpartition(".")
     found = getattr(import_module(module), name)
-    others: set[str | int] = {key.partition(".")[0] for key in settings_of(owner)} - {first}
+    names = (key.partition(".")[0] for key in settings_of(owner))
+    others: set[str | int] = {other for other in names if other != first}
     parser = Parser()
     add = parser.add_class_arguments if isclass(found) else parser.add_function_arguments
     add(found, fail_untyped=False, skip=others)
