@@ -12,6 +12,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
+from torchmetrics import Metric
 
 from lit_cv.contract import Batch, HasClasses, data_of, require
 from lit_cv.errors import UserError, refused
@@ -100,6 +101,7 @@ class Task(L.LightningModule, ABC):
         self.loss_weights = dict.fromkeys(self.loss_names, 1.0) | (loss_weights or {})
         self.optimizer, self.scheduler = optimizer, scheduler
         self.class_names: list[str] = []
+        self._counts_before: dict[str, int] = {}
         self.mean_losses = nn.ModuleDict({name: ExactMean() for name in ("loss", *self.loss_names)})
 
     def facts(self, class_names: Sequence[str]) -> dict[str, Fact]:
@@ -257,6 +259,14 @@ class Task(L.LightningModule, ABC):
         """Return the prediction for each image, in the pixels of the input image."""
         return self.network.predict(batch[0])
 
+    def on_validation_epoch_start(self) -> None:
+        """Note what metrics of the training have counted."""
+        self._counts_before = self._metric_counts()
+
+    def on_test_epoch_start(self) -> None:
+        """Note what metrics of the training have counted."""
+        self._counts_before = self._metric_counts()
+
     def on_validation_epoch_end(self) -> None:
         """Log the numbers of the epoch."""
         self._log_evaluation("val")
@@ -268,14 +278,37 @@ class Task(L.LightningModule, ABC):
     def _log_evaluation(self, stage: str) -> None:
         losses = {name: mean.compute() for name, mean in self.mean_losses.items()}  # type: ignore[operator]
         monitored = {getattr(callback, "monitor", None) for callback in self.trainer.callbacks}  # type: ignore[attr-defined]
+        computed = self.compute_metrics()
+        self._refuse_unnamed(computed)
+        self._refuse_kept()
         measured = {
             name: value
-            for name, value in self.compute_metrics().items()
+            for name, value in computed.items()
             if value != NOTHING or f"{stage}/{name}" in monitored  # the callbacks need a number
         }
         self.log_dict({f"{stage}/{name}": value for name, value in {**measured, **losses}.items()})
         for mean in self.mean_losses.values():
             mean.reset()  # type: ignore[operator]
+
+    def _metric_counts(self) -> dict[str, int]:
+        """Return the number of updates of each metric since its last reset; mean losses are the base class's own."""
+        found = {name: part for name, part in self.named_modules() if isinstance(part, Metric)}
+        return {name: part.update_count for name, part in found.items() if not name.startswith("mean_losses")}
+
+    def _refuse_unnamed(self, computed: Mapping[str, Any]) -> None:
+        if unnamed := sorted(set(computed) - set(self.facts(self.class_names))):
+            raise UserError(
+                f"{type(self).__name__}.compute_metrics returns {unnamed}, which METRICS and PER_CLASS do not name; "
+                "add them there with unit and direction."
+            )
+
+    def _refuse_kept(self) -> None:
+        counts = self._metric_counts()
+        if kept := [name for name, count in counts.items() if count > self._counts_before.get(name, 0)]:
+            raise UserError(
+                f"{type(self).__name__}.compute_metrics does not reset {', '.join(kept)}, so the next evaluation would "
+                "count this one again; call reset() on it."
+            )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the names of the classes with the weights."""

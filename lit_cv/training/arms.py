@@ -46,16 +46,17 @@ def _changed(base: Any, args: Sequence[str]) -> Any:
     """Return the experiment of a base arm with the values of another arm; None if it has to be parsed."""
     theirs, experiment = base
     changes = [new for new, old in zip(args, theirs, strict=True) if new != old]
+    if any(_place(experiment, arg) is None for arg in changes):
+        return None
     changed = experiment.clone()
-    for arg in changes:
-        if (place := _place(changed, arg)) is None:
-            return None
-        (owner, holder, rest), text = place, arg.partition("=")[2]
-        try:
-            _set(holder, rest, _read(owner, ".".join(rest), text))
-            refuse_values(changed)
-        except (ArgumentError, UserError, KeyError, TypeError, _NoPlainValue):
-            return None
+    try:
+        for arg in changes:
+            if place := _place(changed, arg):
+                owner, holder, rest = place
+                _set(holder, rest, _read(owner, ".".join(rest), arg.partition("=")[2]))
+        refuse_values(changed)
+    except (ArgumentError, UserError, KeyError, TypeError, _NoPlainValue):
+        return None
     return changed
 
 
@@ -128,7 +129,8 @@ def _parser(owner: str, first: str) -> Parser:
     """Return a parser for one setting of a class or function."""
     module, _, name = owner.rpartition(".")
     found = getattr(import_module(module), name)
-    others: set[str | int] = {name for key in settings_of(owner) if (name := key.partition(".")[0]) != first}
+    names = (key.partition(".")[0] for key in settings_of(owner))
+    others: set[str | int] = {other for other in names if other != first}
     parser = Parser()
     add = parser.add_class_arguments if isclass(found) else parser.add_function_arguments
     add(found, fail_untyped=False, skip=others)

@@ -171,7 +171,8 @@ def _memory(device: torch.device) -> int:
     """Return the bytes that the networks of one measurement may take: half of what is free."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] // 2
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") // 2
+    free = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"  # the latter on macOS
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf(free) // 2
 
 
 def build(setting: Any, checkpoint: Path | None) -> tuple[Network, LightningDataModule]:

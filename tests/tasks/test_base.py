@@ -1,8 +1,11 @@
+from typing import ClassVar
+
 import lightning as L
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from torchmetrics import SumMetric
 
 from lit_cv.errors import UserError
 from lit_cv.metrics.facts import LOSS, PRECISION, SHARE
@@ -111,3 +114,47 @@ def test_logged_metrics_name_losses_measures_and_classes() -> None:
     assert facts["val/ap/cat"] == facts["val/voc_ap/cat"] == SHARE
     assert facts["train/near"] == facts["val/loss"] == LOSS
     assert not {"train/map_50", "val/ap/dog"} & set(facts)
+
+
+class Measured(Trained):
+    """A task with a metric of its own, and one that belongs to the training."""
+
+    METRICS: ClassVar = {"count": LOSS}
+
+    def __init__(self, *, resets: bool, name: str) -> None:
+        super().__init__(TwoLosses())
+        self.count, self.of_training = SumMetric(), SumMetric()
+        self.of_training.update(1)
+        self.resets, self.name = resets, name
+
+    def evaluate(self, batch):
+        return self.network.losses(*batch), []
+
+    def update_metrics(self, found, targets):
+        self.count.update(len(targets))
+
+    def compute_metrics(self):
+        value = self.count.compute()
+        if self.resets:
+            self.count.reset()
+        return {self.name: value}
+
+
+class EvaluationData(Data):
+    val_dataloader = test_dataloader = Data.train_dataloader
+
+
+@pytest.mark.parametrize("verb", ["validate", "test"])
+@pytest.mark.parametrize(
+    ("resets", "name", "sentence"),
+    [
+        (False, "count", "Measured.compute_metrics does not reset count, so the next evaluation"),
+        (True, "counts", r"Measured.compute_metrics returns \['counts'\], which METRICS and PER_CLASS do not name"),
+    ],
+)
+def test_a_metric_that_is_not_reset_or_not_named_is_refused(verb: str, resets: bool, name: str, sentence: str) -> None:
+    evaluate = getattr(trainer(), verb)
+    with pytest.raises(UserError, match=sentence):
+        evaluate(Measured(resets=resets, name=name), EvaluationData(), verbose=False)
+    (logged,) = evaluate(Measured(resets=True, name="count"), EvaluationData(), verbose=False)
+    assert logged[f"{verb.replace('validate', 'val')}/count"] == 6
