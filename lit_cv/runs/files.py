@@ -20,7 +20,7 @@ TAIL_BYTES = 1 << 16
 YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader is ten times faster
 
 
-class OnceLoader(YAML):
+class OnceLoader(YAML):  # type: ignore[misc]  (the C loader has no types)
     """Loads YAML and refuses a key that a mapping holds twice, of which YAML's own loader drops the first."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
