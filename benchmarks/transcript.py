@@ -1,6 +1,6 @@
 """Run a command in a real terminal (tmux) and print its screen while it runs and at its end, for the documentation.
 
-    python benchmarks/transcript.py --columns 80 litcv fit experiments/quickstart/ssd.yaml
+python benchmarks/transcript.py --columns 80 litcv fit experiments/quickstart/ssd.yaml
 """
 
 import argparse
