@@ -16,12 +16,13 @@ endef
 .PHONY: demo test test-minimum lint docs install clean
 
 demo: install  ## run a small ablation and report it: two arms, two seeds, and a shuffled control
-	@echo "demo: six runs of a small detector on generated images and a report, about 3 minutes on two CPU cores"
+	@echo "demo: six runs of a small detector and a report, 3 minutes on two CPU cores"
 	$(BIN)/litcv sweep sweeps/quickstart.yaml --workers 2
 	$(BIN)/litcv sweep sweeps/quickstart_control.yaml --workers 2
 	$(BIN)/litcv report runs/quickstart runs/quickstart_control
 	@echo
-	@echo "Open runs/quickstart/report/report.html in a browser. Then train a detector of your own:"
+	@echo "Open in a browser: runs/quickstart/report/report.html"
+	@echo "Then train a detector yourself:"
 	@echo "  source .venv/bin/activate"
 	@echo "  litcv fit experiments/quickstart/ssd.yaml"
 	@echo "and continue with docs/first-ablation.md, a sweep of your own."
@@ -52,7 +53,7 @@ install: .venv/installed
 
 .venv/installed .venv-minimum/installed: %/installed: pyproject.toml
 	$(check_python)
-	@echo "install: lit-cv and PyTorch into $*, 6 GB; 35 seconds to a few minutes, as fast as the network"
+	@echo "install: PyTorch and all else into $*, 6 GB; 35 seconds to a few minutes"
 	@echo "install: 1 of 3, the environment $* with $$("$(PYTHON)" --version)"
 	@"$(PYTHON)" -m venv $*
 	@echo "install: 2 of 3, the installer uv"

@@ -12,8 +12,8 @@ Verbs: TypeAlias = "argparse._SubParsersAction[VerbParser]"
 Run: TypeAlias = Callable[[argparse.Namespace], int]
 
 INVALID = re.compile(r"argument (?P<name>[^:]+): invalid choice: '(?P<word>.*)' \(choose from (?P<choices>.*)\)")
-OF_EXPERIMENTS = ("seed_everything", "model", "data", "trainer", "run", "ckpt_path", "weights_only")
-OF_CALLS = ("config", "print_config", "resume", "verbose", "return_predictions")
+OF_EXPERIMENTS: tuple[str, ...] = ("seed_everything", "model", "data", "trainer", "run", "ckpt_path", "weights_only")
+OF_CALLS: tuple[str, ...] = ("config", "print_config", "resume", "verbose", "return_predictions")
 
 
 class VerbParser(argparse.ArgumentParser):
@@ -109,7 +109,7 @@ def refuse_missing_config(args: Sequence[str]) -> None:
         if key == "config":
             names, known, place = list(merged_arguments(["--config", str(value)])), OF_EXPERIMENTS, f"{value}: "
         else:
-            names, known, place = [key], (*OF_EXPERIMENTS, *OF_CALLS), "--"
+            names, known, place = [key], OF_EXPERIMENTS + OF_CALLS, "--"
         for name in names:
             top = name.partition(".")[0].removesuffix("+")
             if top not in known:

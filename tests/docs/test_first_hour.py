@@ -13,7 +13,8 @@ from lit_cv.runs.folder import run_folder
 from tests.helpers.doc_blocks import PAGES, ROOT, blocks_of, words_of
 
 RUN = re.compile(r"runs/[\w-]+/[0-9a-f]{10}\b")
-OLD = '#!/bin/sh\nexec {python} -c \'import sys; sys.version_info, sys.version = (3, 9, 2), "3.9.2"; exec(sys.argv[2])\' "$@"'
+PROGRAM = 'import sys; sys.version_info, sys.version = (3, 9, 2), "3.9.2"; exec(sys.argv[2])'
+OLD = f"#!/bin/sh\nexec {sys.executable} -c '{PROGRAM}' \"$@\""
 
 
 @pytest.mark.parametrize("goal", ["demo", "install", "docs"])
@@ -34,7 +35,7 @@ def make(folder: Path, goal: str, python: str) -> list[str]:
         shutil.copy(ROOT / name, folder)
     old = folder / "bin" / "python3.9"
     old.parent.mkdir()
-    old.write_text(OLD.format(python=sys.executable))
+    old.write_text(OLD)
     old.chmod(0o755)
     environment = {**os.environ, "PATH": f"{old.parent}:{os.environ['PATH']}"}
     command = ["make", goal, f"PYTHON={python}"]
