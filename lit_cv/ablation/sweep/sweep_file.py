@@ -174,6 +174,7 @@ def load_sweep(path: Path) -> Sweep:
     if method not in METHODS:
         raise UserError(f"{path}: `method` is {method!r}; write one of {', '.join(METHODS)}.")
     space = read_parameters(path, content.get("parameters"))
+    _refuse_nested_seeds(path, space)
     command = content.get("command") or DEFAULT_COMMAND
     if not isinstance(command, list | tuple):
         raise UserError(f"{path}: `command` must be a list of words, one per line, not {command!r}.")
@@ -266,6 +267,13 @@ def read_sweep_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a sweep; it must be a mapping with `method`, `parameters` and `command`.")
     return content
+
+
+def _refuse_nested_seeds(path: Path, space: Space) -> None:
+    seeds = space.get((SEED,))
+    for value in seeds.values if isinstance(seeds, Levels) and isinstance(seeds.values, list | tuple) else ():
+        if isinstance(value, list | dict):
+            raise UserError(f"{path}: parameter `{SEED}` has the value {value!r}; write whole numbers, as in [1, 2].")
 
 
 def _metric(path: Path, spec: Any) -> Metric | None:

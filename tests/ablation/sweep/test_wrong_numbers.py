@@ -26,6 +26,13 @@ def test_a_number_that_is_too_large_is_refused_at_once(text: str, tmp_path: Path
         load_sweep(tmp_path / "sweep.yaml")
 
 
+@pytest.mark.parametrize("seeds", ["values: [[1], [2]]", "value: {a: 1}", "value: []"])
+def test_a_seed_that_is_no_number_is_refused(seeds: str, tmp_path: Path) -> None:
+    (tmp_path / "sweep.yaml").write_text(f"{HEAD}method: grid\nparameters: {{seed_everything: {{{seeds}}}}}\n")
+    with pytest.raises(UserError, match="`seed_everything` has the value .*; write whole numbers"):
+        load_sweep(tmp_path / "sweep.yaml")
+
+
 def test_large_but_possible_numbers_are_accepted(tmp_path: Path) -> None:
     text = "method: random\nparameters: {a: {min: 0, max: 4294967296}}\n"
     more = "early_terminate: {type: hyperband, min_iter: 1, eta: 1.0e+9}\n"
