@@ -29,7 +29,7 @@ def test_a_number_that_is_too_large_is_refused_at_once(text: str, tmp_path: Path
 @pytest.mark.parametrize("seeds", ["values: [[1], [2]]", "value: {a: 1}", "value: []"])
 def test_a_seed_that_is_no_number_is_refused(seeds: str, tmp_path: Path) -> None:
     (tmp_path / "sweep.yaml").write_text(f"{HEAD}method: grid\nparameters: {{seed_everything: {{{seeds}}}}}\n")
-    with pytest.raises(UserError, match="`seed_everything` has the value .*; write whole numbers"):
+    with pytest.raises(UserError, match=r"`seed_everything` has the value .*; write whole numbers"):
         load_sweep(tmp_path / "sweep.yaml")
 
 
