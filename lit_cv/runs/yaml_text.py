@@ -10,18 +10,24 @@ MOST_VALUES = 100_000  # aliases of aliases grow exponentially
 DEEPEST = 100  # levels; a value that contains itself has no end
 
 
-def parse_yaml(text: str) -> Any:
+def parse_yaml(text: str, loader: Any = LOADER) -> Any:
     """Parse a text.
+
+    Args:
+        text: The text.
+        loader: PyYAML's loader; ``yaml.SafeLoader`` is slow, and shows the faulty line.
 
     Raises:
         ValueError: The text is not YAML, has a scalar that its tag or form does not allow, such as the date 2024-13-45,
             or is nested too deeply. The message is one line.
     """
     try:
-        value = yaml.load(text, LOADER)
+        value = yaml.load(text, loader)
     except (yaml.YAMLError, ValueError, KeyError, IndexError, AttributeError) as error:  # those of its constructors
         what = "" if isinstance(error, yaml.YAMLError | ValueError) else "a scalar does not fit its tag: "
         raise ValueError(what + " ".join(str(error).split())) from None
+    except RecursionError:
+        raise ValueError(f"more than {DEEPEST} levels of nesting") from None
     if isinstance(value, list | dict):
         _refuse_endless(value)
     return value

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from lit_cv.ablation.sweep.distributions import MOST_VALUES, Coordinate, Distribution, Levels
 from lit_cv.ablation.sweep.hyperband import Hyperband, make_hyperband
 from lit_cv.ablation.sweep.parameters import Space, grid_values, nest, read_parameters, refuse_unknown, settings_of
@@ -257,7 +259,7 @@ def read_sweep_yaml(path: Path) -> dict[str, Any]:
         UserError: The file is missing or does not contain a YAML mapping.
     """
     try:
-        content = parse_yaml(path.read_text(encoding="utf-8-sig"))
+        content = parse_yaml(path.read_text(encoding="utf-8-sig"), yaml.SafeLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path}: cannot read this sweep file ({error}); name an existing file such as sweeps/quickstart.yaml."
