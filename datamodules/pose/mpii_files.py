@@ -118,9 +118,9 @@ def _joints(annopoints: Cells) -> NDArray[np.float64]:
     holders, structs = _joined(annopoints)
     owners, points = _joined(_columns(structs, ("point",))[0])
     x, y, number, visible = (_numbers(column) for column in _columns(points, ("x", "y", "id", "is_visible")))
-    joint = number.astype(np.int64)
-    if ((joint != number) | (joint < 0) | (joint >= JOINTS)).any():
+    if not np.isin(number, np.arange(JOINTS)).all():
         raise ValueError("a point's id is not one of 0 to 15")
+    joint = number.astype(np.int64)
     joints = np.zeros((len(annopoints), JOINTS, 3))
     flags = np.where(visible == 0, HIDDEN, VISIBLE)
     flags[(visible == 0) & is_origin(np.stack([x, y], axis=1))] = 0

@@ -115,6 +115,7 @@ YES = Form("true or false", lambda value: isinstance(value, bool))
 TIME = Form("a time", _time)
 FOLDER = Form("the name of a folder", _folder)
 SEED = Form("a whole number", lambda value: isinstance(value, int))
+JOBS = Form("a mapping of jobs to their tasks and runs", _mapping_of(_mapping_of(_text)))
 BEST = Form("a mapping with `metric` and `mode`", _best)
 METRIC = Form("a metric's name and goal", _metric)
 GOAL = Form("maximize or minimize", lambda value: value in ("maximize", "minimize"))
@@ -149,6 +150,8 @@ PLANNED_METRIC = Kind({}, {}, {"metric": METRIC}, "delete it, and give --metric"
 BEGUN = Kind({"command": WORDS, "id": FOLDER, "started": TIME}, {}, {}, RESULT.fix)
 FAILURE = Kind({"reason": TEXT, "time": TEXT}, {"error": TEXT}, {}, "delete the file, so that the run starts again")
 METRIC_FILE = Kind({"name": TEXT, "goal": GOAL}, {}, {}, "restore it, or delete it and give --metric")
+SUBMITTED = Kind({"jobs": JOBS}, {}, {}, "delete it, and submit the sweep again")
+ON_SERVER = Kind({"path": TEXT, "digest": TEXT}, {}, {}, "delete it to start another sweep on W&B")
 MISSING = object()
 
 

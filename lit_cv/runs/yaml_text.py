@@ -5,40 +5,49 @@ from typing import Any
 
 import yaml
 
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader is ten times faster
+FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader is ten times faster
 MOST_VALUES = 100_000  # aliases of aliases grow exponentially
 DEEPEST = 100  # levels; a value that contains itself has no end
 
 
-class OnceLoader(LOADER):  # type: ignore[misc]
-    """Loads YAML and refuses a key that a mapping holds twice, of which YAML's own loader drops the first."""
+class _Once:
+    """Refuses a key that a mapping holds twice, of which YAML's own loaders drop the first."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
-        """Return a mapping.
-
-        Raises:
-            ConstructorError: A key stands twice.
-        """
         seen = set[str]()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"`{key.value}` stands twice", key.start_mark)
             seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
+        return super().construct_mapping(node, deep)  # type: ignore[misc]
 
 
-def parse_yaml(text: str) -> Any:
+class FastLoader(_Once, FAST):  # type: ignore[misc]
+    """Loads quickly."""
+
+
+class ShowingLoader(_Once, yaml.SafeLoader):
+    """Is slow, and shows the faulty line."""
+
+
+def parse_yaml(text: str, loader: Any = FastLoader) -> Any:
     """Parse a text.
+
+    Args:
+        text: The text.
+        loader: :class:`FastLoader` or :class:`ShowingLoader`.
 
     Raises:
         ValueError: The text is not YAML, has a scalar that its tag or form does not allow, such as the date 2024-13-45,
             or is nested too deeply. The message is one line.
     """
     try:
-        value = yaml.load(text, OnceLoader)
+        value = yaml.load(text, loader)
     except (yaml.YAMLError, ValueError, KeyError, IndexError, AttributeError) as error:  # those of its constructors
         what = "" if isinstance(error, yaml.YAMLError | ValueError) else "a scalar does not fit its tag: "
         raise ValueError(what + " ".join(str(error).split())) from None
+    except RecursionError:
+        raise ValueError(f"more than {DEEPEST} levels of nesting") from None
     if isinstance(value, list | dict):
         _refuse_endless(value)
     return value

@@ -5,6 +5,7 @@ Each line of standard input is `FORMAT SEED`, each line of standard output a ver
 
 import contextlib
 import faulthandler
+import hashlib
 import io
 import json
 import os
@@ -46,16 +47,22 @@ def verdict(folder: Path, name: str, seed: int) -> dict[str, Any]:
     """Make input number `seed` of a format, run the program on it, and judge the answer.
 
     Returns:
-        `outcome`: accepted, refused (one sentence, or the list of `doctor`), or uncaught; `seconds`, `arguments`, and
-        `said`: the end of standard error.
+        `outcome`: accepted, refused (one sentence, or the list of `doctor`), or uncaught; `seconds`; `arguments`;
+        `input`: a digest of the files; `said`: the end of standard error.
     """
     args = prepared(folder, name, seed)
+    digest = hashlib.sha256()
+    for file in sorted(path for path in Path().rglob("*") if path.is_file()):
+        digest.update(str(file).encode() + file.read_bytes())
+    if args[0] in ("doctor", "browse"):
+        parse_known_experiments_once()
     start = time.monotonic()
     code, output, errors = answered(args)
     return {
         "outcome": judged(code, output, errors),
         "seconds": round(time.monotonic() - start, 2),
         "arguments": args,
+        "input": digest.hexdigest(),
         "said": (errors or output)[-3_000:],
     }
 
@@ -63,8 +70,6 @@ def verdict(folder: Path, name: str, seed: int) -> dict[str, Any]:
 def prepared(folder: Path, name: str, seed: int) -> list[str]:
     """Write input number `seed` of a format into `folder/name`, which becomes the working folder; return arguments."""
     kind, valid, work = (FORMATS | PLANTED)[name], folder / f"{name}-valid", folder / name
-    if name in FORMATS:
-        parse_known_experiments_once()
     if not valid.exists():
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()

@@ -22,6 +22,7 @@ from lit_cv.commands import evaluate, fit
 from lit_cv.errors import UserError
 from lit_cv.training.experiment import parsed
 from lit_cv.training.preflight import check_trials
+from tests.fuzz.__main__ import parser as fuzz_parser
 from tests.helpers.doc_blocks import ROOT, words_of
 
 RUN = re.compile(r"^runs/[\w-]+/[0-9a-f]{10}/?$")
@@ -58,12 +59,18 @@ def check(command: str) -> None:
 def _checker(program: str, args: Sequence[str]) -> Callable[[list[str]], None]:
     if program == "python" and args[:1] and args[0].startswith("benchmarks/"):
         return _benchmark
+    if program == "python" and args[:2] == ["-m", "tests.fuzz"]:
+        return _fuzz
     if (ROOT / program).is_file() and os.access(ROOT / program, os.X_OK):
         return lambda args: None if not args else _refuse(f"{program} takes no arguments")
     checkers = {"litcv": _litcv, "make": _make, "pytest": _pytest, "wandb": _wandb}
     if program not in checkers:
         _refuse(f"there is no parser for {program}; add one to tests/helpers/doc_parsing.py")
     return checkers[program]
+
+
+def _fuzz(args: list[str]) -> None:
+    fuzz_parser().parse_args(args[2:])
 
 
 def _refuse(reason: str) -> None:

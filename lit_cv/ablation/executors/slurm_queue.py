@@ -9,6 +9,7 @@ from typing import Any
 from lit_cv.ablation.executors.base import Task
 from lit_cv.errors import UserError
 from lit_cv.runs.files import read_json, write_json
+from lit_cv.runs.records import SUBMITTED, checked
 
 ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED", "NODE_FAIL", "OUT_OF_MEMORY"}
 ENDED |= {"PREEMPTED", "TIMEOUT"}
@@ -38,7 +39,8 @@ class Submissions:
 
     def __init__(self, group: Path) -> None:
         self.path = group / "slurm" / "jobs.json"
-        self._jobs: dict[str, dict[str, str]] = read_json(self.path) if self.path.exists() else {}
+        content = {"jobs": read_json(self.path) if self.path.exists() else {}}
+        self._jobs: dict[str, dict[str, str]] = checked(str(self.path), content, SUBMITTED)["jobs"]
 
     def add(self, job: str, runs: dict[str, str]) -> None:
         """Record an array job; ``runs`` maps a task to its run id."""

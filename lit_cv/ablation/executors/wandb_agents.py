@@ -19,8 +19,9 @@ from lit_cv.ablation.sweep.jobs import FixedQueue, Job
 from lit_cv.ablation.sweep.search import SERVER_SWEEP
 from lit_cv.ablation.sweep.sweep_file import Sweep
 from lit_cv.runs.failure import excerpt
-from lit_cv.runs.files import read_json, read_tail, read_yaml, write_json
+from lit_cv.runs.files import read_tail, read_yaml, write_json
 from lit_cv.runs.folder import DEFAULT_PROJECT
+from lit_cv.runs.records import ON_SERVER, RESULT, read_record
 from lit_cv.runs.settings import canonical, merged_arguments
 from lit_cv.tracking.server import ask
 
@@ -106,7 +107,7 @@ def make_sweep(sweep: Sweep, job: Job) -> str:
     file, content = job.folder.parent / SERVER_SWEEP, read_yaml(sweep.path)
     kept = content if sweep.method == "grid" else without_free_keys(content)
     digest = hashlib.sha256(canonical(kept).encode()).hexdigest()
-    if file.exists() and (known := read_json(file))["digest"] == digest:
+    if file.exists() and (known := read_record(file, ON_SERVER))["digest"] == digest:
         return str(known["path"])
     project = content.get("project") or os.environ.get("WANDB_PROJECT")
     project = project or merged_arguments(job.trial.args).get("run.project") or DEFAULT_PROJECT
@@ -136,7 +137,7 @@ def _report(jobs: Sequence[Job], reported: set[Path], progress: Progress) -> lis
     for job in jobs:
         if job.finished and job.folder not in reported:
             reported.add(job.folder)
-            progress.finished(job.label, read_json(job.folder / "result.json")["fit_seconds"])
+            progress.finished(job.label, read_record(job.folder / "result.json", RESULT)["fit_seconds"])
     return [job for job in jobs if not job.finished]
 
 

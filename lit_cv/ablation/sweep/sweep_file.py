@@ -20,7 +20,7 @@ from lit_cv.ablation.sweep.parameters import Space, grid_values, nest, read_para
 from lit_cv.errors import UserError
 from lit_cv.runs.files import similar
 from lit_cv.runs.settings import canonical, distinct
-from lit_cv.runs.yaml_text import parse_yaml
+from lit_cv.runs.yaml_text import ShowingLoader, parse_yaml
 
 SEED = "seed_everything"
 SWEEP_KEYS = ("name", "description", "project", "entity", "program", "method", "parameters", "metric", "command",
@@ -175,6 +175,7 @@ def load_sweep(path: Path) -> Sweep:
     if method not in METHODS:
         raise UserError(f"{path}: `method` is {method!r}; write one of {', '.join(METHODS)}.")
     space = read_parameters(path, content.get("parameters"))
+    _refuse_nested_seeds(path, space)
     command = content.get("command") or DEFAULT_COMMAND
     if not isinstance(command, list | tuple):
         raise UserError(f"{path}: `command` must be a list of words, one per line, not {command!r}.")
@@ -257,7 +258,7 @@ def read_sweep_yaml(path: Path) -> dict[str, Any]:
         UserError: The file is missing or does not contain a YAML mapping.
     """
     try:
-        content = parse_yaml(path.read_text(encoding="utf-8-sig"))
+        content = parse_yaml(path.read_text(encoding="utf-8-sig"), ShowingLoader)
     except (OSError, UnicodeDecodeError) as error:
         near = similar(path) if isinstance(error, FileNotFoundError) else ""
         fix = near or "; name an existing file such as sweeps/quickstart.yaml."
@@ -267,6 +268,13 @@ def read_sweep_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a sweep; it must be a mapping with `method`, `parameters` and `command`.")
     return content
+
+
+def _refuse_nested_seeds(path: Path, space: Space) -> None:
+    seeds = space.get((SEED,))
+    for value in seeds.values if isinstance(seeds, Levels) and isinstance(seeds.values, list | tuple) else ():
+        if isinstance(value, list | dict):
+            raise UserError(f"{path}: parameter `{SEED}` has the value {value!r}; write whole numbers, as in [1, 2].")
 
 
 def _metric(path: Path, spec: Any) -> Metric | None:
