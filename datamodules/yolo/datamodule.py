@@ -86,7 +86,7 @@ class YOLODetectionDataModule(BoxDataModule[PackedCOCO]):
         Raises:
             UserError: If a folder or list is missing or holds no picture.
         """
-        if self.split is None or self.description.places[split] and split != "train":
+        if self.split is None or (self.description.places[split] and split != "train"):
             return list_pictures(self.description, split, report)
         listed = list_pictures(self.description, "train", report if split == "train" else _ignore)
         every = {os.path.relpath(image.picture, self.root): image for image in listed}
