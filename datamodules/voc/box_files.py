@@ -17,20 +17,19 @@ class OfficialBoxes:
 
     Args:
         voc: The VOCdevkit.
-        upright: Whether the XML files refer to the upright images.
+        upright: Whether images are turned as their EXIF orientation says.
     """
 
-    def __init__(self, voc: VOCSource, upright: bool = False) -> None:
+    def __init__(self, voc: VOCSource, upright: bool) -> None:
         self.voc, self.root, self.upright = voc, voc.root, upright
 
     def items(self, split: str, report: Report = stop) -> list[Item]:
         """Return the images of a split; see :meth:`VOCSource.images`."""
         return self.voc.images(split, report)
 
-    def key(self, items: list[Item]) -> str:
-        """Return the key of the packed annotations of images."""
+    def key(self, items: list[Item], *facts: object) -> str:
+        """Return the key of the packed annotations of images, which depend on further facts."""
         files = (file for item in items for file in reversed(self.sources(item)))
-        facts = ("upright",) if self.upright else ()
         return source_key(self.root, files, self.voc.class_names, self.root.resolve(), *facts)
 
     def record(self, item: Item) -> ImageRecord:

@@ -76,7 +76,8 @@ class VOCDetectionDataModule(VOCDataModule[PackedAnnotations], BoxDataModule[Pac
             for image in tqdm(images, desc=f"Checking the {split} images", unit="image", delay=2):
                 yield self.files.record(image)
 
-        return open_annotations(cache_folder(self.root), self.files.key(images), records, self.class_names)
+        key = self.files.key(images, *self.reading_facts)
+        return open_annotations(cache_folder(self.root), key, records, self.class_names)
 
     def survey(self, split: str) -> Survey:
         """See :meth:`DataModule.survey`; each annotation file is checked by itself."""

@@ -20,7 +20,7 @@ _DECLARED = re.compile(rb"""(?:\xef\xbb\xbf)?<\?xml[^>]*?\sencoding\s*=\s*["']([
 _FLAGS = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
 
 
-class Reading(NamedTuple):
+class XMLReading(NamedTuple):
     """The way in which XML files are read.
 
     Attributes:
@@ -28,7 +28,7 @@ class Reading(NamedTuple):
         classes: The words for the list of these names.
         first_pixel: Number of the first pixel in each row and column; if it is 1, boxes include their last pixel.
         own: Whether the files are in folders of any names, so that more is told about them.
-        upright: Whether the annotations refer to the upright images.
+        upright: Whether images are read upright.
     """
 
     class_names: tuple[str, ...]
@@ -50,8 +50,8 @@ def read_image_record(
     """
     record = read_annotation(root, year, image, class_names, upright)
     path = root / record.name
-    found = image_size(path, annotation_file(root, year, image), whole=True, upright=upright)
-    check_size(path, found, record.size, upright)
+    size = image_size(path, annotation_file(root, year, image), whole=True, upright=upright)
+    check_size(path, size, record.size, upright)
     return record
 
 
@@ -77,7 +77,7 @@ def read_annotation(
         year: ``VOC<year>``.
         image: Image id.
         class_names: Names of labels 1..C.
-        upright: Whether the annotations refer to the upright images.
+        upright: Whether images are read upright.
 
     Returns:
         The record, its name relative to ``root``.
@@ -86,10 +86,12 @@ def read_annotation(
         UserError: If a file is unusable; the message names the file and the problem.
     """
     picture = image_file(root, year, image)
-    return read_xml(root, annotation_file(root, year, image), lambda _: picture, Reading(class_names, upright=upright))
+    return read_xml(
+        root, annotation_file(root, year, image), lambda _: picture, XMLReading(class_names, upright=upright)
+    )
 
 
-def read_xml(root: Path, annotation: Path, find: Callable[[str], Path], reading: Reading) -> ImageRecord:
+def read_xml(root: Path, annotation: Path, find: Callable[[str], Path], reading: XMLReading) -> ImageRecord:
     """Read the annotation of one image; see :func:`read_annotation`.
 
     Args:

@@ -94,7 +94,7 @@ def read_mask_record(
         image: The files.
         num_classes: Number of classes without the background.
         coding: The meaning of its pixels.
-        upright: Whether the mask is that of the upright image.
+        upright: Whether the image is read upright; its mask is upright then.
 
     Raises:
         UserError: If a file is unusable; the message names the file and the problem.

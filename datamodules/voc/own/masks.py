@@ -77,7 +77,7 @@ class OwnMasks:
         return images
 
     def key(self, images: list[MaskedImage], *facts: object) -> str:
-        """Return the key of the packed masks of images; ``facts`` are what else they depend on."""
+        """Return the key of the packed masks of images, which depend on further facts."""
         pictures, masks = [str(image.picture) for image in images], [str(image.mask) for image in images]
         coding = dict(self._values), sorted(self.coding.colors.items())
         return files_key(pictures, masks, "voc-masks", self.listed.names, coding, self.layout.root.resolve(), *facts)
