@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import datamodules
 from tests.helpers import exports
@@ -16,10 +18,20 @@ def name(number: int) -> str:
     return f"frame {number:02d}.png"
 
 
+def save(folder: Path, number: int) -> None:
+    """Write a picture; every third one has an orientation of EXIF, as labels refer to the upright picture."""
+    folder.mkdir(parents=True, exist_ok=True)
+    turned = number % 3 == 0
+    pixels = exports.picture(number)
+    tags = Image.Exif()
+    tags[0x0112] = 6 if turned else 1
+    Image.fromarray(np.rot90(pixels) if turned else pixels).save(folder / name(number), exif=tags)
+
+
 def coco(root: Path, convert: Any) -> dict[str, Any]:
     content = exports.records(NUMBERS, name)
-    for image, number in zip(content["images"], NUMBERS, strict=True):
-        exports.save(root / "images", image["file_name"], number)
+    for number in NUMBERS:
+        save(root / "images", number)
     exports.write_json(root / "all.json", content)
     return {"annotations": "all.json", "images": "images"}
 
@@ -27,7 +39,7 @@ def coco(root: Path, convert: Any) -> dict[str, Any]:
 def yolo(root: Path, convert: Any) -> dict[str, Any]:
     width, height = exports.SIZE
     for number in NUMBERS:
-        exports.save(root / "images", name(number), number)
+        save(root / "images", number)
         rows = [
             f"{kind} {convert((x + w / 2) / width)} {convert((y + h / 2) / height)} {convert(w / width)} "
             f"{convert(h / height)}\n"
@@ -42,7 +54,7 @@ def yolo(root: Path, convert: Any) -> dict[str, Any]:
 def voc(root: Path, convert: Any) -> dict[str, Any]:
     width, height = exports.SIZE
     for number in NUMBERS:
-        exports.save(root, name(number), number)
+        save(root, number)
         objects = "".join(
             f"<object><name>{exports.CLASSES[kind]}</name><bndbox><xmin>{x + 1}</xmin><ymin>{y + 1}</ymin>"
             f"<xmax>{x + w}</xmax><ymax>{y + h}</ymax></bndbox></object>"
@@ -60,7 +72,9 @@ def samples(root: Path, kind: str, settings: dict[str, Any]) -> list[Any]:
     data.setup()
     assert data.class_names == exports.CLASSES
     assert [len(data.splits[split]) for split in ("train", "val")] == [19, 5]
-    return [data.dataset(packed, False)[index] for packed in data.splits.values() for index in range(len(packed))]
+    return [
+        data.samples(packed, training=False)[index] for packed in data.splits.values() for index in range(len(packed))
+    ]
 
 
 @pytest.mark.parametrize("convert", ["{:.6f}".format, "{:.4f}".format, "{:.6g}".format, repr])

@@ -6,7 +6,7 @@ from pathlib import Path
 from datamodules.defects import Defect, Report, stop
 from datamodules.loading.decode import check_size, image_size
 from datamodules.loading.picture_folders import files_key
-from datamodules.voc.files import Reading, read_xml, relative_name
+from datamodules.voc.files import XMLReading, read_xml, relative_name
 from datamodules.voc.own.classes import Classes, Listed, annotated_classes, listed_classes
 from datamodules.voc.own.files import Item, OwnFiles, xml_id
 from datamodules.voc.own.layout import OwnLayout
@@ -19,12 +19,13 @@ class OwnBoxes:
     Args:
         layout: Where the XML files and pictures lie.
         classes: The names of the classes, or their file; None takes them from the annotations if no file lists them.
-        first_pixel: See :class:`Reading`.
+        first_pixel: See :class:`XMLReading`.
+        upright: See :class:`XMLReading`.
     """
 
-    def __init__(self, layout: OwnLayout, classes: Classes, first_pixel: int) -> None:
+    def __init__(self, layout: OwnLayout, classes: Classes, first_pixel: int, upright: bool) -> None:
         self.root, self.layout = layout.root, layout
-        self._classes, self.first_pixel = classes, first_pixel
+        self._classes, self.first_pixel, self.upright = classes, first_pixel, upright
         self.files = OwnFiles(layout, xml_id)
 
     @cached_property
@@ -43,20 +44,20 @@ class OwnBoxes:
         )
 
     @cached_property
-    def reading(self) -> Reading:
+    def reading(self) -> XMLReading:
         """The way in which the XML files are read."""
         file = self.listed.file if self.listed else None
-        return Reading(self.class_names, str(file or "data.classes"), self.first_pixel, own=True)
+        return XMLReading(self.class_names, str(file or "data.classes"), self.first_pixel, True, self.upright)
 
     def items(self, split: str, report: Report = stop) -> list[Item]:
         """Return the images of a split; see :meth:`OwnFiles.items`."""
         return self.files.items(split, report)
 
-    def key(self, items: list[Item]) -> str:
-        """Return the key of the packed annotations of images."""
+    def key(self, items: list[Item], *facts: object) -> str:
+        """Return the key of the packed annotations of images, which depend on further facts."""
         pictures = [path for folder in dict.fromkeys(item.pictures for item in items) for path in folder.paths]
         labels = [str(item.label) for item in items]
-        return files_key(pictures, labels, "voc", self.class_names, self.first_pixel, self.root.resolve())
+        return files_key(pictures, labels, "voc", self.class_names, self.first_pixel, self.root.resolve(), *facts)
 
     def record(self, item: Item) -> ImageRecord:
         """Read the annotation of an image, and compare its size with that in the image's header.
@@ -66,7 +67,7 @@ class OwnBoxes:
         """
         record = self.annotation(item)
         path = self.root / record.name
-        check_size(path, image_size(path, item.label), record.size)
+        check_size(path, image_size(path, item.label, upright=self.upright), record.size, self.upright)
         return record
 
     def annotation(self, item: Item) -> ImageRecord:
@@ -79,7 +80,14 @@ class OwnBoxes:
             return read_xml(self.root, item.label, item.picture, self.reading)
         picture = item.picture()
         remark = "no file, so the image counts as one without objects"
-        return ImageRecord(relative_name(picture, self.root), image_size(picture, item.label), [], [], [], (remark,))
+        return ImageRecord(
+            relative_name(picture, self.root),
+            image_size(picture, item.label, upright=self.upright),
+            [],
+            [],
+            [],
+            (remark,),
+        )
 
     def sources(self, item: Item) -> tuple[Path, Path]:
         """Return the picture and the XML file of an image; the picture need not be the one that the XML names."""
