@@ -1,6 +1,5 @@
 """Boxes and polygons in YOLO's text form, as Ultralytics, Roboflow, CVAT and Label Studio write it."""
 
-import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,7 @@ from datamodules.coco.dataset import InstanceDataset
 from datamodules.coco.packed_coco import PackedCOCO
 from datamodules.defects import ROUNDING, Defect, Listed, Report, Survey, box_defects, stop
 from datamodules.loading.packed import Content, cache_folder, open_packed
-from datamodules.loading.picture_folders import files_key
+from datamodules.loading.picture_folders import files_key, relative_to
 from datamodules.splits import Split, split_names
 from datamodules.yolo.description import Description, read_description
 from datamodules.yolo.objects import objects_of
@@ -95,7 +94,7 @@ class YOLODetectionDataModule(BoxDataModule[PackedCOCO]):
         """Return the parts of the training pictures."""
         if self._parts is None:
             every = {
-                os.path.relpath(image.picture, self.root): image
+                relative_to(image.picture, self.root): image
                 for image in list_pictures(self.description, "train", report)
             }
             parts = split_names(list(every), self.split or Split())
