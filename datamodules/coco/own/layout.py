@@ -63,6 +63,11 @@ class OwnLayout:
         images = images_folder(file, self.root) if folder is None else self.root / folder
         return [COCOSet(file, images, Own(split, self.reference, self.split if split in self.divided else None))]
 
+    def division(self, counts: Mapping[str, int]) -> list[str]:
+        """Return a sentence about how one file was divided, given the number of images of each split; else nothing."""
+        parts = ", ".join(f"{count} {name}" for name, count in counts.items() if name in self.divided)
+        return [f"{self.files['train']} is divided into {parts} images ({self.split})."] if self.divided else []
+
     def check(self, file: Path) -> None:
         """Check that an annotation file exists.
 
