@@ -17,10 +17,11 @@ class OfficialBoxes:
 
     Args:
         voc: The VOCdevkit.
+        upright: Whether the annotations refer to the upright images.
     """
 
-    def __init__(self, voc: VOCSource) -> None:
-        self.voc, self.root = voc, voc.root
+    def __init__(self, voc: VOCSource, upright: bool = False) -> None:
+        self.voc, self.root, self.upright = voc, voc.root, upright
 
     def items(self, split: str, report: Report = stop) -> list[Item]:
         """Return the images of a split; see :meth:`VOCSource.images`."""
@@ -29,15 +30,16 @@ class OfficialBoxes:
     def key(self, items: list[Item]) -> str:
         """Return the key of the packed annotations of images."""
         files = (file for item in items for file in reversed(self.sources(item)))
-        return source_key(self.root, files, self.voc.class_names, self.root.resolve())
+        facts = ("upright",) if self.upright else ()
+        return source_key(self.root, files, self.voc.class_names, self.root.resolve(), *facts)
 
     def record(self, item: Item) -> ImageRecord:
         """Read the annotation of an image and check the image; see :func:`read_image_record`."""
-        return read_image_record(self.root, *item, self.voc.class_names)
+        return read_image_record(self.root, *item, self.voc.class_names, self.upright)
 
     def annotation(self, item: Item) -> ImageRecord:
         """Read only the annotation of an image; see :func:`read_annotation`."""
-        return read_annotation(self.root, *item, self.voc.class_names)
+        return read_annotation(self.root, *item, self.voc.class_names, self.upright)
 
     def sources(self, item: Item) -> tuple[Path, Path]:
         """Return the picture and the XML file of an image."""

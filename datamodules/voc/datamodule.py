@@ -83,6 +83,7 @@ class VOCDataModule(DataModule[P]):
         if self.source != "local":
             raise UserError(f"data.{setting} names your own folders, but source is {self.source}: set it to local.")
         self.own = OwnLayout(self.root, setting, labels if labels is not None else images or ".", images, lists, split)
+        self.own_files = True
         self.voc.sets = {name: [] for name in self.voc.sets}
 
     @property

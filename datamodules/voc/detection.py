@@ -44,9 +44,9 @@ class VOCDetectionDataModule(VOCDataModule[PackedAnnotations], BoxDataModule[Pac
             raise UserError(f"data.first_pixel is {first_pixel}: give 0 or 1.")
         self.difficult = difficult
         self._choose_layout("annotations", annotations, {"first_pixel": first_pixel == 0})
-        self.files: OwnBoxes | OfficialBoxes = OfficialBoxes(self.voc)
+        self.files: OwnBoxes | OfficialBoxes = OfficialBoxes(self.voc, self.reading.upright)
         if self.own:
-            self.files = OwnBoxes(self.own, self.classes, first_pixel)
+            self.files = OwnBoxes(self.own, self.classes, first_pixel, self.reading.upright)
             self.trained_on = "the training images"
 
     @property

@@ -28,15 +28,19 @@ class Reading(NamedTuple):
         classes: The words for the list of these names.
         first_pixel: Number of the first pixel in each row and column; if it is 1, boxes include their last pixel.
         own: Whether the files are in folders of any names, so that more is told about them.
+        upright: Whether the annotations refer to the upright images.
     """
 
     class_names: tuple[str, ...]
     classes: str = "VOCdevkit/classes.txt"
     first_pixel: int = 1
     own: bool = False
+    upright: bool = False
 
 
-def read_image_record(root: Path, year: str, image: str, class_names: tuple[str, ...]) -> ImageRecord:
+def read_image_record(
+    root: Path, year: str, image: str, class_names: tuple[str, ...], upright: bool = False
+) -> ImageRecord:
     """Read the annotation of one image and check that the image is complete and has the annotated size.
 
     For arguments and result, see :func:`read_annotation`.
@@ -44,9 +48,10 @@ def read_image_record(root: Path, year: str, image: str, class_names: tuple[str,
     Raises:
         UserError: If a file is unusable; the message names the file and the problem.
     """
-    record = read_annotation(root, year, image, class_names)
+    record = read_annotation(root, year, image, class_names, upright)
     path = root / record.name
-    check_size(path, image_size(path, annotation_file(root, year, image), whole=True), record.size)
+    found = image_size(path, annotation_file(root, year, image), whole=True, upright=upright)
+    check_size(path, found, record.size, upright)
     return record
 
 
@@ -62,7 +67,9 @@ def image_file(root: Path, year: str, image: str) -> Path:
     return next((file for file in files if file.exists()), files[0])
 
 
-def read_annotation(root: Path, year: str, image: str, class_names: tuple[str, ...]) -> ImageRecord:
+def read_annotation(
+    root: Path, year: str, image: str, class_names: tuple[str, ...], upright: bool = False
+) -> ImageRecord:
     """Read the annotation of one image; of the image file, only its size is read if the annotation lacks it.
 
     Args:
@@ -70,6 +77,7 @@ def read_annotation(root: Path, year: str, image: str, class_names: tuple[str, .
         year: ``VOC<year>``.
         image: Image id.
         class_names: Names of labels 1..C.
+        upright: Whether the annotations refer to the upright images.
 
     Returns:
         The record, its name relative to ``root``.
@@ -78,7 +86,7 @@ def read_annotation(root: Path, year: str, image: str, class_names: tuple[str, .
         UserError: If a file is unusable; the message names the file and the problem.
     """
     picture = image_file(root, year, image)
-    return read_xml(root, annotation_file(root, year, image), lambda _: picture, Reading(class_names))
+    return read_xml(root, annotation_file(root, year, image), lambda _: picture, Reading(class_names, upright=upright))
 
 
 def read_xml(root: Path, annotation: Path, find: Callable[[str], Path], reading: Reading) -> ImageRecord:
@@ -101,7 +109,7 @@ def read_xml(root: Path, annotation: Path, find: Callable[[str], Path], reading:
     except ValueError as error:
         raise UserError(f"{annotation} is no VOC annotation: {error}; fix the file.") from None
     if size is None:
-        size = image_size(picture, annotation)
+        size = image_size(picture, annotation, upright=reading.upright)
         remarks["no <size>, so that of the image is taken"] = None
     for number, item in enumerate(tree.findall("object"), 1):
         try:

@@ -84,7 +84,9 @@ class Coding(NamedTuple):
 INDICES = Coding()
 
 
-def read_mask_record(root: Path, image: MaskedImage, num_classes: int, coding: Coding = INDICES) -> MaskRecord:
+def read_mask_record(
+    root: Path, image: MaskedImage, num_classes: int, coding: Coding = INDICES, upright: bool = False
+) -> MaskRecord:
     """Read and check a mask, and check that its image is complete and has the same size.
 
     Args:
@@ -92,15 +94,16 @@ def read_mask_record(root: Path, image: MaskedImage, num_classes: int, coding: C
         image: The files.
         num_classes: Number of classes without the background.
         coding: The meaning of its pixels.
+        upright: Whether the mask is that of the upright image.
 
     Raises:
         UserError: If a file is unusable; the message names the file and the problem.
     """
     mask = read_mask(image.mask, num_classes, coding)
     size = mask.shape[1], mask.shape[0]
-    expected = image_size(image.picture, image.mask, whole=True)
+    expected = image_size(image.picture, image.mask, whole=True, upright=upright)
     if size == expected[::-1] and orientation(image.picture) in SIDEWAYS:
-        check_size(image.picture, expected, size)
+        check_size(image.picture, expected, size, upright)
     if size != expected:
         raise UserError(
             f"{image.mask} is {size[0]}x{size[1]} pixels but its image {image.picture} is {expected[0]}x{expected[1]}: "

@@ -144,11 +144,11 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
 
         def records() -> Iterator[MaskRecord]:
             for image in tqdm(images, desc=f"Checking the {split} masks", unit="image", delay=2):
-                yield read_mask_record(self.root, image, len(names), self.coding)
+                yield read_mask_record(self.root, image, len(names), self.coding, self.reading.upright)
 
         files = (file for image in images for file in (image.mask, image.picture))
-        facts = (names, self.root.resolve(), self.mask_values)
-        key = self.files.key(images) if self.files else source_key(self.root, files, *facts)
+        facts = (names, self.root.resolve(), self.mask_values, *self.reading_facts)
+        key = self.files.key(images, *self.reading_facts) if self.files else source_key(self.root, files, *facts)
         packed = open_masks(cache_folder(self.root), key, records, names)
         if not len(packed):
             raise UserError(f"All masks of {self.named(split)} are void ({images[0].mask}, ...): restore them.")

@@ -28,8 +28,6 @@ ARGUMENTS = {
     "YOLOInstanceDataModule": SHARED | {"augmentation", "file", "split"},
     "MPIIPoseDataModule": SHARED | POSE | {"annotations"},
     "LSPPoseDataModule": SHARED | POSE,
-    "YOLODetectionDataModule": SHARED | {"file", "split", "augmentation", "proposals"},
-    "YOLOInstanceDataModule": SHARED | {"file", "split", "augmentation"},
     "VisualGenomeDataModule": (SHARED | SETS | {"augmentation", "max_words", "min_count", "shuffle_phrases"})
     - {"shuffle_targets"},
     "COCOCaptionDataModule": (SHARED | OWN | {"augmentation", "max_words", "min_count", "shuffle_phrases"})

@@ -20,11 +20,12 @@ class OwnBoxes:
         layout: Where the XML files and pictures lie.
         classes: The names of the classes, or their file; None takes them from the annotations if no file lists them.
         first_pixel: See :class:`Reading`.
+        upright: See :class:`Reading`.
     """
 
-    def __init__(self, layout: OwnLayout, classes: Classes, first_pixel: int) -> None:
+    def __init__(self, layout: OwnLayout, classes: Classes, first_pixel: int, upright: bool = True) -> None:
         self.root, self.layout = layout.root, layout
-        self._classes, self.first_pixel = classes, first_pixel
+        self._classes, self.first_pixel, self.upright = classes, first_pixel, upright
         self.files = OwnFiles(layout, xml_id)
 
     @cached_property
@@ -46,7 +47,7 @@ class OwnBoxes:
     def reading(self) -> Reading:
         """The way in which the XML files are read."""
         file = self.listed.file if self.listed else None
-        return Reading(self.class_names, str(file or "data.classes"), self.first_pixel, own=True)
+        return Reading(self.class_names, str(file or "data.classes"), self.first_pixel, own=True, upright=self.upright)
 
     def items(self, split: str, report: Report = stop) -> list[Item]:
         """Return the images of a split; see :meth:`OwnFiles.items`."""
@@ -56,7 +57,8 @@ class OwnBoxes:
         """Return the key of the packed annotations of images."""
         pictures = [path for folder in dict.fromkeys(item.pictures for item in items) for path in folder.paths]
         labels = [str(item.label) for item in items]
-        return files_key(pictures, labels, "voc", self.class_names, self.first_pixel, self.root.resolve())
+        facts = ("voc", self.class_names, self.first_pixel, self.root.resolve(), self.upright)
+        return files_key(pictures, labels, *facts)
 
     def record(self, item: Item) -> ImageRecord:
         """Read the annotation of an image, and compare its size with that in the image's header.
@@ -66,7 +68,7 @@ class OwnBoxes:
         """
         record = self.annotation(item)
         path = self.root / record.name
-        check_size(path, image_size(path, item.label), record.size)
+        check_size(path, image_size(path, item.label, upright=self.upright), record.size, self.upright)
         return record
 
     def annotation(self, item: Item) -> ImageRecord:
@@ -79,7 +81,8 @@ class OwnBoxes:
             return read_xml(self.root, item.label, item.picture, self.reading)
         picture = item.picture()
         remark = "no file, so the image counts as one without objects"
-        return ImageRecord(relative_name(picture, self.root), image_size(picture, item.label), [], [], [], (remark,))
+        size = image_size(picture, item.label, upright=self.upright)
+        return ImageRecord(relative_name(picture, self.root), size, [], [], [], (remark,))
 
     def sources(self, item: Item) -> tuple[Path, Path]:
         """Return the picture and the XML file of an image; the picture need not be the one that the XML names."""

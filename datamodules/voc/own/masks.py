@@ -76,11 +76,11 @@ class OwnMasks:
                 report(Defect.of(error, item.label, "missing image"))
         return images
 
-    def key(self, images: list[MaskedImage]) -> str:
-        """Return the key of the packed masks of images."""
+    def key(self, images: list[MaskedImage], *facts: object) -> str:
+        """Return the key of the packed masks of images; ``facts`` are what else they depend on."""
         pictures, masks = [str(image.picture) for image in images], [str(image.mask) for image in images]
         coding = dict(self._values), sorted(self.coding.colors.items())
-        return files_key(pictures, masks, "voc-masks", self.listed.names, coding, self.layout.root.resolve())
+        return files_key(pictures, masks, "voc-masks", self.listed.names, coding, self.layout.root.resolve(), *facts)
 
     def notes(self, split: str) -> list[Defect]:
         """Return notes about the classes and about pictures without a mask."""
