@@ -5,9 +5,10 @@ from pathlib import Path
 
 from datamodules.forms.coco import find_coco
 from datamodules.forms.form import TASKS, Form
+from datamodules.forms.masks import find_masks
 from datamodules.forms.official import find_coco_sets, find_poses, find_regions, find_voc_devkit
 from datamodules.forms.tree import Tree
-from datamodules.forms.voc import find_masks, find_voc
+from datamodules.forms.voc import find_voc
 from datamodules.forms.yolo import find_yolo, is_yolo_label
 from lit_cv.errors import UserError
 
