@@ -63,6 +63,6 @@ def _hints(tree: Tree) -> Iterator[str]:
         if b'"shapes"' in head or b'"imagePath"' in head:
             yield "The JSON files look like those of LabelMe: convert them with labelme2coco."
         elif b'"data"' in head or b'"predictions"' in head:
-            yield "The JSON file looks like Label Studio's own: export COCO or YOLO there."
+            yield "The JSON file looks like Label Studio's own: export it as COCO or YOLO."
     if tree.has("CVAT.xml") or tree.has("annotations.xml"):
-        yield "annotations.xml looks like CVAT's own form: export COCO, YOLO or Pascal VOC there."
+        yield "annotations.xml looks like CVAT's own form: export it as COCO, YOLO or Pascal VOC."

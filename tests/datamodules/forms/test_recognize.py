@@ -295,7 +295,7 @@ UNKNOWN: dict[str, tuple[Files, str]] = {
     "LabelMe's own files": ({"a.json": b'{"version": "5", "shapes": [], "imagePath": "a.jpg"}'}, "labelme2coco"),
     "Label Studio's own file": (
         {"export.json": b'[{"id": 1, "data": {"image": "a.jpg"}, "annotations": []}]'},
-        "export COCO",
+        "export it as COCO",
     ),
 }
 
