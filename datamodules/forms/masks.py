@@ -53,13 +53,13 @@ def _classes(tree: Tree, holders: list[str], suffix: str) -> tuple[dict[str, Any
         return {}, ()
     stems = ((folder, tree.stems(folder, *_SUFFIXES)) for folder in holders)
     paths = (join(folder, name) for folder, names in stems for stem, name in names.items() if stem.endswith(suffix))
-    values, colors = set[int](), set[tuple[int, int, int]]()
+    values, colors = set[int](), set[tuple[int, ...]]()
     for path in islice(paths, EXAMINED):
         with suppress(OSError, ValueError, Image.DecompressionBombError), Image.open(tree.root / path) as image:
             if image.mode in _INDEXED:
                 values |= {value for value, count in enumerate(image.histogram()) if count}
             elif found := image.convert("RGB").getcolors(_MOST):
-                colors |= {color for _, color in found}
+                colors |= {color for _, color in found if isinstance(color, tuple)}
     labels = sorted(values - {0, 255})
     if not labels and 255 in values and not colors:
         return {"classes": ["object"], "mask_values": {255: 1}}, ()

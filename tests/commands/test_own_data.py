@@ -92,6 +92,36 @@ def test_an_export_is_recognized_and_read_as_it_was_made(name: str, capsys: Cons
         assert all(map(torch.equal, own[1:3], made[1:3]))
 
 
+DEFECTS = {
+    "data.yaml without names": (
+        {"data.yaml": b"train: images\n", "images/a.png": b""},
+        "lacks the names of the classes",
+    ),
+    "data.yaml that is no YAML": ({"data.yaml": b"names: [a\n", "images/a.png": b""}, "is no YAML"),
+    "cut off JSON": ({"all.json": b'{"images": [{"id": 1, "file_name": "a.png"}], "annotations": ['}, "cut off"),
+    "XML without its picture": ({"a.xml": b"<annotation><object><name>x</name></object></annotation>"}, "data.images"),
+    "nothing known": ({"a.png": b""}, "has no form of data that is known"),
+}
+
+
+@pytest.mark.parametrize("name", DEFECTS)
+def test_damaged_data_is_explained_in_a_sentence(name: str, tmp_path: Path, capsys: Console) -> None:
+    files, said = DEFECTS[name]
+    for file, content in files.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_bytes(content)
+    assert main(["doctor", str(tmp_path)]) == 1
+    out = "".join(capsys.readouterr())
+    assert said in out
+    assert "Traceback" not in out
+
+
+def test_a_folder_takes_no_settings(capsys: Console) -> None:
+    assert "--data.seed=1 is a setting, but a folder has none" in litcv(
+        capsys, "doctor", "cvat", "--data.seed=1", code=2
+    )
+
+
 @pytest.mark.slow
 def test_the_printed_commands_train_and_predict(capsys: Console) -> None:
     printed = litcv(capsys, "new", "one file", "--task", "detection", "--weights", "none", "--name", "trained one")
