@@ -78,6 +78,7 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
         if annotations is not None:
             self._check_own(sets)
             own = OwnLayout(self.root, annotations, images, split)
+            self.trained_on = "the training images"
         self.own_files = own is not None
         upright = self.reading.upright
         self.coco = COCOSource(self.root, self.source, self.shapes, self.objects, *sets, own=own, upright=upright)

@@ -17,7 +17,7 @@ class OfficialBoxes:
 
     Args:
         voc: The VOCdevkit.
-        upright: Whether the annotations refer to the upright images.
+        upright: Whether the XML files refer to the upright images.
     """
 
     def __init__(self, voc: VOCSource, upright: bool = False) -> None:

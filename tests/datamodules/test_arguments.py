@@ -32,7 +32,7 @@ ARGUMENTS = {
     - {"shuffle_targets"},
     "COCOCaptionDataModule": (SHARED | OWN | {"augmentation", "max_words", "min_count", "shuffle_phrases"})
     - {"shuffle_targets"},
-    "ImageFolderDataModule": {"root", "batch_size", "num_workers"},
+    "ImageFolderDataModule": {"root", "batch_size", "num_workers", "bits"},
 }
 
 
