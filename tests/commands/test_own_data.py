@@ -12,8 +12,8 @@ from datamodules.base import DataModule
 from lit_cv.cli import main
 from lit_cv.training.experiment import parsed
 from lit_cv.training.from_data import data_module
-from tests.helpers.exports import CLASSES, boxes, picture
 from tests.commands.same_exports import EXPORTS, NUMBERS, PARTS
+from tests.helpers.exports import CLASSES, boxes, picture
 
 Samples = list[tuple[str, torch.Tensor, torch.Tensor, list[str]]]
 Console = pytest.CaptureFixture[str]
