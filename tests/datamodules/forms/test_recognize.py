@@ -114,6 +114,10 @@ FORMS: dict[str, tuple[Files, dict[str, dict[str, Any]]]] = {
         {"result.json": coco("..\\\\media\\upload\\1f-a.jpg")} | flat("images/1f-a.jpg"),
         boxes_and("instances", {"annotations": "result.json", "images": "images", "split": SPLIT}),
     ),
+    "Label Studio COCO with URLs": (
+        {"result.json": coco("/data/local-files/?d=day%201/1f-a%20b.jpg")} | flat("images/1f-a b.jpg"),
+        boxes_and("instances", {"annotations": "result.json", "images": "images", "split": SPLIT}),
+    ),
     "labelme2coco": (
         {"annotations.json": coco("JPEGImages/a.jpg")} | flat("JPEGImages/a.jpg"),
         boxes_and("instances", {"annotations": "annotations.json", "split": SPLIT}),
