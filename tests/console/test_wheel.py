@@ -74,4 +74,4 @@ def test_copies_train_and_are_reported(installed: Installed) -> None:
     sweep.write_text(sweep.read_text().replace("values: [1, 2]", "values: [1]"))
     installed.litcv("sweep", "sweeps/quickstart.yaml")
     installed.litcv("report", "runs/quickstart")
-    assert "anchor_scales" in (installed.home / "runs/quickstart/report.html").read_text()
+    assert "anchor_scales" in (installed.home / "runs/quickstart/report/report.html").read_text()
