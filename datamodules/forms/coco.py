@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 from datamodules.forms.coco_head import Head, read_head
 from datamodules.forms.form import SPLIT, SPLIT_WORD, Block, Form, Task, block, part_of
@@ -88,7 +89,8 @@ def _images_of(tree: Tree, file: str, names: tuple[str, ...]) -> str | None:
     the path of the image on their server; then its last part counts.
     """
     shown = [name.replace("\\", "/").removeprefix("./") for name in names[:_EXAMINED]]
-    for candidates in (shown, [name.rpartition("/")[2] for name in shown]):
+    last = [name.rpartition("/")[2] for name in shown]
+    for candidates in (shown, last, [unquote(name) for name in last]):
         hits = Counter({folder: sum(tree.has(join(folder, name)) for name in candidates) for folder in tree.files})
         most = max(hits.values(), default=0)
         if most:

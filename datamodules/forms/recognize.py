@@ -5,9 +5,10 @@ from pathlib import Path
 
 from datamodules.forms.coco import find_coco
 from datamodules.forms.form import TASKS, Form
+from datamodules.forms.masks import find_masks
 from datamodules.forms.official import find_coco_sets, find_poses, find_regions, find_voc_devkit
 from datamodules.forms.tree import Tree
-from datamodules.forms.voc import find_masks, find_voc
+from datamodules.forms.voc import find_voc
 from datamodules.forms.yolo import find_yolo, is_yolo_label
 from lit_cv.errors import UserError
 
@@ -62,6 +63,6 @@ def _hints(tree: Tree) -> Iterator[str]:
         if b'"shapes"' in head or b'"imagePath"' in head:
             yield "The JSON files look like those of LabelMe: convert them with labelme2coco."
         elif b'"data"' in head or b'"predictions"' in head:
-            yield "The JSON file looks like Label Studio's own: export COCO or YOLO there."
+            yield "The JSON file looks like Label Studio's own: export it as COCO or YOLO."
     if tree.has("CVAT.xml") or tree.has("annotations.xml"):
-        yield "annotations.xml looks like CVAT's own form: export COCO, YOLO or Pascal VOC there."
+        yield "annotations.xml looks like CVAT's own form: export it as COCO, YOLO or Pascal VOC."

@@ -8,12 +8,10 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
-from PIL import Image
-
-from datamodules.forms.form import SPLIT, SPLIT_WORD, Form, block, part_of
+from datamodules.forms.form import SPLIT, Form, block, part_of
 from datamodules.forms.tree import Tree, join
 
-_EXAMINED = 20  # files of a folder
+EXAMINED = 20  # files of a folder
 _SHARE = 0.5  # of the examined files that must have a partner
 _LONGEST = 24  # letters of a suffix that masks have beyond the names of their pictures
 _HINTS = ("mask", "label", "seg", "groundtruth", "ground_truth")
@@ -33,37 +31,17 @@ def find_voc(tree: Tree, root: str) -> Iterator[Form]:
         return
     partners = {folder: _pictures_of(tree, folder, stems) for folder, stems in holders.items()}
     pairs = {folder: pictures for folder, pictures in partners.items() if pictures is not None}
-    labels, images = _folders(pairs or dict.fromkeys(holders, ""))
+    labels, images = folders(pairs or dict.fromkeys(holders, ""))
     cvat = tree.has("labelmap.txt")
     first = 0 if cvat or any(_ZERO.search(heads[folder]) for folder in holders) else None
     settings = {"annotations": labels, "images": images if pairs else None, "first_pixel": first}
-    data = block("VOCDetectionDataModule", root, **settings, **_division(tree, "Main", labels))
+    data = block("VOCDetectionDataModule", root, **settings, **division(tree, "Main", labels))
     notes = () if pairs else ("no picture has the name of an XML file: put the pictures here, or set images",)
-    kind = "as CVAT exports them" if cvat else "beside the pictures" if labels == images else f"in {_shown(labels)}"
+    kind = "as CVAT exports them" if cvat else "beside the pictures" if labels == images else f"in {shown(labels)}"
     yield Form(f"Pascal VOC's XML files {kind}", {"detection": data}, tuple(dict.fromkeys(pairs.values())), notes=notes)
 
 
-def find_masks(tree: Tree, root: str) -> Iterator[Form]:
-    """Yield a form for each folder of class masks, or each group of folders of the splits, with their pictures."""
-    groups: dict[str, dict[str, str]] = {}
-    for folder in sorted(tree.files):
-        masks = tree.stems(folder, ".png", ".bmp", ".tif", ".tiff")
-        if not masks or folder.rpartition("/")[2] in _NO_CLASSES or not _are_masks(tree, folder, masks):
-            continue
-        partner = _partner(tree, folder, masks)
-        if partner and (_hinted(folder) or not _hinted(partner[0])):  # gray pictures with gray masks
-            group = f"{SPLIT_WORD.sub('*', folder)} {partner[1]}"
-            groups.setdefault(group, {})[folder] = partner[0]
-    for group, pairs in groups.items():
-        labels, images = _folders(pairs)
-        suffix = group.rpartition(" ")[2] or None
-        settings = {"images": images, "masks": labels, "mask_suffix": suffix}
-        data = block("VOCSegmentationDataModule", root, **settings, **_division(tree, "Segmentation", labels))
-        name = f"pictures in {_shown(images)}, class masks in {_shown(labels)}"
-        yield Form(name, {"segmentation": data}, tuple(dict.fromkeys(pairs.values())))
-
-
-def _folders(pairs: dict[str, str]) -> tuple[Paths, Paths]:
+def folders(pairs: dict[str, str]) -> tuple[Paths, Paths]:
     """Return the folders of labels and of pictures: one of each, or one for each split.
 
     Args:
@@ -76,7 +54,7 @@ def _folders(pairs: dict[str, str]) -> tuple[Paths, Paths]:
     return _common(list(pairs)) or ".", _common(list(pairs.values())) or "."
 
 
-def _division(tree: Tree, task: str, labels: Paths) -> dict[str, Any]:
+def division(tree: Tree, task: str, labels: Paths) -> dict[str, Any]:
     """Return the settings that divide the images: lists if there are some, else shares if no folder does."""
     if not isinstance(labels, str):
         return {} if "val" in labels else {"split": SPLIT}
@@ -84,14 +62,15 @@ def _division(tree: Tree, task: str, labels: Paths) -> dict[str, Any]:
     return {"lists": lists} if lists else {"split": SPLIT}
 
 
-def _shown(folders: Paths) -> str:
-    return folders if isinstance(folders, str) else ", ".join(folders.values())
+def shown(paths: Paths) -> str:
+    """Return folders in words."""
+    return paths if isinstance(paths, str) else ", ".join(paths.values())
 
 
 def _heads(tree: Tree, folder: str, stems: dict[str, str]) -> bytes:
     """Return the beginnings of some files, joined."""
     heads = []
-    for name in islice(stems.values(), _EXAMINED):
+    for name in islice(stems.values(), EXAMINED):
         with suppress(OSError), (tree.root / folder / name).open("rb") as file:
             heads.append(file.read(2048))
     return b"".join(heads)
@@ -99,19 +78,19 @@ def _heads(tree: Tree, folder: str, stems: dict[str, str]) -> bytes:
 
 def _pictures_of(tree: Tree, folder: str, stems: dict[str, str]) -> str | None:
     """Return the folder with most pictures of a folder's XML files; None if there is none."""
-    hits = Counter(other for stem in islice(stems, _EXAMINED) for other in tree.pictures.get(stem, ()))
-    return max(hits, key=lambda other: (hits[other], _liking(folder, other)), default=None)
+    hits = Counter(other for stem in islice(stems, EXAMINED) for other in tree.pictures.get(stem, ()))
+    return max(hits, key=lambda other: (hits[other], liking(folder, other)), default=None)
 
 
-def _liking(labels: str, pictures: str) -> tuple[bool, int, bool, bool, int, str]:
+def liking(labels: str, pictures: str) -> tuple[bool, int, bool, bool, int, str]:
     """Return how likely one of several folders holds the pictures of a folder of labels, judged by their names."""
     parts, other = labels.split("/"), pictures.split("/")
     shared = next((n for n, pair in enumerate(zip(parts[::-1], other[::-1], strict=False)) if pair[0] != pair[1]), 0)
     named = any(part in _PICTURES for part in other)
-    return labels == pictures, shared, named, not _hinted(pictures), -len(other), pictures
+    return labels == pictures, shared, named, not hinted(pictures), -len(other), pictures
 
 
-def _hinted(folder: str) -> bool:
+def hinted(folder: str) -> bool:
     """Return whether a folder is named like one of masks."""
     return any(hint in part.lower() for part in folder.split("/") for hint in _HINTS)
 
@@ -133,33 +112,3 @@ def _lists(tree: Tree, task: str, labels: str) -> dict[str, str] | None:
             parts = ("train", "val", "test")
             return {part: join(folder, f"{part}.txt") for part in parts if f"{part}.txt" in tree.files[folder]}
     return None
-
-
-def _are_masks(tree: Tree, folder: str, masks: dict[str, str]) -> bool:
-    """Return whether the pictures of a folder are masks: indexed or gray ones, or any in a folder of such a name."""
-    if _hinted(folder):
-        return True
-    modes = Counter(mode for name in islice(masks.values(), 5) if (mode := _mode(tree, join(folder, name))))
-    return bool(modes) and all(mode in _INDEXED for mode in modes)
-
-
-def _mode(tree: Tree, path: str) -> str | None:
-    try:
-        with Image.open(tree.root / path) as image:
-            return image.mode
-    except (OSError, ValueError, Image.DecompressionBombError):
-        return None
-
-
-def _partner(tree: Tree, folder: str, masks: dict[str, str]) -> tuple[str, str] | None:
-    """Return the folder of the pictures of masks, and the suffix of the masks' names."""
-    sample = list(islice(masks, _EXAMINED))
-    hits = Counter(
-        (other, stem[len(stem) - length :])
-        for stem in sample
-        for length in range(min(_LONGEST, len(stem)))
-        for other in tree.pictures.get(stem[: len(stem) - length], ())
-        if (other != folder or length) and other.rpartition("/")[2] not in _NO_CLASSES
-    )
-    likely = [found for found, count in hits.items() if count >= _SHARE * len(sample)]
-    return max(likely, key=lambda found: (hits[found], _liking(folder, found[0])), default=None)

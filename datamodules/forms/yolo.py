@@ -9,6 +9,7 @@ import yaml
 from datamodules.forms.form import SPLIT, Block, Form, Task, block
 from datamodules.forms.tree import Tree, join
 
+_USUAL = "data.yaml"
 _LARGEST = 1 << 20  # bytes of a description
 _EXAMINED = 64  # label files
 _TRAIN, _VAL = ("train",), ("val", "valid", "validation")
@@ -17,11 +18,11 @@ _TRAIN, _VAL = ("train",), ("val", "valid", "validation")
 def find_yolo(tree: Tree, root: str) -> Iterator[Form]:
     """Yield a form for each description of classes and pictures, usually named ``data.yaml``."""
     for path in tree.with_suffix(".yaml", ".yml"):
-        content = _content(tree, path)
-        if "names" not in content or not _named(content, _TRAIN) or "kpt_shape" in content:
-            continue
+        content, usual = _content(tree, path), path.rpartition("/")[2] == _USUAL
+        if not (usual or ("names" in content and _named(content, _TRAIN) and "kpt_shape" not in content)):
+            continue  # the DataModule explains what is wrong with a file of the usual name
         split = None if _named(content, _VAL) else SPLIT
-        settings: dict[str, Any] = {"file": None if path == "data.yaml" else path, "split": split}
+        settings: dict[str, Any] = {"file": None if path == _USUAL else path, "split": split}
         data: dict[Task, Block] = {"detection": block("YOLODetectionDataModule", root, **settings)}
         folder = path.rpartition("/")[0]
         if _has_polygons(tree, folder):

@@ -57,6 +57,7 @@ def copy_shipped(name: str, as_name: str | None, out: Path) -> None:
     files = {out / path: text for path, text in copies_of(name, as_name).items()}
     first, *others = files
     write_new(files, shared=others)
+    print("next:")
     if others:
         if out != Path():
             _print_command("cd", str(out))
@@ -86,7 +87,7 @@ def start(folder: Path, task: "Task | None", name: str | None, out: Path, weight
 
     forms = recognize(folder)
     form, task = _chosen(folder, forms, task)
-    name = re.sub(r"[^\w-]+", "_", name or folder.resolve().name).strip("_") or "data"
+    name = re.sub(r"[^\w-]+", "_", name or folder.resolve().name).strip("_-") or "data"
     file, sweep = out / f"{name}.yaml", out / f"{name}_sweep.yaml"
     refuse_existing((file, sweep))
     starter = Starter(folder, form, task, file, name, weights_for(BACKBONE, weights))

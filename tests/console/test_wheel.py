@@ -61,7 +61,7 @@ def test_experiments_and_sweeps_are_listed(installed: Installed) -> None:
 
 @pytest.mark.slow
 def test_copies_train_and_are_reported(installed: Installed) -> None:
-    assert "next: litcv sweep sweeps/quickstart.yaml" in installed.litcv("new", "--like", "quickstart")
+    assert "next:\n  litcv sweep sweeps/quickstart.yaml\n" in installed.litcv("new", "--like", "quickstart")
     experiment = installed.home / "experiments/quickstart/faster_rcnn.yaml"
     text = re.sub(r"(max_steps|val_check_interval): \d+", r"\1: 2", experiment.read_text())
     experiment.write_text(
@@ -74,4 +74,4 @@ def test_copies_train_and_are_reported(installed: Installed) -> None:
     sweep.write_text(sweep.read_text().replace("values: [1, 2]", "values: [1]"))
     installed.litcv("sweep", "sweeps/quickstart.yaml")
     installed.litcv("report", "runs/quickstart")
-    assert "anchor_scales" in (installed.home / "runs/quickstart/report.html").read_text()
+    assert "anchor_scales" in (installed.home / "runs/quickstart/report/report.html").read_text()

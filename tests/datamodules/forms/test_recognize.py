@@ -36,9 +36,11 @@ def coco(*names: str, masks: bool = True, joints: bool = False, caption: bool = 
     return json.dumps({"info": {}, "images": images, "annotations": [annotation], "categories": [category]}).encode()
 
 
-def picture(mode: str = "RGB", kind: str = "PNG") -> bytes:
-    file = io.BytesIO()
-    Image.new(mode, (8, 8)).save(file, kind)
+def picture(mode: str = "RGB", *values: Any) -> bytes:
+    file, image = io.BytesIO(), Image.new(mode, (8, 8))
+    for place, value in enumerate(values):
+        image.putpixel((place, 0), value)
+    image.save(file, "PNG")
     return file.getvalue()
 
 
@@ -110,6 +112,10 @@ FORMS: dict[str, tuple[Files, dict[str, dict[str, Any]]]] = {
     ),
     "Label Studio COCO with paths of its server": (
         {"result.json": coco("..\\\\media\\upload\\1f-a.jpg")} | flat("images/1f-a.jpg"),
+        boxes_and("instances", {"annotations": "result.json", "images": "images", "split": SPLIT}),
+    ),
+    "Label Studio COCO with URLs": (
+        {"result.json": coco("/data/local-files/?d=day%201/1f-a%20b.jpg")} | flat("images/1f-a b.jpg"),
         boxes_and("instances", {"annotations": "result.json", "images": "images", "split": SPLIT}),
     ),
     "labelme2coco": (
@@ -187,7 +193,8 @@ FORMS: dict[str, tuple[Files, dict[str, dict[str, Any]]]] = {
         },
     ),
     "masks in a folder for each split": (
-        {f"masks/{part}/a.png": picture("L") for part in ("train", "val")}
+        {f"masks/{part}/a.png": picture("L", 255) for part in ("train", "val")}
+        | {"classes.txt": b"bee"}
         | flat("images/train/a.jpg", "images/val/a.jpg"),
         {
             "segmentation": {
@@ -196,17 +203,17 @@ FORMS: dict[str, tuple[Files, dict[str, dict[str, Any]]]] = {
             }
         },
     ),
-    "gray pictures": (
-        {"images/a.png": picture("L"), "masks/a.png": picture("L")},
-        {"segmentation": {"images": "images", "masks": "masks", "split": SPLIT}},
-    ),
-    "gray masks with a suffix": (
-        {"x/a_mask.png": picture("L"), "y/a.jpg": picture("RGB", "JPEG")},
-        {"segmentation": {"images": "y", "masks": "x", "mask_suffix": "_mask", "split": SPLIT}},
-    ),
-    "palette masks beside the pictures": (
-        {"a_seg.png": picture("P"), "b_seg.png": picture("P"), "a.jpg": b"", "b.jpg": b""},
-        {"segmentation": {"images": ".", "masks": ".", "mask_suffix": "_seg", "split": SPLIT}},
+    "gray pictures with white masks": (
+        {"images/a.png": picture("L"), "masks/a.png": picture("L", 255)},
+        {
+            "segmentation": {
+                "images": "images",
+                "masks": "masks",
+                "classes": ["object"],
+                "mask_values": {255: 1},
+                "split": SPLIT,
+            }
+        },
     ),
     "official VOC": (
         {
@@ -254,6 +261,24 @@ def test_each_form_is_recognized_with_its_data_block(name: str, tmp_path: Path) 
             assert yaml.safe_load(as_yaml(block)) == {"data": block}
 
 
+MASKS = {
+    "indices": (picture("L", 2, 255), {"classes": ["class_1", "class_2"]}),
+    "palette": (picture("P", 1), {"classes": ["class_1"]}),
+    "colors": (picture("RGB", (0, 128, 0), (224, 224, 192)), {"palette": {"class_1": [0, 128, 0]}}),
+}
+
+
+@pytest.mark.parametrize("name", MASKS)
+@pytest.mark.parametrize("place", ["", "y/"])
+def test_masks_whose_classes_nothing_names_are_numbered(name: str, place: str, tmp_path: Path) -> None:
+    mask, classes = MASKS[name]
+    (form,) = recognize(write(tmp_path, {f"{place}a_mask.png": mask, "x/a.png" if place else "a.png": picture()}))
+    settings = {"images": "x" if place else ".", "masks": place.rstrip("/") or ".", "mask_suffix": "_mask"}
+    found = form.data["segmentation"]["init_args"]
+    assert found == {"root": str(tmp_path), **settings, **classes, "split": SPLIT}
+    assert "write their names in place of class_1" in form.notes[0]
+
+
 def test_joints_and_folders_of_pictures_are_known(tmp_path: Path) -> None:
     (form,) = recognize(write(tmp_path, FORMS["CVAT keypoints"][0]))
     assert (form.joints, form.pictures) == (tuple(JOINTS), ("images",))
@@ -274,7 +299,7 @@ UNKNOWN: dict[str, tuple[Files, str]] = {
     "LabelMe's own files": ({"a.json": b'{"version": "5", "shapes": [], "imagePath": "a.jpg"}'}, "labelme2coco"),
     "Label Studio's own file": (
         {"export.json": b'[{"id": 1, "data": {"image": "a.jpg"}, "annotations": []}]'},
-        "export COCO",
+        "export it as COCO",
     ),
 }
 
