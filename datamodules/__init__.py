@@ -7,6 +7,7 @@ from datamodules.folder import ImageFolderDataModule
 from datamodules.pose.lsp import LSPPoseDataModule
 from datamodules.pose.mpii import MPIIPoseDataModule
 from datamodules.shapes.settings import Shapes
+from datamodules.visual_genome.captions import COCOCaptionDataModule
 from datamodules.visual_genome.datamodule import VisualGenomeDataModule
 from datamodules.voc.detection import VOCDetectionDataModule
 from datamodules.voc.localization import VOCLocalizationDataModule
@@ -14,6 +15,7 @@ from datamodules.voc.segmentation import VOCSegmentationDataModule
 from datamodules.yolo.datamodule import YOLODetectionDataModule, YOLOInstanceDataModule
 
 __all__ = [
+    "COCOCaptionDataModule",
     "COCODetectionDataModule",
     "COCOInstanceDataModule",
     "COCOKeypointDataModule",

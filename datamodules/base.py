@@ -233,7 +233,8 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
         if not self.splits:
             raise UserError("The data is not open: call prepare_data() and setup() before a loader is asked for.")
         if split not in self.splits:
-            raise UserError(f"No {split} data is configured: set {split}_sets.")
+            fix = "name its files, or give it a share of split" if self.own_files else f"set {split}_sets"
+            raise UserError(f"No {split} data is configured: {fix}.")
         return self.splits[split]
 
     def _ranks(self) -> tuple[int, int]:

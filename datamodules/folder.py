@@ -28,17 +28,18 @@ class ImageFolder(Dataset[Sample]):
 
     Args:
         paths: The image files.
+        bits: Number of bits that images of 16 bits use, see :func:`datamodules.loading.depth.as_8_bits`.
     """
 
-    def __init__(self, paths: list[Path]) -> None:
-        self.paths = paths
+    def __init__(self, paths: list[Path], bits: int | None = None) -> None:
+        self.paths, self.bits = paths, bits
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Sample:
         """Return an image, uint8 (3, H, W) RGB, and a target: ``image_id`` int64 scalar, the index into ``paths``."""
-        return to_tensor(read_image(self.paths[index], upright=True)), {"image_id": torch.tensor(index)}
+        return to_tensor(read_image(self.paths[index], upright=True, bits=self.bits)), {"image_id": torch.tensor(index)}
 
     def __getitems__(self, indices: list[int]) -> list[Sample | Failure]:
         """Return the samples of a batch, with a ``Failure`` for each image that cannot be read."""
@@ -87,15 +88,16 @@ class ImageFolderDataModule(LightningDataModule):
         root: The folder or the file.
         batch_size: Images of a batch.
         num_workers: Loading processes; 0 loads in this process.
+        bits: Number of bits that pictures of 16 bits use, as in training; null: as many as each one needs.
 
     Attributes:
         paths: The image files; ``image_id`` in a target is the index into them.
         unreadable: Reasons for the images that could not be read so far, by ``image_id``. They are in no batch.
     """
 
-    def __init__(self, root: str, batch_size: int = 1, num_workers: int = 0) -> None:
+    def __init__(self, root: str, batch_size: int = 1, num_workers: int = 0, bits: int | None = None) -> None:
         super().__init__()
-        self.root = Path(root)
+        self.root, self.bits = Path(root), bits
         self.batch_size, self.num_workers = batch_size, num_workers
         self.paths: list[Path] = []
         self.unreadable: dict[int, str] = {}
@@ -122,7 +124,7 @@ class ImageFolderDataModule(LightningDataModule):
             raise UserError(f"The images of {self.root} are not listed yet: call setup() before a loader is asked for.")
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         return FolderLoader(
-            ImageFolder(self.paths),
+            ImageFolder(self.paths, self.bits),
             self.unreadable,
             batch_size=self.batch_size,
             sampler=range(rank, len(self.paths), world_size),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from datamodules.boxes.packed_boxes import PackedBoxes
 
@@ -22,19 +23,20 @@ def class_gaps(splits: Mapping[str, PackedBoxes], names: Sequence[str], divided:
     fix = "choose another data.split.seed or share" if divided else "move some of their pictures"
     found = []
     for split, held in counts.items():
-        if split != "train" and (untaught := _listed(names, (held > 0) & (trained == 0))):
-            found.append(f"{untaught} occur in {split} but never in train, so they cannot be learned: {fix}.")
-        if split != "train" and divided and held.sum() and (unseen := _listed(names, (held == 0) & (trained > 0))):
-            found.append(f"{unseen} occur in train but never in {split}, which data.split chose: {fix}.")
+        if split == "train":
+            continue
+        if untaught := _listed(names, (held > 0) & (trained == 0)):
+            found.append(
+                f"Classes of {split} without an object in train, so they cannot be learned: {untaught}; {fix}."
+            )
+        if divided and held.sum() and (unseen := _listed(names, (held == 0) & (trained > 0))):
+            found.append(f"Classes of train without an object in {split}, which data.split chose: {unseen}; {fix}.")
     if unused := _listed(names, sum(counts.values()) == 0):
-        found.append(f"{unused} are listed but have no object in any split.")
+        found.append(f"Classes without an object in any split: {unused}.")
     return found
 
 
-def _listed(names: Sequence[str], chosen: np.ndarray) -> str:
-    """Return the chosen names as the subject of a sentence; empty if there are none."""
+def _listed(names: Sequence[str], chosen: NDArray[np.bool_]) -> str:
     places = np.flatnonzero(chosen).tolist()
     more = f" and {len(places) - 5} more" if len(places) > 5 else ""
-    return (
-        f"The class{'es' * (len(places) > 1)} {', '.join(names[place] for place in places[:5])}{more}" if places else ""
-    )
+    return ", ".join(names[place] for place in places[:5]) + more

@@ -39,7 +39,7 @@ def errors(path: Path, file: File, keypoints: bool) -> Iterator[Defect]:
         keypoints: Whether objects have joints.
     """
     yield from category_errors(path, file.categories, keypoints)
-    yield from _image_errors(path, file.images)
+    yield from image_errors(path, file.images)
     table = _Table(path, file)
     yield from _normalized(table)
     yield from table.boxes(damaged=True)
@@ -61,7 +61,8 @@ def folder_errors(source: COCOSet) -> Iterator[Defect]:
         yield Defect(source.images, what, "missing folder")
 
 
-def _image_errors(path: Path, images: Images) -> Iterator[Defect]:
+def image_errors(path: Path, images: Images) -> Iterator[Defect]:
+    """Yield the images that a file lists twice."""
     names = np.array(images.names)
     for number in images.ids[repeated(images.ids)].tolist():
         yield Defect(path, f"has two images with the id {number}: fix the file", "duplicate id")

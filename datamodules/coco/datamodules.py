@@ -78,6 +78,7 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
         if annotations is not None:
             self._check_own(sets)
             own = OwnLayout(self.root, annotations, images, split)
+            self.trained_on = "the training images"
         self.own_files = own is not None
         upright = self.reading.upright
         self.coco = COCOSource(self.root, self.source, self.shapes, self.objects, *sets, own=own, upright=upright)
@@ -125,11 +126,8 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
 
     def remarks(self) -> list[str]:
         """See :meth:`DataModule.remarks`; also how one file was divided."""
-        own = self.coco.own
-        if own is None or own.split is None:
-            return super().remarks()
-        parts = ", ".join(f"{len(self.splits[name])} {name}" for name in self.splits if name in own.divided)
-        return [*super().remarks(), f"{own.files['train']} is divided into {parts} images ({own.split})."]
+        counts = {name: len(packed) for name, packed in self.splits.items()}
+        return [*super().remarks(), *(self.coco.own.division(counts) if self.coco.own else [])]
 
     def open_split(self, split: str) -> PackedCOCO | None:
         """Return the annotations of a split, packed on the first call; None if no set is named.

@@ -86,7 +86,7 @@ def _pack(root: Path, source: COCOSet, file: File, pictures: Pictures, joint_cou
     offsets = offsets_of(usable.owners[kept], len(images.ids))
     categories = np.array([category["id"] for category in file.categories], dtype=np.int64)
     arrays: dict[str, NDArray[Any]] = {
-        "names": _names(root, source, pictures),
+        "names": as_bytes(image_names(root, source, pictures)),
         "sizes": images.sizes,
         "offsets": offsets,
         "boxes": usable.boxes[kept],
@@ -112,7 +112,7 @@ def _polygons_dropped(masks: Segmentations | None) -> int:
     return 0 if masks is None else int((masks.short + masks.odd).sum())
 
 
-def _names(root: Path, source: COCOSet, pictures: Pictures) -> NDArray[np.bytes_]:
+def image_names(root: Path, source: COCOSet, pictures: Pictures) -> list[str]:
     """Return the paths of the images relative to the root, after checking that all exist."""
     names = pictures.images.names
     for place in np.flatnonzero(pictures.missing).tolist():
@@ -122,7 +122,7 @@ def _names(root: Path, source: COCOSet, pictures: Pictures) -> NDArray[np.bytes_
     for place in np.flatnonzero(pictures.images.sizes[:, 0] < 0).tolist():
         image_size(source.images / names[place], source.file)  # says why it has no size
     folder = source.images.relative_to(root) if source.images.is_relative_to(root) else source.images.absolute()
-    return as_bytes((folder / name).as_posix() for name in names)
+    return [(folder / name).as_posix() for name in names]
 
 
 def _mask_arrays(masks: Segmentations | None, kept: Rows) -> dict[str, NDArray[Any]]:

@@ -3,6 +3,7 @@
 import os
 import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -77,7 +78,7 @@ def _found(folder: Path, name: str) -> str | None:
 
 def exact_file(folder: Path, name: str) -> Path | None:
     """Return the file of a name that is relative to the folder; None if there is none."""
-    return next((path for reading in _readings(name) if (path := folder / reading).is_file()), None)
+    return next((path for reading in _readings(name) if os.path.isfile(path := folder / reading)), None)
 
 
 def tail_file(folder: Path, name: str) -> Path | None:
@@ -85,7 +86,7 @@ def tail_file(folder: Path, name: str) -> Path | None:
     for reading in _readings(name):
         parts = [part for part in reading.split("/") if part not in ("", ".", "..")]
         for start in range(len(parts)):
-            if (path := folder.joinpath(*parts[start:])).is_file():
+            if os.path.isfile(path := folder.joinpath(*parts[start:])):  # Path.is_file raises if a name is too long
                 return path
     return None
 
@@ -93,10 +94,11 @@ def tail_file(folder: Path, name: str) -> Path | None:
 def _readings(name: str) -> Iterator[str]:
     """Yield the ways to read a file name: as it is, of Windows, of a URL, and with accents as one or two characters."""
     plain = name.replace("\\", "/")
-    url = urlsplit(plain) if "?" in plain or "://" in plain else None
-    paths = (
-        [plain] if url is None else [plain, *parse_qs(url.query).get("d", []), url.path]
-    )  # Label Studio's local files
+    paths = [plain]
+    if "?" in plain or "://" in plain:
+        with suppress(ValueError):  # it is no URL
+            url = urlsplit(plain)
+            paths += [*parse_qs(url.query).get("d", []), url.path]  # d names Label Studio's local files
     for path in dict.fromkeys((*paths, *map(unquote, paths))):
         yield from dict.fromkeys((path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path)))
 

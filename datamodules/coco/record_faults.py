@@ -30,6 +30,11 @@ def object_fault(record: dict[str, Any], masks: bool, keypoints: bool) -> str | 
     return next(_object_faults(record, masks, keypoints), None)
 
 
+def caption_fault(record: dict[str, Any]) -> str | None:
+    """Return the first fault of the record of a caption with a box; None if there is none."""
+    return next(_caption_faults(record), None)
+
+
 def is_number(value: Any) -> bool:
     """Return whether a value is a number, not a truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool)
@@ -70,11 +75,7 @@ def _category_faults(record: dict[str, Any]) -> Iterator[str]:
 def _object_faults(record: dict[str, Any], masks: bool, keypoints: bool) -> Iterator[str]:
     for key in ("id", "image_id", "category_id"):
         yield from _integer(record, key)
-    box = record.get("bbox")
-    if "bbox" not in record:
-        yield "'bbox' is missing"
-    elif not isinstance(box, list) or len(box) != 4 or not all(value is None or is_number(value) for value in box):
-        yield f"bbox is {shown(box)}, not [x, y, width, height]"
+    yield from _box_faults(record)
     if not (record.get("area") is None or is_number(record["area"])):
         yield f"area is {shown(record['area'])}, not a number"
     if record.get("iscrowd") is not None:
@@ -83,6 +84,22 @@ def _object_faults(record: dict[str, Any], masks: bool, keypoints: bool) -> Iter
         yield from mask_faults(record.get("segmentation"))
     if keypoints:
         yield from _joint_faults(record)
+
+
+def _caption_faults(record: dict[str, Any]) -> Iterator[str]:
+    yield from _integer(record, "image_id")
+    yield from _box_faults(record)
+    yield from _text(record, "caption")
+    if record.get("id") is not None:
+        yield from _integer(record, "id")
+
+
+def _box_faults(record: dict[str, Any]) -> Iterator[str]:
+    box = record.get("bbox")
+    if "bbox" not in record:
+        yield "'bbox' is missing"
+    elif not isinstance(box, list) or len(box) != 4 or not all(value is None or is_number(value) for value in box):
+        yield f"bbox is {shown(box)}, not [x, y, width, height]"
 
 
 def mask_faults(mask: Any) -> Iterator[str]:

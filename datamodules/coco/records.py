@@ -102,11 +102,11 @@ def image_columns(records: list[dict[str, Any]]) -> Images:
     names = [record["file_name"] for record in records]
     if not all(isinstance(name, str) and name for name in names):
         raise ValueError("file_name is no text")
-    sizes = _integers([(record.get("width") or -1, record.get("height") or -1) for record in records]).reshape(-1, 2)
+    sizes = integers([(record.get("width") or -1, record.get("height") or -1) for record in records]).reshape(-1, 2)
     sizes[(sizes == -1).any(axis=1)] = -1
     if (sizes < -1).any() or (sizes >= LARGEST_SIDE).any():
         raise ValueError("it has no pixels, or too many")
-    return Images(_integers([record["id"] for record in records]), names, sizes.astype(np.int32))
+    return Images(integers([record["id"] for record in records]), names, sizes.astype(np.int32))
 
 
 def annotated_categories(records: list[Any]) -> list[int]:
@@ -136,9 +136,9 @@ def _annotations(records: list[dict[str, Any]], keypoints: bool) -> Annotations:
     unmeasured = np.array([record.get("area") is None for record in records], dtype=np.bool_)
     joints = [record.get("keypoints") or () for record in records] if keypoints else []
     return Annotations(
-        _integers([record["id"] for record in records]),
-        _integers([record["image_id"] for record in records]),
-        _integers([record["category_id"] for record in records]),
+        integers([record["id"] for record in records]),
+        integers([record["image_id"] for record in records]),
+        integers([record["category_id"] for record in records]),
         boxes,
         np.where(unmeasured, boxes[:, 2:].prod(axis=1), areas),
         unmeasured,
@@ -173,7 +173,7 @@ def _segmentations(records: list[dict[str, Any]]) -> Segmentations:
         np.array([len(mask) for mask in kept], dtype=np.int64),
         np.concatenate([_NO_RUNS, *runs]),
         np.array([len(counts) for counts in runs], dtype=np.int64),
-        _integers(sizes).reshape(len(records), 2),
+        integers(sizes).reshape(len(records), 2),
         short,
         odd,
     )
@@ -185,7 +185,7 @@ _NO_RUNS = np.zeros(0, dtype=np.uint32)
 def _runs(mask: dict[str, Any]) -> NDArray[np.uint32]:
     """Return the runs of an RLE, given as a list of counts or as pycocotools' compressed text."""
     counts = mask["counts"]
-    runs = decompress_runs(counts.encode()) if isinstance(counts, str) else _integers(counts)
+    runs = decompress_runs(counts.encode()) if isinstance(counts, str) else integers(counts)
     if (runs < 0).any() or int(runs.sum()) != int(mask["size"][0]) * int(mask["size"][1]):
         raise ValueError("the runs of its RLE do not add up to its size")
     return runs.astype(np.uint32)
@@ -193,10 +193,10 @@ def _runs(mask: dict[str, Any]) -> NDArray[np.uint32]:
 
 def _flags(values: list[Any]) -> NDArray[np.int64]:
     """Return an array of values that must be integers; -1 for those that are null or missing."""
-    return _integers([-1 if value is None else value for value in values])
+    return integers([-1 if value is None else value for value in values])
 
 
-def _integers(values: list[Any]) -> NDArray[np.int64]:
+def integers(values: list[Any]) -> NDArray[np.int64]:
     """Return an array of values that must be integers; floats without a fraction, such as 224.0, are."""
     array = np.array(values)
     kind = array.dtype.kind

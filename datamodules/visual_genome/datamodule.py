@@ -5,23 +5,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from datamodules.augmentation.checks import Transform
-from datamodules.augmentation.presets import make_color_augmentation
-from datamodules.base import DataModule
 from datamodules.defects import Survey, stop_at
 from datamodules.loading.packed import Content, cache_folder, open_packed, source_key
-from datamodules.loading.sampling import derangement
 from datamodules.visual_genome.checks import image_errors, list_images, normalized, nothing_to_learn
-from datamodules.visual_genome.dataset import RegionDataset
 from datamodules.visual_genome.defects import Reading, read_all, survey_regions
 from datamodules.visual_genome.files import FOLDERS, IMAGES, REGIONS, find_images, list_file, read_regions, read_sizes
 from datamodules.visual_genome.generated import write_visual_genome
 from datamodules.visual_genome.packed_regions import PackedRegions, ParsedRegions, expand, pack_regions, to_lines
+from datamodules.visual_genome.regions import RegionDataModule
 from lit_cv.errors import UserError
 from lit_cv.ops.vocabulary import SPECIAL, Vocabulary
 
 
-class VisualGenomeDataModule(DataModule[PackedRegions]):
+class VisualGenomeDataModule(RegionDataModule):
     """Images with boxes and a phrase for each box, in the layout of Visual Genome v1.0, v1.2 or v1.4.
 
     Words and vocabulary are DenseCap's: lower case without punctuation (``words_of``); words that occur fewer than
@@ -44,12 +40,7 @@ class VisualGenomeDataModule(DataModule[PackedRegions]):
             ``<root>/<list>.txt`` with one image id per line.
         val_sets: Image sets to validate on.
         test_sets: Image sets to test on; null for none.
-        max_words: Maximum number of words; longer phrases are dropped in all splits.
-        min_count: Minimum number of times that a word of the vocabulary occurs in the training phrases.
-        augmentation: ``none`` or a list of albumentations transforms that change only colors.
-        shuffle_phrases: A control without any signal in the words: each training region keeps its box and gets the
-            phrase of another one, of any image.
-        options: Those of :class:`DataModule` except ``shuffle_targets``.
+        options: Those of :class:`RegionDataModule`.
     """
 
     def __init__(
@@ -60,34 +51,13 @@ class VisualGenomeDataModule(DataModule[PackedRegions]):
         train_sets: Sequence[str] = ("densecap_train",),
         val_sets: Sequence[str] = ("densecap_val",),
         test_sets: Sequence[str] | None = None,
-        max_words: int = 10,
-        min_count: int = 15,
-        augmentation: Literal["none"] | list[Transform] = "none",
-        shuffle_phrases: bool = False,
         **options: Any,
     ) -> None:
-        super().__init__(root, source, shuffle_targets=False, **options)
-        self.shuffle_phrases, self.max_words, self.min_count = shuffle_phrases, max_words, min_count
+        super().__init__(root, source, **options)
         self.sets = {"train": list(train_sets), "val": list(val_sets), "test": list(test_sets or ())}
-        self.augmentation = make_color_augmentation(augmentation)
         self._reading: Reading | None = None
         if not self.sets["train"]:
             raise UserError("train_sets is empty: name a set, because the vocabulary is built from its phrases.")
-        if max_words < 1 or min_count < 1:
-            raise UserError(f"max_words={max_words} and min_count={min_count} must be at least 1: raise them.")
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """One class: dense captioning separates regions from the background with a single label."""
-        return ("region",)
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The vocabulary of the training phrases, the same for all splits; fetches and packs them first if needed."""
-        self.fetch()
-        packed = self.splits.get("train") or self.open_split("train")
-        assert packed is not None  # train_sets is not empty
-        return packed.vocabulary
 
     def fetch(self) -> None:
         """Generate missing files if ``source`` says so."""
@@ -126,13 +96,6 @@ class VisualGenomeDataModule(DataModule[PackedRegions]):
         if self._reading is None:
             self._reading = read_all(self.root)
         return survey_regions(self._reading, sets, self.sets["train"], self.max_words, self.min_count)
-
-    def dataset(self, packed: PackedRegions, training: bool) -> RegionDataset:
-        """Return the samples of a split."""
-        if not training:
-            return RegionDataset(self.root, packed, max_words=self.max_words)
-        partners = derangement(len(packed.boxes), self.seed) if self.shuffle_phrases else None
-        return RegionDataset(self.root, packed, self.augmentation, self.seed, partners, max_words=self.max_words)
 
     def _pack(self, split: str) -> Content:
         parsed, sets = self._parse(), self.sets[split]

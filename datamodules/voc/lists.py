@@ -14,8 +14,8 @@ CLASS_NAMES = (
 )  # fmt: skip
 Task = Literal["Main", "Segmentation"]
 
-_BACKGROUND = ("background", "_background_", "__background__")
-_IGNORED = ("__ignore__", "_ignore_")
+BACKGROUND = ("background", "_background_", "__background__")
+IGNORED = ("__ignore__", "_ignore_")
 _FLAGGED = re.compile(r"(.*\S)\s+(-1|0|1)")
 
 
@@ -105,9 +105,9 @@ def read_classes(file: Path, task: Task) -> ClassList:
     first: dict[str, int] = {}
     for number, line in lines.items():
         name = " ".join(line.split())
-        if name.lower() in _IGNORED:
+        if name.lower() in IGNORED:
             notes.append(_note(file, f"names {name}, which is void (255 in masks) and no class"))
-        elif name.lower() in _BACKGROUND:
+        elif name.lower() in BACKGROUND:
             if first and task == "Segmentation":
                 raise UserError(
                     f"{file}:{number} names {name} behind other classes, but it is index 0 in masks: move it to the "

@@ -14,11 +14,9 @@ from scipy.io import loadmat
 from datamodules.loading.decode import check_size, image_size, read_whole
 from datamodules.loading.orientation import SIDEWAYS, orientation
 from datamodules.loading.text import read_text
-from datamodules.voc.files import image_file
+from datamodules.voc.files import image_file, relative_name
 from datamodules.voc.packed_masks import VOID, Mask, MaskRecord, runs_of
 from lit_cv.errors import UserError
-
-NO_VALUES: Mapping[int, int] = MappingProxyType({})
 
 
 class MaskedImage(NamedTuple):
@@ -69,8 +67,25 @@ def sbd_images(root: Path, name: str) -> list[MaskedImage]:
     return [MaskedImage(image, folder / "img" / f"{image}.jpg", folder / "cls" / f"{image}.mat") for image in images]
 
 
+class Coding(NamedTuple):
+    """The meaning of the pixels of masks.
+
+    Attributes:
+        values: Values that differ from the class of their pixels, and this class.
+        colors: The color (RGB) of each class, also of 0 (background) and 255 (void); empty if pixels are indices.
+        classes: The words for the list of the classes.
+    """
+
+    values: Mapping[int, int] = MappingProxyType({})
+    colors: Mapping[int, tuple[int, int, int]] = MappingProxyType({})
+    classes: str = "VOCdevkit/classes.txt"
+
+
+INDICES = Coding()
+
+
 def read_mask_record(
-    root: Path, image: MaskedImage, num_classes: int, values: Mapping[int, int] = NO_VALUES
+    root: Path, image: MaskedImage, num_classes: int, coding: Coding = INDICES, upright: bool = False
 ) -> MaskRecord:
     """Read and check a mask, and check that its image is complete and has the same size.
 
@@ -78,47 +93,71 @@ def read_mask_record(
         root: Folder that the record's name is relative to.
         image: The files.
         num_classes: Number of classes without the background.
-        values: Pixels of the file with another value than their class, and this class.
+        coding: The meaning of its pixels.
+        upright: Whether the image is read upright; its mask is upright then.
 
     Raises:
         UserError: If a file is unusable; the message names the file and the problem.
     """
-    mask = read_mask(image.mask, num_classes, values)
+    mask = read_mask(image.mask, num_classes, coding)
     size = mask.shape[1], mask.shape[0]
-    expected = image_size(image.picture, image.mask, whole=True)
+    expected = image_size(image.picture, image.mask, whole=True, upright=upright)
     if size == expected[::-1] and orientation(image.picture) in SIDEWAYS:
-        check_size(image.picture, expected, size)
+        check_size(image.picture, expected, size, upright)
     if size != expected:
         raise UserError(
             f"{image.mask} is {size[0]}x{size[1]} pixels but its image {image.picture} is {expected[0]}x{expected[1]}: "
             "restore the original mask and image."
         )
-    return MaskRecord(image.picture.relative_to(root).as_posix(), size, *runs_of(mask))
+    return MaskRecord(relative_name(image.picture, root), size, *runs_of(mask))
 
 
-def read_mask(path: Path, num_classes: int, values: Mapping[int, int] = NO_VALUES) -> Mask:
+def read_mask(path: Path, num_classes: int, coding: Coding = INDICES) -> Mask:
     """Read a mask, uint8 (H, W); its image is not needed.
 
     Args:
         path: PNG, or SBD's .mat.
         num_classes: Number of classes without the background.
-        values: Pixels of the file with another value than their class, and this class.
+        coding: The meaning of its pixels.
 
     Raises:
         UserError: If a file is unusable; the message names the file and the problem.
     """
+    if coding.colors and path.suffix != ".mat":
+        return _from_colors(path, coding.colors)
     stored = _read_mat(path) if path.suffix == ".mat" else _read_png(path)
-    mask = stored.copy() if values else stored
-    for value, label in values.items():
+    mask = stored.copy() if coding.values else stored
+    for value, label in coding.values.items():
         mask[stored == value] = label
     present = np.flatnonzero(np.bincount(mask.reshape(-1)))
     unknown = present[(present > num_classes) & (present != VOID)]
     if unknown.size:
         raise UserError(
             f"{path} has the index {unknown[0]}, but classes are 0..{num_classes} and void is {VOID}: fix the mask, "
-            f"list the missing classes in VOCdevkit/classes.txt, or set mask_values, such as {{{unknown[0]}: 1}}."
+            f"list the missing classes in {coding.classes}, or set mask_values, such as {{{unknown[0]}: 1}}."
         )
     return np.asarray(mask, dtype=np.uint8)
+
+
+def _from_colors(path: Path, colors: Mapping[int, tuple[int, int, int]]) -> Mask:
+    """Return the classes that the colors of a mask show, (H, W)."""
+    data = read_whole(path)
+    try:
+        with Image.open(BytesIO(data)) as image:
+            pixels = np.asarray(image.convert("RGB"), dtype=np.int32)
+    except Exception as error:  # as below
+        raise UserError(f"{path} is not a readable mask ({error}): restore the file.") from None
+    codes = pixels @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
+    known = {(red << 16) + (green << 8) + blue: label for label, (red, green, blue) in colors.items()}
+    found, places = np.unique(codes, return_inverse=True)
+    for code in found.tolist():
+        if code not in known:
+            color, count = [code >> 16, code >> 8 & 255, code & 255], int((codes == code).sum())
+            raise UserError(
+                f"{path} has the color {color} ({count} pixels), which the palette of the classes has not: name its "
+                "class with data.palette, or fix the mask."
+            )
+    return np.array([known[code] for code in found.tolist()], dtype=np.uint8)[places].reshape(codes.shape)
 
 
 def _read_png(path: Path) -> NDArray[np.integer]:
@@ -133,7 +172,8 @@ def _read_png(path: Path) -> NDArray[np.integer]:
         return indices.astype(np.uint8)
     if mode not in ("P", "L", "I", "I;16", "I;16B"):
         raise UserError(
-            f"{path} has colors (mode {mode}) instead of class indices: use the original palette PNG, or convert it."
+            f"{path} has colors (mode {mode}) instead of class indices: use the original palette PNG, or convert it, "
+            "or name the color of each class with data.palette."
         )
     return indices if indices.dtype == np.uint8 else indices.astype(np.int32)
 

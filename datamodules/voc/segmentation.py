@@ -18,7 +18,8 @@ from datamodules.loading.sampling import Key
 from datamodules.voc.archives import SBD_ARCHIVE
 from datamodules.voc.datamodule import VOCDataModule
 from datamodules.voc.lists import Task
-from datamodules.voc.mask_files import MaskedImage, read_mask, read_mask_record, sbd_images, voc_image
+from datamodules.voc.mask_files import Coding, MaskedImage, read_mask, read_mask_record, sbd_images, voc_image
+from datamodules.voc.own.masks import OwnMasks
 from datamodules.voc.packed_masks import VOID, Mask, MaskRecord, PackedMasks, open_masks
 from lit_cv.contract import Sample
 from lit_cv.errors import UserError
@@ -58,7 +59,7 @@ class SegmentationDataset(PackedDataset[PackedMasks, MaskAugmentation]):
 
 
 class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
-    """Class masks of Pascal VOC in its official layout, and of SBD beside it.
+    """Class masks of Pascal VOC in its official layout, and of SBD beside it, or in folders of your own.
 
     Masks are the palette indices of ``SegmentationClass/<id>.png``: 0 background, 1..C in the order of the classes, 255
     void (borders of objects and ambiguous pixels). All masks are read and checked once, then cached. An image whose
@@ -74,6 +75,11 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
         augmentation: ``none``, ``flip`` or a list of albumentations transforms; see :func:`make_mask_augmentation`.
         mask_values: Values in the files that differ from the class of their pixels, and this class: ``{255: 1}`` for
             masks that show a single class in white, which is void otherwise.
+        masks: Folder of the masks, relative to ``root``, in place of the official layout, or one for each of ``train``,
+            ``val`` and ``test``. Null is the folder of the pictures, if another setting names own folders.
+        mask_suffix: Ending of the names of own masks: ``_mask`` if ``a_mask.png`` is the mask of ``a.jpg``.
+        palette: The color of each class in own masks, ``{name: [red, green, blue]}``; null for masks of class indices,
+            or with the colors of ``labelmap.txt``. Black is the background unless it is named.
         options: Those of :class:`VOCDataModule`.
     """
 
@@ -84,12 +90,34 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
         *args: Any,
         augmentation: MaskPreset | list[Transform] = "flip",
         mask_values: dict[int, int] | None = None,
+        masks: str | dict[str, str | None] | None = None,
+        mask_suffix: str = "",
+        palette: dict[str, list[int]] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
         self.mask_values = mask_values or {}
         self.augmentation = make_mask_augmentation(augmentation)
         self.sbd = self.voc.take(_SBD)
+        self._choose_layout("masks", masks, {"mask_suffix": mask_suffix, "palette": palette})
+        self.files = None
+        if self.own:
+            self.files = OwnMasks(self.own, self.classes, mask_suffix, palette, self.mask_values)
+            self.sbd = {split: [] for split in self.sbd}
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The listed names; of your own masks those of ``classes``, of a list in the root, or of the palette."""
+        return self.files.listed.names if self.files else super().class_names
+
+    @property
+    def coding(self) -> Coding:
+        """The meaning of the pixels of the masks."""
+        return self.files.coding if self.files else Coding(self.mask_values)
+
+    def named(self, split: str) -> str:
+        """Return the words for the setting that names the images of a split."""
+        return f"the {split} images" if self.own else f"{split}_sets"
 
     def fetch(self) -> None:
         """Download or generate missing files, as ``source`` says."""
@@ -111,18 +139,19 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
             raise UserError(
                 f"mask_values gives the class {unknown[0]}, but classes are 0..{len(names)}, void is {VOID}: change it."
             )
-        if split == "train":
+        if split == "train" and self.own is None:
             self._refuse_leaks(images)
 
         def records() -> Iterator[MaskRecord]:
             for image in tqdm(images, desc=f"Checking the {split} masks", unit="image", delay=2):
-                yield read_mask_record(self.root, image, len(names), self.mask_values)
+                yield read_mask_record(self.root, image, len(names), self.coding, self.reading.upright)
 
         files = (file for image in images for file in (image.mask, image.picture))
-        key = source_key(self.root, files, names, self.root.resolve(), self.mask_values)
+        facts = (names, self.root.resolve(), self.mask_values, *self.reading_facts)
+        key = self.files.key(images, *self.reading_facts) if self.files else source_key(self.root, files, *facts)
         packed = open_masks(cache_folder(self.root), key, records, names)
         if not len(packed):
-            raise UserError(f"All masks of {split}_sets are void ({images[0].mask}, ...): restore them.")
+            raise UserError(f"All masks of {self.named(split)} are void ({images[0].mask}, ...): restore them.")
         return packed
 
     def setup(self, stage: str | None = None) -> None:
@@ -134,7 +163,11 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
         super().setup(stage)
         self._refuse_unknown_fills()
         packed = self.splits.get("train")
-        if packed is not None and stage in ("fit", None) and (reason := no_class("train", np.unique(packed.values))):
+        if (
+            packed is not None
+            and stage in ("fit", None)
+            and (reason := no_class(self.named("train"), np.unique(packed.values)))
+        ):
             raise UserError(f"{self.root}: {reason}.")
 
     def _refuse_unknown_fills(self) -> None:
@@ -151,9 +184,10 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
 
     def remarks(self) -> list[str]:
         """Return those of :class:`VOCDataModule`, and the splits to evaluate on that have no class."""
-        others = {split: no_class(split, np.unique(self.splits[split].values)) for split in self.splits}
+        others = {split: no_class(self.named(split), np.unique(self.splits[split].values)) for split in self.splits}
         found = [f"{self.root}: {reason}." for split, reason in others.items() if split != "train" and reason]
-        return [*super().remarks(), *found]
+        notes = [str(note.error) for split in self.splits for note in self.files.notes(split)] if self.files else []
+        return [*super().remarks(), *dict.fromkeys(notes), *found]
 
     def dataset(self, packed: PackedMasks, training: bool) -> SegmentationDataset:
         """Return the samples of a split."""
@@ -162,12 +196,18 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
 
     def survey(self, split: str) -> Survey:
         """See :meth:`DataModule.survey`; each mask is checked by itself."""
-        images, defects, present = [], self.voc.notes(), set[int]()
-        files = self._images(split, defects.append)
+        images, defects, present = [], list[Defect](), set[int]()
+        try:
+            defects += self.files.notes(split) if self.files else self.voc.notes()
+            files = self._images(split, defects.append)
+        except UserError as error:
+            if self.own is None:
+                raise
+            return Survey([], [Defect.of(error, self.root, "unusable folders")])
         for image in tqdm(files, desc=f"Reading the {split} masks", unit="image", delay=2):
             size = None
             try:
-                mask = read_mask(image.mask, len(self.class_names), self.mask_values)
+                mask = read_mask(image.mask, len(self.class_names), self.coding)
                 size = mask.shape[1], mask.shape[0]
                 present |= set(np.unique(mask).tolist())
                 if (mask == VOID).all():
@@ -175,12 +215,14 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
             except UserError as error:
                 defects.append(Defect.of(error, image.mask, "unusable mask"))
             images.append(Listed(image.picture, size, image.mask))
-        if present and (reason := no_class(split, present)):
+        if present and (reason := no_class(self.named(split), present)):
             defects.append(Defect(self.root, reason, "masks without a class"))
         return Survey(images, defects)
 
     def _images(self, split: str, report: Report = stop) -> list[MaskedImage]:
         """Return the files of a split; each photograph may occur once."""
+        if self.files:
+            return self.files.images(split, report)
         images = [voc_image(self.voc.devkit, year, image) for year, image in self.voc.images(split, report)]
         for name in self.sbd[split]:
             try:
@@ -209,13 +251,13 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
                 )
 
 
-def no_class(split: str, values: Iterable[int]) -> str:
-    """Return the reason why the masks of a split show no class, given all values in them; empty if they show one."""
+def no_class(images: str, values: Iterable[int]) -> str:
+    """Return the reason why the masks of images show no class, given all values in them; empty if they show one."""
     if not {int(value) for value in values} <= {0, VOID}:
         return ""
     found = " and ".join(str(value) for value in sorted(values))
     return (
-        f"the masks of {split}_sets hold only {found} (0 is the background, {VOID} void), so no pixel has a class: "
+        f"the masks of {images} hold only {found} (0 is the background, {VOID} void), so no pixel has a class: "
         "write the indices of the classes into the masks, or say with data.mask_values which class a value means, "
         f"{{{VOID}: 1}} for objects in white"
     )

@@ -36,7 +36,7 @@ class YOLODetectionDataModule(BoxDataModule[PackedCOCO]):
     Args:
         root: Folder of the data set.
         file: The file that names the classes and the pictures of each split, relative to ``root``.
-        split: Divides the training pictures where the file names no others; null for none.
+        split: Divides the training pictures where the file names none for validation; null takes the default shares.
         options: Those of :class:`BoxDataModule`; ``source`` is ``local``.
 
     Attributes:
@@ -53,7 +53,7 @@ class YOLODetectionDataModule(BoxDataModule[PackedCOCO]):
         super().__init__(root, *args, **options)
         if self.source != "local":
             raise UserError(f"data.source={self.source} is for official layouts: leave it out for data in YOLO's form.")
-        self.file, self.split = file, split
+        self.file, self._split_setting = file, split
         self._opened_splits: dict[str, PackedCOCO | None] = {}
 
     @cached_property
@@ -64,10 +64,16 @@ class YOLODetectionDataModule(BoxDataModule[PackedCOCO]):
             UserError: If it is missing or unusable, or names other splits although ``split`` divides them.
         """
         found = read_description(self.root, self.file)
-        others = [split for split in ("val", "test") if found.places[split]]
-        if self.split and others:
+        shares = {"val": 1.0, "test": self._split_setting.test} if self._split_setting else {}
+        others = [split for split, share in shares.items() if share and found.places[split]]
+        if others:
             raise UserError(f"{found.file} names pictures for {' and '.join(others)}: leave data.split out.")
         return found
+
+    @property
+    def split(self) -> Split | None:
+        """The division of the training pictures; None if the data.yaml names pictures for validation."""
+        return None if self.description.places["val"] else self._split_setting or Split()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -80,7 +86,7 @@ class YOLODetectionDataModule(BoxDataModule[PackedCOCO]):
         Raises:
             UserError: If a folder or list is missing or holds no picture.
         """
-        if self.split is None:
+        if self.split is None or (self.description.places[split] and split != "train"):
             return list_pictures(self.description, split, report)
         listed = list_pictures(self.description, "train", report if split == "train" else _ignore)
         every = {os.path.relpath(image.picture, self.root): image for image in listed}
@@ -125,9 +131,15 @@ class YOLODetectionDataModule(BoxDataModule[PackedCOCO]):
 
     def remarks(self) -> list[str]:
         """Return those of :class:`DataModule`, and sentences about paths, shared pictures and classes."""
+        divided = ", ".join(f"{len(packed)} {split}" for split, packed in self.splits.items())
         return [
             *super().remarks(),
             *self.description.notes,
+            *(
+                [f"{self.description.file} names no val: its pictures are divided into {divided} ({self.split})."]
+                if self.split
+                else []
+            ),
             *self._shared_pictures(),
             *class_gaps(self.splits, self.class_names, self.split is not None),
         ]

@@ -75,7 +75,9 @@ def predict(run: Path, images: Path, output: Path, score_threshold: float) -> No
     from lit_cv.training.lightning_cli import LitCLI
 
     config = read_yaml(run / "config.yaml")
-    config["data"] = {"class_path": "datamodules.ImageFolderDataModule", "init_args": {"root": str(images)}}
+    bits = (config["data"].get("init_args") or {}).get("bits")  # of pictures of 16 bits, which are read as in training
+    settings = {"root": str(images), "bits": bits}
+    config["data"] = {"class_path": "datamodules.ImageFolderDataModule", "init_args": settings}
     writer = PredictionWriter(output, score_threshold=score_threshold)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.yaml"

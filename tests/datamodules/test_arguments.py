@@ -26,11 +26,13 @@ SHARED = {
 }
 SETS = {"train_sets", "val_sets", "test_sets"}
 OWN = {"annotations", "images", "split"}
+OWN_VOC = OWN | {"lists", "classes", "first_pixel"}
+OWN_MASKS = (OWN_VOC | {"masks", "mask_suffix", "palette"}) - {"annotations", "first_pixel"}
 POSE = {"val_fraction", "crop_size", "rotation", "scale_jitter", "flip"}
 ARGUMENTS = {
-    "VOCDetectionDataModule": SHARED | SETS | {"augmentation", "difficult", "proposals"},
-    "VOCLocalizationDataModule": SHARED | SETS | {"augmentation"},
-    "VOCSegmentationDataModule": SHARED | SETS | {"augmentation", "mask_values"},
+    "VOCDetectionDataModule": SHARED | SETS | OWN_VOC | {"augmentation", "difficult", "proposals"},
+    "VOCLocalizationDataModule": SHARED | SETS | OWN_VOC | {"augmentation"},
+    "VOCSegmentationDataModule": SHARED | SETS | OWN_MASKS | {"augmentation", "mask_values"},
     "COCODetectionDataModule": SHARED | SETS | OWN | {"augmentation", "proposals"},
     "COCOInstanceDataModule": SHARED | SETS | OWN | {"augmentation"},
     "COCOKeypointDataModule": SHARED | SETS | OWN | {"augmentation", "masks", "joint_pairs", "flip_pairs"},
@@ -40,7 +42,9 @@ ARGUMENTS = {
     "LSPPoseDataModule": SHARED | POSE,
     "VisualGenomeDataModule": (SHARED | SETS | {"augmentation", "max_words", "min_count", "shuffle_phrases"})
     - {"shuffle_targets"},
-    "ImageFolderDataModule": {"root", "batch_size", "num_workers"},
+    "COCOCaptionDataModule": (SHARED | OWN | {"augmentation", "max_words", "min_count", "shuffle_phrases"})
+    - {"shuffle_targets"},
+    "ImageFolderDataModule": {"root", "batch_size", "num_workers", "bits"},
 }
 
 

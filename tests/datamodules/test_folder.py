@@ -8,6 +8,7 @@ from PIL import Image
 
 from datamodules import ImageFolderDataModule
 from lit_cv.errors import UserError
+from tests.helpers.exports import sixteen_bits
 
 
 def write_images(folder: Path) -> None:
@@ -73,3 +74,11 @@ def test_a_folder_without_images_or_a_missing_one_is_refused(tmp_path: Path) -> 
         ImageFolderDataModule(str(tmp_path)).setup()
     with pytest.raises(UserError, match="does not exist"):
         ImageFolderDataModule(str(tmp_path / "nowhere")).setup()
+
+
+@pytest.mark.parametrize(("bits", "brightest"), [(None, 224), (12, 56)])
+def test_pictures_of_16_bits_are_read_as_in_training(tmp_path: Path, bits: int | None, brightest: int) -> None:
+    sixteen_bits(tmp_path / "a.png", 900)
+    data = ImageFolderDataModule(str(tmp_path), bits=bits)
+    data.setup()
+    assert [int(batch[0][0].max()) for batch in data.predict_dataloader()] == [brightest]

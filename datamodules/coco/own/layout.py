@@ -39,6 +39,7 @@ class OwnLayout:
             part: root / path for part, path in (_divided(named, self.split) if self.split else named).items()
         }
         self.folders = {part: folders.get(part, folders.get("")) for part in self.files}
+        self._found = dict[str, Path]()
         self.divided = {part for part in self.files if self.split and self.files[part] == self.files["train"]}
         for part, file in self.files.items():
             for other in self.files:
@@ -60,8 +61,16 @@ class OwnLayout:
             return []
         file, folder = self.files[split], self.folders[split]
         self.check(file)
-        images = images_folder(file, self.root) if folder is None else self.root / folder
-        return [COCOSet(file, images, Own(split, self.reference, self.split if split in self.divided else None))]
+        if split not in self._found:
+            self._found[split] = images_folder(file, self.root) if folder is None else self.root / folder
+        return [
+            COCOSet(file, self._found[split], Own(split, self.reference, self.split if split in self.divided else None))
+        ]
+
+    def division(self, counts: Mapping[str, int]) -> list[str]:
+        """Return a sentence about how one file was divided, given the number of images of each split; else nothing."""
+        parts = ", ".join(f"{count} {name}" for name, count in counts.items() if name in self.divided)
+        return [f"{self.files['train']} is divided into {parts} images ({self.split})."] if self.divided else []
 
     def check(self, file: Path) -> None:
         """Check that an annotation file exists.

@@ -198,6 +198,11 @@ def one_picture_less(root: Path, settings: dict[str, Any]) -> None:
     next((root / "raw pictures").iterdir()).unlink()
 
 
+def embedded(root: Path, settings: dict[str, Any]) -> None:
+    name = "data:image/png;base64," + "a/" * 300 + "b" * 400 + "?://[.png"
+    rewrite(root / ALL, lambda content: content["images"][0].update(file_name=name))
+
+
 def twice(root: Path, settings: dict[str, Any]) -> None:
     rewrite(root / "labels" / "all.json", lambda content: content["images"][1].update(file_name="./1_1.png"))
 
@@ -230,6 +235,7 @@ BROKEN: list[tuple[Edit, str]] = [
     (moved_pictures, r"lists images such as '1_1\.png', which are in none of the folders .*: set images to their"),
     (two_places, r"lists the image '.*', which is in .* and in .*: set images to one of the two"),
     (one_picture_less, r"is missing, though .*all\.json describes it: restore the image"),
+    (embedded, r"data:image/png;base64,.* is missing, though .*all\.json describes it"),
     (twice, r"lists the image 1_1\.png a second time: fix the file"),
     (shares, "has boxes that all lie within one pixel, so the coordinates are shares of the image"),
     (changed(annotations={"train": ALL, "val": ALL}), "for train and for val: set split to divide it"),

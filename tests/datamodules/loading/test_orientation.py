@@ -3,16 +3,26 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules import VOCDetectionDataModule
+from datamodules import (
+    LSPPoseDataModule,
+    VOCDetectionDataModule,
+    VOCSegmentationDataModule,
+    YOLODetectionDataModule,
+)
 from datamodules.doctor import examine
 from datamodules.loading.decode import check_size, read_image
 from datamodules.loading.orientation import orientation, turned_images
+from datamodules.pose.generated import write_lsp
+from datamodules.voc.generated import write_voc
 from lit_cv.errors import UserError
+from tests.datamodules.yolo.small_yolo import write as write_yolo
+from tests.helpers.small_shapes import SETTINGS
 
 
 def turn(file: Path, value: int) -> None:
@@ -93,3 +103,58 @@ def test_of_many_images_some_are_examined(tmp_path: Path) -> None:
     (sentence,) = turned_images(tmp_path, names + names)
     assert sentence.startswith("234 of 234 training images that were examined")
     assert turned_images(tmp_path, []) == []
+
+
+def lay_on_side(file: Path) -> None:
+    """Store the pixels of a picture turned, with the orientation that turns them back."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(file) as image:
+        turned = image.transpose(Image.Transpose.ROTATE_90)
+    turned.save(file, quality=95, exif=exif)
+
+
+def flatten(root: Path) -> None:
+    """Make generated pictures and masks wider than high."""
+    for file in (*root.rglob("*.jpg"), *root.rglob("*.png")):
+        with Image.open(file) as image:
+            cropped = image.crop((0, 0, 64, 48))
+        cropped.save(file)
+    for file in root.rglob("*.xml"):
+        file.write_text(file.read_text().replace("<height>64<", "<height>48<"))
+
+
+FOLDERS = {"annotations": "VOCdevkit/VOC2012/Annotations", "images": "VOCdevkit/VOC2012/JPEGImages"}
+KINDS: dict[str, tuple[Callable[..., object], Callable[..., Any], dict[str, Any]]] = {
+    "voc": (write_voc, VOCDetectionDataModule, {"exif": "apply", "augmentation": "none"}),
+    "own voc": (write_voc, VOCDetectionDataModule, {"augmentation": "none", **FOLDERS}),
+    "masks": (write_voc, VOCSegmentationDataModule, {"exif": "apply", "augmentation": "none"}),
+    "yolo": (lambda root, _: write_yolo(root), YOLODetectionDataModule, {"augmentation": "none"}),
+    "lsp": (write_lsp, LSPPoseDataModule, {"exif": "apply"}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_upright_pictures_have_their_targets_in_every_format(tmp_path: Path, kind: str) -> None:
+    write, make, options = KINDS[kind]
+    root = tmp_path / "data"
+    write(root, SETTINGS)
+    if kind != "yolo":
+        flatten(root)
+
+    def samples() -> list[Any]:
+        data = make(str(root), batch_size=1, **options)
+        data.prepare_data()
+        data.setup()
+        assert not [defect for defect in examine(data).defects if defect.kind == "image of another size"]
+        return [data.val_dataloader().dataset[0, index] for index in range(len(data.splits["val"]))]
+
+    before = samples()
+    pictures = [file for file in root.rglob("*.*") if file.suffix in (".jpg", ".png") and "Segm" not in str(file)]
+    for file in pictures:
+        lay_on_side(file)
+    for (old, target), (new, found) in zip(before, samples(), strict=True):
+        assert old.shape == new.shape
+        assert np.abs(old.numpy().astype(int) - new.numpy()).mean() < 8
+        for key in target if isinstance(target, dict) else (...,):
+            np.testing.assert_array_equal(np.asarray(target[key]), np.asarray(found[key]))

@@ -83,11 +83,13 @@ def test_paths_of_another_machine_are_said_once(tmp_path: Path, capsys: pytest.C
     assert f"far.txt names /home/me/images/val/c.png, which is not here; {tmp_path}/images/val/c.png is" in told[2]
 
 
-def test_split_divides_the_training_pictures(tmp_path: Path) -> None:
+def test_split_divides_the_training_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path, entries="train: images")
     data = opened(tmp_path, split=Split(val=0.34))
     assert len(names_of(data, "train")) == 2
     assert len(names_of(data, "val")) == 1
+    assert names_of(opened(tmp_path), "val") == names_of(data, "val")
+    assert "names no val: its pictures are divided into 2 train, 1 val (Split(val=0.34" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"data\.yaml names pictures for val: leave data\.split out"):
         opened(write(tmp_path, entries="train: images/train\nval: images/val"), split=Split())
 

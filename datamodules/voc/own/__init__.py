@@ -1,0 +1,1 @@
+"""Annotations in Pascal VOC's form in folders of any names."""
