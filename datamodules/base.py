@@ -47,6 +47,8 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
         shapes: Settings of the data that ``source: shapes`` generates.
         cache: ``decoded`` keeps the decoded pictures of a split in one file in the cache folder, for all workers and
             processes; samples are the same. Null decodes each file whenever it is needed.
+        max_size: Longer side of training pictures in pixels; larger ones, with their targets, are reduced when they are
+            read. Evaluation reads pictures as they are. Null: no limit.
         exif: ``apply`` turns pictures upright as their EXIF orientation says, which is how labeling tools show them;
             ``ignore`` reads them as stored; null: ``ignore`` in the official layouts, ``apply`` for files of your own.
         bits: Number of bits, 8 to 16, that pictures of 16 bits use; they are scaled to 8. Null: as many as the largest
@@ -68,17 +70,19 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
         seed: int | None = None,
         shapes: Shapes = Shapes(),  # noqa: B008  (frozen)
         cache: Literal["decoded"] | None = None,
+        max_size: int | None = None,
         exif: Literal["apply", "ignore"] | None = None,
         bits: int | None = None,
     ) -> None:
         super().__init__()
         at_least(0, num_workers=num_workers, seed=seed)
+        at_least(1, max_size=max_size)
         self.root = Path(root)
         self.source, self.shapes = source, shapes
         self.batch_size, self.num_workers = batch_size, num_workers
         self.shuffle_targets = shuffle_targets
         self._seed = seed
-        self.cache, self.exif, self.bits = cache, exif, bits
+        self.cache, self.max_size, self.exif, self.bits = cache, max_size, exif, bits
         if bits is not None and not 8 <= bits <= 16:
             raise UserError(f"bits: {bits} makes no sense; give a number from 8 to 16.")
         self.splits: dict[str, P] = {}
@@ -172,7 +176,7 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
         return derangement(len(packed), self.seed) if self.shuffle_targets else None
 
     def samples(self, packed: P, training: bool, cached: bool = True) -> Dataset[Sample]:
-        """Return :meth:`dataset` with its pictures as ``cache``, ``exif`` and ``bits`` say.
+        """Return :meth:`dataset` with its pictures as ``cache``, ``max_size``, ``exif`` and ``bits`` say.
 
         Args:
             packed: The split.
@@ -180,16 +184,23 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
             cached: False decodes each file although ``cache`` is set.
 
         Raises:
-            UserError: The data set cannot have cached pictures, or a picture or the disk does not allow it.
+            UserError: The data set does not know these settings, or a picture or the disk does not allow the cache.
         """
         dataset = self.dataset(packed, training)
-        if isinstance(dataset, PackedDataset):
-            dataset.reading = self.reading
+        if not isinstance(dataset, PackedDataset):
+            for name, value in {"cache": self.cache, "max_size": self.max_size}.items():
+                if value is not None:
+                    kind = type(dataset).__name__
+                    raise UserError(
+                        f"data.{name}: {kind} is no PackedDataset, which knows this setting; set it to null."
+                    )
+            return dataset
+        dataset.reading = self.reading
+        if training and self.max_size is not None:
+            dataset.reduce(self.max_size)
         if cached and self.cache is not None:
-            if not isinstance(dataset, PackedDataset):
-                name = type(dataset).__name__
-                raise UserError(f"data.cache: {name} is no PackedDataset, which reads cached pictures; set it to null.")
-            dataset.pictures = open_pictures(self.root, dataset.packed, dataset.decode, dataset.reading)
+            reading = dataset.reading
+            dataset.pictures = open_pictures(self.root, dataset.packed, dataset.sizes, dataset.decode, reading)
         return dataset
 
     def train_dataloader(self) -> Loader:

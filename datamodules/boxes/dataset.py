@@ -50,6 +50,8 @@ class DetectionDataset(PackedDataset[PackedBoxes, Augmentation]):
         image = self.read(index)
         objects = self._objects(index)
         proposals = np.zeros((0, 4), np.float32) if self.proposals is None else self.proposals.best(index)
+        if (factors := self.scale(index)) is not None:
+            proposals = proposals * np.tile(factors, 2).astype(np.float32)
         if self.augmentation:
             chance = self.random_seed(key)
             image, objects, proposals = self._augmented(self.augmentation, image, objects, proposals, chance)
@@ -63,9 +65,13 @@ class DetectionDataset(PackedDataset[PackedBoxes, Augmentation]):
         """Return the objects that image ``index`` is trained or evaluated on."""
         table, owner = self.packed, self.owner(index)
         objects = table.objects(self._rows(owner))
-        if owner != index:
-            resize = table.sizes[index] / table.sizes[owner]
+        is_reduced = self.scale(index) is not None
+        if owner != index or is_reduced:
+            size = self.sizes[index]
+            resize = size / table.sizes[owner]
             objects["boxes"] = objects["boxes"] * np.tile(resize, 2).astype(np.float32)
+            if is_reduced:  # rounding may have moved a corner beyond the image
+                objects["boxes"] = np.minimum(objects["boxes"], np.tile(size, 2).astype(np.float32))
             objects["area"] = objects["area"] * resize.prod().astype(np.float32)
         return objects
 

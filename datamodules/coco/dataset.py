@@ -46,14 +46,15 @@ class InstanceDataset(DetectionDataset):
 
     def _objects(self, index: int) -> Objects:
         objects, table, owner = super()._objects(index), self.packed, self.owner(index)
-        (width, height), old = table.sizes[index].tolist(), table.sizes[owner]
-        if owner != index and "keypoints" in objects:
+        (width, height), old = self.sizes[index].tolist(), table.sizes[owner]
+        same = owner == index and self.scale(index) is None
+        if not same and "keypoints" in objects:
             joints = objects["keypoints"]
             moved = (joints[..., :2] + 0.5) * ((width, height) / old).astype(np.float32) - 0.5
             joints[..., :2] = np.where(joints[..., 2:] > 0, moved, 0)
         if self.masks:
             masks = table.masks(self._rows(owner), (int(old[1]), int(old[0])))
-            objects["masks"] = masks if owner == index else _resized(masks, (width, height))
+            objects["masks"] = masks if same else _resized(masks, (width, height))
         return objects
 
     def _augmented(

@@ -51,7 +51,9 @@ class CachedPictures:
         return self._bytes[start : start + 3 * width * height].reshape(height, width, 3).copy()
 
 
-def open_pictures(root: Path, packed: PackedImages, decode: Decode, *facts: object) -> CachedPictures:
+def open_pictures(
+    root: Path, packed: PackedImages, sizes: NDArray[np.int32], decode: Decode, *facts: object
+) -> CachedPictures:
     """Open the decoded pictures of a split; decode and write them first if they are missing or a picture has changed.
 
     Several processes may call this at once: one of them decodes, the others wait. A process that is killed meanwhile
@@ -60,7 +62,8 @@ def open_pictures(root: Path, packed: PackedImages, decode: Decode, *facts: obje
     Args:
         root: Folder that the names in ``packed`` are relative to.
         packed: The samples. Those of one picture share it.
-        decode: Decodes the picture of a sample, in the size that ``packed`` says.
+        sizes: int32 (N, 2), width and height of each sample's picture.
+        decode: Decodes the picture of a sample, in this size.
         facts: Everything else that the pixels depend on.
 
     Returns:
@@ -70,10 +73,10 @@ def open_pictures(root: Path, packed: PackedImages, decode: Decode, *facts: obje
         UserError: A picture is missing or unusable, or the disk has too little space.
     """
     _, samples, pictures = np.unique(packed.names, return_index=True, return_inverse=True)
-    ends = _HEADER + np.cumsum(3 * packed.sizes[samples].astype(np.int64).prod(axis=1))
+    ends = _HEADER + np.cumsum(3 * sizes[samples].astype(np.int64).prod(axis=1))
     starts = np.concatenate([[_HEADER], ends[:-1]])
     total = int(ends[-1]) if len(ends) else _HEADER
-    name = hashlib.sha256(repr((root.resolve(), facts)).encode() + packed.names.tobytes() + packed.sizes.tobytes())
+    name = hashlib.sha256(repr((root.resolve(), facts)).encode() + packed.names.tobytes() + sizes.tobytes())
     file = cache_folder(root) / f"{_KIND}-{name.hexdigest()[:32]}.rgb"
     key = source_key(root, (root / packed.name(index) for index in samples.tolist())).encode()
     if not _is_current(file, key, total):
@@ -81,7 +84,7 @@ def open_pictures(root: Path, packed: PackedImages, decode: Decode, *facts: obje
             if not _is_current(file, key, total):
                 print(f"note: {len(samples)} decoded pictures take {_size(total)}: {file}", file=sys.stderr, flush=True)
                 _write(file, key, total, decode, list(zip(samples.tolist(), starts.tolist(), strict=True)))
-    return CachedPictures(file, np.array(packed.sizes), starts[pictures.reshape(-1)])
+    return CachedPictures(file, np.array(sizes), starts[pictures.reshape(-1)])
 
 
 def _is_current(file: Path, key: bytes, total: int) -> bool:

@@ -51,6 +51,7 @@ class PackedDataset(Dataset[Sample], Generic[T, A]):
     Attributes:
         pictures: The decoded pictures; None decodes the files.
         reading: How the files are decoded.
+        reduced: int32 (N, 2), width and height that images are reduced to, see :meth:`reduce`; None: their own.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class PackedDataset(Dataset[Sample], Generic[T, A]):
         self.seed, self.partners = seed, partners
         self.pictures: CachedPictures | None = None
         self.reading = Reading()
+        self.reduced: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.packed)
@@ -83,12 +85,30 @@ class PackedDataset(Dataset[Sample], Generic[T, A]):
     def sample(self, key: Key) -> Sample:
         """Return the sample of (epoch, index)."""
 
+    def reduce(self, max_size: int) -> None:
+        """Reduce images, and with them their targets, so that no side is longer than ``max_size`` pixels."""
+        sizes = self.packed.sizes
+        scales = np.minimum(1, max_size / sizes.max(axis=1, keepdims=True))
+        self.reduced = np.maximum(1, np.rint(sizes * scales)).astype(np.int32)
+
+    @property
+    def sizes(self) -> NDArray[np.int32]:
+        """Width and height of the images as they are read, int32 (N, 2)."""
+        return self.packed.sizes if self.reduced is None else self.reduced
+
+    def scale(self, index: int) -> NDArray[np.float64] | None:
+        """Return the factors by which width and height of an image are reduced, (2,); None if they are not."""
+        if self.reduced is None or (self.reduced[index] == self.packed.sizes[index]).all():
+            return None
+        factors: NDArray[np.float64] = self.reduced[index] / self.packed.sizes[index]
+        return factors
+
     def read(self, index: int) -> NDArray[np.uint8]:
         """Return the image of a sample, uint8 (H, W, 3) RGB; see :meth:`decode`."""
         return self.decode(index) if self.pictures is None else self.pictures[index]
 
     def decode(self, index: int) -> NDArray[np.uint8]:
-        """Decode the file of a sample's image, uint8 (H, W, 3) RGB.
+        """Decode the file of a sample's image, uint8 (H, W, 3) RGB, and reduce it.
 
         Raises:
             UserError: If the file cannot be read, or its size is not the annotated one.
@@ -97,6 +117,8 @@ class PackedDataset(Dataset[Sample], Generic[T, A]):
         image = read_image(path, self.reading.upright, self.reading.bits)
         width, height = self.packed.sizes[index].tolist()
         check_size(path, (image.shape[1], image.shape[0]), (width, height), self.reading.upright)
+        if self.scale(index) is not None:
+            image = np.asarray(cv2.resize(image, self.sizes[index].tolist(), interpolation=cv2.INTER_AREA), np.uint8)
         return image
 
     def owner(self, index: int) -> int:

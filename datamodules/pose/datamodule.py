@@ -57,6 +57,8 @@ class PoseDataset(PackedDataset[PackedPoses, CropAugmentation]):
         _, index = key
         people, image = self.packed, self.read(index)
         center, side = people.centers[index], float(people.sides[index])
+        if (factors := self.scale(index)) is not None:
+            center, side = (center + 0.5) * factors - 0.5, side * float(np.sqrt(factors.prod()))
         if self.augmentation:
             crop = self.augmentation.crop(center, side, self.crop_size, self.random_seed(key))
         else:

@@ -1,6 +1,6 @@
 """Statistics of phrases: their lengths and their words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -21,11 +21,11 @@ def region_table(packed: PackedRegions) -> BoxTable:
 
 def phrase_statistics(splits: Mapping[str, PackedRegions]) -> Statistics:
     """Return the statistics of the phrases of each split."""
-    lexicon = from_lines(next(iter(splits.values())).lexicon)
+    words = list(dict.fromkeys(word for packed in splits.values() for word in from_lines(packed.lexicon)))
     lengths = {name: np.diff(packed.word_offsets).astype(np.float64) for name, packed in splits.items()}
-    counts = {name: _word_counts(packed) for name, packed in splits.items()}
+    counts = {name: _word_counts(packed, words) for name, packed in splits.items()}
     totals = {name: float(found.sum()) for name, found in counts.items()}
-    unknown = {name: _unknown(packed, counts[name]) for name, packed in splits.items()}
+    unknown = {name: _unknown(packed, words, counts[name]) for name, packed in splits.items()}
     order = np.argsort(-next(iter(counts.values())), kind="stable")[:MOST_WORDS]
     facts = [
         Fact("words of a phrase, mean", {name: mean(found) for name, found in lengths.items()}, "number"),
@@ -37,7 +37,7 @@ def phrase_statistics(splits: Mapping[str, PackedRegions]) -> Statistics:
         Bars(
             "The most frequent words",
             "Number of times that the word occurs, and share of all words of the split.",
-            [lexicon[place] for place in order.tolist()],
+            [words[place] for place in order.tolist()],
             {name: found[order] for name, found in counts.items()},
             totals,
         ),
@@ -45,13 +45,16 @@ def phrase_statistics(splits: Mapping[str, PackedRegions]) -> Statistics:
     return Statistics(facts, charts, [])
 
 
-def _word_counts(packed: PackedRegions) -> Numbers:
-    """Return how often each word of the lexicon occurs; the splits of a file share the lexicon."""
-    return np.bincount(packed.words, minlength=len(from_lines(packed.lexicon))).astype(np.float64)
+def _word_counts(packed: PackedRegions, words: Sequence[str]) -> Numbers:
+    """Return how often each of the words occurs, float64 (L,)."""
+    places = {word: place for place, word in enumerate(words)}
+    lines = np.array([places[word] for word in from_lines(packed.lexicon)], dtype=np.int64)
+    return np.bincount(lines[packed.words], minlength=len(words)).astype(np.float64)
 
 
-def _unknown(packed: PackedRegions, counts: Numbers) -> float:
-    known = set(packed.vocabulary.ids)
-    outside = np.array([word not in known for word in from_lines(packed.lexicon)], dtype=np.bool_)
+def _unknown(packed: PackedRegions, words: Sequence[str], counts: Numbers) -> float:
+    """Return the share of words outside the vocabulary; NaN without words."""
+    known = packed.vocabulary.ids
+    outside = np.array([word not in known for word in words], dtype=np.bool_)
     total = counts.sum()
     return float(counts[outside].sum() / total) if total else np.nan

@@ -50,6 +50,8 @@ class RegionDataset(PackedDataset[PackedRegions, ColorAugmentation]):
         if self.partners is not None:
             spoken = self.partners[spoken]
         corners = torch.from_numpy(self.packed.boxes[rows].copy())
+        if (factors := self.scale(index)) is not None:
+            corners *= torch.from_numpy(np.tile(factors, 2).astype(np.float32))
         target: Target = {
             "boxes": corners,
             "labels": torch.ones(len(corners), dtype=torch.int64),

@@ -52,9 +52,9 @@ class SegmentationDataset(PackedDataset[PackedMasks, MaskAugmentation]):
 
     def _mask(self, index: int) -> Mask:
         mask = self.packed.mask(self.owner(index))
-        if self.partners is None:
+        if self.partners is None and self.scale(index) is None:
             return mask
-        size = self.packed.sizes[index].tolist()
+        size = self.sizes[index].tolist()
         return np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT), dtype=np.uint8)
 
 

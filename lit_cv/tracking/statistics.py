@@ -38,7 +38,7 @@ def log_statistics(
     with logged(page.parent, known):
         run = wandb.init(
             **known,
-            dir=page.parent,
+            dir=page.parent.resolve(),  # the client's process may work in another folder
             job_type="statistics",
             config=dict(settings),
             resume="allow",

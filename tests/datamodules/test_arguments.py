@@ -11,7 +11,19 @@ from lightning.pytorch import LightningDataModule
 
 import datamodules
 
-SHARED = {"root", "batch_size", "num_workers", "shuffle_targets", "seed", "shapes", "source", "cache", "exif", "bits"}
+SHARED = {
+    "root",
+    "batch_size",
+    "num_workers",
+    "shuffle_targets",
+    "seed",
+    "shapes",
+    "source",
+    "cache",
+    "max_size",
+    "exif",
+    "bits",
+}
 SETS = {"train_sets", "val_sets", "test_sets"}
 OWN = {"annotations", "images", "split"}
 OWN_VOC = OWN | {"lists", "classes", "first_pixel"}

@@ -17,7 +17,10 @@ from datamodules.statistics.anchors import anchor_statistics
 from datamodules.statistics.boxes import BoxTable, box_statistics, coverage, point_map
 from datamodules.statistics.charts import GRID, Bars, Histogram, Matrix, Statistics, log_histogram, whole_histogram
 from datamodules.statistics.collect import collect
+from datamodules.statistics.phrases import phrase_statistics
+from datamodules.visual_genome.packed_regions import PackedRegions, to_lines
 from lit_cv.errors import UserError
+from lit_cv.ops.vocabulary import SPECIAL
 
 SHAPES = Shapes(train=6, val=3, size=48)
 NAMES = ("cat", "dog", "cow")
@@ -151,6 +154,21 @@ def test_phrases_are_counted_by_length_and_word(tmp_path: Path) -> None:
     assert words.counts["train"][0] == sum(phrase.split().count(first) for phrase in phrases)
     assert fact(found, "words of a phrase, mean")[0] == pytest.approx(np.mean([len(p.split()) for p in phrases]))
     assert fact(found, "words outside the vocabulary")[0] == 0
+
+
+def test_splits_with_words_of_their_own_are_counted_by_word() -> None:
+    def packed(words: list[str], used: list[int]) -> PackedRegions:
+        found = PackedRegions.__new__(PackedRegions)
+        found.lexicon, found.words = to_lines(words), np.array(used, dtype=np.int32)
+        found.known, found.word_offsets = to_lines([*SPECIAL, "cat"]), np.array([0, len(used)])
+        return found
+
+    found = phrase_statistics({"train": packed(["cat", "dog"], [0, 0, 1]), "val": packed(["dog", "cow"], [0, 1])})
+    words = chart(found, "The most frequent words")
+    assert list(words.labels) == ["cat", "dog", "cow"]
+    assert [list(counts) for counts in words.counts.values()] == [[2, 1, 0], [0, 1, 1]]
+    assert fact(found, "words outside the vocabulary") == pytest.approx([1 / 3, 1])
+    assert fact(found, "different words") == [2, 2]
 
 
 def test_a_split_without_objects_has_no_values_instead_of_errors(tmp_path: Path) -> None:
