@@ -9,9 +9,9 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from datamodules.base import DataModule
 from lit_cv.errors import UserError
+from lit_cv.training.arguments.parsing import parse
 from lit_cv.training.from_data import data_module, fill_size
 from lit_cv.training.lightning_cli import ParserOnly
-from lit_cv.training.parsing import parse
 
 
 def parsed(args: Sequence[str]) -> Any:

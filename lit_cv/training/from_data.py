@@ -12,7 +12,7 @@ from datamodules.loading.packed import cache_folder
 from lit_cv.errors import UserError
 from lit_cv.runs.files import lock
 from lit_cv.tasks.base import Task
-from lit_cv.training.parsing import Parser
+from lit_cv.training.arguments.parsing import Parser
 
 
 def named_class(path: str) -> Any:

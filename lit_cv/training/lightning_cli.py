@@ -21,12 +21,12 @@ from lit_cv.runs.files import write_yaml
 from lit_cv.tasks.sharding import gathered
 from lit_cv.tracking.run import Mode, default_project, identity, log_result, replay
 from lit_cv.training import slurm_task
+from lit_cv.training.arguments.parsing import Parser, parse
 from lit_cv.training.checkpoints import BestCheckpoint, LastCheckpoint
 from lit_cv.training.from_data import fill_size
 from lit_cv.training.live import EvaluationLine, LiveLine, tell_result
 from lit_cv.training.metrics_csv import MetricsCSV
 from lit_cv.training.noise import lightning_reasons, quiet, refuse_tuners, restoring
-from lit_cv.training.parsing import Parser, parse
 from lit_cv.training.provenance import Provenance
 from lit_cv.training.stop_request import StopRequest
 from lit_cv.training.stopping import NoSignalHandlers, StopBetweenSteps

@@ -17,10 +17,10 @@ from datamodules.base import DataModule
 from lit_cv.errors import UserError, did_you_mean, nearest
 from lit_cv.runs.settings import canonical
 from lit_cv.tasks.base import Task
-from lit_cv.training.arms import parsed_arms
+from lit_cv.training.arguments.arms import parsed_arms
+from lit_cv.training.arguments.parsing import Parser
 from lit_cv.training.experiment import parsed
 from lit_cv.training.from_data import data_module, missing_size
-from lit_cv.training.parsing import Parser
 
 SIZE = 21  # outputs of a network whose size only the data knows: the names of its metrics do not depend on it
 CLASS = "<class>"

@@ -12,7 +12,7 @@ import torch
 
 from lit_cv.errors import UserError
 from lit_cv.runs.settings import canonical
-from lit_cv.training.arms import parsed_arms
+from lit_cv.training.arguments.arms import parsed_arms
 from lit_cv.training.experiment import built, parsed
 from lit_cv.training.preflight import built_task, check_trials
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from jsonargparse import Namespace
 
-from lit_cv.training.wrong_setting import not_of, unknown_name
+from lit_cv.training.arguments.wrong_setting import not_of, unknown_name
 
 NOTHING = object()
 

@@ -7,8 +7,8 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 
 from lit_cv.errors import UsageError, UserError, expected_failure, plain_failures
 from lit_cv.runs.settings import merged_arguments
-from lit_cv.training.empty_values import dropped
-from lit_cv.training.wrong_setting import describe, refusal
+from lit_cv.training.arguments.empty_values import dropped
+from lit_cv.training.arguments.wrong_setting import describe, refusal
 
 INTERVALS = ("val_check_interval", "check_val_every_n_epoch")  # by which Lightning divides
 
