@@ -31,7 +31,7 @@ def class_gaps(splits: Mapping[str, PackedBoxes], names: Sequence[str], divided:
             )
         if divided and held.sum() and (unseen := _listed(names, (held == 0) & (trained > 0))):
             found.append(f"Classes of train without an object in {split}, which data.split chose: {unseen}; {fix}.")
-    if unused := _listed(names, sum(counts.values()) == 0):
+    if unused := _listed(names, np.sum(list(counts.values()), axis=0) == 0):
         found.append(f"Classes without an object in any split: {unused}.")
     return found
 
