@@ -130,6 +130,10 @@ def test_pixels_may_count_from_0(tmp_path: Path, capsys: pytest.CaptureFixture[s
     )
     data = opened(tmp_path, annotations={"train": "xml"}, first_pixel=0)
     assert data.splits["train"].boxes.tolist() == [[0, 4, 20, 30]]
+    with pytest.raises(
+        UserError, match=r"No val data is configured: name files for val, or divide those of train with"
+    ):
+        data.val_dataloader()
 
 
 def test_gaps_are_counted_and_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
