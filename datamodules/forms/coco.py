@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from datamodules.forms.coco_head import Head, read_head
-from datamodules.forms.form import SPLIT, SPLIT_WORD, Block, Form, Task, block, part_of
+from datamodules.forms.form import SPLIT, SPLIT_WORD, Form, Task, block, part_of
 from datamodules.forms.tree import Tree, join
 
 _MOST = 48  # JSON files that are opened; a folder with one file for each image has thousands
@@ -20,6 +20,8 @@ _CLASSES: dict[Task, str] = {
     "pose": "COCOKeypointDataModule",
     "captioning": "COCOCaptionDataModule",
 }
+
+_MORE: dict[Task, dict[str, Any]] = {"captioning": {"min_count": 2}}  # the default suits Visual Genome's size
 
 
 def find_coco(tree: Tree, root: str) -> Iterator[Form]:
@@ -53,7 +55,7 @@ def _form(tree: Tree, root: str, files: dict[str, str], heads: dict[str, Head]) 
     }
     folders = {part: _images_of(tree, path, heads[path].names) for part, path in files.items()}
     settings = _settings(files, folders)
-    data: dict[Task, Block] = {task: block(_CLASSES[task], root, **settings) for task, serve in serves.items() if serve}
+    data = {task: block(_CLASSES[task], root, **settings, **_MORE.get(task, {})) for task in serves if serves[task]}
     if not data:
         return None
     missing = [files[part] for part, folder in folders.items() if folder is None]

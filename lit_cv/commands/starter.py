@@ -101,7 +101,7 @@ class Starter:
             folder=self.folder,
             form=self.form.name,
             file=self.file,
-            group=json.dumps(self.group),
+            group=self.group,
             data=as_yaml(self.form.data[self.task]),
             weights=self._weights,
             short=short,

@@ -131,7 +131,10 @@ FORMS: dict[str, tuple[Files, dict[str, dict[str, Any]]]] = {
     ),
     "captions with boxes": (
         {"captions.json": coco("a.jpg", masks=False, caption=True)} | flat("a.jpg"),
-        boxes_and("captioning", {"annotations": "captions.json", "split": SPLIT}),
+        {
+            "detection": {"annotations": "captions.json", "split": SPLIT},
+            "captioning": {"annotations": "captions.json", "split": SPLIT, "min_count": 2},
+        },
     ),
     "YOLO": (
         {"data.yaml": YAML, "train/labels/a.txt": b"0 0.5 0.5 0.2 0.2\n"}
