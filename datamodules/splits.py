@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from posixpath import basename, splitext
 
 from lit_cv.errors import UserError
 
@@ -82,7 +82,7 @@ def split_names(names: Sequence[str], split: Split) -> dict[str, list[str]]:
 def _group(name: str, split: Split) -> tuple[str, str]:
     """Return the text that is hashed for an image, and the name of its group."""
     if split.group is None:
-        return PurePosixPath(name.replace("\\", "/")).stem, name
+        return splitext(basename(name.replace("\\", "/")))[0], name
     if not (found := re.search(split.group, name)):
         raise UserError(
             f"split: group={split.group!r} matches no part of the image name {name!r}: write a pattern that matches "

@@ -1,6 +1,5 @@
 """Boxes and polygons in YOLO's text form, as Ultralytics, Roboflow, CVAT and Label Studio write it."""
 
-import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,7 @@ from datamodules.coco.dataset import InstanceDataset
 from datamodules.coco.packed_coco import PackedCOCO
 from datamodules.defects import ROUNDING, Defect, Listed, Report, Survey, box_defects, stop
 from datamodules.loading.packed import Content, cache_folder, open_packed
-from datamodules.loading.picture_folders import files_key
+from datamodules.loading.picture_folders import files_key, relative_to
 from datamodules.splits import Split, split_names
 from datamodules.yolo.description import Description, read_description
 from datamodules.yolo.objects import objects_of
@@ -55,6 +54,7 @@ class YOLODetectionDataModule(BoxDataModule[PackedCOCO]):
             raise UserError(f"data.source={self.source} is for official layouts: leave it out for data in YOLO's form.")
         self.file, self._split_setting = file, split
         self._opened_splits: dict[str, PackedCOCO | None] = {}
+        self._parts: dict[str, list[Labeled]] | None = None
 
     @cached_property
     def description(self) -> Description:
@@ -88,9 +88,18 @@ class YOLODetectionDataModule(BoxDataModule[PackedCOCO]):
         """
         if self.split is None or (self.description.places[split] and split != "train"):
             return list_pictures(self.description, split, report)
-        listed = list_pictures(self.description, "train", report if split == "train" else _ignore)
-        every = {os.path.relpath(image.picture, self.root): image for image in listed}
-        return [every[name] for name in split_names(list(every), self.split)[split]]
+        return self._divided(report)[split]
+
+    def _divided(self, report: Report) -> dict[str, list[Labeled]]:
+        """Return the parts of the training pictures."""
+        if self._parts is None:
+            every = {
+                relative_to(image.picture, self.root): image
+                for image in list_pictures(self.description, "train", report)
+            }
+            parts = split_names(list(every), self.split or Split())
+            self._parts = {split: [every[name] for name in names] for split, names in parts.items()}
+        return self._parts
 
     def open_split(self, split: str) -> PackedCOCO | None:
         """Return the objects of a split, packed on the first call; None if the data.yaml names no pictures for it.
@@ -206,7 +215,3 @@ def _box_defects(images: Sequence[Labeled], read: Read, names: Sequence[str]) ->
         subject = f"line {read.lines.numbers[row]} ({names[read.lines.classes[row]]})"
         file = Path(images[read.lines.images[row]].labels)
         yield from box_defects(file, [subject].__getitem__, corners[row], sizes[row])
-
-
-def _ignore(defect: Defect) -> None:
-    """Receive the defects that another split reports."""

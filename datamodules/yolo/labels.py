@@ -125,8 +125,8 @@ def _faults(words: list[str], names: Sequence[str], strange: set[str]) -> Iterat
     count = len(words)
     for word in words:
         if word in strange:
-            index = f": write the index of the class, {names.index(word)}" if word in names else ": fix the line"
-            yield f"has {word!r}, which is no number{index}"
+            fix = f"write the index of the class, {names.index(word)}" if word in names else "fix the line"
+            yield f"has {word!r}, which is no number: {fix}"
     if count == 6:
         yield "has 6 columns, as predictions with a confidence have: give label files, of 5 columns for each box"
     if count < 5:

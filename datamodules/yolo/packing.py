@@ -13,6 +13,7 @@ from datamodules.boxes.packed_boxes import clip_boxes
 from datamodules.defects import ROUNDING, Report, stop
 from datamodules.loading.decode import image_size
 from datamodules.loading.packed import Content, as_bytes, offsets_of
+from datamodules.loading.picture_folders import relative_to
 from datamodules.loading.pool import Pool
 from datamodules.yolo.labels import Lines, parse_labels
 from datamodules.yolo.objects import Objects, objects_of
@@ -106,7 +107,7 @@ def pack_labels(
     kept = solid & (objects.counts > 0) if masks else solid
     offsets = offsets_of(lines.images[kept], len(images))
     arrays = {
-        "names": as_bytes(os.path.relpath(image.picture, root) for image in images),
+        "names": as_bytes(relative_to(image.picture, root) for image in images),
         "sizes": sizes,
         "offsets": offsets,
         "boxes": boxes[kept],

@@ -39,9 +39,7 @@ class OwnBoxes:
         if self.listed:
             return self.listed.names
         folders = dict.fromkeys(part.labels for part in self.layout.parts.values())
-        return annotated_classes(
-            self.root, [str(file) for folder in folders for file in self.files.labels(folder).values()]
-        )
+        return annotated_classes(self.root, [file for folder in folders for file in self.files.labels(folder).values()])
 
     @cached_property
     def reading(self) -> XMLReading:
@@ -56,7 +54,7 @@ class OwnBoxes:
     def key(self, items: list[Item], *facts: object) -> str:
         """Return the key of the packed annotations of images, which depend on further facts."""
         pictures = [path for folder in dict.fromkeys(item.pictures for item in items) for path in folder.paths]
-        labels = [str(item.label) for item in items]
+        labels = [item.file for item in items]
         return files_key(pictures, labels, "voc", self.class_names, self.first_pixel, self.root.resolve(), *facts)
 
     def record(self, item: Item) -> ImageRecord:

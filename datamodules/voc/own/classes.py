@@ -65,8 +65,8 @@ def listed_classes(root: Path, classes: Classes, task: Task) -> Listed | None:
     text = read_text(found[0])
     if found[0].name == FILES[0] or "color_rgb" in text:
         return _label_map(found[0], text)
-    names, notes = read_classes(found[0], task)
-    return Listed(names, {}, found[0], notes)
+    read = read_classes(found[0], task)
+    return Listed(read.names, {}, found[0], read.notes)
 
 
 def annotated_classes(root: Path, files: Sequence[str]) -> tuple[str, ...]:

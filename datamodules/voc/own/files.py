@@ -95,13 +95,18 @@ class Item(NamedTuple):
 
     Attributes:
         id: Path of its label in the folder of labels, without the ending.
-        label: The XML file or mask, which need not exist.
+        file: Path of the XML file or mask, which need not exist.
         pictures: The pictures among which its own is.
     """
 
     id: str
-    label: Path
+    file: str
     pictures: Pictures
+
+    @property
+    def label(self) -> Path:
+        """The XML file or mask."""
+        return Path(self.file)
 
     def picture(self, named: str = "") -> Path:
         """Return the picture, see :meth:`Pictures.find`."""
@@ -118,7 +123,7 @@ class OwnFiles:
 
     def __init__(self, layout: OwnLayout, label_id: LabelId) -> None:
         self.layout, self._label_id = layout, label_id
-        self._labels: dict[Path, dict[str, Path]] = {}
+        self._labels: dict[Path, dict[str, str]] = {}
         self._pictures: dict[Path, Pictures] = {}
 
     def items(self, split: str, report: Report = stop) -> list[Item]:
@@ -144,8 +149,8 @@ class OwnFiles:
             chosen = split_names(chosen, self.layout.split)[split]
         return [Item(images[name], labels[images[name]], pictures) for name in chosen]
 
-    def labels(self, folder: Path) -> dict[str, Path]:
-        """Return the label files of a folder, and of the folders in it, by the ids of their images.
+    def labels(self, folder: Path) -> dict[str, str]:
+        """Return the paths of the label files of a folder, and of the folders in it, by the ids of their images.
 
         Raises:
             UserError: If there is none, or two belong to one image.
@@ -153,13 +158,13 @@ class OwnFiles:
         if folder not in self._labels:
             if not folder.is_dir():
                 raise UserError(f"{folder} is no folder, though data.{self.layout.setting} names it: fix the path.")
-            found: dict[str, Path] = {}
+            found: dict[str, str] = {}
             for name in _files(folder):
                 if (image := self._label_id(name)) is None:
                     continue
                 if image in found:
                     raise UserError(f"{found[image]} and {folder / name} belong to one image: remove one of the two.")
-                found[image] = folder / name
+                found[image] = f"{folder}/{name}"
             if not found:
                 kind = (
                     "XML file" if self.layout.setting == "annotations" else "mask whose name ends as mask_suffix says"
@@ -239,7 +244,7 @@ class OwnFiles:
                 what = f"names {text!r} a second time: remove one of the two lines"
                 report(Defect(file, what, "duplicate id", f"{file}:{number} {what}."))
             else:
-                items[image] = Item(image, labels.get(image, part.labels / f"{image}.xml"), pictures)
+                items[image] = Item(image, labels.get(image, f"{part.labels}/{image}.xml"), pictures)
         if not items:
             raise UserError(f"The image list {file} names no image: restore it or choose another.")
         return list(items.values())
