@@ -18,6 +18,7 @@ from lit_cv.commands import (
     evaluate,
     fit,
     lists,
+    new,
     proposals,
     report,
     shapes,
@@ -27,7 +28,9 @@ from lit_cv.commands import (
 from lit_cv.commands.parsers import VerbParser
 from lit_cv.errors import UsageError, expected_failure
 
-COMMANDS = (fit, evaluate, sweep, report, bench, proposals, doctor, stats, browse, shapes, lists, completion)
+COMMANDS = (
+    new, fit, evaluate, sweep, report, bench, proposals, doctor, stats, browse, shapes, lists, completion,
+)  # fmt: skip
 DEFAULTS = {
     "NO_ALBUMENTATIONS_UPDATE": "1",  # its import would ask the network for a newer version
     "JSONARGPARSE_DEPRECATION_WARNINGS": "off",  # they concern Lightning, not the user

@@ -20,7 +20,9 @@ def add_parser(verbs: Verbs) -> None:
         parser.description = f"{summary}\n\nPrints the metrics and writes {verb}.json into the run's folder."
     parser = add_verb(verbs, "predict", "draw what a run's network finds on images",
                       "litcv predict runs/quickstart/1f2e3d4c5b photos/ --output found/", _predict)  # fmt: skip
-    parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a trained run")
+    parser.add_argument(
+        "run_folder", type=Path, metavar="RUN", help="folder of a trained run, or of a group of runs: the newest"
+    )
     parser.add_argument(
         "images", type=Path, metavar="IMAGES", help="folder of images, with its subfolders, or one image"
     )
@@ -59,9 +61,19 @@ def _options_of_run(folder: Path) -> list[str]:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    output = options.output or options.run_folder / "predictions"
-    predict(options.run_folder, options.images, output, options.score_threshold)
+    run = _newest_run(options.run_folder)
+    predict(run, options.images, options.output or run / "predictions", options.score_threshold)
     return 0
+
+
+def _newest_run(folder: Path) -> Path:
+    """Return a run's folder as it is, or the run of a group that has trained last."""
+    runs = {file.parent.parent: file.stat().st_mtime for file in folder.glob("*/checkpoints/*.ckpt")}
+    if (folder / "config.yaml").exists() or not runs:
+        return folder
+    newest = max(runs, key=lambda run: runs[run])
+    print(f"run: {newest}")
+    return newest
 
 
 def predict(run: Path, images: Path, output: Path, score_threshold: float) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from shutil import get_terminal_size
 
 from lit_cv.commands.parsers import Verbs, add_verb, refuse_missing_config
+from lit_cv.commands.shipped import shipped_folder
 from lit_cv.errors import UsageError
 
 Entry = tuple[str, str]
@@ -73,12 +74,16 @@ def _metrics(config: Path) -> Iterator[Entry]:
 
 def _files(pattern: str) -> Callable[[], Iterator[Entry]]:
     def entries() -> Iterator[Entry]:
-        paths = sorted(Path().glob(pattern))
+        paths = {str(path): path for path in sorted(Path().glob(pattern))}
         if not paths:
-            yield f"no {pattern} here", "change to a folder that has such files, such as a checkout of lit-cv"
-        for path in paths:
+            yield f"no {pattern} here", "these come with the package; copy one with litcv new --like NAME"
+            folder = shipped_folder() / pattern.partition("/")[0]
+            paths = {
+                str(path.relative_to(folder).with_suffix("")): path for path in sorted(folder.parent.glob(pattern))
+            }
+        for name, path in paths.items():
             comments = [line[1:].strip() for line in path.read_text(encoding="utf-8").splitlines() if line[:1] == "#"]
-            yield str(path), comments[0] if comments else ""
+            yield name, comments[0] if comments else ""
 
     return entries
 

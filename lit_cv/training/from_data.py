@@ -29,10 +29,21 @@ def data_module(experiment: Any) -> LightningDataModule:
     """
     if experiment.data is None:
         raise UserError("the experiment has no data; give it `data` with the class_path of a DataModule.")
+    data: LightningDataModule = _parser().instantiate_classes(Namespace(data=experiment.data)).data  # type: ignore[no-untyped-call]
+    return data
+
+
+def module_of(block: dict[str, Any]) -> DataModule[Any]:
+    """Build the DataModule of a data block: `class_path` and `init_args`."""
+    parser = _parser()
+    data: DataModule[Any] = parser.instantiate_classes(parser.parse_object({"data": block})).data
+    return data
+
+
+def _parser() -> Parser:
     parser = Parser()
     parser.add_lightning_class_args(LightningDataModule, "data", subclass_mode=True)
-    data: LightningDataModule = parser.instantiate_classes(Namespace(data=experiment.data)).data  # type: ignore[no-untyped-call]
-    return data
+    return parser
 
 
 def missing_size(model: Any) -> str | None:

@@ -93,6 +93,8 @@ def _litcv(args: list[str]) -> None:
     if verb == "sweep":
         _sweep(options.file)
         Resources.of(options)
+    if verb == "doctor" and options.config.suffix == "" and not overrides:  # a folder of data
+        return
     if "overrides" in options:
         experiment = "experiments/quickstart/ssd.yaml" if RUN.match(str(options.config)) else str(options.config)
         _experiment("fit", ("--config", experiment, *overrides))
