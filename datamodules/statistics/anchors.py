@@ -39,7 +39,8 @@ def anchor_statistics(
         _by_size(best, areas, objects),
     ]
     name, share = next(iter(missed.items()))
-    findings = [f"{share:.1%} of the {objects} of {name} have no anchor with an IoU of {MATCHED} or more."]
+    finding = f"{share:.1%} of the {objects} of {name} have no anchor with an IoU of {MATCHED} or more."
+    findings = [finding] if share > 0 else []
     return Statistics([Fact(f"no anchor with an IoU ≥ {MATCHED}", missed, "share")], charts, findings)
 
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import datamodules
 from datamodules import Shapes, VOCDetectionDataModule
@@ -110,6 +111,19 @@ def test_a_changed_picture_is_read_again_in_place_of_the_old_file(roots: Path, t
     assert not (before.read(0) == 200).all()  # a run that has the old file open keeps it
     assert np.array_equal(before.read(1), after.read(1))
     assert len(cached(tmp_path / "cache")) == 1
+
+
+def test_pictures_that_are_turned_upright_have_a_file_of_their_own(roots: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(roots / "VOCDetectionDataModule", tmp_path / "root")
+    picture = root / voc(root).splits["train"].name(0)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    with Image.open(picture) as image:
+        image.copy().save(picture, exif=exif)
+    for upright in ("apply", "ignore"):
+        plain, fast = (voc(root, exif=upright, cache=cache).train_dataloader().dataset for cache in (None, "decoded"))
+        assert np.array_equal(plain.read(0), fast.read(0)), upright
+    assert len(cached(tmp_path / "cache")) == 2
 
 
 def test_a_damaged_file_is_written_again(roots: Path, tmp_path: Path) -> None:
