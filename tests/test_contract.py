@@ -18,6 +18,7 @@ from lit_cv.errors import UserError
 from lit_cv.tasks import CaptioningTask, PoseTask
 
 OWN = {
+    "COCOCaptionDataModule": (HasVocabulary,),
     "COCODetectionDataModule": (HasDifficult,),
     "COCOInstanceDataModule": (HasDifficult,),
     "COCOKeypointDataModule": (HasDifficult, HasJoints),
@@ -27,7 +28,10 @@ OWN = {
     "VOCLocalizationDataModule": (HasDifficult,),
     "VOCSegmentationDataModule": (),
     "VisualGenomeDataModule": (HasVocabulary,),
+    "YOLODetectionDataModule": (HasDifficult,),
+    "YOLOInstanceDataModule": (HasDifficult,),
 }
+NEEDED = {"COCOCaptionDataModule": {"annotations": "captions.json"}}
 SPECIAL = (HasDifficult, HasImageFiles, HasJoints, HasSkeleton, HasVocabulary)
 
 
@@ -43,7 +47,7 @@ def test_every_data_module_provides_its_protocols() -> None:
     kinds = {name for name in datamodules.__all__ if name.endswith("DataModule")}
     assert kinds == {*OWN, "ImageFolderDataModule"}
     for name, own in OWN.items():
-        data = getattr(datamodules, name)("data")
+        data = getattr(datamodules, name)("data", **NEEDED.get(name, {}))
         for protocol in (HasClasses, Recordable, HasTrainingOrder):
             assert provides(data, protocol), (name, protocol)
         assert [protocol for protocol in SPECIAL if provides(data, protocol)] == list(own), name
