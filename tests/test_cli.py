@@ -69,7 +69,7 @@ def test_bad_usage_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
         (["sweep", "sweeps/none.yaml"], "sweeps/none.yaml"),
         (["report", "runs/none"], "runs/none: there is no such folder"),
         (["validate", "runs/none/1"], "runs/none/1"),
-        (["predict", "runs/none/1", "photos"], "runs/none/1/config.yaml: there is no such file"),
+        (["predict", "runs/none/1", "photos"], "runs/none/1: there is no such folder; give the folder of a run"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else None,
 )

@@ -193,7 +193,7 @@ def _gray(path: Path, pixels: Mask) -> Mask:
         meant = f", VOC's color of index {known[0]}," if known.size else ""
         raise UserError(
             f"{path} has colors such as {tuple(color.tolist())}{meant} instead of class indices: use the original "
-            "palette PNG, or convert it."
+            "palette PNG, or convert it, or name the color of each class with data.palette."
         )
     return np.ascontiguousarray(colors[..., 0])
 

@@ -60,10 +60,7 @@ def test_a_page_replaces_only_its_own(capsys: pytest.CaptureFixture[str]) -> Non
     assert Path("notes.html").read_text() == "<p>mine</p>"
 
 
-def test_the_numbers_and_the_page_are_logged_offline(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("WANDB_MODE", raising=False)
+def test_the_numbers_and_the_page_are_logged_offline(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments("localization", "--output", "page.html", "--wandb", "offline")) == 0
     assert "logged to W&B: " in capsys.readouterr().out
     (log,) = logs_of(Path())

@@ -54,7 +54,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 def test_experiments_and_sweeps_are_listed(installed: Installed) -> None:
     for kind, pattern in (("experiments", "experiments/*/*.yaml"), ("sweeps", "sweeps/*.yaml")):
-        names = re.findall(r"^(\S+)  ", installed.litcv("list", kind), re.MULTILINE)
+        names = re.findall(r"^(\S+)(?:  |$)", installed.litcv("list", kind), re.MULTILINE)
         wanted = {(f"{path.parent.name}/" if kind == "experiments" else "") + path.stem for path in ROOT.glob(pattern)}
         assert wanted <= set(names)
 

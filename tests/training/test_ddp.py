@@ -59,8 +59,9 @@ def test_metrics_of_two_processes_equal_those_of_one(tmp_path: Path) -> None:
         assert one[name] == pytest.approx(two["metrics"][name], abs=0, nan_ok=True), name
 
 
-def test_batch_norms_that_cannot_share_statistics_are_refused() -> None:
+def test_batch_norms_that_cannot_share_statistics_are_refused(tmp_path: Path) -> None:
     asked = ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.sync_batchnorm=true"]
+    asked += [f"--data.root={tmp_path}"]
     with pytest.raises(UserError, match="sync_batchnorm: PyTorch synchronizes batch norms only on GPUs"):
         LitCLI(["fit", *OPTIONS, *asked])
 
