@@ -34,9 +34,10 @@ def _run(options: argparse.Namespace) -> int:
     indent = min(30, 2 + max((len(name) for name, _ in entries), default=0))
     width = max(60, get_terminal_size().columns)
     for name, text in entries:
-        if text and len(name) >= indent:  # a long name has a line of its own
+        long = len(name) + 2 > indent
+        if text and long:  # it has a line of its own
             print(name)
-        first = " " * indent if len(name) >= indent else name.ljust(indent)
+        first = " " * indent if long else name.ljust(indent)
         print(textwrap.fill(text, width, initial_indent=first, subsequent_indent=" " * indent) if text else name)
     return 0
 
