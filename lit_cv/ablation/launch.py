@@ -109,10 +109,14 @@ def make_queue(
 def overview(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], failed: int = 0) -> str:
     """Describe the size of the sweep: arms, seeds, runs, and the number of finished runs."""
     seeds = len({job.trial.seed for job in jobs})
-    size = f"{len(jobs) // seeds} arms × {seeds} seeds = {len(jobs)} runs"
+    size = f"{_counted(len(jobs) // seeds, 'arm')} × {_counted(seeds, 'seed')} = {_counted(len(jobs), 'run')}"
     if sweep.method != "grid" or len(jobs) % seeds:
         size = f"{sweep.method}, {total_runs(sweep, len(jobs))} runs"
     return f"{sweep.name}: {size}, {len(jobs) - len(missing) - failed} done"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def estimate(
