@@ -35,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return 0 on success, 2 on bad usage, 1 otherwise."""
     args = list(sys.argv[1:] if argv is None else argv)
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # they concern Lightning, not the user
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")  # in a file, each state of a bar is a line
     if "" not in sys.path:
         sys.path.append("")  # for the user's classes, as with `python -m lit_cv`
     for stream in (sys.stdout, sys.stderr):
@@ -59,7 +61,7 @@ def _run(args: list[str]) -> int:
     verb, rest = args[:1], args[1:]
     helps = {"-h", "--help"} & set(rest)
     if verb == ["fit"] and helps and len(rest) > 1:  # of an experiment's settings
-        return fit.run_unparsed("fit", [arg for arg in rest if arg not in helps] + ["--print_config=comments"])
+        return fit.explain([arg for arg in rest if arg not in helps])
     if rest and not helps:  # LightningCLI parses the options of these verbs
         if verb[0] in fit.UNPARSED:
             return fit.run_unparsed(verb[0], rest)

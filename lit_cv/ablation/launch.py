@@ -17,6 +17,7 @@ from lit_cv.ablation.sweep.sweep_file import Sweep
 from lit_cv.errors import UserError
 from lit_cv.runs.files import lock
 from lit_cv.runs.folder import run_id
+from lit_cv.runs.prose import say
 from lit_cv.runs.structure import unmeasured
 
 TIMED_SECONDS = 20.0  # for the steps that a dry run times without being asked
@@ -46,7 +47,7 @@ def launch(
         if queued_elsewhere := _active_elsewhere(missing, executor.name):
             missing = [job for job in missing if job not in queued_elsewhere]
         costs = estimate(sweep, jobs, missing, executor, measure if dry_run else bool(measure))
-        print(overview(sweep, jobs, missing, len(left_out)) + costs, flush=True)
+        say(overview(sweep, jobs, missing, len(left_out)) + costs)
         if dry_run:
             _say_missing(missing)
             print(executor.preview(missing))
@@ -81,7 +82,7 @@ def _measure_times(group: Path, jobs: Sequence[Job], times: Times) -> None:
         try:
             times(group)
         except UserError as error:
-            print(f"note: {error}", flush=True)
+            say(f"note: {error}")
 
 
 def make_queue(
@@ -108,10 +109,14 @@ def make_queue(
 def overview(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], failed: int = 0) -> str:
     """Describe the size of the sweep: arms, seeds, runs, and the number of finished runs."""
     seeds = len({job.trial.seed for job in jobs})
-    size = f"{len(jobs) // seeds} arms × {seeds} seeds = {len(jobs)} runs"
+    size = f"{_counted(len(jobs) // seeds, 'arm')} × {_counted(seeds, 'seed')} = {_counted(len(jobs), 'run')}"
     if sweep.method != "grid" or len(jobs) % seeds:
         size = f"{sweep.method}, {total_runs(sweep, len(jobs))} runs"
     return f"{sweep.name}: {size}, {len(jobs) - len(missing) - failed} done"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def estimate(
@@ -150,10 +155,7 @@ def _cost(missing: Sequence[Job], executor: Executor, measure: bool | None) -> t
     reason = "no run of this experiment has finished: --measure times a few steps"
     if measure is False or not executor.waits or missing_inputs(missing):
         return None, reason
-    print(
-        f"No run of this experiment has finished, so a few steps are timed (at most {TIMED_SECONDS:.0f} s) ...",
-        flush=True,
-    )
+    say(f"No run of this experiment has finished, so a few steps are timed (at most {TIMED_SECONDS:.0f} s) ...")
     return timed_cost(
         missing, TIMED_SECONDS
     ), f"no steps could be timed within {TIMED_SECONDS:.0f} s; --measure has no limit"

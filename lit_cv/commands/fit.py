@@ -1,10 +1,13 @@
 """`litcv fit`: train an experiment in a run folder of its own."""
 
 import os
+import re
 import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +61,19 @@ def run_unparsed(verb: str, args: Sequence[str]) -> int:
     return 0
 
 
+def explain(args: Sequence[str]) -> int:
+    """Print each setting of an experiment with its meaning: those of its task and data first, the Trainer's later."""
+    with redirect_stdout(StringIO()) as printed:
+        try:
+            run_unparsed("fit", [*args, "--print_config=comments"])
+        except SystemExit as end:  # jsonargparse ends the program after it has printed
+            if end.code:
+                raise
+    sections = re.split(r"\n\n(?=\S)", printed.getvalue().rstrip())
+    print("\n\n".join(sorted(sections, key=lambda section: not re.search(r"^(model|data):", section, re.MULTILINE))))
+    return 0
+
+
 def resuming(args: Sequence[str]) -> str:
     """Return the command line that continues a run."""
     return shlex.join(["litcv", *args, "--resume"])
@@ -72,8 +88,6 @@ def prepare_process(args: Sequence[str]) -> None:
     from lit_cv import process_guard
     from lit_cv.training import slurm_task
 
-    if not sys.stderr.isatty():
-        os.environ.setdefault("TQDM_DISABLE", "1")  # in a file, each state of a bar is a line
     # Every run has its own W&B service: the service of a notebook or of another run would write files elsewhere.
     os.environ.pop("WANDB_SERVICE", None)
     if slurm_task.is_task():

@@ -3,13 +3,13 @@
 import argparse
 import re
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lit_cv.commands.parsers import Verbs, add_verb
 from lit_cv.commands.shipped import copies_of, refuse_existing, sweeps_of, write_new
 from lit_cv.errors import UsageError, UserError
+from lit_cv.runs.prose import say
 
 if TYPE_CHECKING:
     from datamodules.forms.form import Form, Task
@@ -93,11 +93,11 @@ def start(folder: Path, task: "Task | None", name: str | None, out: Path, weight
     starter = Starter(folder, form, task, file, name, weights_for(BACKBONE, weights))
     print(f"{folder}: {form.name}")
     for note in form.notes:
-        print(f"note: {note}", file=sys.stderr)
+        say(f"note: {note}", error=True)
     write_new({file: starter.experiment(), sweep: starter.sweep()})
     if reason := starter.weights.reason:
         fix = "give --weights the path of a state dict, or set model.network.weights in the file"
-        print(f"note: training starts from random weights (weights: null), because {reason}; {fix}.", file=sys.stderr)
+        say(f"note: training starts from random weights (weights: null), because {reason}; {fix}.", error=True)
     print("next:")
     _print_command("litcv", "fit", str(file))
     _print_command("litcv", "predict", f"runs/{name}", str(folder / (form.pictures or ("",))[-1]))
@@ -118,7 +118,7 @@ def _chosen(folder: Path, forms: "list[Form]", task: "Task | None") -> "tuple[Fo
     if len(fitting) > 1:
         others = "; ".join(form.name for form in fitting[1:])
         command = shlex.join(["litcv", "doctor", str(folder)])
-        print(f"note: {fitting[0].name} is taken; there is also {others} (see {command}).", file=sys.stderr)
+        say(f"note: {fitting[0].name} is taken; there is also {others} (see {command}).", error=True)
     return fitting[0], task
 
 

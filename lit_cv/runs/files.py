@@ -72,7 +72,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: The file is missing, is not YAML, or holds no mapping.
     """
     if not path.is_file():
-        raise UserError(f"{path}: there is no such file; give the path of a YAML file{similar(path) or '.'}")
+        what = "this is a folder" if path.is_dir() else "there is no such file"
+        raise UserError(f"{path}: {what}; give the path of a YAML file{similar(path) or '.'}")
     try:
         content = parse_yaml(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:

@@ -132,7 +132,8 @@ class LitCLI(LightningCLI):
                 kwargs |= slurm_task.trainer_settings(trainer)
         else:
             kwargs |= {"logger": False, "enable_checkpointing": False}
-            if not trainer["enable_progress_bar"]:
+            kwargs["enable_progress_bar"] = _wanted(trainer["enable_progress_bar"], ProgressBar, callbacks)
+            if not kwargs["enable_progress_bar"]:
                 callbacks.append(EvaluationLine())
         with refused("trainer"):
             built = super().instantiate_trainer(**kwargs, callbacks=callbacks)

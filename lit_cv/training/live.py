@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from lit_cv.runs.prose import say
 from lit_cv.training.checkpoints import BestCheckpoint
 
 REDRAW_SECONDS = 0.25
@@ -51,7 +52,7 @@ class LiveLine(Callback):
         begun = f", continues at step {trainer.global_step}" if trainer.global_step else ""
         self._say(f"run: {self.folder} ({whole}{begun})")
         if note := without_validation(trainer, self._total):
-            self._say(f"note: {note}")
+            say(f"note: {note}")
         if self.console.is_terminal:
             self._live.start()
 

@@ -68,7 +68,8 @@ def measure_groups(groups: Sequence[Path], most: int | None = None) -> None:
         return
     busy = "another process has been measuring on this machine for ten minutes; wait for it or stop it."
     with lock(lock_file(), busy, patience=PATIENCE):
-        print(f"time per image: measuring {count} networks of {len(runs)} runs, in turns and alone", flush=True)
+        networks = "1 network" if count == 1 else f"{count} networks"
+        print(f"time per image: measuring {networks} of {len(runs)} runs, in turns and alone", flush=True)
         other, found = OtherWork(), list[tuple[Measured, list[float]]]()
         for subjects in _loaded(runs):
             seconds = SECONDS * len(subjects)

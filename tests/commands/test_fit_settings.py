@@ -31,4 +31,8 @@ def test_help_of_an_experiment_explains_its_settings(
     monkeypatch.chdir(Path(__file__).parents[2])
     text = shown(capsys, *args)
     assert "# Height and width of the resized image in pixels" in text
-    assert yaml.safe_load(text)["model"]["init_args"]["network"]["class_path"] == "lit_cv.models.SSD"
+    settings = yaml.safe_load(text)
+    assert settings["model"]["init_args"]["network"]["class_path"] == "lit_cv.models.SSD"
+    assert {"trainer", "run", "seed_everything"} < set(settings)
+    if "--print_config=comments" not in args:  # the help begins with the parts of an experiment
+        assert list(settings)[:2] == ["model", "data"]

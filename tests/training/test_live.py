@@ -88,3 +88,7 @@ def test_a_terminal_gets_one_line_that_changes_and_no_noise(tmp_path: Path, opti
     assert re.search(r"\r\x1b\[2Kstep \d+ of 60 · loss [\d.]+ · [\d.]+ images/s · \d+:\d\d left", text), text
     assert "validation, batch 1 of 1" in text
     assert not [word for word in NOISE if word in text], text
+
+
+def test_an_evaluation_shows_no_bar_of_lightning_unless_it_is_asked_for(options: list[str]) -> None:
+    assert LitCLI(["validate", *options, "--trainer.enable_progress_bar=null"]).trainer.progress_bar_callback is None

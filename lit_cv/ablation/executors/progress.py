@@ -10,7 +10,7 @@ from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from lit_cv.ablation.sweep.labels import duration
@@ -71,10 +71,17 @@ class Progress:
     def table(self, rows: Sequence[Row]) -> Group:
         """Return one line per active run, then the number of finished runs and the estimated remaining time."""
         now = time.monotonic()
-        table = Table("run", "on", "for", "step", "last", box=None, pad_edge=False)
+        whole = [Column(name, no_wrap=True) for name in ("run", "on", "for", "step")]
+        table = Table(*whole, "last", box=None, pad_edge=False)  # a narrow terminal cuts the name of the metric
         for row in rows:
             step, value = last_number(row.folder / "metrics.csv", self._metric)
-            table.add_row(Text(row.label), row.slot, duration(now - row.started), step, Text(value))
+            table.add_row(
+                Text(row.label),
+                row.slot,
+                duration(now - row.started),
+                step,
+                Text(value, no_wrap=True, overflow="ellipsis"),
+            )
         of = f" of {self._total}" if self._total else ""
         left = self.time_left([now - row.started for row in rows])
         return Group(table, Text(f"{self._ended}{of} done in {duration(now - self._started)}, {left}"))
@@ -90,6 +97,8 @@ class Progress:
         typical = statistics.median(self._seconds)
         waiting = self._total - self._ended - len(elapsed)
         left = typical * waiting + sum(max(typical - seconds, 0.0) for seconds in elapsed)
+        if elapsed and left < 1.0:
+            return "the last take longer than the others"
         return f"about {duration(left / min(self._workers, max(waiting + len(elapsed), 1)))} left"
 
     def finished(self, label: str, seconds: float) -> None:
@@ -114,7 +123,7 @@ class Progress:
 
 
 def last_number(file: Path, metric: str | None) -> tuple[str, str]:
-    """Return the last step in a ``metrics.csv``, and the metric's last value (or that of any metric) with its name."""
+    """Return the last step in a ``metrics.csv``, and the metric's last value (or any metric's) before its name."""
     text = read_tail(file)
     whole = text[: text.rfind("\n") + 1].splitlines()  # the last line may be half written
     rows = [line.split(",") for line in whole if not line.startswith("step,")]
@@ -122,4 +131,4 @@ def last_number(file: Path, metric: str | None) -> tuple[str, str]:
     if not chosen:
         return "", ""
     name, value = chosen[-1][2:]
-    return rows[-1][0], f"{name} {float(value):.4g}"
+    return rows[-1][0], f"{float(value):.4g} {name}"

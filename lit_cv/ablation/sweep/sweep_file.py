@@ -262,7 +262,12 @@ def read_sweep_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         near = similar(path) if isinstance(error, FileNotFoundError) else ""
         fix = near or "; name an existing file such as sweeps/quickstart.yaml."
-        raise UserError(f"{path}: cannot read this sweep file ({error}){fix}") from None
+        what = (
+            "there is no such file"
+            if isinstance(error, FileNotFoundError)
+            else f"cannot read this sweep file ({error})"
+        )
+        raise UserError(f"{path}: {what}{fix}") from None
     except ValueError as error:
         raise UserError(f"{path}: not valid YAML: {error}.") from None
     if not isinstance(content, dict):
