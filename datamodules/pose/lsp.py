@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import scipy.io
 
 from datamodules.joints import HIDDEN, VISIBLE, Skeleton, is_origin
+from datamodules.loading.matlab import read_variable
 from datamodules.pose.datamodule import PoseDataModule
 from datamodules.pose.generated import write_lsp
 from datamodules.pose.people import People
@@ -78,7 +78,7 @@ def read_joints(path: Path) -> People:
         UserError: If the file cannot be read, or has no array ``joints`` of one of these shapes.
     """
     try:
-        table = np.asarray(scipy.io.loadmat(path, variable_names=["joints"])["joints"], dtype=np.float64)
+        table = np.asarray(read_variable(path.read_bytes(), "joints"), dtype=np.float64)
     except Exception as error:  # scipy raises what zlib, struct and its own parser raise
         raise UserError(f"{path} is no MATLAB 5 file with an array `joints` ({error}): fetch it again.") from None
     count = len(SKELETON.joints)

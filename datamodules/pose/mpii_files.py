@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
 
 from datamodules.joints import HIDDEN, VISIBLE, is_origin
 from datamodules.loading.json_stream import read_json as read_json_file
+from datamodules.loading.matlab import read_variable
 from lit_cv.errors import UserError
 
 JOINTS = 16
@@ -75,14 +75,19 @@ def read_mat(path: Path) -> Annotations:
     """
     try:
         # Text stays single characters: joining them would double the time.
-        content = scipy.io.loadmat(path, variable_names=["RELEASE"], chars_as_strings=False)
+        release = read_variable(path.read_bytes(), "RELEASE", chars_as_strings=False)
+    except KeyError as error:
+        raise _other_layout(path, error) from None
     except Exception as error:  # scipy raises what zlib, struct and its own parser raise
         raise UserError(f"{path} is no MATLAB 5 file that can be read ({error}): fetch it again.") from None
     try:
-        release = content["RELEASE"]
         return _people(release["annolist"].item(), release["img_train"].item())
     except (KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} does not have the layout of {_MAT} ({error}): fetch that release.") from None
+        raise _other_layout(path, error) from None
+
+
+def _other_layout(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path} does not have the layout of {_MAT} ({error}): fetch that release.")
 
 
 def _people(images: Structs, is_training: NDArray[Any]) -> Annotations:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.io import loadmat
 
 from datamodules.loading.decode import check_size, image_size, read_whole
+from datamodules.loading.matlab import read_variable
 from datamodules.loading.orientation import SIDEWAYS, orientation
 from datamodules.loading.text import read_text
 from datamodules.voc.files import image_file, relative_name
@@ -202,7 +202,7 @@ def _read_mat(path: Path) -> Mask:
     """Return ``GTcls.Segmentation`` of a MATLAB file, uint8 (H, W)."""
     data = read_whole(path)
     try:
-        mask = np.asarray(loadmat(BytesIO(data), variable_names=["GTcls"])["GTcls"][0, 0]["Segmentation"])
+        mask = np.asarray(read_variable(data, "GTcls")[0, 0]["Segmentation"])
     except Exception as error:  # on damaged files the reader raises many kinds of errors
         raise UserError(f"{path} holds no GTcls.Segmentation that can be read ({error}): restore the file.") from None
     if mask.dtype != np.uint8 or mask.ndim != 2 or not mask.size:

@@ -15,6 +15,7 @@ import numpy as np
 import scipy.io
 import yaml
 
+from datamodules.loading.matlab import read_variable
 from tests.fuzz.mutations import Raw, Twin, spoiled_bytes, spoiled_tree
 
 RAW_YAML = (
@@ -135,8 +136,8 @@ def _xml(node: Any) -> str:
 
 
 def _spoil_mat(rng: Random, file: Path) -> None:
-    content = scipy.io.loadmat(file)
-    tree = {key: _unpacked(value) for key, value in content.items() if not key.startswith("__")}
+    name = "joints" if file.stem == "joints" else "RELEASE"
+    tree = {name: _unpacked(read_variable(file.read_bytes(), name))}  # scipy alone might crash on damaged tags
     buffer = io.BytesIO()
     scipy.io.savemat(buffer, _packed(spoiled_tree(rng, tree)), do_compression=rng.random() < 0.5, long_field_names=True)
     file.write_bytes(buffer.getvalue())
