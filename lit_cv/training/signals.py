@@ -13,7 +13,7 @@ from types import FrameType
 from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-PATIENCE = 15.0  # seconds after which a run no longer waits for a step that it can save
+PATIENCE = 20.0  # seconds after which a run no longer waits for a step that it can save; it ends within 30
 
 
 class Signals:
