@@ -1,4 +1,4 @@
-"""Classes that one split has and another has not."""
+"""Classes that one split has and another lacks."""
 
 from collections.abc import Mapping, Sequence
 

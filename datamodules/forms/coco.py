@@ -44,7 +44,7 @@ def find_coco(tree: Tree, root: str) -> Iterator[Form]:
 
 
 def _form(tree: Tree, root: str, files: dict[str, str], heads: dict[str, Head]) -> Form | None:
-    if "train" not in files:  # one file is divided, whatever its name
+    if "train" not in files:  # one file is divided, under any name
         files = {"": next(iter(files.values()))}
     found = [heads[path] for path in files.values()]
     serves: dict[Task, bool] = {

@@ -155,7 +155,7 @@ def _from_colors(path: Path, colors: Mapping[int, tuple[int, int, int]]) -> Mask
         if code not in known:
             color, count = [code >> 16, code >> 8 & 255, code & 255], int((codes == code).sum())
             raise UserError(
-                f"{path} has the color {color} ({count} pixels), which the palette of the classes has not: name its "
+                f"{path} has the color {color} ({count} pixels), which the palette of the classes lacks: name its "
                 "class with data.palette, or fix the mask."
             )
     return np.array([known[code] for code in found.tolist()], dtype=np.uint8)[places].reshape(codes.shape)

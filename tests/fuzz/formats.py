@@ -18,7 +18,7 @@ from tests.fuzz.wandb_logs import spoil_log, write_logs
 ROOT = Path(__file__).parents[2]
 QUICK = ROOT / "experiments" / "quickstart"
 SCORE, SCALES = "val/map_50", "model.network.anchor_scales"
-RARE = 50  # one input of so many trains on the mutated data, which takes seconds
+RARE = 50  # one input in 50 trains on the mutated data, which takes seconds
 
 
 @dataclass(frozen=True)

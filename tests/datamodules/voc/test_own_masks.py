@@ -102,7 +102,7 @@ def test_gray_values_may_be_given_a_class(tmp_path: Path) -> None:
         ({"masks": "rgb", "classes": ["x", "y"]}, r"a\.png has colors such as \(\d+, \d+, \d+\).*with data\.palette"),
         (
             {"masks": "rgb", "palette": {"x": [250, 50, 83]}},
-            r"a\.png has the color \[0, 0, 128\] \(8 pixels\), which the palette of the classes has not: name",
+            r"a\.png has the color \[0, 0, 128\] \(8 pixels\), which the palette of the classes lacks: name",
         ),
         ({"masks": "rgb", "palette": {"x": [250, 50]}}, r"data\.palette: x has the color \[250, 50\], not red, green"),
         ({"masks": "rgb", "palette": {"x": [1, 1, 1], "y": [1, 1, 1]}}, r"gives the color \[1, 1, 1\] to two classes"),
