@@ -60,6 +60,8 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
         )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "ready\n"  # its imports are no part of the first input
 
     def ask(self, name: str, seed: int) -> dict[str, Any]:
         """Return the verdict on an input."""

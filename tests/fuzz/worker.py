@@ -1,6 +1,7 @@
 """The process that runs `litcv` on mutated inputs: `python -m tests.fuzz.worker FOLDER`.
 
-Each line of standard input is `FORMAT SEED`, each line of standard output a verdict as JSON.
+The first line of standard output is `ready`. Then each line of standard input is `FORMAT SEED`, each line of standard
+output a verdict as JSON.
 """
 
 import contextlib
@@ -37,6 +38,7 @@ def main(folder: Path) -> None:
     os.dup2(log, 2)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
     faulthandler.register(signal.SIGUSR1, all_threads=False)  # the driver asks where a hanging process is
+    print("ready", file=replies, flush=True)
     for line in sys.stdin:
         name, seed = line.split()
         answer = verdict(folder, name, int(seed))
