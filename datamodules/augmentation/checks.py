@@ -90,7 +90,7 @@ def _flaw(transform: A.BasicTransform, data: dict[str, Any]) -> str:
             data = transform(force_apply=True, **data)
         except KeyError as error:
             lacking = {str(error.args[0])}
-        except Exception:  # on so small a sample; its settings are checked below
+        except Exception:  # on so small a sample; `apply` names a transform that also fails on an image
             pass
     if lacking:
         return f"which needs {', '.join(sorted(lacking))}, and samples of this data have none: take it out."

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -60,7 +60,8 @@ def measure_groups(groups: Sequence[Path], most: int | None = None) -> None:
     runs = [file.parent for group in groups for file in sorted(group.glob("*/result.json"))]
     if not runs:
         raise UserError(f"{' '.join(map(str, groups))}: no finished run to measure; run the sweep first.")
-    count = len({_shared(run) for run in runs})
+    shared = {run: _shared(run) for run in runs}
+    count = len(set(shared.values()))
     if most is not None and count > most:
         print(
             f"time per image: {count} networks are not measured; `litcv report {groups[0]} --measure` does.", flush=True
@@ -71,7 +72,7 @@ def measure_groups(groups: Sequence[Path], most: int | None = None) -> None:
         networks = "1 network" if count == 1 else f"{count} networks"
         print(f"time per image: measuring {networks} of {len(runs)} runs, in turns and alone", flush=True)
         other, found = OtherWork(), list[tuple[Measured, list[float]]]()
-        for subjects in _loaded(runs):
+        for subjects in _loaded(shared):
             seconds = SECONDS * len(subjects)
             found += zip(subjects, in_turns([one.subject for one in subjects], seconds), strict=True)
         share = other.share()
@@ -113,13 +114,17 @@ def _record(group: Path, found: Sequence[tuple[Measured, list[float]]], share: f
     }
 
 
-def _loaded(runs: Sequence[Path]) -> Iterator[list[Measured]]:
-    """Yield the structures of some runs, as many at a time as the memory holds."""
+def _loaded(shared: Mapping[Path, str]) -> Iterator[list[Measured]]:
+    """Yield the structures of some runs, as many at a time as the memory holds.
+
+    Args:
+        shared: For each run, the text that runs of the same structure share.
+    """
     structures, images = dict[str, Measured](), dict[str, list[torch.Tensor]]()
     waiting, size = list[Measured](), 0
-    for folder in runs:
+    for folder, text in shared.items():
         try:
-            one = _prepared(folder, structures, images)
+            one = _prepared(folder, text, structures, images)
         except Exception as error:
             if (failure := expected_failure(error)) is None and not isinstance(error, RuntimeError):
                 raise
@@ -135,7 +140,9 @@ def _loaded(runs: Sequence[Path]) -> Iterator[list[Measured]]:
         yield waiting
 
 
-def _prepared(folder: Path, structures: dict[str, Measured], images: dict[str, list[torch.Tensor]]) -> Measured:
+def _prepared(
+    folder: Path, shared: str, structures: dict[str, Measured], images: dict[str, list[torch.Tensor]]
+) -> Measured:
     """Return the structure of a run, which is built if it is new."""
     config = flatten(read_yaml(folder / "config.yaml"))
     of_data = canonical({key: value for key, value in config.items() if key.split(".")[0] == "data"})
@@ -147,7 +154,7 @@ def _prepared(folder: Path, structures: dict[str, Measured], images: dict[str, l
         network, data = build(setting, _checkpoint(folder))
         images[of_data] = [image.to(device) for image in images_of(data, IMAGES)]
     shapes = [list(image.shape) for image in images[of_data]]
-    key = hashlib.sha256(canonical([_shared(folder), shapes, str(device)]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(canonical([shared, shapes, str(device)]).encode()).hexdigest()[:16]
     if key not in structures:
         checkpoint = _checkpoint(folder)
         network = network or build(setting, checkpoint)[0]

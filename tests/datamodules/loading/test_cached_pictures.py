@@ -14,14 +14,13 @@ import pytest
 import torch
 from PIL import Image
 
-import datamodules
-from datamodules import Shapes, VOCDetectionDataModule
+from datamodules import VOCDetectionDataModule
 from datamodules.base import DataModule
 from datamodules.boxes.dataset import DetectionDataset
 from datamodules.loading.loader import Loader
 from lit_cv.errors import UserError
+from tests.helpers import small_shapes
 
-SHAPES = Shapes(train=8, val=3, size=40)
 KINDS: dict[str, dict[str, Any]] = {
     "VOCDetectionDataModule": {"augmentation": "ssd"},
     "VOCLocalizationDataModule": {},
@@ -41,11 +40,7 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(kind: str, root: Path, **options: Any) -> DataModule[Any]:
-    settings: dict[str, Any] = {"source": "shapes", "shapes": SHAPES, "batch_size": 2, "seed": 3, **KINDS[kind]}
-    data: DataModule[Any] = getattr(datamodules, kind)(str(root), **settings, **options)
-    data.prepare_data()
-    data.setup()
-    return data
+    return small_shapes.opened(kind, root, **KINDS[kind], **options)
 
 
 def voc(root: Path, **options: Any) -> DataModule[Any]:

@@ -7,12 +7,11 @@ import torch
 from torch import Tensor
 
 import datamodules
-from datamodules import Shapes
 from datamodules.base import DataModule
 from lit_cv.errors import UserError
 from lit_cv.ops.mask_runs import MaskRuns, decode_masks
+from tests.helpers import small_shapes
 
-SHAPES = Shapes(train=8, val=3, size=40)
 KINDS: dict[str, dict[str, Any]] = {
     "VOCDetectionDataModule": {"augmentation": "none"},
     "VOCSegmentationDataModule": {"augmentation": "none"},
@@ -28,11 +27,7 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(kind: str, root: Path, **options: Any) -> DataModule[Any]:
-    settings: dict[str, Any] = {"source": "shapes", "shapes": SHAPES, "batch_size": 2, "seed": 3, **KINDS[kind]}
-    data: DataModule[Any] = getattr(datamodules, kind)(str(root / kind), **settings, **options)
-    data.prepare_data()
-    data.setup()
-    return data
+    return small_shapes.opened(kind, root / kind, **KINDS[kind], **options)
 
 
 def samples(data: DataModule[Any], split: str = "train") -> list[tuple[Tensor, dict[str, Any]]]:
