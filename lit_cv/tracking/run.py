@@ -168,7 +168,9 @@ def finish(folder: Path, exit_code: int = 0) -> None:
     log, online, path = Path(run.dir).parent / f"run-{run.id}.wandb", not run.offline, run.path
     try:
         run.finish(exit_code)
-        if online and _has_ended(path):
+        if not online:
+            wandb.teardown(exit_code)  # `finish` returns before the log is on disk, the end of the service does not
+        elif _has_ended(path):
             log.with_suffix(MARKER).touch()
             return
     except TimeoutError:
