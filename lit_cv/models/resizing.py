@@ -28,9 +28,11 @@ class FittedImages(Network):
 
     Attributes:
         divisible: Height and width of the padded batch are multiples of this number.
+        eval_scale: Factor of the size of resized images in eval mode; test-time augmentation sets it.
     """
 
     divisible: int = 32
+    eval_scale: float = 1.0
 
     def __init__(self, *args: Any, min_size: MinSize = 800, max_size: int = 1333, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -44,6 +46,8 @@ class FittedImages(Network):
         sizes = [size_of(image) for image in images]
         if (shorter := self._shorter_sides(len(images))) is not None:
             sizes = [fit_size(size, side, self.max_size) for size, side in zip(sizes, shorter, strict=True)]
+        if not self.training and (factor := self.eval_scale) != 1:
+            sizes = [(max(1, round(height * factor)), max(1, round(width * factor))) for height, width in sizes]
         common, last = largest_size(sizes, self.device), self.channels_last
         batch = batch_images(images, sizes, self.device, divisible=self.divisible, channels_last=last, at_least=common)
         return batch._replace(pixels=batch.pixels.to(self.dtype))

@@ -8,8 +8,10 @@ from lit_cv.tasks.localization import LocalizationTask
 from lit_cv.tasks.pose import PoseTask
 from lit_cv.tasks.schedules import RestartingStepLR, WarmupMultiStepLR
 from lit_cv.tasks.segmentation import SegmentationTask
+from lit_cv.tasks.tta.settings import TTA
 
 __all__ = [
+    "TTA",
     "CaptioningTask",
     "DetectionTask",
     "InstanceTask",

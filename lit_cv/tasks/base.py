@@ -24,6 +24,8 @@ from lit_cv.renderers import Renderer
 from lit_cv.tasks.precision import keep_coordinates
 from lit_cv.tasks.schedules import WarmupMultiStepLR, check_length, check_schedule
 from lit_cv.tasks.sharding import shard_for_strategy
+from lit_cv.tasks.tta.merging import predict_views
+from lit_cv.tasks.tta.settings import TTA, fitting_tta
 
 Targets = Sequence[Mapping[str, Tensor]]
 Predictions = Sequence[Any]
@@ -69,6 +71,7 @@ class Task(L.LightningModule, ABC):
         optimizer: Builds the optimizer from the parameters; the default is ``sgd``.
         scheduler: Builds the learning-rate scheduler, stepped after every optimizer step, from the optimizer; the
             default is ``warmup``, and None keeps the rate constant.
+        tta: Test-time augmentation of the evaluation and of ``predict``; None sees each image once, as it is.
 
     Raises:
         UserError: A loss weight names no loss of the network, or the loss is not finite.
@@ -91,6 +94,7 @@ class Task(L.LightningModule, ABC):
         loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = sgd,
         scheduler: LRSchedulerCallable | None = warmup,
+        tta: TTA | None = None,
     ) -> None:
         super().__init__()
         self.network = network
@@ -101,6 +105,7 @@ class Task(L.LightningModule, ABC):
         self.loss_weights = dict.fromkeys(self.loss_names, 1.0) | (loss_weights or {})
         self.optimizer, self.scheduler = optimizer, scheduler
         self.class_names: list[str] = []
+        self.tta = fitting_tta(network, tta)
         self._counts_before: dict[str, int] = {}
         self.mean_losses = nn.ModuleDict({name: ExactMean() for name in ("loss", *self.loss_names)})
 
@@ -249,7 +254,7 @@ class Task(L.LightningModule, ABC):
 
     def evaluate(self, batch: Batch) -> tuple[Mapping[str, Tensor], Predictions]:
         """Return losses and predictions of an evaluation batch."""
-        return self.network.losses(*batch), self.network.predict(batch[0])
+        return self.network.losses(*batch), self.predict(batch[0])
 
     def test_step(self, batch: Batch, batch_idx: int) -> Predictions:  # type: ignore[override]
         """Evaluate as in validation."""
@@ -257,7 +262,16 @@ class Task(L.LightningModule, ABC):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Predictions:
         """Return the prediction for each image, in the pixels of the input image."""
-        return self.network.predict(batch[0])
+        return self.predict(batch[0])
+
+    def predict(self, images: list[Tensor], given: list[Tensor] | None = None) -> Predictions:
+        """Return the predictions for images, merged over their views with ``tta``; ``given`` are proposals."""
+        return predict_views(self.network, self.tta, images, given, self.joint_pairs)
+
+    @property
+    def joint_pairs(self) -> Sequence[Sequence[int]]:
+        """(right, left) joints, which a mirrored image swaps."""
+        return ()
 
     def on_validation_epoch_start(self) -> None:
         """Note what metrics of the training have counted."""

@@ -14,6 +14,7 @@ from lit_cv.models.rcnn.densecap import DenseCap
 from lit_cv.ops.vocabulary import SPECIAL, Vocabulary
 from lit_cv.renderers import PhraseRenderer
 from lit_cv.tasks.base import Predictions, Size, Targets, Task, sgd, warmup
+from lit_cv.tasks.tta.settings import TTA
 
 
 class CaptioningTask(Task):
@@ -40,6 +41,7 @@ class CaptioningTask(Task):
         loss_weights: See ``Task``.
         optimizer: See ``Task``.
         scheduler: See ``Task``.
+        tta: Refused, because phrases say left and right.
     """
 
     network: DenseCap
@@ -54,8 +56,9 @@ class CaptioningTask(Task):
         loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = sgd,
         scheduler: LRSchedulerCallable = warmup,
+        tta: TTA | None = None,
     ) -> None:
-        super().__init__(network, loss_weights, optimizer, scheduler)
+        super().__init__(network, loss_weights, optimizer, scheduler, tta)
         self.meteor, self.test_boxes = meteor, test_boxes
         self.vocabulary = Vocabulary(SPECIAL)
         if meteor == "exact_match_meteor":

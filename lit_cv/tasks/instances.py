@@ -15,6 +15,7 @@ from lit_cv.models.rcnn.mask_rcnn import MaskRCNN
 from lit_cv.ops.objects import without_crowds
 from lit_cv.renderers import InstanceRenderer, PoseRenderer
 from lit_cv.tasks.base import Predictions, Targets, Task, sgd, warmup
+from lit_cv.tasks.tta.settings import TTA
 
 PREFIXES: dict[IouType, str] = {"bbox": "", "segm": "mask_", "keypoints": "oks_"}
 HEADS: dict[IouType, str] = {"segm": "mask", "keypoints": "keypoint"}  # of the network
@@ -41,6 +42,7 @@ class InstanceTask(Task):
         optimizer: See ``Task``.
         scheduler: See ``Task``.
         sigmas: The spread of each joint, for OKS; the default is that of COCO's 17 joints.
+        tta: See ``Task``.
 
     Raises:
         UserError: The network has a different number of joints than the data or than ``sigmas``.
@@ -56,10 +58,27 @@ class InstanceTask(Task):
         optimizer: OptimizerCallable = sgd,
         scheduler: LRSchedulerCallable = warmup,
         sigmas: Sequence[float] = COCO_SIGMAS,
+        tta: TTA | None = None,
     ) -> None:
-        super().__init__(network, loss_weights, optimizer, scheduler)
+        super().__init__(network, loss_weights, optimizer, scheduler, tta)
         self.sigmas = sigmas
         self.skeleton: dict[str, Any] | None = None
+
+    @property
+    def joint_pairs(self) -> Sequence[Sequence[int]]:
+        """See ``Task``.
+
+        Raises:
+            UserError: The network finds joints of unknown sides.
+        """
+        if "keypoint" not in self.network.heads:
+            return ()
+        pairs: Sequence[Sequence[int]] = (self.skeleton or {}).get("pairs", ())
+        if self.tta is not None and self.tta.flip and not pairs:
+            raise UserError(
+                "model.tta.flip: the data does not say which joints are left and right; set tta.flip to false."
+            )
+        return pairs
 
     @property
     def kinds(self) -> list[IouType]:
@@ -110,7 +129,7 @@ class InstanceTask(Task):
     def evaluate(self, batch: Batch) -> tuple[Mapping[str, Tensor], Predictions]:
         """Return the losses and the predictions of an evaluation batch."""
         images, targets = batch
-        return self.network.losses(images, [without_crowds(target) for target in targets]), self.network.predict(images)
+        return self.network.losses(images, [without_crowds(target) for target in targets]), self.predict(images)
 
     def update_metrics(self, found: Predictions, targets: Targets) -> None:
         """Add the predictions of a batch."""

@@ -1,6 +1,7 @@
 """Base class of all networks for semantic segmentation."""
 
 from abc import ABC
+from collections.abc import Iterator
 from typing import Any, ClassVar, TypedDict
 
 import torch
@@ -61,13 +62,15 @@ class Segmenter(FittedImages, OnePassNetwork, ABC):
 
     def found_in(self, outputs: Tensor, batch: ImageBatch) -> list[Segmentation]:
         """Resize logits to the input images and take the best class of each pixel."""
-        found = []
+        scores = self.scores_in(outputs, batch)
+        # argmax takes up to three times as long on CPUs
+        return [Segmentation(mask=logits.max(dim=0).indices.to(torch.uint8)) for logits in scores]
+
+    def scores_in(self, outputs: Tensor, batch: ImageBatch) -> Iterator[Tensor]:
+        """Yield the logits of each input image, float32 (num_classes, H, W)."""
         pixel_scores = _resize(outputs, size_of(batch.pixels))
         for image, size, original in zip(pixel_scores, batch.sizes, batch.original_sizes, strict=True):
-            logits = _resize(image[None, :, : size[0], : size[1]], original)
-            best = logits[0].max(dim=0).indices  # argmax takes up to three times as long on CPUs
-            found.append(Segmentation(mask=best.to(torch.uint8)))
-        return found
+            yield _resize(image[None, :, : size[0], : size[1]], original)[0]
 
 
 def batch_masks(targets: list[Target], batch: ImageBatch) -> Tensor:
