@@ -22,7 +22,14 @@ from lit_cv.models.network import Network
 from lit_cv.ops.global_batch import global_batch
 from lit_cv.renderers import Renderer
 from lit_cv.tasks.precision import keep_coordinates
-from lit_cv.tasks.schedules import WarmupMultiStepLR, check_length, check_schedule
+from lit_cv.tasks.schedules import (
+    WarmupMultiStepLR,
+    check_length,
+    check_schedule,
+    take_length,
+    tell_overruled,
+    tell_unfinished_warmup,
+)
 from lit_cv.tasks.sharding import shard_for_strategy
 
 Targets = Sequence[Mapping[str, Tensor]]
@@ -187,20 +194,25 @@ class Task(L.LightningModule, ABC):
             optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
         if self.scheduler is None:
             return optimizer
+        rates = [float(group["lr"]) for group in optimizer.param_groups]
         with refused("model.scheduler"):
             schedule = self.scheduler(optimizer)
+            take_length(schedule, self._given_steps)
+        tell_overruled(schedule, rates)
         check_schedule(schedule, self._given_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_start(self) -> None:
-        """Check the schedule again if the number of steps follows from epochs.
+        """Give the schedule its length and check it again if the number of steps follows from epochs.
 
         Raises:
             UserError: The schedule ends before the training.
         """
         with suppress(MisconfigurationException):  # the number of batches of a step changes, so no number is known
             for config in self.trainer.lr_scheduler_configs:
+                take_length(config.scheduler, lambda: self.trainer.estimated_stepping_batches)
                 check_schedule(config.scheduler, lambda: self.trainer.estimated_stepping_batches)
+                tell_unfinished_warmup(config.scheduler, self.trainer.estimated_stepping_batches)
 
     def _given_steps(self) -> float:
         """Return the number of steps, 0 if it follows from epochs: to ask for it sets up the data too early."""
@@ -326,7 +338,7 @@ class Task(L.LightningModule, ABC):
             self._check_weights(checkpoint["state_dict"])
         if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
             for state in checkpoint.get("lr_schedulers", []):
-                if "total_steps" in state:
+                if state.get("total_steps"):
                     check_length(state["total_steps"], self._given_steps(), " of the checkpoint")
         self.class_names = list(checkpoint["class_names"])
 
