@@ -5,11 +5,11 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 import yaml
@@ -154,6 +154,8 @@ def read_tail(path: Path, first: int = 0) -> str:
 def lock(path: Path, message: str, patience: float = 0.0) -> Iterator[None]:
     """Hold an exclusive lock on ``path``; the system frees it even when the process is killed.
 
+    Folders that are made for the file are deleted at the end if nothing else was written into them.
+
     Args:
         path: File that is locked.
         message: Text of the error.
@@ -162,18 +164,37 @@ def lock(path: Path, message: str, patience: float = 0.0) -> Iterator[None]:
     Raises:
         UserError: Another process holds the lock; the text is ``message``.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    made = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
     end = time.monotonic() + patience
-    with path.open("w") as handle:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= end:
-                    raise UserError(message) from None
-                time.sleep(0.1)
-        yield
+    while (handle := _locked(path)) is None:
+        if time.monotonic() >= end:
+            raise UserError(message)
+        time.sleep(0.1)
+    with handle:
+        try:
+            yield
+        finally:
+            if made and path.parent.is_dir() and os.listdir(path.parent) == [path.name]:
+                path.unlink()
+                _remove_empty(made)
+
+
+def _locked(path: Path) -> TextIO | None:
+    """Open and lock a file; None if another process holds it, or has deleted it between the two."""
+    with ExitStack() as stack, suppress(BlockingIOError, FileNotFoundError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = stack.enter_context(path.open("w"))
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(handle.fileno()), path.stat()):
+            stack.pop_all()
+            return handle
+    return None
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    with suppress(OSError):  # another process has written into one
+        for folder in folders:
+            folder.rmdir()
 
 
 @contextmanager
