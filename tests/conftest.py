@@ -22,7 +22,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(autouse=True)
 def clean_checkout() -> Iterator[None]:
-    """Refuse a test that writes data or runs into the checkout, where the next test and the next user would find them."""
+    """Refuse a test that writes data or runs into the checkout, where the next test would find them."""
     before = set(os.listdir(ROOT))
     yield
     assert (written := {*os.listdir(ROOT)} - before - OF_TOOLS) == set(), f"written into the checkout: {written}"

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -15,6 +14,7 @@ import orjson
 import yaml
 
 from lit_cv.errors import UserError, did_you_mean
+from lit_cv.runs.near import did_you_mean_path
 from lit_cv.runs.yaml_text import parse_yaml
 
 TAIL_BYTES = 1 << 16
@@ -84,11 +84,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def similar(path: Path) -> str:
-    """Return "; did you mean FILE?" for a misspelled path of a YAML file; empty if none is near."""
-    here = {file.name: file for file in path.parent.glob("*.yaml")}
-    name = get_close_matches(path.name, here, n=1, cutoff=0.7)
+    """Return "; did you mean PATH?" for a misspelled path of a YAML file or a run; empty if none is near."""
     known = [str(file) for pattern in ("experiments/*/*.yaml", "sweeps/*.yaml") for file in Path().glob(pattern)]
-    return f"; did you mean {here[name[0]]}?" if name else did_you_mean(str(path), known)
+    named = [file for file in known if Path(file).name == path.name]
+    return did_you_mean_path(path) or did_you_mean(str(path), named, cutoff=0.0) or did_you_mean(str(path), known)
 
 
 def read_curve(folder: Path, metric: str) -> dict[int, float]:
