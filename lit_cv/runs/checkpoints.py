@@ -10,6 +10,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from lit_cv.errors import UserError
 from lit_cv.runs.files import replaced
+from lit_cv.runs.near import did_you_mean_path
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -38,7 +39,7 @@ def require_training_state(path: Path) -> None:
     """
     fix = "give a checkpoint of a run (runs/<group>/<id>/checkpoints/last.ckpt)"
     if not path.is_file():
-        raise UserError(f"{path}: there is no such file; {fix}.")
+        raise UserError(f"{path}: there is no such file; {fix}{did_you_mean_path(path) or '.'}")
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path}: is no checkpoint, or only a part of one; {fix}.")
     try:

@@ -53,7 +53,7 @@ class CaptioningTask(Task):
         test_boxes: Literal["found", "given"] = "found",
         loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = sgd,
-        scheduler: LRSchedulerCallable = warmup,
+        scheduler: LRSchedulerCallable | None = warmup,
     ) -> None:
         super().__init__(network, loss_weights, optimizer, scheduler)
         self.meteor, self.test_boxes = meteor, test_boxes

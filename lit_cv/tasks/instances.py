@@ -54,7 +54,7 @@ class InstanceTask(Task):
         network: MaskRCNN,
         loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = sgd,
-        scheduler: LRSchedulerCallable = warmup,
+        scheduler: LRSchedulerCallable | None = warmup,
         sigmas: Sequence[float] = COCO_SIGMAS,
     ) -> None:
         super().__init__(network, loss_weights, optimizer, scheduler)
