@@ -23,6 +23,7 @@ from lit_cv.errors import UserError
 from lit_cv.runs.files import write_json
 from lit_cv.tasks.base import Task
 from lit_cv.training.checkpoints import BestCheckpoint, in_other_batches
+from lit_cv.training.monitored import known_metrics, refuse_unknown_monitors
 from lit_cv.training.pace import Pace
 from lit_cv.training.stop_request import StopRequest
 
@@ -96,11 +97,12 @@ class Provenance(Callback):
             self.git["earlier_commits"] = [commit for commit in commits if commit != self.git["commit"]]
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Check the data.
+        """Check the data and the names of monitored metrics.
 
         Raises:
-            UserError: The run continues, but on other data.
+            UserError: The run continues, but on other data, or a callback waits for a metric that never comes.
         """
+        refuse_unknown_monitors(trainer, pl_module)
         fingerprint = require(self, data_of(trainer), Recordable).fingerprint
         if self._fingerprint not in (None, fingerprint):
             raise UserError(
@@ -160,7 +162,7 @@ class Provenance(Callback):
                 "stopped_early": (stopped := _stopped_by(trainer)) is not None,
                 "stopped_by": stopped,
                 "metrics": self.metrics,
-                "metric_facts": self._facts(pl_module),
+                "metric_facts": self._facts(trainer, pl_module),
                 "best": _best(trainer),
                 "steps": trainer.global_step,
                 "epochs": trainer.current_epoch,
@@ -176,9 +178,9 @@ class Provenance(Callback):
             },
         )
 
-    def _facts(self, task: L.LightningModule) -> dict[str, Any]:
+    def _facts(self, trainer: L.Trainer, task: L.LightningModule) -> dict[str, Any]:
         """Return unit and direction of the recorded metrics that the task knows."""
-        known = task.logged_metrics() if isinstance(task, Task) else {}
+        known = known_metrics(task, trainer.callbacks) if isinstance(task, Task) else {}  # type: ignore[attr-defined]
         facts = {name: fact._asdict() for name, fact in known.items() if name in self.metrics}
         return {name: {key: value for key, value in fact.items() if value is not None} for name, fact in facts.items()}
 
