@@ -216,6 +216,8 @@ class LitCLI(LightningCLI):
             self.provenance.write_result(self.trainer, self.model)
         if self.trainer.is_global_zero:
             log_result(self.folder)
+            if stopped := self.provenance.stopped:
+                print(f"stopped early at step {stopped['step']}: {stopped['reason']}")
             tell_result(self.folder, self.provenance.metrics, self.best)
 
 
