@@ -7,10 +7,11 @@ from pathlib import Path
 
 from lit_cv.commands.fit import prepare_process
 from lit_cv.commands.parsers import Verbs, add_verb
-from lit_cv.errors import UserError
+from lit_cv.errors import UsageError, UserError
 from lit_cv.runs.near import near_run
 
 UNPARSED = ("validate", "test")
+RAW, EMA = "raw", "ema"
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -18,8 +19,11 @@ def add_parser(verbs: Verbs) -> None:
     for verb, split, option in (("validate", "validation", " [--data.batch_size=8]"), ("test", "test", "")):
         summary = f"measure a run's best checkpoint on the {split} set"
         parser = add_verb(verbs, verb, summary, f"litcv {verb} runs/quickstart/1f2e3d4c5b{option}")
-        parser.usage = f"litcv {verb} RUN [--SETTING=VALUE ...]"
-        parser.description = f"{summary}\n\nPrints the metrics and writes {verb}.json into the run's folder."
+        parser.usage = f"litcv {verb} RUN [--weights ema] [--SETTING=VALUE ...]"
+        parser.description = (
+            f"{summary}\n\nPrints the metrics and writes {verb}.json into the run's folder. With --weights ema it "
+            f"measures the averaged weights (lit_cv.callbacks.EMA) of the checkpoint and writes {verb}_ema.json."
+        )
     parser = add_verb(verbs, "predict", "draw what a run's network finds on images",
                       "litcv predict runs/quickstart/1f2e3d4c5b photos/ --output found/", _predict)  # fmt: skip
     parser.add_argument(
@@ -29,6 +33,7 @@ def add_parser(verbs: Verbs) -> None:
         "images", type=Path, metavar="IMAGES", help="folder of images, with its subfolders, or one image"
     )
     parser.add_argument("--output", type=Path, help="folder for the pictures and predictions.json (RUN/predictions)")
+    _add_weights(parser)
     parser.add_argument("--score-threshold", type=float, default=0.3, help="lowest score that is drawn (0.3)")
 
 
@@ -36,9 +41,26 @@ def run_unparsed(verb: str, args: Sequence[str]) -> int:
     """Carry out `litcv validate ARGS` or `litcv test ARGS`."""
     if args[:1] and not args[0].startswith("-"):
         require_run(Path(args[0]))
+    weights, args = _weights(args)
     prepare_process(args)
-    evaluate(verb, args)
+    evaluate(verb, args, weights)
     return 0
+
+
+def _add_weights(parser: argparse.ArgumentParser) -> None:
+    words = "ema: the averaged weights of the checkpoint (lit_cv.callbacks.EMA) in the place of its own (raw)"
+    parser.add_argument("--weights", choices=(RAW, EMA), default=RAW, help=words)
+
+
+def _weights(args: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the weights that the arguments ask for, and the other arguments."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    _add_weights(parser)
+    try:
+        known, others = parser.parse_known_args(args)
+    except argparse.ArgumentError as error:
+        raise UsageError(f"--weights: {error.message}.") from None
+    return known.weights, others
 
 
 def require_run(folder: Path) -> None:
@@ -55,20 +77,21 @@ def require_run(folder: Path) -> None:
     raise UserError(f"{folder}: {what}; give the folder of a run{hint}.")
 
 
-def evaluate(verb: str, args: Sequence[str]) -> None:
+def evaluate(verb: str, args: Sequence[str], weights: str = RAW) -> None:
     """Run `validate` or `test` on a finished run's folder (best checkpoint) or on LightningCLI's own options."""
     from lit_cv.runs.files import write_json
     from lit_cv.training.lightning_cli import LitCLI
 
     if args[:1] and not args[0].startswith("-"):
         folder = Path(args[0])
-        cli = LitCLI([verb, *_options_of_run(folder), *args[1:]])
+        cli = LitCLI([verb, *_options_of_run(folder), *args[1:]], averaged=weights == EMA)
         metrics = {name: float(value) for name, value in sorted(cli.trainer.callback_metrics.items())}
         if cli.trainer.is_global_zero:
-            write_json(folder / f"{verb}.json", metrics)
-            _tell(metrics, folder / f"{verb}.json")
+            file = folder / (f"{verb}_{EMA}.json" if weights == EMA else f"{verb}.json")
+            write_json(file, metrics)
+            _tell(metrics, file)
     else:
-        LitCLI([verb, *args])
+        LitCLI([verb, *args], averaged=weights == EMA)
 
 
 def _options_of_run(folder: Path) -> list[str]:
@@ -91,7 +114,7 @@ def _tell(metrics: Mapping[str, float], file: Path) -> None:
 def _predict(options: argparse.Namespace) -> int:
     run = _newest_run(options.run_folder)
     require_run(run)
-    predict(run, options.images, options.output or run / "predictions", options.score_threshold)
+    predict(run, options.images, options.output or run / "predictions", options.score_threshold, options.weights)
     return 0
 
 
@@ -105,7 +128,7 @@ def _newest_run(folder: Path) -> Path:
     return newest
 
 
-def predict(run: Path, images: Path, output: Path, score_threshold: float) -> None:
+def predict(run: Path, images: Path, output: Path, score_threshold: float, weights: str = RAW) -> None:
     """Draw what the network of a run finds on a folder of images or on one image.
 
     Writes one PNG for each image and `predictions.json` into `output`.
@@ -124,5 +147,5 @@ def predict(run: Path, images: Path, output: Path, score_threshold: float) -> No
         path = Path(folder) / "config.yaml"
         write_yaml(path, config)
         checkpoint = ["--ckpt_path", str(best_checkpoint(run)), "--return_predictions=false"]
-        LitCLI(["predict", "--config", str(path), *checkpoint], callbacks=[writer])
+        LitCLI(["predict", "--config", str(path), *checkpoint], callbacks=[writer], averaged=weights == EMA)
     print(f"predictions: {output}")

@@ -12,9 +12,19 @@ from lit_cv.errors import UserError
 from lit_cv.runs.files import replaced
 from lit_cv.runs.near import did_you_mean_path
 
+AVERAGED = "averaged_state_dict"  # of a checkpoint: the averaged weights, beside `state_dict`
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Write a checkpoint under a temporary name, flush it to disk and rename it; read tensors and plain data only."""
+    """Write a checkpoint under a temporary name, flush it to disk and rename it; read tensors and plain data only.
+
+    Args:
+        averaged: Whether to read the averaged weights in the place of the others.
+    """
+
+    def __init__(self, averaged: bool = False) -> None:
+        super().__init__()
+        self.averaged = averaged
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write `checkpoint` to the local file `path`; at any moment `path` is the old file or the new one."""
@@ -26,8 +36,19 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             os.fsync(handle.fileno())
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
-        """Read the local file `path` with `weights_only=True`: a checkpoint cannot run code."""
+        """Read the local file `path` with `weights_only=True`: a checkpoint cannot run code.
+
+        Raises:
+            UserError: The averaged weights are wanted, and the checkpoint has none.
+        """
         checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+        if self.averaged:
+            if AVERAGED not in checkpoint:
+                raise UserError(
+                    f"{path}: has no averaged weights; train with trainer.callbacks+=lit_cv.callbacks.EMA, or leave "
+                    "--weights out."
+                )
+            checkpoint["state_dict"] |= checkpoint[AVERAGED]
         return checkpoint
 
 

@@ -288,19 +288,26 @@ class Task(L.LightningModule, ABC):
         self._log_evaluation("test")
 
     def _log_evaluation(self, stage: str) -> None:
+        self.log_dict({f"{stage}/{name}": value for name, value in self.measured(f"{stage}/").items()})
+
+    def measured(self, prefix: str) -> dict[str, Any]:
+        """Return the numbers and the mean losses of the evaluation that ends, and reset all.
+
+        Args:
+            prefix: Start of the full name of each number. One that had nothing to evaluate is left out, unless a
+                callback monitors it and so needs it.
+        """
         losses = {name: mean.compute() for name, mean in self.mean_losses.items()}  # type: ignore[operator]
         monitored = {getattr(callback, "monitor", None) for callback in self.trainer.callbacks}  # type: ignore[attr-defined]
         computed = self.compute_metrics()
         self._refuse_unnamed(computed)
         self._refuse_kept()
-        measured = {
-            name: value
-            for name, value in computed.items()
-            if value != NOTHING or f"{stage}/{name}" in monitored  # the callbacks need a number
-        }
-        self.log_dict({f"{stage}/{name}": value for name, value in {**measured, **losses}.items()})
         for mean in self.mean_losses.values():
             mean.reset()  # type: ignore[operator]
+        return {
+            **{name: value for name, value in computed.items() if value != NOTHING or f"{prefix}{name}" in monitored},
+            **losses,
+        }
 
     def _metric_counts(self) -> dict[str, int]:
         """Return the number of updates of each metric since its last reset; mean losses are the base class's own."""

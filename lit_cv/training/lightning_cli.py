@@ -66,6 +66,7 @@ class LitCLI(LightningCLI):
         checkpoint: Checkpoint from which a fit continues.
         callbacks: Further callbacks.
         verbose: Whether to show what Lightning, PyTorch and W&B report about themselves.
+        averaged: Whether an evaluation uses the averaged weights of its checkpoint.
     """
 
     def __init__(
@@ -75,9 +76,10 @@ class LitCLI(LightningCLI):
         checkpoint: Path | None = None,
         callbacks: Sequence[L.Callback] = (),
         verbose: bool = False,
+        averaged: bool = False,
     ) -> None:
         self.folder, self.checkpoint, self.extra_callbacks = folder, checkpoint, list(callbacks)
-        self.given, self.verbose = list(args), verbose
+        self.given, self.verbose, self.averaged = list(args), verbose, averaged
         with lightning_reasons(), contextlib.nullcontext() if verbose else quiet():
             super().__init__(
                 save_config_callback=None,
@@ -118,7 +120,7 @@ class LitCLI(LightningCLI):
         """Give the trainer the run's folder, loggers and checkpoints."""
         trainer = dict(self._get(self.config_init, "trainer"))
         callbacks = [*(trainer["callbacks"] or []), *self.extra_callbacks]
-        kwargs |= {"plugins": [*(trainer["plugins"] or []), AtomicCheckpointIO()]}
+        kwargs |= {"plugins": [*(trainer["plugins"] or []), AtomicCheckpointIO(self.averaged)]}
         if self.subcommand == "fit" and self.folder:
             callbacks += self._callbacks_of_run(self.folder, callbacks)
             kwargs |= {"default_root_dir": self.folder, "logger": self._loggers(trainer["logger"])}
@@ -214,6 +216,8 @@ class LitCLI(LightningCLI):
             self.provenance.write_result(self.trainer, self.model)
         if self.trainer.is_global_zero:
             log_result(self.folder)
+            if stopped := self.provenance.stopped:
+                print(f"stopped early at step {stopped['step']}: {stopped['reason']}")
             tell_result(self.folder, self.provenance.metrics, self.best)
 
 

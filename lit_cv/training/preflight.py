@@ -21,6 +21,7 @@ from lit_cv.training.arguments.arms import parsed_arms
 from lit_cv.training.arguments.parsing import Parser
 from lit_cv.training.experiment import parsed
 from lit_cv.training.from_data import data_module, missing_size
+from lit_cv.training.monitored import known_metrics
 
 SIZE = 21  # outputs of a network whose size only the data knows: the names of its metrics do not depend on it
 CLASS = "<class>"
@@ -113,7 +114,7 @@ def check_metric(task: Task, experiment: Any, metric: str) -> None:
     Raises:
         UserError: It does not.
     """
-    known = _logged(task, [CLASS])
+    known = _logged(task, experiment, [CLASS])
     if metric in known:
         return
     prefixes = [name.removesuffix(CLASS) for name in known if name.endswith(CLASS)]
@@ -122,7 +123,7 @@ def check_metric(task: Task, experiment: Any, metric: str) -> None:
         if classes is None:
             print(f"note: the data is not here, so the class in {metric} cannot be checked.", file=sys.stderr)
             return
-        known = _logged(task, classes)
+        known = _logged(task, experiment, classes)
         if metric in known:
             return
     words = [metric, f"{metric.rpartition('/')[0]}/{CLASS}"] if metric.count("/") > 1 else [metric]
@@ -179,5 +180,6 @@ def known_classes(experiment: Any) -> Sequence[str] | None:
     return None
 
 
-def _logged(task: Task, class_names: Sequence[str]) -> set[str]:
-    return {name for name in task.logged_metrics(class_names) if not name.startswith("test/")}
+def _logged(task: Task, experiment: Any, class_names: Sequence[str]) -> set[str]:
+    facts = known_metrics(task, experiment.trainer.callbacks or [], class_names)
+    return {name for name in facts if not name.startswith("test/")}
