@@ -50,13 +50,9 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
             file, see :func:`datamodules.coco.own.folders.images_folder`.
         split: Divides one annotation file; null takes the default shares for a single file.
         options: Those of :class:`BoxDataModule`.
-
-    Attributes:
-        masks: Whether targets have masks.
     """
 
     objects: ClassVar[Objects] = "instances"
-    masks = False
 
     def __init__(
         self,
@@ -230,10 +226,10 @@ class COCOKeypointDataModule(COCODetectionDataModule):
         joint_pairs: Sequence[tuple[str, str]] | None = None,
         **options: Any,
     ) -> None:
+        self.masks = masks  # before the base class checks the mixing
         super().__init__(*args, proposals=None, **options)
         if flip_pairs is not None and joint_pairs is not None:
             raise UserError("flip_pairs and joint_pairs are two names of one setting: keep flip_pairs.")
-        self.masks = masks
         self._setting = "flip_pairs" if joint_pairs is None else "joint_pairs"
         self._pairs = flip_pairs if joint_pairs is None else joint_pairs
         if masks:

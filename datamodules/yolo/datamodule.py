@@ -37,12 +37,8 @@ class YOLODetectionDataModule(BoxDataModule[PackedCOCO]):
         file: The file that names the classes and the pictures of each split, relative to ``root``.
         split: Divides the training pictures where the file names none for validation; null takes the default shares.
         options: Those of :class:`BoxDataModule`; ``source`` is ``local``.
-
-    Attributes:
-        masks: Whether targets have masks.
     """
 
-    masks = False
     own_files = True
     trained_on = "the training pictures"
 

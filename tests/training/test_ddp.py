@@ -1,6 +1,7 @@
 """Several real processes (gloo) give the same batches, losses and metrics as one."""
 
 import csv
+import json
 import os
 import socket
 import subprocess
@@ -81,7 +82,9 @@ def test_network_without_backbone_cannot_be_sharded() -> None:
 
 
 WORLDS = (1, 2, 4)
+MOSAIC = {"class_path": "datamodules.augmentation.mixing.Mosaic", "init_args": {"size": 128}}
 TRAINING = [
+    f"--data.mixing={json.dumps([MOSAIC])}",
     "--data.shapes.train=64",
     "--data.shapes.val=10",
     "--data.shapes.size=128",
@@ -149,6 +152,7 @@ def test_fifty_steps_are_the_same_on_one_two_and_four_processes(
     tmp_path: Path, experiment: str, precision: str, terms: int
 ) -> None:
     setting = [f"--config=experiments/quickstart/{experiment}.yaml", f"--trainer.precision={precision}"]
+    setting += [] if experiment == "ssd" else ["--model.network.min_size=[96, 112, 128]"]
     mp.spawn(train, args=(tmp_path, free_ports(len(WORLDS)), setting), nprocs=max(WORLDS))
     wanted, batches = logged(tmp_path / "1"), orjson.loads((tmp_path / "1_0.json").read_bytes())
     assert len(batches) == 50

@@ -1,5 +1,6 @@
 """Runs that are killed at random times end with exactly the weights of an uninterrupted run."""
 
+import json
 import os
 import random
 from collections.abc import Iterator
@@ -27,12 +28,18 @@ LENGTHS = {  # an epoch has 16 steps
     ],
     "steps": [f"--trainer.max_steps={32 * KILLS}", "--trainer.val_check_interval=10", "--run.checkpoint_every=8"],
 }
+MIXING = [  # of random streams, as the scale of each image
+    {"class_path": "datamodules.augmentation.mixing.Mosaic", "init_args": {"size": 128}},
+    {"class_path": "datamodules.augmentation.mixing.MixUp"},
+]
 OPTIONS = [
     "--config=experiments/quickstart/faster_rcnn.yaml",
     "--data.shapes.train=64",
     "--data.shapes.val=24",
     "--data.batch_size=4",
     "--data.num_workers=1",
+    f"--data.mixing={json.dumps(MIXING)}",
+    "--model.network.min_size=[96, 112, 128]",
     "--trainer.log_every_n_steps=1",
     "--run.checkpoint_every=5",
     "--run.wandb=disabled",

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from lit_cv.models.images import ImageBatch, Size, size_of
 from lit_cv.models.network import OnePassNetwork, Target, known_size
-from lit_cv.models.resizing import FittedImages
+from lit_cv.models.resizing import FittedImages, MinSize
 from lit_cv.ops.global_batch import shared_count
 
 VOID = 255
@@ -49,7 +49,7 @@ class Segmenter(FittedImages, OnePassNetwork, ABC):
     loss_names: ClassVar[tuple[str, ...]] = ("cross_entropy",)
     upsampling_stride = 1
 
-    def __init__(self, num_classes: int | None, *, min_size: int | None = None, **options: Any) -> None:
+    def __init__(self, num_classes: int | None, *, min_size: MinSize = None, **options: Any) -> None:
         super().__init__(min_size=min_size, **options)
         self.num_classes = known_size("num_classes", num_classes)
 
