@@ -3,12 +3,11 @@
 import argparse
 import tempfile
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from lit_cv.commands.fit import prepare_process
 from lit_cv.commands.parsers import Verbs, add_verb
-from lit_cv.errors import UserError
+from lit_cv.runs.folder import require_run
 
 UNPARSED = ("validate", "test")
 
@@ -39,22 +38,6 @@ def run_unparsed(verb: str, args: Sequence[str]) -> int:
     prepare_process(args)
     evaluate(verb, args)
     return 0
-
-
-def require_run(folder: Path) -> None:
-    """Check that a folder is one of a run, before anything heavy is imported.
-
-    Raises:
-        UserError: It is missing, or has no configuration of a run.
-    """
-    if (folder / "config.yaml").is_file():
-        return
-    runs = sorted(file.parent for file in (*folder.glob("*/config.yaml"), *folder.parent.glob("*/config.yaml")))
-    names = {run.name: run for run in runs}
-    near = get_close_matches(folder.name, names, n=1) or list(names)[:1]
-    hint = f", such as {names[near[0]]}" if near else " (runs/<group>/<run id>)"
-    what = "is no run, it has no config.yaml" if folder.is_dir() else "there is no such folder"
-    raise UserError(f"{folder}: {what}; give the folder of a run{hint}.")
 
 
 def evaluate(verb: str, args: Sequence[str]) -> None:

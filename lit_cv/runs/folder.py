@@ -6,6 +6,7 @@ it starts, and equal arguments are the same run.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +64,19 @@ def run_folder(args: Sequence[str]) -> Path:
 def is_finished(folder: Path) -> bool:
     """Tell whether the run of this folder has written its result."""
     return (folder / "result.json").is_file()
+
+
+def require_run(folder: Path) -> None:
+    """Check that a folder is one of a run.
+
+    Raises:
+        UserError: It is missing, or has no configuration of a run.
+    """
+    if (folder / "config.yaml").is_file():
+        return
+    runs = sorted(file.parent for file in (*folder.glob("*/config.yaml"), *folder.parent.glob("*/config.yaml")))
+    names = {run.name: run for run in runs}
+    near = get_close_matches(folder.name, names, n=1) or list(names)[:1]
+    hint = f", such as {names[near[0]]}" if near else " (runs/<group>/<run id>)"
+    what = "is no run, it has no config.yaml" if folder.is_dir() else "there is no such folder"
+    raise UserError(f"{folder}: {what}; give the folder of a run{hint}.")

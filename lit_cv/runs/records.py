@@ -133,6 +133,7 @@ RESULT = Kind(
     },
     {
         **{"seed": SEED, "git.commit": TEXT, "best": BEST, "started_from": MAPPING, "started_from.checkpoint": TEXT},
+        **{"initial_weights": MAPPING},
         **{"stopped_by": TEXT, "wandb_url": TEXT, "params": COUNT, "trainable_params": COUNT, "gflops": NUMBER},
         **{"seconds_per_image": NUMBER, "peak_memory_gb": NUMBER},
     },
