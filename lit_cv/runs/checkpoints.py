@@ -48,8 +48,8 @@ def require_training_state(path: Path) -> None:
         raise UserError(f"{path}: cannot be read as a checkpoint ({reason}); {fix}.") from None
     if not isinstance(checkpoint, dict) or not {"state_dict", "pytorch-lightning_version"} <= checkpoint.keys():
         raise UserError(
-            f"{path}: holds no state of a training, only weights or other data; {fix}, or set "
-            "model.initial_weights to weights."
+            f"{path}: holds no state of a training, only weights or other data; {fix}, or give "
+            "these weights as model.initial_weights."
         )
 
 

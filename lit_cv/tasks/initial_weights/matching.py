@@ -85,7 +85,7 @@ def _order(network: Network, name: str) -> ClassOrder | None:
 
 def _refuse_unfit(network: Network, own: Mapping[str, Tensor], theirs: Mapping[str, Tensor], source: Source) -> None:
     """Check that a file has most of the network's backbone, or of the whole network if it has none."""
-    counted = {name: value for name, value in own.items() if name.startswith("backbone.")} or own
+    counted = _below("backbone.body.", own) or _below("backbone.", own) or own  # without the pyramid of a detector
     unfit = {name: value for name, value in counted.items() if name not in theirs or theirs[name].shape != value.shape}
     share = 1 - sum(value.numel() for value in unfit.values()) / sum(value.numel() for value in counted.values())
     if share < NEEDED:
@@ -97,6 +97,10 @@ def _refuse_unfit(network: Network, own: Mapping[str, Tensor], theirs: Mapping[s
             f"little to start from ({name} {tuple(value.shape)} is {found} there); give weights of a network with the "
             "same backbone, or null."
         )
+
+
+def _below(prefix: str, own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    return {name: value for name, value in own.items() if name.startswith(prefix)}
 
 
 def _recognized(
