@@ -7,8 +7,8 @@ from pathlib import Path
 
 from lit_cv.commands.fit import prepare_process
 from lit_cv.commands.parsers import Verbs, add_verb
-from lit_cv.errors import UsageError, UserError
-from lit_cv.runs.near import near_run
+from lit_cv.errors import UsageError
+from lit_cv.runs.folder import require_run
 
 UNPARSED = ("validate", "test")
 RAW, EMA = "raw", "ema"
@@ -61,20 +61,6 @@ def _weights(args: Sequence[str]) -> tuple[str, list[str]]:
     except argparse.ArgumentError as error:
         raise UsageError(f"--weights: {error.message}.") from None
     return known.weights, others
-
-
-def require_run(folder: Path) -> None:
-    """Check that a folder is one of a run, before anything heavy is imported.
-
-    Raises:
-        UserError: It is missing, or has no configuration of a run.
-    """
-    if (folder / "config.yaml").is_file():
-        return
-    near = near_run(folder)
-    hint = f", such as {near}" if near else " (runs/<group>/<run id>)"
-    what = "is no run, it has no config.yaml" if folder.is_dir() else "there is no such folder"
-    raise UserError(f"{folder}: {what}; give the folder of a run{hint}.")
 
 
 def evaluate(verb: str, args: Sequence[str], weights: str = RAW) -> None:

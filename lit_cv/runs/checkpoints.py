@@ -69,7 +69,10 @@ def require_training_state(path: Path) -> None:
         reason = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")
         raise UserError(f"{path}: cannot be read as a checkpoint ({reason}); {fix}.") from None
     if not isinstance(checkpoint, dict) or not {"state_dict", "pytorch-lightning_version"} <= checkpoint.keys():
-        raise UserError(f"{path}: holds no state of a training, only weights or other data; {fix}.")
+        raise UserError(
+            f"{path}: holds no state of a training, only weights or other data; {fix}, or give "
+            "these weights as model.initial_weights."
+        )
 
 
 def last_checkpoint(folder: Path) -> Path | None:

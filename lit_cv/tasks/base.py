@@ -21,6 +21,7 @@ from lit_cv.metrics.mean import ExactMean
 from lit_cv.models.network import Network
 from lit_cv.ops.global_batch import global_batch
 from lit_cv.renderers import Renderer
+from lit_cv.tasks.initial_weights.initial import InitialWeights
 from lit_cv.tasks.precision import keep_coordinates
 from lit_cv.tasks.schedules import (
     WarmupMultiStepLR,
@@ -76,6 +77,8 @@ class Task(L.LightningModule, ABC):
         optimizer: Builds the optimizer from the parameters; the default is ``sgd``.
         scheduler: Builds the learning-rate scheduler, stepped after every optimizer step, from the optimizer; the
             default is ``warmup``, and None keeps the rate constant.
+        initial_weights: Weights of a whole network to start from: the path of a state dict or checkpoint,
+            ``run:<folder>`` (its best checkpoint) or ``torchvision:<name>``. None starts from the backbone's weights.
 
     Raises:
         UserError: A loss weight names no loss of the network, or the loss is not finite.
@@ -98,6 +101,7 @@ class Task(L.LightningModule, ABC):
         loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = sgd,
         scheduler: LRSchedulerCallable | None = warmup,
+        initial_weights: str | None = None,
     ) -> None:
         super().__init__()
         self.network = network
@@ -107,6 +111,7 @@ class Task(L.LightningModule, ABC):
             raise UserError(f"loss_weights names {unknown}, but {type(network).__name__} has {list(self.loss_names)}.")
         self.loss_weights = dict.fromkeys(self.loss_names, 1.0) | (loss_weights or {})
         self.optimizer, self.scheduler = optimizer, scheduler
+        self.initial_weights = InitialWeights(initial_weights)
         self.class_names: list[str] = []
         self._counts_before: dict[str, int] = {}
         self.mean_losses = nn.ModuleDict({name: ExactMean() for name in ("loss", *self.loss_names)})
@@ -144,8 +149,13 @@ class Task(L.LightningModule, ABC):
         self.check_size(data)
 
     def configure_model(self) -> None:
-        """Divide the network between the processes if the strategy is ``fsdp2``."""
+        """Load the initial weights, and divide the network between the processes if the strategy is ``fsdp2``."""
+        self.initial_weights.load_into(self.network, self.output_names(), getattr(self.network, self.SIZE))
         shard_for_strategy(self, self.network)
+
+    def output_names(self) -> list[str]:
+        """Return the names of the ``SIZE`` outputs, without the background."""
+        return self.class_names
 
     @classmethod
     def size(cls, data: object) -> Size:
@@ -332,6 +342,7 @@ class Task(L.LightningModule, ABC):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the names of the classes with the weights."""
         checkpoint["class_names"] = self.class_names
+        checkpoint["initial_weights"] = self.initial_weights.record
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the names of the classes.
@@ -348,6 +359,7 @@ class Task(L.LightningModule, ABC):
                 if state.get("total_steps"):
                     check_length(state["total_steps"], self._given_steps(), " of the checkpoint")
         self.class_names = list(checkpoint["class_names"])
+        self.initial_weights.record = checkpoint.get("initial_weights")
 
     def _check_weights(self, saved: Mapping[str, Tensor]) -> None:
         own = {name: tuple(value.shape) for name, value in self.state_dict().items()}

@@ -54,8 +54,9 @@ class CaptioningTask(Task):
         loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = sgd,
         scheduler: LRSchedulerCallable | None = warmup,
+        initial_weights: str | None = None,
     ) -> None:
-        super().__init__(network, loss_weights, optimizer, scheduler)
+        super().__init__(network, loss_weights, optimizer, scheduler, initial_weights)
         self.meteor, self.test_boxes = meteor, test_boxes
         self.vocabulary = Vocabulary(SPECIAL)
         if meteor == "exact_match_meteor":
@@ -78,6 +79,10 @@ class CaptioningTask(Task):
         """Return the number of words that the network needs for a DataModule."""
         words = len(require(cls, data, HasVocabulary).vocabulary)
         return Size(words, f"a vocabulary of {words} words")
+
+    def output_names(self) -> list[str]:
+        """Return the words."""
+        return list(self.vocabulary.words)
 
     @classmethod
     def target_renderer(cls, data: object) -> PhraseRenderer:

@@ -56,8 +56,9 @@ class InstanceTask(Task):
         optimizer: OptimizerCallable = sgd,
         scheduler: LRSchedulerCallable | None = warmup,
         sigmas: Sequence[float] = COCO_SIGMAS,
+        initial_weights: str | None = None,
     ) -> None:
-        super().__init__(network, loss_weights, optimizer, scheduler)
+        super().__init__(network, loss_weights, optimizer, scheduler, initial_weights)
         self.sigmas = sigmas
         self.skeleton: dict[str, Any] | None = None
 

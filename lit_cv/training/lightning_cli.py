@@ -105,6 +105,10 @@ class LitCLI(LightningCLI):
         path = self.config[verb].get("ckpt_path") if verb else None
         if path and not self.checkpoint:
             require_training_state(Path(path))
+            if verb == "fit" and self.config[verb].model.init_args.get("initial_weights"):
+                raise UserError(
+                    "--ckpt_path restores all weights, so model.initial_weights would have no effect; give one of them."
+                )
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Carry out the subcommand; an error while a checkpoint is restored becomes one sentence."""
@@ -196,6 +200,8 @@ class LitCLI(LightningCLI):
         kwargs = super()._prepare_subcommand_kwargs(subcommand)
         if subcommand == "fit" and self.checkpoint:
             kwargs["ckpt_path"] = self.checkpoint
+        if kwargs.get("ckpt_path"):
+            self.model.initial_weights.skip()
         return kwargs | {"weights_only": True}
 
     def after_fit(self) -> None:

@@ -195,7 +195,7 @@ class Provenance(Callback):
         return self.seconds + max(0.0, time.monotonic() - self._clock)
 
     def _identity(self, trainer: L.Trainer) -> dict[str, Any]:
-        data = require(self, data_of(trainer), Recordable)
+        data, task = require(self, data_of(trainer), Recordable), trainer.lightning_module
         return {
             "id": self.folder.name,
             "group": self.folder.parent.name,
@@ -220,6 +220,7 @@ class Provenance(Callback):
                 **({"batch_sizes": self.batch_sizes} if len(self.batch_sizes) > 1 else {}),
             },
             "started_from": self.start,
+            "initial_weights": task.initial_weights.record if isinstance(task, Task) else None,
             "data": {"fingerprint": data.fingerprint, "counts": data.counts},
             "started": self.started,
         }

@@ -75,6 +75,10 @@ class MaskRCNN(FasterRCNN):
     """
 
     loss_names: ClassVar[tuple[str, ...]] = (*FasterRCNN.loss_names, "mask", "keypoint")
+    class_layers = {
+        **FasterRCNN.class_layers,
+        **dict.fromkeys(("roi_heads.mask_predictor.mask_fcn_logits.*", "roi_heads.mask_predictor.0.*"), "first"),
+    }
     stages: ClassVar[dict[str, str]] = {
         **FasterRCNN.stages,
         **dict.fromkeys(("roi_heads.mask_head", "roi_heads.mask_predictor", "_masks"), "heads"),

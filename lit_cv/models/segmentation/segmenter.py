@@ -1,6 +1,7 @@
 """Base class of all networks for semantic segmentation."""
 
 from abc import ABC
+from collections.abc import Mapping
 from typing import Any, ClassVar, TypedDict
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lit_cv.models.images import ImageBatch, Size, size_of
-from lit_cv.models.network import OnePassNetwork, Target, known_size
+from lit_cv.models.network import ClassOrder, OnePassNetwork, Target, known_size
 from lit_cv.models.resizing import FittedImages, MinSize
 from lit_cv.ops.global_batch import shared_count
 
@@ -47,6 +48,7 @@ class Segmenter(FittedImages, OnePassNetwork, ABC):
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("cross_entropy",)
+    class_layers: ClassVar[Mapping[str, ClassOrder]] = {"classifier.*": "first"}
     upsampling_stride = 1
 
     def __init__(self, num_classes: int | None, *, min_size: MinSize = None, **options: Any) -> None:

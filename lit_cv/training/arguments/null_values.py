@@ -21,7 +21,7 @@ class _Setting(NamedTuple):
 
 
 def misplaced_null(config: Namespace) -> str | None:
-    """Return one sentence for the first null of a parsed experiment whose setting has another type; None without one."""
+    """Return one sentence for the first null in a parsed experiment whose setting has another type, or None."""
     for name in ("model", "data", *TOP):
         owner = _imported(TOP[name]) if name in TOP else None
         for path, setting in _misplaced(config.get(name), owner, name):
