@@ -33,6 +33,7 @@ LAYERS = (
     ("commands",),
     ("training", "ablation", "testing"),
     ("tasks", "callbacks", "bench", "tracking"),
+    ("predictions",),
     ("models", "metrics", "renderers", "pages", "datamodules"),
     ("contract",),
     ("ops", "runs"),

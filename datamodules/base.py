@@ -141,6 +141,11 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
         """Counts by ``<split>/<name>``: images, annotations, and those that were clipped or dropped."""
         return {f"{name}/{key}": n for name, split in self.splits.items() for key, n in split.counts.items()}
 
+    def image_names(self, split: str) -> list[str]:
+        """Return the path of each image of an opened split relative to the root; its ``image_id`` is the index."""
+        packed = self._split(split)
+        return [packed.name(index) for index in range(len(packed))]
+
     def prepare_data(self) -> None:
         """Fetch the files, and check and pack the annotations; runs once per machine."""
         self.fetch()

@@ -89,6 +89,13 @@ class HasFingerprint(Protocol):
         """A digest of all splits: equal data has equal fingerprints."""
 
 
+class HasImageNames(Protocol):
+    """A DataModule that knows the file of each image."""
+
+    def image_names(self, split: str) -> Sequence[str]:
+        """Paths of the images of ``train``, ``val`` or ``test`` by ``image_id``, relative to the root of the data."""
+
+
 class Recordable(HasFingerprint, Protocol):
     """A DataModule that a run can record and measure."""
 

@@ -60,11 +60,12 @@ def require_run(folder: Path) -> None:
 def evaluate(verb: str, args: Sequence[str]) -> None:
     """Run `validate` or `test` on a finished run's folder (best checkpoint) or on LightningCLI's own options."""
     from lit_cv.runs.files import write_json
+    from lit_cv.training.kept_predictions import KeptPredictions
     from lit_cv.training.lightning_cli import LitCLI
 
     if args[:1] and not args[0].startswith("-"):
         folder = Path(args[0])
-        cli = LitCLI([verb, *_options_of_run(folder), *args[1:]])
+        cli = LitCLI([verb, *_options_of_run(folder), *args[1:]], callbacks=[KeptPredictions(folder)])
         metrics = {name: float(value) for name, value in sorted(cli.trainer.callback_metrics.items())}
         if cli.trainer.is_global_zero:
             write_json(folder / f"{verb}.json", metrics)
