@@ -78,12 +78,16 @@ class Task(L.LightningModule, ABC):
         PER_CLASS: Unit and direction of each number for single classes, logged as ``val/<name>/<class>``.
         SIZE: Argument and attribute of the network that follows from the data.
         MONITOR: The metric that selects ``best.ckpt``.
+        FOUND: Keys of a prediction that the evaluation needs.
+        OF_NETWORK: Numbers of the evaluation that do not follow from predictions alone.
     """
 
     METRICS: ClassVar[Mapping[str, Fact]] = {}
     PER_CLASS: ClassVar[Mapping[str, Fact]] = {}
     SIZE: ClassVar[str] = "num_classes"
     MONITOR: ClassVar[str] = "val/loss"
+    FOUND: ClassVar[tuple[str, ...]] = ()
+    OF_NETWORK: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
