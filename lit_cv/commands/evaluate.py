@@ -1,4 +1,4 @@
-"""`litcv validate | test | predict`: evaluate a trained run."""
+"""`litcv validate | test | predict`: evaluate a trained run; `litcv evaluate`: its predictions, or those of others."""
 
 import argparse
 import tempfile
@@ -7,14 +7,14 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from lit_cv.commands.fit import prepare_process
-from lit_cv.commands.parsers import Verbs, add_verb
+from lit_cv.commands.parsers import Verbs, add_config, add_verb, refuse_missing_config
 from lit_cv.errors import UserError
 
 UNPARSED = ("validate", "test")
 
 
 def add_parser(verbs: Verbs) -> None:
-    """Add `validate` and `test`, whose options LightningCLI parses, and `predict`."""
+    """Add `validate` and `test`, whose options LightningCLI parses, `predict` and `evaluate`."""
     for verb, split, option in (("validate", "validation", " [--data.batch_size=8]"), ("test", "test", "")):
         summary = f"measure a run's best checkpoint on the {split} set"
         parser = add_verb(verbs, verb, summary, f"litcv {verb} runs/quickstart/1f2e3d4c5b{option}")
@@ -30,6 +30,15 @@ def add_parser(verbs: Verbs) -> None:
     )
     parser.add_argument("--output", type=Path, help="folder for the pictures and predictions.json (RUN/predictions)")
     parser.add_argument("--score-threshold", type=float, default=0.3, help="lowest score that is drawn (0.3)")
+    parser = add_verb(verbs, "evaluate", "score predictions from their files, without a network",
+                      "litcv evaluate detections.json experiments/coco/faster_rcnn.yaml", _evaluate_files)  # fmt: skip
+    parser.add_argument(
+        "predictions", type=Path, metavar="PREDICTIONS",
+        help="folder that a run has written, RUN/predictions/val, or COCO results of any program: a JSON file",
+    )  # fmt: skip
+    add_config(parser, "YAML file of the experiment or run whose data and metrics are used")
+    parser.add_argument("--split", choices=["val", "test"], help="images of a JSON file (val); a folder knows its own")
+    parser.add_argument("--output", type=Path, help="JSON file for the metrics; without it they are only printed")
 
 
 def run_unparsed(verb: str, args: Sequence[str]) -> int:
@@ -83,12 +92,31 @@ def _options_of_run(folder: Path) -> list[str]:
     return ["--config", str(folder / "config.yaml"), *checkpoint, place, "--verbose=false"]
 
 
-def _tell(metrics: Mapping[str, float], file: Path) -> None:
+def _tell(metrics: Mapping[str, float], file: Path | None) -> None:
     """Print the metrics, for which Lightning's own table has 17 digits."""
     width = max(map(len, metrics), default=0)
     for name, value in metrics.items():
         print(f"{name.ljust(width)}  {value:.4g}")
-    print(f"metrics: {file}", flush=True)
+    if file:
+        print(f"metrics: {file}", flush=True)
+
+
+def _evaluate_files(options: argparse.Namespace) -> int:
+    refuse_missing_config(["--config", str(options.config)])
+    if not options.predictions.exists():
+        raise UserError(f"{options.predictions}: there is no such file or folder; give predictions.")
+    from lit_cv.runs.files import write_json
+    from lit_cv.training.experiment import parsed
+    from lit_cv.training.noise import quiet
+    from lit_cv.training.rescoring import rescore
+
+    experiment = parsed(["fit", "--config", str(options.config), *options.overrides]).fit
+    with quiet():
+        metrics = rescore(options.predictions, experiment, options.split)
+    if options.output:
+        write_json(options.output, metrics)
+    _tell(metrics, options.output)
+    return 0
 
 
 def _predict(options: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from lit_cv.contract import Batch
 from lit_cv.errors import UserError
 from lit_cv.predictions.coco_results import COCOResults
 from lit_cv.predictions.files import Predictions
+from lit_cv.predictions.records import PIXELS
 from lit_cv.runs.prose import say
 from lit_cv.tasks.base import Task
 from lit_cv.training.from_data import data_module, named_class
@@ -66,11 +67,11 @@ class Lookup:
         """Names of the columns of a prediction."""
         return list(self.own.columns) if self.own else self._others.columns
 
-    def of_image(self, image_id: int) -> dict[str, Any]:
-        """Return the prediction for an image.
+    def of_image(self, image_id: int, size: list[int]) -> dict[str, Any]:
+        """Return the prediction for an image of a size, width and height in pixels.
 
         Raises:
-            UserError: There is none.
+            UserError: There is none, or it is of another size.
         """
         if self.own is None:
             return self._others.of_image(image_id)
@@ -79,7 +80,13 @@ class Lookup:
                 f"{self.path}: has no prediction for {self.names[image_id]}, but for {len(self.own)} of the "
                 f"{len(self.names)} {self.split} images; evaluate the run on all of them."
             )
-        return self.own[self._places[image_id]]
+        place = self._places[image_id]
+        if (others := self.own.sizes[place].tolist()) != size:
+            raise UserError(
+                f"{self.path}: was written when {self.names[image_id]} had {others[0]}x{others[1]} pixels, but it has "
+                f"{size[0]}x{size[1]}; evaluate the run again."
+            )
+        return self.own[place]
 
     def _check(self, own: Predictions, data: DataModule[Any]) -> None:
         if own.class_names != list(data.class_names):
@@ -87,16 +94,18 @@ class Lookup:
                 f"{self.path}: is of the classes {_shown(own.class_names)}, but the data has "
                 f"{_shown(data.class_names)}; choose the data of these predictions."
             )
-        for number, name, size in zip(own.image_ids.tolist(), own.names, own.sizes.tolist(), strict=True):
+        for number, name in zip(own.image_ids.tolist(), own.names, strict=True):
             if number >= len(self.names) or self.names[number] != name:
                 place = self.names[number] if number < len(self.names) else f"{len(self.names)} images"
                 raise UserError(
                     f"{self.path}: is of other images: image {number} is {name}, but the {self.split} data has {place}; "
                     "choose the data and the split of these predictions."
                 )
-            del size
         if own.meta["data"] not in (None, data.fingerprint):
-            say(f"note: the annotations have changed since {self.path} was written; the new ones are evaluated.")
+            say(
+                f"note: {self.path} was written with other annotations (fingerprint {own.meta['data']}, now "
+                f"{data.fingerprint}) of the same images; those of now are evaluated."
+            )
 
 
 def rescore(path: Path, experiment: Any, split: str | None) -> dict[str, float]:
@@ -124,9 +133,10 @@ def rescore(path: Path, experiment: Any, split: str | None) -> dict[str, float]:
     data.prepare_data()
     data.setup("validate" if split == "val" else "test")
     lookup = Lookup(path, data, split)
-    if missing := [name for name in kind.FOUND if name.replace("mask", "pixels") not in lookup.columns]:
-        raise UserError(f"{path}: has no {missing[0]}, which {kind.__name__} evaluates; choose the task of these predictions.")
-    limits = {name: experiment.trainer[name] for name in (f"limit_{split}_batches",)}
+    given = ["mask" if column == PIXELS else column for column in lookup.columns]
+    if missing := [name for name in kind.FOUND if name not in given]:
+        raise UserError(f"{path}: has no {missing[0]}, which {kind.__name__} evaluates; choose the right experiment.")
+    limits = {f"limit_{split}_batches": experiment.trainer[f"limit_{split}_batches"]}
     trainer = L.Trainer(
         logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         use_distributed_sampler=False, accelerator="cpu", devices=1, callbacks=[EvaluationLine()], **limits,
@@ -169,7 +179,9 @@ def rescoring_task(kind: type[Task], settings: Any, data: DataModule[Any], looku
 
     class Rescoring(kind):  # type: ignore[misc, valid-type]
         def validation_step(self, batch: Batch, batch_idx: int) -> list[Any]:
-            found = [lookup.of_image(int(target["image_id"])) for target in batch[1]]
+            sizes = [[image.shape[2], image.shape[1]] for image in batch[0]]
+            ids = [int(target["image_id"]) for target in batch[1]]
+            found = [lookup.of_image(*pair) for pair in zip(ids, sizes, strict=True)]
             self.update_metrics(found, batch[1])
             return found
 
