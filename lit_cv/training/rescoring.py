@@ -175,7 +175,7 @@ def rescoring_task(kind: type[Task], settings: Any, data: DataModule[Any], looku
     if "keypoints" in columns and hasattr(data, "joint_names"):
         facts["num_keypoints"] = len(data.joint_names)
     others = signature(Task.__init__).parameters
-    options = {name: value for name, value in settings.items() if name not in others}
+    options = {name: value for name, value in vars(settings).items() if name not in others}
 
     class Rescoring(kind):  # type: ignore[misc, valid-type]
         def validation_step(self, batch: Batch, batch_idx: int) -> list[Any]:
