@@ -1,4 +1,4 @@
-"""`litcv export RUN`: write a run's network for other programs."""
+"""`litcv export RUN`: write a run's network, or its predictions, for other programs."""
 
 import argparse
 from pathlib import Path
@@ -13,16 +13,28 @@ FILES = {"onnx": "network.onnx", "torch-export": "network.pt2"}
 
 def add_parser(verbs: Verbs) -> None:
     """Add `export`."""
-    parser = add_verb(verbs, "export", "write a run's network, with its preprocessing and NMS, as one file",
+    parser = add_verb(verbs, "export", "write a run's network as one file, or its predictions as evaluation servers take them",
                       "litcv export runs/quickstart/1f2e3d4c5b --network onnx", _run)  # fmt: skip
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a trained run")
     kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--results", choices=["coco", "voc", "png", "mpii"],
+                      help="write the predictions that an evaluation has left, as evaluation servers take them")  # fmt: skip
     kind.add_argument("--network", choices=FILES, help="write the network of the best checkpoint in this form")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="the file (RUN/network.onnx, RUN/network.pt2)")
+    parser.add_argument("--output", type=Path, metavar="PATH",
+                        help="the file (RUN/network.onnx, RUN/network.pt2), or folder of the results (RUN/results)")  # fmt: skip
+    parser.add_argument("--predictions", choices=["val", "val_best", "test"], default="val", metavar="NAME",
+                        help="folder in RUN/predictions: val (the latest validation), val_best or test")  # fmt: skip
 
 
 def _run(options: argparse.Namespace) -> int:
     require_run(options.run_folder)
+    if options.results:
+        from lit_cv.training.results_files import export_results
+
+        output = options.output or options.run_folder / "results"
+        files = export_results(options.run_folder, options.results, options.predictions, output)
+        print(f"results: {files[0] if len(files) == 1 else f'{len(files)} files in {files[0].parent}'}")
+        return 0
     export_network(options.run_folder, options.network, options.output)
     return 0
 

@@ -100,6 +100,11 @@ class Predictions:
         width, height = self.sizes[index].tolist()
         return to_prediction(self._record(index % len(self)), (width, height), self.columns)
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether any image has an object."""
+        return bool(self._offsets[-1])
+
     def _record(self, index: int) -> Record:
         first, last = self._offsets[index : index + 2].tolist()
         return {name: self._rows(name, first, last) for name in self.columns}

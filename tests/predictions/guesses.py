@@ -14,8 +14,10 @@ from lit_cv.contract import Batch
 from lit_cv.ops.mask_runs import decode_masks, encode_masks
 from lit_cv.ops.objects import masks_of
 from lit_cv.tasks import CaptioningTask, DetectionTask, InstanceTask, LocalizationTask, PoseTask, SegmentationTask
+from lit_cv.training.experiment import parsed
 from lit_cv.training.kept_predictions import KeptPredictions
 from lit_cv.training.lightning_cli import LitCLI
+from lit_cv.training.rescoring import rescore
 
 Found = dict[str, Any]
 ROOT = Path(__file__).parents[2]
@@ -103,22 +105,28 @@ class GuessedCaptioning(Guessing, CaptioningTask):
 
 
 def experiment(kind: str, folder: Path, **data: Any) -> Path:
-    """Write the experiment of a task on small generated data; its predictions are guesses."""
+    """Write the experiment of a task on small generated data, as the run in `folder`; its predictions are guesses."""
     name, task = EXPERIMENTS[kind]
     content = yaml.safe_load((ROOT / "experiments" / "quickstart" / f"{name}.yaml").read_text())
+    content["data"]["class_path"] = data.pop("class_path", content["data"]["class_path"])
     content["model"]["class_path"] = f"{__name__}.{task}"
     settings = content["data"]["init_args"]
     settings |= {"root": str(folder / "data"), "shapes": {"train": 6, "val": 9, "size": 64}, "batch_size": 4, **data}
     content["trainer"]["callbacks"] = []
-    path = folder / f"{kind}.yaml"
+    path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
 
 
-def evaluated(kind: str, folder: Path, *options: str) -> tuple[Path, LitCLI]:
-    """Validate the guesses of a task, which leaves their files in `folder`; return the experiment's file."""
-    path = experiment(kind, folder)
-    return path, LitCLI(["validate", "--config", str(path), *options], callbacks=[KeptPredictions(folder)])
+def evaluated(kind: str, folder: Path, **data: Any) -> LitCLI:
+    """Validate the guesses of a task, which makes `folder` one of a run with predictions."""
+    path = experiment(kind, folder, **data)
+    return LitCLI(["validate", "--config", str(path)], callbacks=[KeptPredictions(folder)])
+
+
+def scored_again(predictions: Path, folder: Path) -> dict[str, float]:
+    """Score predictions on the data of the experiment in `folder`."""
+    return rescore(predictions, parsed(["fit", "--config", str(folder / "config.yaml")]).fit, split=None)
 
 
 def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[str]:

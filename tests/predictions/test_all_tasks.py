@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 
 from lit_cv.predictions.files import Predictions
-from lit_cv.training.experiment import parsed
-from lit_cv.training.rescoring import rescore
-from tests.predictions.guesses import EXPERIMENTS, differing, evaluated, generator
+from tests.predictions.guesses import EXPERIMENTS, differing, evaluated, generator, scored_again
 
 OF_THE_NETWORK = {"val/checkerboard"}
 IN_OTHER_COLUMNS = {"tokens"}  # as phrases
@@ -16,9 +14,9 @@ IN_OTHER_COLUMNS = {"tokens"}  # as phrases
 
 @pytest.mark.parametrize("kind", EXPERIMENTS)
 def test_files_hold_predictions_exactly_and_give_the_digits_of_validate(kind: str, tmp_path: Path) -> None:
-    experiment, cli = evaluated(kind, tmp_path)
+    cli = evaluated(kind, tmp_path)
     folder, measured = tmp_path / "predictions" / "val", cli.trainer.callback_metrics
-    again = rescore(folder, parsed(["fit", "--config", str(experiment)]).fit, split=None)
+    again = scored_again(folder, tmp_path)
     losses = {f"val/{name}" for name in cli.model.mean_losses}
     assert again.keys() == measured.keys() - losses - OF_THE_NETWORK
     assert all(value == float(measured[name]) or math.isnan(value) for name, value in again.items())
