@@ -26,9 +26,10 @@ def add_parser(verbs: Verbs) -> None:
         "run_folder", type=Path, metavar="RUN", help="folder of a trained run, or of a group of runs: the newest"
     )
     parser.add_argument(
-        "images", type=Path, metavar="IMAGES", help="folder of images, with its subfolders, or one image"
+        "images", type=Path, metavar="IMAGES", help="folder of images, with its subfolders, one image, or a video"
     )
-    parser.add_argument("--output", type=Path, help="folder for the pictures and predictions.json (RUN/predictions)")
+    parser.add_argument("--output", type=Path,
+                        help="folder for pictures, predictions.json, coco.json and predict/ (RUN/predictions)")  # fmt: skip
     parser.add_argument("--score-threshold", type=float, default=0.3, help="lowest score that is drawn (0.3)")
     parser = add_verb(verbs, "evaluate", "score predictions from their files, without a network",
                       "litcv evaluate detections.json experiments/coco/faster_rcnn.yaml", _evaluate_files)  # fmt: skip
@@ -69,12 +70,12 @@ def require_run(folder: Path) -> None:
 def evaluate(verb: str, args: Sequence[str]) -> None:
     """Run `validate` or `test` on a finished run's folder (best checkpoint) or on LightningCLI's own options."""
     from lit_cv.runs.files import write_json
-    from lit_cv.training.kept_predictions import KeptPredictions
+    from lit_cv.training.kept_predictions import FOLDER, KeptPredictions
     from lit_cv.training.lightning_cli import LitCLI
 
     if args[:1] and not args[0].startswith("-"):
         folder = Path(args[0])
-        cli = LitCLI([verb, *_options_of_run(folder), *args[1:]], callbacks=[KeptPredictions(folder)])
+        cli = LitCLI([verb, *_options_of_run(folder), *args[1:]], callbacks=[KeptPredictions(folder / FOLDER)])
         metrics = {name: float(value) for name, value in sorted(cli.trainer.callback_metrics.items())}
         if cli.trainer.is_global_zero:
             write_json(folder / f"{verb}.json", metrics)
@@ -137,23 +138,27 @@ def _newest_run(folder: Path) -> Path:
 
 
 def predict(run: Path, images: Path, output: Path, score_threshold: float) -> None:
-    """Draw what the network of a run finds on a folder of images or on one image.
+    """Draw what the network of a run finds on a folder of images, on one image or on the frames of a video.
 
-    Writes one PNG for each image and `predictions.json` into `output`.
+    Writes into `output` one PNG for each image, `predictions.json` with what is drawn, and with all scores `coco.json`
+    and the folder `predict` (see `lit_cv.predictions.files.Predictions`).
     """
+    from datamodules.video import is_video
     from lit_cv.callbacks.predictions import PredictionWriter
     from lit_cv.runs.checkpoints import best_checkpoint
     from lit_cv.runs.files import read_yaml, write_yaml
+    from lit_cv.training.kept_predictions import KeptPredictions
     from lit_cv.training.lightning_cli import LitCLI
 
     config = read_yaml(run / "config.yaml")
     bits = (config["data"].get("init_args") or {}).get("bits")  # of pictures of 16 bits, which are read as in training
     settings = {"root": str(images), "bits": bits}
-    config["data"] = {"class_path": "datamodules.ImageFolderDataModule", "init_args": settings}
+    kind = "video.VideoDataModule" if is_video(images) else "ImageFolderDataModule"
+    config["data"] = {"class_path": f"datamodules.{kind}", "init_args": settings}
     writer = PredictionWriter(output, score_threshold=score_threshold)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.yaml"
         write_yaml(path, config)
         checkpoint = ["--ckpt_path", str(best_checkpoint(run)), "--return_predictions=false"]
-        LitCLI(["predict", "--config", str(path), *checkpoint], callbacks=[writer])
+        LitCLI(["predict", "--config", str(path), *checkpoint], callbacks=[KeptPredictions(output), writer])
     print(f"predictions: {output}")

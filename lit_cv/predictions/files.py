@@ -18,6 +18,8 @@ from lit_cv.predictions.records import ImageRecord, Record, to_prediction
 VERSION = 1
 META = "meta.json"
 FORMAT = "lit-cv predictions"
+BEST = "val_best"  # the validation of the weights in best.ckpt
+NAMES = ("val", BEST, "test", "predict")  # of folders of predictions
 TEXT = "text"
 
 

@@ -286,7 +286,7 @@ class Task(L.LightningModule, ABC):
         self._refuse_unnamed(computed)
         self._refuse_kept()
         measured = {
-            name: value
+            name: torch.as_tensor(value, dtype=torch.float64)  # Lightning would round a float to 7 digits
             for name, value in computed.items()
             if value != NOTHING or f"{stage}/{name}" in monitored  # the callbacks need a number
         }

@@ -1,10 +1,11 @@
-"""Every evaluation leaves its predictions in the run's folder."""
+"""Every evaluation leaves its predictions as files."""
 
 import hashlib
 from pathlib import Path
 from typing import Any, cast
 
 import lightning as L
+import orjson
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import RunningStage, TrainerFn
@@ -13,26 +14,28 @@ from torch.distributed.tensor import DTensor
 
 from lit_cv.contract import HasFingerprint, HasImageNames, data_of, provides
 from lit_cv.metrics.base import gather
-from lit_cv.predictions.files import copy_predictions, write_predictions
+from lit_cv.predictions.coco_json import coco_document
+from lit_cv.predictions.files import BEST, Predictions, copy_predictions, write_predictions
 from lit_cv.predictions.records import ImageRecord, to_record
+from lit_cv.runs.files import replaced
 from lit_cv.tasks.base import Task
 
 FOLDER = "predictions"
-BEST = "val_best"
 
 
 class KeptPredictions(Callback):
     """Write the predictions of each evaluation into ``predictions/<split>``, in the place of those of the one before.
 
     After a training, ``predictions/val`` therefore has those of its last validation, and ``predictions/val_best`` those
-    of the weights in ``best.ckpt``. The sanity check leaves nothing.
+    of the weights in ``best.ckpt``. The sanity check leaves nothing. ``litcv predict`` also writes ``coco.json``, see
+    ``coco_document``.
 
     Args:
-        folder: Folder of the run.
+        folder: Folder that gets a folder for each split, ``predictions`` in that of a run.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder / FOLDER
+        self.folder = folder
         self._records: list[ImageRecord] = []
 
     def keep_best(self) -> None:
@@ -58,11 +61,16 @@ class KeptPredictions(Callback):
             split = "test" if trainer.state.stage == RunningStage.TESTING else "val"
             self._write(trainer, cast(Task, pl_module), split)
 
-    on_test_epoch_start, on_test_batch_end, on_test_end = (
-        on_validation_epoch_start,
-        on_validation_batch_end,
-        on_validation_end,
-    )
+    def on_predict_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write the predictions of all processes, also as COCO's JSON."""
+        self._write(trainer, cast(Task, pl_module), "predict")
+        if trainer.is_global_zero:
+            with replaced(self.folder / "coco.json") as temporary:
+                temporary.write_bytes(orjson.dumps(coco_document(Predictions.open(self.folder / "predict"))))
+
+    on_test_epoch_start = on_predict_epoch_start = on_validation_epoch_start
+    on_test_batch_end = on_predict_batch_end = on_validation_batch_end
+    on_test_end = on_validation_end
 
     def _write(self, trainer: L.Trainer, task: Task, split: str) -> None:
         records = gather(self._records, key=lambda record: record.image_id)

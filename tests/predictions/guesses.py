@@ -121,7 +121,7 @@ def experiment(kind: str, folder: Path, **data: Any) -> Path:
 def evaluated(kind: str, folder: Path, **data: Any) -> LitCLI:
     """Validate the guesses of a task, which makes `folder` one of a run with predictions."""
     path = experiment(kind, folder, **data)
-    return LitCLI(["validate", "--config", str(path)], callbacks=[KeptPredictions(folder)])
+    return LitCLI(["validate", "--config", str(path)], callbacks=[KeptPredictions(folder / "predictions")])
 
 
 def scored_again(predictions: Path, folder: Path) -> dict[str, float]:
