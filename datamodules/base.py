@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from datamodules.defects import Defect, Listed, Survey, tell
 from datamodules.loading.cached_pictures import open_pictures
-from datamodules.loading.dataset import PackedDataset
+from datamodules.loading.dataset import BlackPictures, PackedDataset
 from datamodules.loading.decode import Reading
 from datamodules.loading.depth import deep_images
 from datamodules.loading.loader import Loader
@@ -21,7 +21,7 @@ from datamodules.loading.orientation import turned_images
 from datamodules.loading.packed import P
 from datamodules.loading.sampling import EvalBatches, TrainBatches, derangement
 from datamodules.shapes.settings import Shapes
-from lit_cv.contract import Sample
+from lit_cv.contract import Ids, Sample
 from lit_cv.errors import UserError
 from lit_cv.ops.limits import at_least
 
@@ -56,9 +56,11 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
 
     Attributes:
         own_files: Whether the files are not in the data set's official layout.
+        targets_only: Whether samples have black pictures, which are not decoded, for a user of the targets alone.
     """
 
     own_files = False
+    targets_only = False
 
     def __init__(
         self,
@@ -141,6 +143,18 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
         """Counts by ``<split>/<name>``: images, annotations, and those that were clipped or dropped."""
         return {f"{name}/{key}": n for name, split in self.splits.items() for key, n in split.counts.items()}
 
+    def image_names(self, split: str) -> list[str]:
+        """Return the path of each image of an opened split relative to the root; its ``image_id`` is the index."""
+        packed = self._split(split)
+        return [packed.name(index) for index in range(len(packed))]
+
+    def ids(self, split: str) -> Ids:
+        """Return the ids of an opened split: names of image files without ending, and labels."""
+        names = self.image_names(split)
+        stems = [Path(name).stem for name in names]
+        labels = range(1, len(self.class_names) + 1)
+        return Ids(stems if len(set(stems)) == len(set(names)) else names, labels)
+
     def prepare_data(self) -> None:
         """Fetch the files, and check and pack the annotations; runs once per machine."""
         self.fetch()
@@ -196,6 +210,9 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
                     )
             return dataset
         dataset.reading = self.reading
+        if self.targets_only:
+            dataset.pictures = BlackPictures(dataset.sizes)
+            return dataset
         if training and self.max_size is not None:
             dataset.reduce(self.max_size)
         if cached and self.cache is not None:

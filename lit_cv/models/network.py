@@ -134,6 +134,10 @@ class OnePassNetwork(Network):
     def found_in(self, outputs: Any, batch: ImageBatch) -> list[Any]:
         """Convert raw outputs to predictions, see ``Network.predict``."""
 
+    def predict_batch(self, batch: ImageBatch) -> list[Any]:
+        """Predict for resized and normalized images, see ``Network.predict``."""
+        return self.found_in(self(batch.pixels), batch)
+
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """See ``Network.losses``."""
         batch = self.batch(images)
@@ -147,8 +151,7 @@ class OnePassNetwork(Network):
             return Evaluation(self.losses_of(outputs, batch, targets), self.found_in(outputs, batch), outputs)
 
     def _predict(self, images: list[Tensor]) -> list[Any]:
-        batch = self.batch(images)
-        return self.found_in(self(batch.pixels), batch)
+        return self.predict_batch(self.batch(images))
 
 
 @contextmanager

@@ -88,12 +88,16 @@ class Task(L.LightningModule, ABC):
         PER_CLASS: Unit and direction of each number for single classes, logged as ``val/<name>/<class>``.
         SIZE: Argument and attribute of the network that follows from the data.
         MONITOR: The metric that selects ``best.ckpt``.
+        FOUND: Keys of a prediction that the evaluation needs.
+        OF_NETWORK: Numbers of the evaluation that do not follow from predictions alone.
     """
 
     METRICS: ClassVar[Mapping[str, Fact]] = {}
     PER_CLASS: ClassVar[Mapping[str, Fact]] = {}
     SIZE: ClassVar[str] = "num_classes"
     MONITOR: ClassVar[str] = "val/loss"
+    FOUND: ClassVar[tuple[str, ...]] = ()
+    OF_NETWORK: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -314,10 +318,12 @@ class Task(L.LightningModule, ABC):
         self._refuse_kept()
         for mean in self.mean_losses.values():
             mean.reset()  # type: ignore[operator]
-        return {
-            **{name: value for name, value in computed.items() if value != NOTHING or f"{prefix}{name}" in monitored},
-            **losses,
+        measured = {
+            name: torch.as_tensor(value, dtype=torch.float64)  # Lightning would round a float to 7 digits
+            for name, value in computed.items()
+            if value != NOTHING or f"{prefix}{name}" in monitored  # the callbacks need a number
         }
+        return {**measured, **losses}
 
     def _metric_counts(self) -> dict[str, int]:
         """Return the number of updates of each metric since its last reset; mean losses are the base class's own."""

@@ -45,6 +45,7 @@ class CaptioningTask(Task):
     network: DenseCap
     SIZE: ClassVar[str] = "vocabulary_size"
     MONITOR: ClassVar[str] = "val/densecap_map"
+    FOUND: ClassVar[tuple[str, ...]] = ("boxes", "scores", "phrases")
 
     def __init__(
         self,

@@ -48,6 +48,7 @@ class InstanceTask(Task):
 
     network: MaskRCNN
     MONITOR: ClassVar[str] = "val/map"
+    FOUND: ClassVar[tuple[str, ...]] = ("boxes", "scores", "labels")
 
     def __init__(
         self,

@@ -24,6 +24,7 @@ from lit_cv.training import slurm_task
 from lit_cv.training.arguments.parsing import Parser, parse
 from lit_cv.training.checkpoints import BestCheckpoint, LastCheckpoint
 from lit_cv.training.from_data import fill_size
+from lit_cv.training.kept_predictions import FOLDER, KeptPredictions
 from lit_cv.training.live import EvaluationLine, LiveLine, tell_result
 from lit_cv.training.metrics_csv import MetricsCSV
 from lit_cv.training.noise import lightning_reasons, quiet, refuse_tuners, restoring
@@ -165,9 +166,10 @@ class LitCLI(LightningCLI):
             task = type(self.model).__name__
             raise UserError(f"{task}: MONITOR is {monitor}, which METRICS does not name; add it, or set MONITOR.")
         mode = "max" if facts[monitor].higher_is_better else "min"
-        self.best = BestCheckpoint(checkpoints, monitor, mode, own)
+        kept = KeptPredictions(folder / FOLDER)
+        self.best = BestCheckpoint(checkpoints, monitor, mode, own, then=kept.keep_best)
         last = LastCheckpoint(checkpoints, self._get(self.config_init, "run").checkpoint_every)
-        return [self.provenance, self.best, last, StopRequest(folder), StopBetweenSteps(last)]
+        return [self.provenance, kept, self.best, last, StopRequest(folder), StopBetweenSteps(last)]
 
     def _loggers(self, given: Any) -> list[Logger]:
         assert self.folder is not None

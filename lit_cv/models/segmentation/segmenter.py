@@ -97,6 +97,6 @@ def pixel_cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
 
 
 def _resize(scores: Tensor, size: Size) -> Tensor:
-    if scores.shape[-2:] == size:
+    if not torch.compiler.is_exporting() and scores.shape[-2:] == size:  # sizes of an export may be unknown
         return scores
     return F.interpolate(scores, size=size, mode="bilinear", align_corners=False)

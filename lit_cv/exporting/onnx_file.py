@@ -1,0 +1,75 @@
+"""A network as an ONNX file."""
+
+import json
+import logging
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+
+from lit_cv.errors import UserError
+from lit_cv.exporting.program import first_line
+from lit_cv.runs.files import replaced
+
+OPSET = 18
+
+
+def write_onnx(program: ExportedProgram, names: Sequence[str], notes: Mapping[str, Any], file: Path) -> None:
+    """Convert a program to ONNX and write it.
+
+    Args:
+        program: Its input is one image.
+        names: Names of its outputs.
+        notes: Written into the file's metadata, as JSON texts by name.
+        file: The ONNX file.
+
+    Raises:
+        UserError: The packages are missing, or ONNX lacks an operator of the network.
+    """
+    translations = _translations()
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            converted = torch.onnx.export(
+                program,
+                input_names=["image"],
+                output_names=list(names),
+                opset_version=OPSET,
+                custom_translation_table=translations,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            raise UserError(f"{notes['network']} cannot be exported to ONNX: {_cause(error)}.") from error
+    assert converted is not None
+    converted.model.metadata_props.update({name: json.dumps(note) for name, note in notes.items()})
+    with replaced(file) as temporary:
+        converted.save(temporary)
+
+
+def _cause(error: BaseException) -> str:
+    """Return the first line of the exception at the beginning of a chain."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return first_line(error) if isinstance(error, Exception) else str(error)
+
+
+def _translations() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """Return the operators that PyTorch's converter lacks, as functions of onnxscript."""
+    try:
+        import onnx  # noqa: F401  # the converter imports it late
+        from onnxscript import opset18 as op
+    except ImportError:
+        raise UserError(
+            "--network onnx needs the packages onnx and onnxscript: install the extra (pip install 'lit-cv[export]'), "
+            "or write --network torch-export."
+        ) from None
+
+    def sort(values: Any, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
+        length = op.Gather(op.Shape(values), op.Constant(value_ints=[dim]))
+        return op.TopK(values, length, axis=dim, largest=int(descending), sorted=1)  # ties: the lower index first
+
+    return {torch.ops.aten.sort.stable: sort}
