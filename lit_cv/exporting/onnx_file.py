@@ -3,7 +3,7 @@
 import json
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,11 @@ from lit_cv.runs.files import replaced
 OPSET = 18
 
 
-def write_onnx(program: ExportedProgram, names: Sequence[str], notes: Mapping[str, Any], file: Path) -> None:
+def write_onnx(program: ExportedProgram, notes: Mapping[str, Any], file: Path) -> None:
     """Convert a program to ONNX and write it.
 
     Args:
-        program: Its input is one image.
-        names: Names of its outputs.
+        program: From one image to a dictionary.
         notes: Written into the file's metadata, as JSON texts by name.
         file: The ONNX file.
 
@@ -38,7 +37,7 @@ def write_onnx(program: ExportedProgram, names: Sequence[str], notes: Mapping[st
             converted = torch.onnx.export(
                 program,
                 input_names=["image"],
-                output_names=list(names),
+                output_names=list(program.call_spec.out_spec.context),
                 opset_version=OPSET,
                 custom_translation_table=table,
                 verbose=False,
