@@ -70,9 +70,9 @@ def export_network(run: Path, form: str, output: Path | None = None) -> Path:
     network, _ = build(parsed(["fit", "--config", str(run / "config.yaml")]), checkpoint)
     classes = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True).get("class_names", [])
     notes = {"network": name_of(network), "class_names": list(classes), "lit_cv": __version__}
-    program, names = exported_program(network)
+    program = exported_program(network)
     file.parent.mkdir(parents=True, exist_ok=True)
     write = write_onnx if form == "onnx" else write_program
-    write(program, names, notes, file)
+    write(program, notes, file)
     print(f"network: {file}")
     return file

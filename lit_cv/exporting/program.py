@@ -25,7 +25,7 @@ class ImageToPrediction(nn.Module):
 
     def __init__(self, network: OnePassNetwork | TwoStageDetector) -> None:
         super().__init__()
-        self.network = network
+        self.network: OnePassNetwork | TwoStageDetector = network
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Map an image uint8 (3, H, W) to its prediction, see ``Network.predict``."""
@@ -33,26 +33,22 @@ class ImageToPrediction(nn.Module):
         return found
 
 
-def exported_program(network: Network) -> tuple[ExportedProgram, list[str]]:
+def exported_program(network: Network) -> ExportedProgram:
     """Trace a network from the pixels of an image uint8 (3, H, W) of any size to its prediction.
 
     The network is moved to the CPU, converted to float32 and left in eval mode.
-
-    Returns:
-        The program, and the names of its outputs.
 
     Raises:
         UserError: The network cannot be exported.
     """
     refuse(network)
     assert isinstance(network, OnePassNetwork | TwoStageDetector)
-    module = ImageToPrediction(network).to("cpu", torch.float32, memory_format=torch.contiguous_format).eval()
+    module = ImageToPrediction(network).eval().to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
     image = torch.zeros(3, *EXAMPLE, dtype=torch.uint8)
     sizes = ({1: Dim("height"), 2: Dim("width")},)
     with torch.no_grad():
-        names = list(module.network.predict([image])[0])
         try:
-            return torch.export.export(module, (image,), dynamic_shapes=sizes), names
+            return torch.export.export(module, (image,), dynamic_shapes=sizes)
         except Exception as error:  # a network of the user's own may do anything, and torch raises many types
             raise UserError(
                 f"{name_of(network)} cannot be exported: torch.export refuses it ({first_line(error)})."
