@@ -7,6 +7,9 @@ import pytest
 
 pytest_plugins = ["tests.helpers.wandb_fixtures"]
 
+ROOT = Path(__file__).parents[1]
+OF_TOOLS = {".coverage", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__", "build", "dist"}
+
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
@@ -15,6 +18,14 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Use a temporary cache for packed annotations instead of the user's cache."""
     os.environ["LITCV_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def clean_checkout() -> Iterator[None]:
+    """Refuse a test that writes data or runs into the checkout, where the next test would find them."""
+    before = set(os.listdir(ROOT))
+    yield
+    assert (written := {*os.listdir(ROOT)} - before - OF_TOOLS) == set(), f"written into the checkout: {written}"
 
 
 @pytest.fixture(autouse=True)

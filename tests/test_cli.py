@@ -10,7 +10,7 @@ from lit_cv.cli import main
 ROOT = Path(__file__).parents[1]
 VERBS = (
     *("fit", "validate", "test", "predict", "sweep", "report"),
-    *("new", "bench", "proposals", "doctor", "browse", "shapes"),
+    *("new", "bench", "export", "proposals", "doctor", "browse", "shapes"),
 )
 
 

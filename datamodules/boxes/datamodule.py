@@ -104,6 +104,7 @@ class BoxDataModule(DataModule[B]):
         if self.proposals is None:
             return {}
         opened = {split: self.open_split(split) for split in SPLITS}
+        self.remembered.confirm()
         if self.reading.upright and (turned := _turned(self.root, [*filter(None, opened.values())])):
             raise UserError(
                 f"proposals are boxes in the pixels as they are stored, but {turned} is not stored upright: set exif "

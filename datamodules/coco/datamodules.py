@@ -19,12 +19,13 @@ from datamodules.coco.dataset import InstanceDataset
 from datamodules.coco.defects import survey_set
 from datamodules.coco.own.layout import OwnLayout
 from datamodules.coco.packed_coco import PackedCOCO
-from datamodules.coco.packing import pack_files
+from datamodules.coco.packing import listed_ids, pack_files
 from datamodules.coco.source import COCOSource, Objects
 from datamodules.defects import Defect, Survey, stop_at, tell
 from datamodules.joints import left_right_pairs, mirrored_order, named_pairs, side_doubts
 from datamodules.loading.packed import Content, cache_folder, open_packed, source_key
 from datamodules.splits import Split
+from lit_cv.contract import Ids
 from lit_cv.errors import UserError
 
 
@@ -147,6 +148,11 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
         if split == "train":
             stop_at(nothing_to_train(sets[0].file, packed.counts, self.keypoints))
         return packed
+
+    def ids(self, split: str) -> Ids:
+        """Return the ids of an opened split: those of its annotation files."""
+        images, classes = listed_ids(self.root, self.coco.files(split), self.class_names)
+        return Ids([images[name] for name in self.image_names(split)], classes)
 
     def survey(self, split: str) -> Survey:
         """See :meth:`DataModule.survey`; each set is checked by itself."""

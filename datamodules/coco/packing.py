@@ -62,6 +62,36 @@ def pack_files(root: Path, sources: Sequence[COCOSet], masks: bool, keypoints: b
     return Content(arrays, {key: sum(part.counts[key] for part in parts) for key in parts[0].counts}, tuple(told))
 
 
+def listed_ids(
+    root: Path, sources: Sequence[COCOSet], classes: Sequence[str]
+) -> tuple[dict[str, int], list[int]]:
+    """Read the ids of images and classes, which packed annotations do not keep.
+
+    Args:
+        root: Folder that the names of the images are relative to.
+        sources: The sets of a split.
+        classes: Names of labels 1..C. The files of a split of your own may give them in another order.
+
+    Returns:
+        The id of each image of the files by its name relative to ``root``, and the id of each class.
+
+    Raises:
+        UserError: A file is unusable, or the first one lacks a class.
+    """
+    images, kinds = dict[str, int](), list[dict[str, Any]]()
+    for source in sources:
+        file = read_file(source.file, masks=False, keypoints=False)
+        pictures = find_pictures(source, file.images)
+        images |= dict(zip(image_names(root, source, pictures), pictures.images.ids.tolist(), strict=True))
+        kinds = kinds or file.categories
+    if len(kinds) == len(classes) and not sources[0].own:
+        return images, [kind["id"] for kind in kinds]
+    known = {kind["name"]: kind["id"] for kind in kinds}
+    if missing := [name for name in classes if name not in known]:
+        raise UserError(f"{sources[0].file} has no category {missing[0]!r}, so it gives it no id; add the category.")
+    return images, [known[name] for name in classes]
+
+
 def _losses(source: COCOSet, file: File) -> Iterator[str]:
     """Yield a sentence about the objects that are left out."""
     counts = usable_objects(file).counts

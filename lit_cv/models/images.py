@@ -55,8 +55,12 @@ class Objects(NamedTuple):
 
 
 def size_of(pixels: Tensor) -> Size:
-    """Return height and width of an image, a batch or a map (..., H, W), as constants when the call is traced."""
-    return int(pixels.shape[-2]), int(pixels.shape[-1])
+    """Return height and width of an image, a batch or a map (..., H, W).
+
+    They are constants when ``torch.jit`` traces the call, and symbols when ``torch.export`` does and they may vary.
+    """
+    height, width = pixels.shape[-2:]
+    return (height, width) if torch.compiler.is_exporting() else (int(height), int(width))
 
 
 def fit_size(size: Size, min_size: int, max_size: int) -> Size:

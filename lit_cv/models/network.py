@@ -1,9 +1,9 @@
 """The interface of every network: uint8 images and targets in, named losses or predictions out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from lit_cv.models.images import ImageBatch
 from lit_cv.ops.limits import at_least
 
 Target = dict[str, Tensor]
+ClassOrder = Literal["first", "last", "whole"]
 
 
 class Network(nn.Module, ABC):
@@ -33,6 +34,10 @@ class Network(nn.Module, ABC):
         stages: Maps a submodule or method (dotted name) to the stage of ``predict`` under which ``litcv bench`` counts
             its time: ``proposals``, ``backbone``, ``heads`` or ``nms``. Missing names are ignored. Time in a part that
             runs inside a part of another stage counts for the inner one.
+        class_layers: Patterns (``fnmatch``) of the parameters with a part for each class, along their first dimension,
+            and the order there: ``first``: all outputs of the first class, then all of the second; ``last``: the
+            outputs of all classes for the first anchor, then those for the second; ``whole``: another order, so that
+            the parameter fits the same classes only.
 
     Args:
         channels_last: Whether the weights and the batches have the memory format ``torch.channels_last``. It is faster
@@ -40,6 +45,7 @@ class Network(nn.Module, ABC):
     """
 
     loss_names: ClassVar[tuple[str, ...]]
+    class_layers: ClassVar[Mapping[str, ClassOrder]] = {}
     stages: ClassVar[dict[str, str]] = {
         **dict.fromkeys(("rpn", "rpn.propose"), "proposals"),
         **dict.fromkeys(("backbone", "neck", "features"), "backbone"),
@@ -128,6 +134,10 @@ class OnePassNetwork(Network):
     def found_in(self, outputs: Any, batch: ImageBatch) -> list[Any]:
         """Convert raw outputs to predictions, see ``Network.predict``."""
 
+    def predict_batch(self, batch: ImageBatch) -> list[Any]:
+        """Predict for resized and normalized images, see ``Network.predict``."""
+        return self.found_in(self(batch.pixels), batch)
+
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """See ``Network.losses``."""
         batch = self.batch(images)
@@ -141,8 +151,7 @@ class OnePassNetwork(Network):
             return Evaluation(self.losses_of(outputs, batch, targets), self.found_in(outputs, batch), outputs)
 
     def _predict(self, images: list[Tensor]) -> list[Any]:
-        batch = self.batch(images)
-        return self.found_in(self(batch.pixels), batch)
+        return self.predict_batch(self.batch(images))
 
 
 @contextmanager

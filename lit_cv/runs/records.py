@@ -133,7 +133,9 @@ RESULT = Kind(
     },
     {
         **{"seed": SEED, "git.commit": TEXT, "best": BEST, "started_from": MAPPING, "started_from.checkpoint": TEXT},
-        **{"stopped_by": TEXT, "wandb_url": TEXT, "params": COUNT, "trainable_params": COUNT, "gflops": NUMBER},
+        **{"initial_weights": MAPPING, "stopped_by": TEXT, "wandb_url": TEXT},
+        **{"stopped": MAPPING, "stopped.step": COUNT, "stopped.reason": TEXT},
+        **{"params": COUNT, "trainable_params": COUNT, "gflops": NUMBER},
         **{"seconds_per_image": NUMBER, "peak_memory_gb": NUMBER},
     },
     "delete its run folder and run it again",

@@ -21,8 +21,17 @@ from lit_cv.metrics.mean import ExactMean
 from lit_cv.models.network import Network
 from lit_cv.ops.global_batch import global_batch
 from lit_cv.renderers import Renderer
+from lit_cv.tasks.initial_weights.initial import InitialWeights
 from lit_cv.tasks.precision import keep_coordinates
-from lit_cv.tasks.schedules import WarmupMultiStepLR, check_length, check_schedule
+from lit_cv.tasks.refusals import refuse_non_finite, refuse_other_weights
+from lit_cv.tasks.schedules import (
+    WarmupMultiStepLR,
+    check_length,
+    check_schedule,
+    take_length,
+    tell_overruled,
+    tell_unfinished_warmup,
+)
 from lit_cv.tasks.sharding import shard_for_strategy
 from lit_cv.tasks.tta.merging import predict_views
 from lit_cv.tasks.tta.settings import TTA, fitting_tta
@@ -71,6 +80,8 @@ class Task(L.LightningModule, ABC):
         optimizer: Builds the optimizer from the parameters; the default is ``sgd``.
         scheduler: Builds the learning-rate scheduler, stepped after every optimizer step, from the optimizer; the
             default is ``warmup``, and None keeps the rate constant.
+        initial_weights: Weights of a whole network to start from: the path of a state dict or checkpoint,
+            ``run:<folder>`` (its best checkpoint) or ``torchvision:<name>``. None starts from the backbone's weights.
         tta: Test-time augmentation of the evaluation and of ``predict``; None sees each image once, as it is.
 
     Raises:
@@ -81,12 +92,16 @@ class Task(L.LightningModule, ABC):
         PER_CLASS: Unit and direction of each number for single classes, logged as ``val/<name>/<class>``.
         SIZE: Argument and attribute of the network that follows from the data.
         MONITOR: The metric that selects ``best.ckpt``.
+        FOUND: Keys of a prediction that the evaluation needs.
+        OF_NETWORK: Numbers of the evaluation that do not follow from predictions alone.
     """
 
     METRICS: ClassVar[Mapping[str, Fact]] = {}
     PER_CLASS: ClassVar[Mapping[str, Fact]] = {}
     SIZE: ClassVar[str] = "num_classes"
     MONITOR: ClassVar[str] = "val/loss"
+    FOUND: ClassVar[tuple[str, ...]] = ()
+    OF_NETWORK: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -94,6 +109,7 @@ class Task(L.LightningModule, ABC):
         loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = sgd,
         scheduler: LRSchedulerCallable | None = warmup,
+        initial_weights: str | None = None,
         tta: TTA | None = None,
     ) -> None:
         super().__init__()
@@ -104,6 +120,7 @@ class Task(L.LightningModule, ABC):
             raise UserError(f"loss_weights names {unknown}, but {type(network).__name__} has {list(self.loss_names)}.")
         self.loss_weights = dict.fromkeys(self.loss_names, 1.0) | (loss_weights or {})
         self.optimizer, self.scheduler = optimizer, scheduler
+        self.initial_weights = InitialWeights(initial_weights)
         self.class_names: list[str] = []
         self.tta = fitting_tta(network, tta)
         self._counts_before: dict[str, int] = {}
@@ -142,8 +159,13 @@ class Task(L.LightningModule, ABC):
         self.check_size(data)
 
     def configure_model(self) -> None:
-        """Divide the network between the processes if the strategy is ``fsdp2``."""
+        """Load the initial weights, and divide the network between the processes if the strategy is ``fsdp2``."""
+        self.initial_weights.load_into(self.network, self.output_names(), getattr(self.network, self.SIZE))
         shard_for_strategy(self, self.network)
+
+    def output_names(self) -> list[str]:
+        """Return the names of the ``SIZE`` outputs, without the background."""
+        return self.class_names
 
     @classmethod
     def size(cls, data: object) -> Size:
@@ -192,20 +214,25 @@ class Task(L.LightningModule, ABC):
             optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
         if self.scheduler is None:
             return optimizer
+        rates = [float(group["lr"]) for group in optimizer.param_groups]
         with refused("model.scheduler"):
             schedule = self.scheduler(optimizer)
+            take_length(schedule, self._given_steps)
+        tell_overruled(schedule, rates)
         check_schedule(schedule, self._given_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_start(self) -> None:
-        """Check the schedule again if the number of steps follows from epochs.
+        """Give the schedule its length and check it again if the number of steps follows from epochs.
 
         Raises:
             UserError: The schedule ends before the training.
         """
         with suppress(MisconfigurationException):  # the number of batches of a step changes, so no number is known
             for config in self.trainer.lr_scheduler_configs:
+                take_length(config.scheduler, lambda: self.trainer.estimated_stepping_batches)
                 check_schedule(config.scheduler, lambda: self.trainer.estimated_stepping_batches)
+                tell_unfinished_warmup(config.scheduler, self.trainer.estimated_stepping_batches)
 
     def _given_steps(self) -> float:
         """Return the number of steps, 0 if it follows from epochs: to ask for it sets up the data too early."""
@@ -224,7 +251,7 @@ class Task(L.LightningModule, ABC):
             losses = self.network.losses(*batch)
         losses["loss"] = self.total(losses)
         if not torch.isfinite(losses["loss"]):
-            self._refuse_non_finite(losses, batch[1])
+            refuse_non_finite(losses, batch[1], self.global_step)
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if every and (self.global_step + 1) % every == 0:
             # Each call costs a third of a millisecond, too much for every step.
@@ -290,19 +317,28 @@ class Task(L.LightningModule, ABC):
         self._log_evaluation("test")
 
     def _log_evaluation(self, stage: str) -> None:
+        self.log_dict({f"{stage}/{name}": value for name, value in self.measured(f"{stage}/").items()})
+
+    def measured(self, prefix: str) -> dict[str, Any]:
+        """Return the numbers and the mean losses of the evaluation that ends, and reset all.
+
+        Args:
+            prefix: Start of the full name of each number. One that had nothing to evaluate is left out, unless a
+                callback monitors it and so needs it.
+        """
         losses = {name: mean.compute() for name, mean in self.mean_losses.items()}  # type: ignore[operator]
         monitored = {getattr(callback, "monitor", None) for callback in self.trainer.callbacks}  # type: ignore[attr-defined]
         computed = self.compute_metrics()
         self._refuse_unnamed(computed)
         self._refuse_kept()
-        measured = {
-            name: value
-            for name, value in computed.items()
-            if value != NOTHING or f"{stage}/{name}" in monitored  # the callbacks need a number
-        }
-        self.log_dict({f"{stage}/{name}": value for name, value in {**measured, **losses}.items()})
         for mean in self.mean_losses.values():
             mean.reset()  # type: ignore[operator]
+        measured = {
+            name: torch.as_tensor(value, dtype=torch.float64)  # Lightning would round a float to 7 digits
+            for name, value in computed.items()
+            if value != NOTHING or f"{prefix}{name}" in monitored  # the callbacks need a number
+        }
+        return {**measured, **losses}
 
     def _metric_counts(self) -> dict[str, int]:
         """Return the number of updates of each metric since its last reset; mean losses are the base class's own."""
@@ -327,6 +363,7 @@ class Task(L.LightningModule, ABC):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the names of the classes with the weights."""
         checkpoint["class_names"] = self.class_names
+        checkpoint["initial_weights"] = self.initial_weights.record
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the names of the classes.
@@ -337,31 +374,14 @@ class Task(L.LightningModule, ABC):
         if "class_names" not in checkpoint:
             raise UserError("the checkpoint was not written by lit-cv; give the last.ckpt or best.ckpt of a run.")
         if "state_dict" in checkpoint:  # fsdp2 has loaded it before
-            self._check_weights(checkpoint["state_dict"])
+            refuse_other_weights(self.state_dict(), checkpoint["state_dict"])
         if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
             for state in checkpoint.get("lr_schedulers", []):
-                if "total_steps" in state:
+                if state.get("total_steps"):
                     check_length(state["total_steps"], self._given_steps(), " of the checkpoint")
         self.class_names = list(checkpoint["class_names"])
-
-    def _check_weights(self, saved: Mapping[str, Tensor]) -> None:
-        own = {name: tuple(value.shape) for name, value in self.state_dict().items()}
-        theirs = {name: tuple(value.shape) for name, value in saved.items()}
-        for name in [*own, *theirs]:
-            if own.get(name) != theirs.get(name):
-                raise UserError(
-                    f"the checkpoint is of another network: {name} has shape {theirs.get(name, 'none')} in it and "
-                    f"{own.get(name, 'none')} here; give a checkpoint of a run with the same `model`."
-                )
+        self.initial_weights.record = checkpoint.get("initial_weights")
 
     def _seed_step(self, step: int, stream: int) -> None:
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         torch.manual_seed(((seed * 2 + stream) * 1_000_003**2 + step) % 2**63)
-
-    def _refuse_non_finite(self, losses: Mapping[str, Tensor], targets: Targets) -> None:
-        values = ", ".join(f"{name} {loss.item():.4g}" for name, loss in losses.items())
-        images = [int(target["image_id"]) for target in targets]
-        raise UserError(
-            f"the loss is not finite at step {self.global_step} ({values}) on the images with image_id {images}; "
-            "lower the learning rate, clip the gradient, or look at these images."
-        )

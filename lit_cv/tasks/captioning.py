@@ -47,6 +47,7 @@ class CaptioningTask(Task):
     network: DenseCap
     SIZE: ClassVar[str] = "vocabulary_size"
     MONITOR: ClassVar[str] = "val/densecap_map"
+    FOUND: ClassVar[tuple[str, ...]] = ("boxes", "scores", "phrases")
 
     def __init__(
         self,
@@ -55,10 +56,11 @@ class CaptioningTask(Task):
         test_boxes: Literal["found", "given"] = "found",
         loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = sgd,
-        scheduler: LRSchedulerCallable = warmup,
+        scheduler: LRSchedulerCallable | None = warmup,
+        initial_weights: str | None = None,
         tta: TTA | None = None,
     ) -> None:
-        super().__init__(network, loss_weights, optimizer, scheduler, tta)
+        super().__init__(network, loss_weights, optimizer, scheduler, initial_weights, tta)
         self.meteor, self.test_boxes = meteor, test_boxes
         self.vocabulary = Vocabulary(SPECIAL)
         if meteor == "exact_match_meteor":
@@ -81,6 +83,10 @@ class CaptioningTask(Task):
         """Return the number of words that the network needs for a DataModule."""
         words = len(require(cls, data, HasVocabulary).vocabulary)
         return Size(words, f"a vocabulary of {words} words")
+
+    def output_names(self) -> list[str]:
+        """Return the words."""
+        return list(self.vocabulary.words)
 
     @classmethod
     def target_renderer(cls, data: object) -> PhraseRenderer:

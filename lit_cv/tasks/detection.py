@@ -37,6 +37,7 @@ class DetectionTask(Task):
     }
     PER_CLASS: ClassVar[Mapping[str, Fact]] = {"ap": SHARE, "voc_ap": SHARE}
     MONITOR: ClassVar[str] = "val/map"
+    FOUND: ClassVar[tuple[str, ...]] = ("boxes", "scores", "labels")
 
     def setup(self, stage: str) -> None:
         """Build the metrics for the classes of the data."""

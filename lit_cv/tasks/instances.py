@@ -50,17 +50,19 @@ class InstanceTask(Task):
 
     network: MaskRCNN
     MONITOR: ClassVar[str] = "val/map"
+    FOUND: ClassVar[tuple[str, ...]] = ("boxes", "scores", "labels")
 
     def __init__(
         self,
         network: MaskRCNN,
         loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = sgd,
-        scheduler: LRSchedulerCallable = warmup,
+        scheduler: LRSchedulerCallable | None = warmup,
         sigmas: Sequence[float] = COCO_SIGMAS,
+        initial_weights: str | None = None,
         tta: TTA | None = None,
     ) -> None:
-        super().__init__(network, loss_weights, optimizer, scheduler, tta)
+        super().__init__(network, loss_weights, optimizer, scheduler, initial_weights, tta)
         self.sigmas = sigmas
         self.skeleton: dict[str, Any] | None = None
 

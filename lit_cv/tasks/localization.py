@@ -29,6 +29,7 @@ class LocalizationTask(Task):
     network: LocalizationNet
     METRICS: ClassVar[Mapping[str, Fact]] = LocalizationAccuracy.FACTS
     MONITOR: ClassVar[str] = "val/loc_accuracy"
+    FOUND: ClassVar[tuple[str, ...]] = ("boxes", "labels")
 
     def setup(self, stage: str) -> None:
         """Build the metric."""

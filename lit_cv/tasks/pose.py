@@ -41,6 +41,7 @@ class PoseTask(Task):
     PER_CLASS: ClassVar[Mapping[str, Fact]] = {"pckh_50": PCKh.FACT, "pck_20": PCK.FACT}
     SIZE: ClassVar[str] = "num_joints"
     MONITOR: ClassVar[str] = "val/pckh"
+    FOUND: ClassVar[tuple[str, ...]] = ("keypoints",)
     limbs: Sequence[Sequence[int]] = ()
     pairs: Sequence[Sequence[int]] = ()
 

@@ -34,6 +34,8 @@ class SegmentationTask(Task):
     METRICS: ClassVar[Mapping[str, Fact]] = {**SegmentationMetrics.FACTS, "checkerboard": LOSS}
     PER_CLASS: ClassVar[Mapping[str, Fact]] = {"iou": SHARE}
     MONITOR: ClassVar[str] = "val/miou"
+    FOUND: ClassVar[tuple[str, ...]] = ("mask",)
+    OF_NETWORK: ClassVar[tuple[str, ...]] = ("checkerboard",)
 
     def setup(self, stage: str) -> None:
         """Build the metrics for the classes of the data."""

@@ -24,6 +24,7 @@ from lit_cv.training import slurm_task
 from lit_cv.training.arguments.parsing import Parser, parse
 from lit_cv.training.checkpoints import BestCheckpoint, LastCheckpoint
 from lit_cv.training.from_data import fill_size
+from lit_cv.training.kept_predictions import FOLDER, KeptPredictions
 from lit_cv.training.live import EvaluationLine, LiveLine, tell_result
 from lit_cv.training.metrics_csv import MetricsCSV
 from lit_cv.training.noise import lightning_reasons, quiet, refuse_tuners, restoring
@@ -66,6 +67,7 @@ class LitCLI(LightningCLI):
         checkpoint: Checkpoint from which a fit continues.
         callbacks: Further callbacks.
         verbose: Whether to show what Lightning, PyTorch and W&B report about themselves.
+        averaged: Whether an evaluation uses the averaged weights of its checkpoint.
     """
 
     def __init__(
@@ -75,9 +77,10 @@ class LitCLI(LightningCLI):
         checkpoint: Path | None = None,
         callbacks: Sequence[L.Callback] = (),
         verbose: bool = False,
+        averaged: bool = False,
     ) -> None:
         self.folder, self.checkpoint, self.extra_callbacks = folder, checkpoint, list(callbacks)
-        self.given, self.verbose = list(args), verbose
+        self.given, self.verbose, self.averaged = list(args), verbose, averaged
         with lightning_reasons(), contextlib.nullcontext() if verbose else quiet():
             super().__init__(
                 save_config_callback=None,
@@ -103,6 +106,10 @@ class LitCLI(LightningCLI):
         path = self.config[verb].get("ckpt_path") if verb else None
         if path and not self.checkpoint:
             require_training_state(Path(path))
+            if verb == "fit" and self.config[verb].model.init_args.get("initial_weights"):
+                raise UserError(
+                    "--ckpt_path restores all weights, so model.initial_weights would have no effect; give one of them."
+                )
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Carry out the subcommand; an error while a checkpoint is restored becomes one sentence."""
@@ -118,7 +125,7 @@ class LitCLI(LightningCLI):
         """Give the trainer the run's folder, loggers and checkpoints."""
         trainer = dict(self._get(self.config_init, "trainer"))
         callbacks = [*(trainer["callbacks"] or []), *self.extra_callbacks]
-        kwargs |= {"plugins": [*(trainer["plugins"] or []), AtomicCheckpointIO()]}
+        kwargs |= {"plugins": [*(trainer["plugins"] or []), AtomicCheckpointIO(self.averaged)]}
         if self.subcommand == "fit" and self.folder:
             callbacks += self._callbacks_of_run(self.folder, callbacks)
             kwargs |= {"default_root_dir": self.folder, "logger": self._loggers(trainer["logger"])}
@@ -159,9 +166,10 @@ class LitCLI(LightningCLI):
             task = type(self.model).__name__
             raise UserError(f"{task}: MONITOR is {monitor}, which METRICS does not name; add it, or set MONITOR.")
         mode = "max" if facts[monitor].higher_is_better else "min"
-        self.best = BestCheckpoint(checkpoints, monitor, mode, own)
+        kept = KeptPredictions(folder / FOLDER)
+        self.best = BestCheckpoint(checkpoints, monitor, mode, own, then=kept.keep_best)
         last = LastCheckpoint(checkpoints, self._get(self.config_init, "run").checkpoint_every)
-        return [self.provenance, self.best, last, StopRequest(folder), StopBetweenSteps(last)]
+        return [self.provenance, kept, self.best, last, StopRequest(folder), StopBetweenSteps(last)]
 
     def _loggers(self, given: Any) -> list[Logger]:
         assert self.folder is not None
@@ -194,6 +202,8 @@ class LitCLI(LightningCLI):
         kwargs = super()._prepare_subcommand_kwargs(subcommand)
         if subcommand == "fit" and self.checkpoint:
             kwargs["ckpt_path"] = self.checkpoint
+        if kwargs.get("ckpt_path"):
+            self.model.initial_weights.skip()
         return kwargs | {"weights_only": True}
 
     def after_fit(self) -> None:
@@ -214,6 +224,8 @@ class LitCLI(LightningCLI):
             self.provenance.write_result(self.trainer, self.model)
         if self.trainer.is_global_zero:
             log_result(self.folder)
+            if stopped := self.provenance.stopped:
+                print(f"stopped early at step {stopped['step']}: {stopped['reason']}")
             tell_result(self.folder, self.provenance.metrics, self.best)
 
 

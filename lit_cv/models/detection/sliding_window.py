@@ -55,6 +55,7 @@ class SlidingWindowDetector(FittedImages, Detector):
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("window_class",)
+    class_layers = {"class_head.*": "first"}
     divisible = 1
 
     def __init__(

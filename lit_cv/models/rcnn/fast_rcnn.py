@@ -58,6 +58,7 @@ class FastRCNN(RoIHeadDetector, ProposalDetector):
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("roi_class", "roi_box")
+    class_layers = {**RoIHeadDetector.class_layers, "region_classifiers.*": "whole"}
     stages: ClassVar[dict[str, str]] = {**ProposalDetector.stages, "_features": "heads"}
 
     def __init__(

@@ -39,6 +39,8 @@ class RFCN(TwoStageDetector):
         options: Arguments of ``TwoStageDetector``.
     """
 
+    class_layers = {"roi_heads.class_maps.*": "first"}
+
     def __init__(
         self,
         *args: Any,

@@ -1,7 +1,7 @@
 """Base class of all networks for semantic segmentation."""
 
 from abc import ABC
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, TypedDict
 
 import torch
@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lit_cv.models.images import ImageBatch, Size, size_of
-from lit_cv.models.network import OnePassNetwork, Target, known_size
+from lit_cv.models.network import ClassOrder, OnePassNetwork, Target, known_size
 from lit_cv.models.resizing import FittedImages, MinSize
 from lit_cv.ops.global_batch import shared_count
+from lit_cv.ops.traced_resize import traced_resize
 
 VOID = 255
 
@@ -48,6 +49,7 @@ class Segmenter(FittedImages, OnePassNetwork, ABC):
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("cross_entropy",)
+    class_layers: ClassVar[Mapping[str, ClassOrder]] = {"classifier.*": "first"}
     upsampling_stride = 1
 
     def __init__(self, num_classes: int | None, *, min_size: MinSize = None, **options: Any) -> None:
@@ -98,6 +100,8 @@ def pixel_cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
 
 
 def _resize(scores: Tensor, size: Size) -> Tensor:
+    if torch.compiler.is_exporting():
+        return traced_resize(scores, size)
     if scores.shape[-2:] == size:
         return scores
     return F.interpolate(scores, size=size, mode="bilinear", align_corners=False)

@@ -20,7 +20,7 @@ from lightning.pytorch.loggers import Logger
 from lit_cv.errors import did_you_mean, nearest
 from lit_cv.models.network import Network
 from lit_cv.tasks.base import Task
-from lit_cv.tasks.schedules import NEEDS_METRIC
+from lit_cv.tasks.schedules.length import NEEDS_METRIC
 from lit_cv.training.arguments.broken_module import broken_module
 
 KEY = re.compile(r'Parser key "([^"]+)"')

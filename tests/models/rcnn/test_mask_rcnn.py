@@ -15,7 +15,15 @@ from lit_cv.models import MaskRCNN
 from lit_cv.models.rcnn.keypoint_head import keypoint_loss, read_keypoints
 from lit_cv.models.rcnn.mask_head import mask_loss, mask_probabilities
 from lit_cv.ops.mask_runs import MaskRuns, decode_masks, encode_masks
-from tests.helpers.scenes import CLASSES, as_peer_images, assert_losses_of_peer, first_come, randomize, scene
+from tests.helpers.scenes import (
+    CLASSES,
+    as_peer_images,
+    assert_losses_of_peer,
+    first_come,
+    load_from_peer,
+    randomize,
+    scene,
+)
 
 JOINTS = 5
 SIZE = (128, 160)  # the networks do not resize this size; torchvision would resize the masks, too
@@ -58,7 +66,7 @@ def pair() -> tuple[MaskRCNN, PeerMaskRCNN]:
     counts = {name.replace("top_n_", ""): count for name, count in counts.items()}
     counts |= {"min_size": 128, "max_size": 200, "detections_per_image": 30}
     ours = MaskRCNN(CLASSES, heads=["mask", "keypoint"], num_keypoints=JOINTS, **counts)
-    ours.load_state_dict(theirs.state_dict(), strict=True)
+    load_from_peer(ours, theirs)
     return ours, theirs
 
 
