@@ -18,6 +18,7 @@ from lit_cv.contract import Batch, HasClasses, data_of, require
 from lit_cv.errors import UserError, refused
 from lit_cv.metrics.facts import LOSS, Fact
 from lit_cv.metrics.mean import ExactMean
+from lit_cv.models.compiling import check_mode, compile_network
 from lit_cv.models.network import Network
 from lit_cv.ops.global_batch import global_batch
 from lit_cv.renderers import Renderer
@@ -69,6 +70,7 @@ class Task(L.LightningModule, ABC):
         optimizer: Builds the optimizer from the parameters; the default is ``sgd``.
         scheduler: Builds the learning-rate scheduler, stepped after every optimizer step, from the optimizer; the
             default is ``warmup``, and None keeps the rate constant.
+        compile: Whether ``torch.compile`` compiles the network, or a mode of it; see ``compile_network``.
 
     Raises:
         UserError: A loss weight names no loss of the network, or the loss is not finite.
@@ -91,6 +93,7 @@ class Task(L.LightningModule, ABC):
         loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = sgd,
         scheduler: LRSchedulerCallable | None = warmup,
+        compile: bool | str = False,
     ) -> None:
         super().__init__()
         self.network = network
@@ -98,8 +101,9 @@ class Task(L.LightningModule, ABC):
         unknown = sorted(set(loss_weights or {}) - set(self.loss_names))
         if unknown:
             raise UserError(f"loss_weights names {unknown}, but {type(network).__name__} has {list(self.loss_names)}.")
+        check_mode(compile)
         self.loss_weights = dict.fromkeys(self.loss_names, 1.0) | (loss_weights or {})
-        self.optimizer, self.scheduler = optimizer, scheduler
+        self.optimizer, self.scheduler, self.compile_mode = optimizer, scheduler, compile
         self.class_names: list[str] = []
         self._counts_before: dict[str, int] = {}
         self.mean_losses = nn.ModuleDict({name: ExactMean() for name in ("loss", *self.loss_names)})
@@ -137,8 +141,9 @@ class Task(L.LightningModule, ABC):
         self.check_size(data)
 
     def configure_model(self) -> None:
-        """Divide the network between the processes if the strategy is ``fsdp2``."""
+        """Divide the network between the processes if the strategy is ``fsdp2``, and compile it if asked."""
         shard_for_strategy(self, self.network)
+        compile_network(self.network, self.compile_mode)
 
     @classmethod
     def size(cls, data: object) -> Size:

@@ -40,6 +40,7 @@ class CaptioningTask(Task):
         loss_weights: See ``Task``.
         optimizer: See ``Task``.
         scheduler: See ``Task``.
+        compile: See ``Task``.
     """
 
     network: DenseCap
@@ -54,8 +55,9 @@ class CaptioningTask(Task):
         loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = sgd,
         scheduler: LRSchedulerCallable = warmup,
+        compile: bool | str = False,
     ) -> None:
-        super().__init__(network, loss_weights, optimizer, scheduler)
+        super().__init__(network, loss_weights, optimizer, scheduler, compile)
         self.meteor, self.test_boxes = meteor, test_boxes
         self.vocabulary = Vocabulary(SPECIAL)
         if meteor == "exact_match_meteor":

@@ -41,6 +41,7 @@ class InstanceTask(Task):
         optimizer: See ``Task``.
         scheduler: See ``Task``.
         sigmas: The spread of each joint, for OKS; the default is that of COCO's 17 joints.
+        compile: See ``Task``.
 
     Raises:
         UserError: The network has a different number of joints than the data or than ``sigmas``.
@@ -56,8 +57,9 @@ class InstanceTask(Task):
         optimizer: OptimizerCallable = sgd,
         scheduler: LRSchedulerCallable = warmup,
         sigmas: Sequence[float] = COCO_SIGMAS,
+        compile: bool | str = False,
     ) -> None:
-        super().__init__(network, loss_weights, optimizer, scheduler)
+        super().__init__(network, loss_weights, optimizer, scheduler, compile)
         self.sigmas = sigmas
         self.skeleton: dict[str, Any] | None = None
 
