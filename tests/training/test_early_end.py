@@ -70,8 +70,6 @@ def test_early_stopping_is_recorded_and_repeated_after_a_kill(
 
 def test_metric_that_never_comes_is_refused_before_the_first_step(tmp_path: Path) -> None:
     waits = ["--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=val/map50"]
-    with pytest.raises(
-        UserError, match=r"monitors 'val/map50', which DetectionTask does not log; did you mean"
-    ):
+    with pytest.raises(UserError, match=r"monitors 'val/map50', which DetectionTask does not log; did you mean"):
         LitCLI(["fit", *SMALL, f"--data.root={tmp_path / 'shapes'}", *waits], tmp_path / "run")
     assert not (tmp_path / "run/run.json").exists()
