@@ -16,6 +16,7 @@ from lit_cv.contract import Batch, HasClasses, data_of, require
 from lit_cv.errors import UserError, refused
 from lit_cv.metrics.facts import LOSS, Fact
 from lit_cv.metrics.mean import ExactMean
+from lit_cv.models.compiling import check_mode, compile_network
 from lit_cv.models.network import Network
 from lit_cv.ops.global_batch import global_batch
 from lit_cv.renderers import Renderer
@@ -86,6 +87,7 @@ class Task(L.LightningModule, ABC):
             match, the last one counts.
         no_weight_decay: Parameters without weight decay.
         layer_decay: Factor of the rate from one stage of the backbone to the one before it; None for one rate.
+        compile: Whether ``torch.compile`` compiles the network, or a mode of it; see ``compile_network``.
 
     Raises:
         UserError: A loss weight names no loss of the network, or the loss is not finite.
@@ -117,6 +119,7 @@ class Task(L.LightningModule, ABC):
         lr_factors: dict[str, float] | None = None,
         no_weight_decay: list[Undecayed] | None = None,
         layer_decay: float | None = None,
+        compile: bool | str = False,
     ) -> None:
         super().__init__()
         self.network = network
@@ -124,8 +127,9 @@ class Task(L.LightningModule, ABC):
         unknown = sorted(set(loss_weights or {}) - set(self.loss_names))
         if unknown:
             raise UserError(f"loss_weights names {unknown}, but {type(network).__name__} has {list(self.loss_names)}.")
+        check_mode(compile)
         self.loss_weights = dict.fromkeys(self.loss_names, 1.0) | (loss_weights or {})
-        self.optimizer, self.scheduler = optimizer, scheduler
+        self.optimizer, self.scheduler, self.compile_mode = optimizer, scheduler, compile
         self.initial_weights = InitialWeights(initial_weights)
         self.parameter_groups = ParameterGroups(network, lr_factors, no_weight_decay, layer_decay)
         self.class_names: list[str] = []
@@ -166,9 +170,10 @@ class Task(L.LightningModule, ABC):
         self.check_size(data)
 
     def configure_model(self) -> None:
-        """Load the initial weights, and divide the network between the processes if the strategy is ``fsdp2``."""
+        """Load the initial weights; divide the network between the processes of ``fsdp2``; compile it if asked."""
         self.initial_weights.load_into(self.network, self.output_names(), getattr(self.network, self.SIZE))
         shard_for_strategy(self, self.network)
+        compile_network(self.network, self.compile_mode)
 
     def output_names(self) -> list[str]:
         """Return the names of the ``SIZE`` outputs, without the background."""
