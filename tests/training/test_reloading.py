@@ -104,6 +104,19 @@ def test_images_of_other_kinds(tmp_path: Path, run: Path) -> None:
         lit_cv.data(run / "nothing")
 
 
+def test_the_notebook(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook = json.loads(Path("docs/notebooks/run_in_python.ipynb").read_text())
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(cells) == 5
+    shutil.copytree(run, tmp_path / "runs" / "quickstart-ssd" / run.name)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for cell in cells:
+        exec(compile(cell, "cell", "exec"), names)
+    assert names["run"] == Path("runs/quickstart-ssd") / run.name
+    assert (tmp_path / "tuned.pth").exists()
+
+
 def test_the_package_stays_light() -> None:
     code = "import sys, lit_cv; print(lit_cv.__all__, [name for name in ('torch', 'numpy') if name in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
