@@ -62,9 +62,7 @@ def pack_files(root: Path, sources: Sequence[COCOSet], masks: bool, keypoints: b
     return Content(arrays, {key: sum(part.counts[key] for part in parts) for key in parts[0].counts}, tuple(told))
 
 
-def listed_ids(
-    root: Path, sources: Sequence[COCOSet], classes: Sequence[str]
-) -> tuple[dict[str, int], list[int]]:
+def listed_ids(root: Path, sources: Sequence[COCOSet], classes: Sequence[str]) -> tuple[dict[str, int], list[int]]:
     """Read the ids of images and classes, which packed annotations do not keep.
 
     Args:

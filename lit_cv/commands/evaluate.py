@@ -32,8 +32,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "images", type=Path, metavar="IMAGES", help="folder of images, with its subfolders, one image, or a video"
     )
-    parser.add_argument("--output", type=Path,
-                        help="folder for pictures, predictions.json, coco.json and predict/ (RUN/predictions)")  # fmt: skip
+    parser.add_argument("--output", type=Path, help="folder for pictures and predictions (RUN/predictions)")
     _add_weights(parser)
     parser.add_argument("--score-threshold", type=float, default=0.3, help="lowest score that is drawn (0.3)")
     parser = add_verb(verbs, "evaluate", "score predictions from their files, without a network",

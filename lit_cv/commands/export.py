@@ -13,17 +13,19 @@ FILES = {"onnx": "network.onnx", "torch-export": "network.pt2"}
 
 def add_parser(verbs: Verbs) -> None:
     """Add `export`."""
-    parser = add_verb(verbs, "export", "write a run's network as one file, or its predictions as evaluation servers take them",
+    parser = add_verb(verbs, "export", "write a run's network as one file, or its predictions for evaluation servers",
                       "litcv export runs/quickstart/1f2e3d4c5b --network onnx", _run)  # fmt: skip
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a trained run")
     kind = parser.add_mutually_exclusive_group(required=True)
-    kind.add_argument("--results", choices=["coco", "voc", "png", "mpii"],
-                      help="write the predictions that an evaluation has left, as evaluation servers take them")  # fmt: skip
+    kind.add_argument("--results", choices=["coco", "voc", "png", "mpii"], help="write its predictions in this form")
     kind.add_argument("--network", choices=FILES, help="write the network of the best checkpoint in this form")
-    parser.add_argument("--output", type=Path, metavar="PATH",
-                        help="the file (RUN/network.onnx, RUN/network.pt2), or folder of the results (RUN/results)")  # fmt: skip
-    parser.add_argument("--predictions", choices=["val", "val_best", "test"], default="val", metavar="NAME",
-                        help="folder in RUN/predictions: val (the latest validation), val_best or test")  # fmt: skip
+    parser.add_argument(
+        "--output", type=Path, metavar="PATH", help="file (RUN/network.onnx, RUN/network.pt2), or folder (RUN/results)"
+    )
+    parser.add_argument(
+        "--predictions", choices=["val", "val_best", "test"], default="val",
+        help="folder in RUN/predictions: that of the latest validation (val), of best.ckpt in training, or of the test",
+    )  # fmt: skip
 
 
 def _run(options: argparse.Namespace) -> int:

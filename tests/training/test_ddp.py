@@ -49,7 +49,10 @@ def test_metrics_of_two_processes_equal_those_of_one(tmp_path: Path) -> None:
     places = [f"--run.root={tmp_path / 'runs'}", f"--data.root={tmp_path / 'shapes'}"]
     litcv("fit", *OPTIONS, *places, "--trainer.devices=2", "--trainer.strategy=ddp")
     (result,) = tmp_path.glob("runs/ddp/*/result.json")
+    predictions = result.parent / "predictions" / "val"
+    of_two = {file.name: file.read_bytes() for file in predictions.iterdir()}
     litcv("validate", str(result.parent), "--trainer.devices=1", "--trainer.strategy=auto")
+    assert {file.name: file.read_bytes() for file in predictions.iterdir()} == of_two
     two = orjson.loads(result.read_bytes())
     one = orjson.loads((result.parent / "validate.json").read_bytes())
     assert two["hardware"]["devices"] == 2
