@@ -61,7 +61,7 @@ def export_network(run: Path, form: str, output: Path | None = None) -> Path:
 
     import torch
 
-    from lit_cv.exporting.onnx_file import write_onnx
+    from lit_cv.exporting.onnx_file import example_of, write_onnx
     from lit_cv.exporting.program import exported_program, name_of
     from lit_cv.exporting.torch_file import write_program
     from lit_cv.runs.checkpoints import best_checkpoint
@@ -77,4 +77,6 @@ def export_network(run: Path, form: str, output: Path | None = None) -> Path:
     write = write_onnx if form == "onnx" else write_program
     write(program, notes, file)
     print(f"network: {file}")
+    if form == "onnx":
+        print(f"next: python {example_of(file)} {file} IMAGE")
     return file
