@@ -75,8 +75,8 @@ def _weights(args: Sequence[str]) -> tuple[str, list[str]]:
 def evaluate(verb: str, args: Sequence[str], weights: str = RAW) -> None:
     """Run `validate` or `test` on a finished run's folder (best checkpoint) or on LightningCLI's own options."""
     from lit_cv.runs.files import write_json
-    from lit_cv.training.kept_predictions import FOLDER, KeptPredictions
     from lit_cv.training.lightning_cli import LitCLI
+    from lit_cv.training.scoring.kept import FOLDER, KeptPredictions
 
     if args[:1] and not args[0].startswith("-"):
         folder = Path(args[0])
@@ -117,7 +117,7 @@ def _evaluate_files(options: argparse.Namespace) -> int:
     from lit_cv.runs.files import write_json
     from lit_cv.training.experiment import parsed
     from lit_cv.training.noise import quiet
-    from lit_cv.training.rescoring import rescore
+    from lit_cv.training.scoring.rescoring import rescore
 
     experiment = parsed(["fit", "--config", str(options.config), *options.overrides]).fit
     with quiet():
@@ -155,8 +155,8 @@ def predict(run: Path, images: Path, output: Path, score_threshold: float, weigh
     from lit_cv.callbacks.predictions import PredictionWriter
     from lit_cv.runs.checkpoints import best_checkpoint
     from lit_cv.runs.files import read_yaml, write_yaml
-    from lit_cv.training.kept_predictions import KeptPredictions
     from lit_cv.training.lightning_cli import LitCLI
+    from lit_cv.training.scoring.kept import KeptPredictions
 
     config = read_yaml(run / "config.yaml")
     bits = (config["data"].get("init_args") or {}).get("bits")  # of pictures of 16 bits, which are read as in training
