@@ -96,7 +96,7 @@ def to_prediction(record: Record, size: tuple[int, int], kinds: Mapping[str, str
 
 
 def _class_mask(mask: Tensor) -> Record:
-    classes = mask.unique()
+    classes = torch.unique(mask)
     masks = encode_masks(mask[None] == classes[:, None, None])
     return {PIXELS: compress_masks(masks), CLASSES: to_array(classes)}
 

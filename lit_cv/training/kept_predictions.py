@@ -47,7 +47,13 @@ class KeptPredictions(Callback):
         self._records = []
 
     def on_validation_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *_: Any
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Keep the predictions of a batch."""
         if not trainer.sanity_checking:
@@ -111,5 +117,5 @@ def weights_fingerprint(network: nn.Module) -> str:
         whole = value.full_tensor() if isinstance(value, DTensor) else value
         local = whole.detach().cpu().contiguous()
         digest.update(f"{name} {tuple(local.shape)} {local.dtype}".encode())
-        digest.update(local.flatten().view(torch.uint8).numpy())
+        digest.update(memoryview(local.flatten().view(torch.uint8).numpy()))
     return digest.hexdigest()[:16]
