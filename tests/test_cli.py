@@ -9,7 +9,7 @@ from lit_cv.cli import main
 
 ROOT = Path(__file__).parents[1]
 VERBS = (
-    *("fit", "validate", "test", "predict", "sweep", "report"),
+    *("fit", "validate", "test", "predict", "evaluate", "sweep", "report"),
     *("new", "bench", "export", "proposals", "doctor", "browse", "shapes"),
 )
 
