@@ -35,14 +35,14 @@ class ImageToPrediction(nn.Module):
 def exported_program(network: Network) -> ExportedProgram:
     """Trace a network from the pixels of an image uint8 (3, H, W) of any size to its prediction.
 
-    The network is moved to the CPU, converted to float32 and left in eval mode.
+    The network is moved to the CPU, converted to float32, and left in eval mode and without gradients.
 
     Raises:
         UserError: The network cannot be exported.
     """
     refuse(network)
     assert isinstance(network, OnePassNetwork | TwoStageDetector)
-    module = ImageToPrediction(network).eval().to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
+    module = ImageToPrediction(network).eval().requires_grad_(False).to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
     image = torch.zeros(3, *EXAMPLE, dtype=torch.uint8)
     sizes = ({1: Dim("height"), 2: Dim("width")},)
     with torch.no_grad():
