@@ -46,7 +46,7 @@ BUILDERS: dict[str, Callable[[], Network]] = {
     "yolo": lambda: YOLO(CLASSES, backbone="tiny", size=96, grid=3, neck_channels=[16, 16], hidden=32),
     "fcn_skips": lambda: FCN(CLASSES, backbone="tiny", skips=8, head="conv", upsampling="bilinear", min_size=90),
     "fcn_symmetric": lambda: FCN(CLASSES, backbone="tiny", decoder="symmetric", upsampling="max_unpool"),
-    "full_resolution": lambda: FullResolutionFCN(CLASSES, widths=[8, 8], dilations=[1, 2]),
+    "full_resolution": lambda: FullResolutionFCN(CLASSES, widths=[16, 16], dilations=[1, 2]),
     "pose": lambda: PoseNet(3, backbone="tiny", size=64, pool=2, head_features=16),
 }
 IN_CI = ("fcn", "ssd", "faster_rcnn")  # and LocalizationNet in test_command.py
