@@ -189,7 +189,9 @@ def test_one_of_several_skeletons_is_chosen(tmp_path: Path, capsys: pytest.Captu
 
     settings = cvat(tmp_path, NUMBERS)
     rewrite(tmp_path / settings["annotations"], skeletons)
-    with pytest.raises(UserError, match=r"\(Hard Hat: 2, no-helmet: 3\): set data\.categories to those of one skeleton"):
+    with pytest.raises(
+        UserError, match=r"\(Hard Hat: 2, no-helmet: 3\): set data\.categories to those of one skeleton"
+    ):
         opened(tmp_path, COCOKeypointDataModule, **settings)
     data = opened(tmp_path, COCOKeypointDataModule, categories=["no-helmet", "Köpfe"], **settings)
     assert (data.class_names, len(data.joint_names)) == (("no-helmet", "Köpfe"), 3)
