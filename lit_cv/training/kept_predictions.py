@@ -19,6 +19,7 @@ from lit_cv.predictions.files import BEST, Predictions, copy_predictions, write_
 from lit_cv.predictions.records import ImageRecord, to_record
 from lit_cv.runs.files import replaced
 from lit_cv.tasks.base import Task
+from lit_cv.tasks.tta.settings import tta_record
 
 FOLDER = "predictions"
 
@@ -88,6 +89,7 @@ class KeptPredictions(Callback):
             "weights": weights,
             "data": data.fingerprint if provides(data, HasFingerprint) else None,
             "step": _step(trainer),
+            **tta_record(task),
         }
         write_predictions(self.folder / split, records, names, meta)
 
