@@ -22,6 +22,7 @@ from lit_cv.contract import Recordable, data_of, require
 from lit_cv.errors import UserError
 from lit_cv.runs.files import write_json
 from lit_cv.tasks.base import Task
+from lit_cv.tasks.tta.settings import tta_record
 from lit_cv.training.checkpoints import BestCheckpoint, in_other_batches
 from lit_cv.training.early_end import early_end
 from lit_cv.training.monitored import known_metrics, refuse_unknown_monitors
@@ -171,6 +172,7 @@ class Provenance(Callback):
                 "stopped": self.stopped,
                 "metrics": self.metrics,
                 "metric_facts": self._facts(trainer, pl_module),
+                **tta_record(pl_module),
                 "best": _best(trainer),
                 "steps": trainer.global_step,
                 "epochs": trainer.current_epoch,

@@ -1,8 +1,8 @@
 """The settings of test-time augmentation, and the networks that they fit."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
 
 from lit_cv.errors import UserError
 from lit_cv.models.detection.detector import Detector
@@ -69,3 +69,9 @@ def fitting_tta(network: Network, tta: TTA | None) -> TTA | None:
     if list(tta.scales) != [1.0] and not isinstance(network, FittedImages):
         raise UserError(f"model.tta.scales: {name} takes images of one size only; leave scales out, flip works.")
     return tta
+
+
+def tta_record(task: object) -> dict[str, Any]:
+    """Return the settings of a task's test-time augmentation under ``tta``, for the record of its numbers."""
+    tta = getattr(task, "tta", None)
+    return {} if tta is None else {"tta": asdict(tta)}
