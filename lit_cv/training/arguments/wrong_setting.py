@@ -207,7 +207,7 @@ def _no_group(path: str, owners: list[str], settings: Mapping[str, Any]) -> str 
     try:
         module, _, name = owners[-1].rpartition(".")
         declared = setting_of(getattr(import_module(module), name), path.rpartition(".")[2])
-    except (IndexError, ImportError, AttributeError):  # without an owner, or with one that does not exist
+    except (IndexError, ImportError, AttributeError, ValueError):  # without an owner, or with one that does not exist
         return None
     groups = [kind for kind in kinds_of(declared.kind) if isclass(kind) and is_dataclass(kind)] if declared else []
     if not groups or isinstance(settings.get(path, {}), Mapping):
