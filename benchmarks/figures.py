@@ -95,8 +95,8 @@ def values(record: Record, name: str) -> list[float]:
     return [mean] if part or len(found) == 1 else [mean, statistics.stdev(found)]
 
 
-def make(figure: Record, seed: int | None) -> None:
-    """Run the command of a figure at this commit and record what it gives.
+def make(figure: Record, seed: int | None) -> Path:
+    """Run the command of a figure at this commit; return the folder of the run.
 
     Raises:
         SystemExit: The command fails, needs data that a person has to make, or the code is not committed.
@@ -105,7 +105,7 @@ def make(figure: Record, seed: int | None) -> None:
         raise SystemExit(f"{figure['command']} needs data that you have to make first; then use --take.")
     if subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=ROOT, capture_output=True, check=True).stdout:
         raise SystemExit("tracked files differ from the commit: commit them, so that the record can name it.")
-    take(figure, fit(figure["command"], seed))
+    return fit(figure["command"], seed)
 
 
 def take(figure: Record, folder: Path) -> None:
@@ -183,8 +183,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="seed of --run; the default is that of the experiment")
     options = parser.parse_args()
     record = json.loads(RECORD.read_text(encoding="utf-8"))
-    for name in options.run or ():
-        make(known(record, name), options.seed)
+    made = [(name, make(known(record, name), options.seed)) for name in options.run or ()]
+    for name, folder in made:  # at the end: a changed record is a difference from the commit
+        take(known(record, name), folder)
         save(record)
     if options.take:
         take(known(record, options.take[0]), Path(options.take[1]))

@@ -31,13 +31,14 @@ def did_you_mean_path(path: Path) -> str:
 
 
 def near_run(folder: Path) -> Path | None:
-    """Return the run's folder that a path means which is none: a near one, or the first of the group it names."""
-    group = folder if folder.is_dir() else near_path(folder) or near_path(folder.parent) or folder.parent
-    if (group / "config.yaml").is_file():
-        return group
-    runs = {file.parent.name: file.parent for file in sorted(group.glob("*/config.yaml"))}
-    near = get_close_matches(folder.name, runs, n=1) or list(runs)[:1]
-    return runs[near[0]] if near else None
+    """Return the run's folder that a path means which is none: a near one, or one of its group or beside it."""
+    for place in filter(None, (folder, near_path(folder), near_path(folder.parent), folder.parent)):
+        if (place / "config.yaml").is_file():
+            return place
+        if runs := {file.parent.name: file.parent for file in sorted(place.glob("*/config.yaml"))}:
+            near = get_close_matches(folder.name, runs, n=1) or list(runs)[:1]
+            return runs[near[0]]
+    return None
 
 
 def _below(place: Path, parts: Iterable[str]) -> Path | None:

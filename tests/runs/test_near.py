@@ -15,6 +15,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for file in (f"{RUN}/config.yaml", f"{RUN}/run.json", "experiments/bees/ssd.yaml", "sweeps/heads.yaml"):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text("{}\n")
+    (tmp_path / "runs/mydata/empty").mkdir()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -42,6 +43,7 @@ def test_a_verb_that_takes_a_run_names_the_nearest(verb: str, typed: str, capsys
         ("report runs/mydata/1f2e3d4c5", "pass a group of runs such as runs/mydata."),
         ("report --wandb runs/mydta", "there is no such folder; did you mean runs/mydata?"),
         ("validate experiments/bees/ssd.yaml", "or --config experiments/bees/ssd.yaml."),
+        ("validate runs/mydata/empty", f"give the folder of a run, such as {RUN}."),
         ("validate nowhere/at/all", "give the folder of a run (runs/<group>/<run id>)."),
         ("report nowhere", "pass a group of runs such as runs/quickstart."),
     ],

@@ -204,8 +204,11 @@ def _wrong_class(report: str, path: str, owners: list[str], settings: Mapping[st
 
 def _no_group(path: str, owners: list[str], settings: Mapping[str, Any]) -> str | None:
     """Return the sentence for a plain value of a setting that is a group of settings, such as ``data.split=0.2``."""
-    owner, _, name = owners[-1].rpartition(".") if owners else ("", "", "")
-    declared = setting_of(getattr(import_module(owner), name, None), path.rpartition(".")[2]) if owner else None
+    try:
+        module, _, name = owners[-1].rpartition(".")
+        declared = setting_of(getattr(import_module(module), name), path.rpartition(".")[2])
+    except (IndexError, ImportError, AttributeError, ValueError):  # without an owner, or with one that does not exist
+        return None
     groups = [kind for kind in kinds_of(declared.kind) if isclass(kind) and is_dataclass(kind)] if declared else []
     if not groups or isinstance(settings.get(path, {}), Mapping):
         return None
