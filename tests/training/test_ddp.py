@@ -186,7 +186,7 @@ def test_fifty_steps_are_the_same_on_one_two_and_four_processes(
             assert found[key] == pytest.approx(wanted[key], rel=0, abs=0, nan_ok=True), (world, key)
         result = orjson.loads((tmp_path / str(world) / "result.json").read_bytes())
         groups = result["optimization"]["learning_rate"].pop("groups", {})
-        assert len(groups) == (10 if more else 0)
+        assert len(groups) == (12 if more else 0)
         rates = [value for (_, name), value in found.items() if name == "train/lr"]
         used = {"first": pytest.approx(rates[0]), "peak": pytest.approx(max(rates))}
         assert result["optimization"] == {"world_size": world, "global_batch_size": 4, "learning_rate": used}

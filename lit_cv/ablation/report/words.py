@@ -13,6 +13,7 @@ from lit_cv.ablation.results.timing import Alone, measured_alone
 from lit_cv.ablation.sweep.labels import CONFIG
 from lit_cv.runs.settings import distinct
 
+FEW_GROUPS = 3  # groups of parameters whose rates are listed
 BUSY = 0.1  # share of the processors from which other programs are named
 NULL = {"model.network.trainable_layers": "every layer of the backbone is trained"}
 VALUES = {
@@ -81,11 +82,14 @@ def _about_rates(table: Table) -> list[str]:
 
 
 def _rates(results: Sequence[Mapping[str, Any]]) -> str:
-    """Return the highest rate of some runs, or those of its groups of parameters."""
+    """Return the highest rate of some runs, or those of their groups of parameters."""
     used = [result.get("optimization", {}).get("learning_rate", {}) for result in results]
-    groups = [f"{name} {rate:g}" for name, rate in used[0].get("groups", {}).items()]
-    peaks = [f"{peak:g}" for peak in sorted({rates["peak"] for rates in used if "peak" in rates})]
-    return f"({', '.join(groups)})" if groups else " to ".join(peaks[:: max(1, len(peaks) - 1)]) or "unknown"
+    groups = used[0].get("groups", {})
+    if 0 < len(groups) <= FEW_GROUPS:
+        return f"({', '.join(f'{name} {rate:g}' for name, rate in groups.items())})"
+    rates = sorted(set(groups.values()) or {rates["peak"] for rates in used if "peak" in rates})
+    span = " to ".join(f"{rate:g}" for rate in rates[:: max(1, len(rates) - 1)]) or "unknown"
+    return f"({span} in {len(groups)} groups)" if groups else span
 
 
 def _about_time(study: Study, table: Table) -> list[str]:

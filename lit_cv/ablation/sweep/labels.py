@@ -77,13 +77,14 @@ def level(key: str, value: Any) -> str:
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Map each dotted key to its shortest unique ending: ``model.network.backbone`` to ``backbone``."""
+    """Map each dotted key to its shortest unique ending with a letter: ``model.network.backbone`` to ``backbone``."""
     return {key: next(end for end in _endings(key) if _is_unique(end, keys)) for key in keys}
 
 
 def _endings(key: str) -> Iterator[str]:
     parts = key.split(".")
-    return (".".join(parts[start:]) for start in range(len(parts) - 1, -1, -1))
+    last = max((place for place, part in enumerate(parts) if any(map(str.isalnum, part))), default=0)  # no lone `*`
+    return (".".join(parts[start:]) for start in range(last, -1, -1))
 
 
 def _is_unique(ending: str, keys: Sequence[str]) -> bool:

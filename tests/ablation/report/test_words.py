@@ -165,6 +165,8 @@ def test_highest_rates_are_named_where_arms_differ(make_group, capsys):
     assert line() == ["Highest learning rates that were used: lr=0.1 0.1; lr=0.2 0.2."]
     (text,) = line(backbone=0.01)
     assert text.endswith("lr=0.1 (backbone 0.01, others 0.1); lr=0.2 (backbone 0.01, others 0.2).")
+    (text,) = line(**{f"stage {number}": 0.01 * number for number in range(1, 5)})
+    assert text.endswith("lr=0.1 (0.01 to 0.1 in 5 groups); lr=0.2 (0.01 to 0.2 in 5 groups).")
 
 
 def test_rate_that_is_no_number_is_refused(make_group):

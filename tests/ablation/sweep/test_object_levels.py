@@ -9,7 +9,7 @@ import yaml
 
 from lit_cv.ablation.results.comparability import check
 from lit_cv.ablation.results.study import load_study
-from lit_cv.ablation.sweep.labels import name_levels, show
+from lit_cv.ablation.sweep.labels import name_levels, short_names, show
 from lit_cv.ablation.sweep.plan import plan
 from lit_cv.ablation.sweep.sweep_file import load_sweep
 from lit_cv.cli import main
@@ -156,3 +156,8 @@ def test_the_real_parser_accepts_objects(tmp_path, monkeypatch):
     content = {"method": "grid", "command": command, "parameters": {"model.optimizer": {"values": levels}}}
     file.write_text(yaml.safe_dump(content))
     check_trials([trial.args for trial in load_sweep(file).trials()], "val/map")
+
+
+def test_a_pattern_of_parameter_names_is_named_with_its_last_word():
+    keys = ["model.lr_factors.backbone.*", "model.lr_factors.*.norm.*", "model.layer_decay"]
+    assert list(short_names(keys).values()) == ["backbone.*", "norm.*", "layer_decay"]
