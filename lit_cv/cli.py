@@ -30,20 +30,8 @@ from lit_cv.commands.parsers import VerbParser
 from lit_cv.errors import UsageError, expected_failure
 
 COMMANDS = (
-    new,
-    fit,
-    evaluate,
-    sweep,
-    report,
-    bench,
-    export,
-    proposals,
-    doctor,
-    stats,
-    browse,
-    shapes,
-    lists,
-    completion,
+    *(new, fit, evaluate, export, sweep, report, bench),
+    *(proposals, doctor, stats, browse, shapes, lists, completion),
 )
 
 

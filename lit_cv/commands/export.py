@@ -61,7 +61,7 @@ def export_network(run: Path, form: str, output: Path | None = None) -> Path:
 
     import torch
 
-    from lit_cv.exporting.onnx_file import write_onnx
+    from lit_cv.exporting.onnx_file import example_of, write_onnx
     from lit_cv.exporting.program import exported_program, name_of
     from lit_cv.exporting.torch_file import write_program
     from lit_cv.runs.checkpoints import best_checkpoint
@@ -72,9 +72,11 @@ def export_network(run: Path, form: str, output: Path | None = None) -> Path:
     network, _ = build(parsed(["fit", "--config", str(run / "config.yaml")]), checkpoint)
     classes = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True).get("class_names", [])
     notes = {"network": name_of(network), "class_names": list(classes), "lit_cv": __version__}
-    program, names = exported_program(network)
+    program = exported_program(network)
     file.parent.mkdir(parents=True, exist_ok=True)
     write = write_onnx if form == "onnx" else write_program
-    write(program, names, notes, file)
+    write(program, notes, file)
     print(f"network: {file}")
+    if form == "onnx":
+        print(f"next: python {example_of(file)} {file} IMAGE")
     return file

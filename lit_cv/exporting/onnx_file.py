@@ -2,8 +2,9 @@
 
 import json
 import logging
+import shutil
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +12,25 @@ import torch
 from torch.export import ExportedProgram
 
 from lit_cv.errors import UserError
+from lit_cv.exporting.onnx_operators import translations
 from lit_cv.exporting.program import first_line
 from lit_cv.runs.files import replaced
 
 OPSET = 18
 
 
-def write_onnx(program: ExportedProgram, names: Sequence[str], notes: Mapping[str, Any], file: Path) -> None:
-    """Convert a program to ONNX and write it.
+def write_onnx(program: ExportedProgram, notes: Mapping[str, Any], file: Path) -> None:
+    """Convert a program to ONNX and write it, with an example beside it, ``<stem>_example.py``, that runs it.
 
     Args:
-        program: Its input is one image.
-        names: Names of its outputs.
+        program: From one image to a dictionary.
         notes: Written into the file's metadata, as JSON texts by name.
         file: The ONNX file.
 
     Raises:
         UserError: The packages are missing, or ONNX lacks an operator of the network.
     """
-    translations = _translations()
+    table = translations()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -37,9 +38,10 @@ def write_onnx(program: ExportedProgram, names: Sequence[str], notes: Mapping[st
             converted = torch.onnx.export(
                 program,
                 input_names=["image"],
-                output_names=list(names),
+                dynamic_shapes=({1: "height", 2: "width"},),  # their names in the file
+                output_names=list(program.call_spec.out_spec.context),
                 opset_version=OPSET,
-                custom_translation_table=translations,
+                custom_translation_table=table,
                 verbose=False,
             )
         except torch.onnx.OnnxExporterError as error:
@@ -48,6 +50,12 @@ def write_onnx(program: ExportedProgram, names: Sequence[str], notes: Mapping[st
     converted.model.metadata_props.update({name: json.dumps(note) for name, note in notes.items()})
     with replaced(file) as temporary:
         converted.save(temporary)
+    shutil.copyfile(Path(__file__).with_name("run_onnx.py"), example_of(file))
+
+
+def example_of(file: Path) -> Path:
+    """Return the example beside an ONNX file."""
+    return file.with_name(f"{file.stem}_example.py")
 
 
 def _cause(error: BaseException) -> str:
@@ -55,21 +63,3 @@ def _cause(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return first_line(error) if isinstance(error, Exception) else str(error)
-
-
-def _translations() -> dict[Callable[..., Any], Callable[..., Any]]:
-    """Return the operators that PyTorch's converter lacks, as functions of onnxscript."""
-    try:
-        import onnx  # noqa: F401  # the converter imports it late
-        from onnxscript import opset18 as op
-    except ImportError:
-        raise UserError(
-            "--network onnx needs the packages onnx and onnxscript: install the extra (pip install 'lit-cv[export]'), "
-            "or write --network torch-export."
-        ) from None
-
-    def sort(values: Any, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
-        length = op.Gather(op.Shape(values), op.Constant(value_ints=[dim]))
-        return op.TopK(values, length, axis=dim, largest=int(descending), sorted=1)  # ties: the lower index first
-
-    return {torch.ops.aten.sort.stable: sort}

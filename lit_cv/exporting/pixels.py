@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from lit_cv.models.images import IMAGENET_MEAN, IMAGENET_STD, ImageBatch
 from lit_cv.models.network import Network
 from lit_cv.models.resizing import FittedImages, SquareImages
+from lit_cv.ops.traced_resize import traced_resize
 
 
 def traced_batch(network: Network, image: Tensor) -> ImageBatch:
@@ -28,7 +29,7 @@ def traced_batch(network: Network, image: Tensor) -> ImageBatch:
         new = _numbers(size)
         # Sizes in cells: the sizes of feature maps are then products without divisions.
         padded = [network.divisible * cells for cells in _numbers((size + network.divisible - 1) // network.divisible)]
-    pixels = F.interpolate(image[None].float(), size=tuple(new), mode="bilinear", align_corners=False)
+    pixels = traced_resize(image[None].float(), (new[0], new[1]))
     offset, scale = (torch.tensor(values).mul(255).view(3, 1, 1) for values in (mean, std))
     pixels = (pixels - offset) / scale
     if padded is not None:

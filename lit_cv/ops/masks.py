@@ -47,6 +47,11 @@ def paste_masks(probabilities: Tensor, boxes: Tensor, size: tuple[int, int]) -> 
     return MaskRuns(torch.cat([part.runs for part in parts]), torch.cat([part.lengths for part in parts]), size)
 
 
+def paste_dense(probabilities: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Paste like ``paste_masks`` all at once, to masks uint8 (K, H, W) with values 0 and 1."""
+    return (_paste(probabilities, boxes, *size) >= 0.5).to(torch.uint8)
+
+
 def _paste(probabilities: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
     cells = probabilities.shape[-1]
     columns = _weights(boxes[:, 0], boxes[:, 2], width, cells)

@@ -123,7 +123,7 @@ class RetinaNet(DenseDetector):
 
     def found_in(self, outputs: RetinaNetOutputs, batch: ImageBatch) -> list[Detection]:
         """Decode the best anchors of each level and apply NMS."""
-        index, labels, best = best_candidates(outputs.logits[..., 1:], list(map(len, outputs.anchors)))
+        index, labels, best = best_candidates(outputs.logits[..., 1:], [level.shape[0] for level in outputs.anchors])
         boxes = decode_boxes(take(outputs.deltas, index), torch.cat(outputs.anchors)[index])
         return suppress(boxes, best.sigmoid(), labels, batch, self.keep)
 

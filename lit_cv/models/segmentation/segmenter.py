@@ -11,6 +11,7 @@ from lit_cv.models.images import ImageBatch, Size, size_of
 from lit_cv.models.network import OnePassNetwork, Target, known_size
 from lit_cv.models.resizing import FittedImages
 from lit_cv.ops.global_batch import shared_count
+from lit_cv.ops.traced_resize import traced_resize
 
 VOID = 255
 
@@ -95,6 +96,8 @@ def pixel_cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
 
 
 def _resize(scores: Tensor, size: Size) -> Tensor:
-    if not torch.compiler.is_exporting() and scores.shape[-2:] == size:  # sizes of an export may be unknown
+    if torch.compiler.is_exporting():
+        return traced_resize(scores, size)
+    if scores.shape[-2:] == size:
         return scores
     return F.interpolate(scores, size=size, mode="bilinear", align_corners=False)
