@@ -24,6 +24,8 @@ ADVICE = {
 # Errors of libraries that are about the user's settings or machine, by name: nothing heavy is imported here.
 LIBRARY = {
     "lightning.fabric.utilities.exceptions.MisconfigurationException": "{}",
+    "torch._dynamo.exc.TorchDynamoException": "model.compile: torch.compile fails for this network here ({}); set it "
+    "to false.",
     "torch.OutOfMemoryError": "the memory of the GPU is full ({}); reduce data.batch_size or the size of the images.",
 }
 
@@ -113,7 +115,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _of_library(error: BaseException) -> str | None:
     for kind in type(error).__mro__:
         if template := LIBRARY.get(f"{kind.__module__}.{kind.__name__}"):
-            return template.format(str(error).split("\n")[0])
+            lines = str(error).split("\n")
+            return template.format(" ".join(lines[:2]) if lines[0].endswith(":") else lines[0])
     if isinstance(error, OSError) and error.filename is not None and error.errno in ADVICE:
         return f"{error.filename}: {str(error.strerror).lower()}; {ADVICE[error.errno]}."
     return None
@@ -123,10 +126,16 @@ def _one_line(text: str) -> str:
     return re.sub(r"\s*\n\s*", " ", text.strip())
 
 
-def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """Return "; did you mean NAME?" with up to three of the choices that are nearest to a word; empty if none is."""
+def did_you_mean(word: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return "; did you mean NAME?" with up to three of the choices that are nearest to a word; empty if none is.
+
+    Args:
+        word: What was typed.
+        choices: The known names.
+        cutoff: Lowest similarity, in [0, 1].
+    """
     by_lower = {choice.lower(): choice for choice in choices}
-    near = get_close_matches(word.lower(), by_lower, n=3, cutoff=0.6)
+    near = get_close_matches(word.lower(), by_lower, n=3, cutoff=cutoff)
     return f"; did you mean {' or '.join(by_lower[name] for name in near)}?" if near else ""
 
 

@@ -73,7 +73,8 @@ def known_cost(jobs: Sequence[Job]) -> Cost | None:
     if not seconds:
         return None
     size = statistics.median(_folder_bytes(folder) for folder in folders[-WEIGHED:])
-    return Cost(statistics.median(seconds) + statistics.median(around), size, f"as in {len(seconds)} earlier runs")
+    basis = "as in 1 earlier run" if len(seconds) == 1 else f"as in {len(seconds)} earlier runs"
+    return Cost(statistics.median(seconds) + statistics.median(around), size, basis)
 
 
 def timed_cost(jobs: Sequence[Job], bound: float = math.inf) -> Cost | None:
@@ -178,7 +179,7 @@ def _shortened(job: Job, steps: int, folder: Path) -> Job:
 
 def _structure(job: Job) -> str:
     """Return a text that jobs share if a step of theirs takes the same time."""
-    kept = ("model.network", "data", "trainer", "model.class_path", "model")
+    kept = ("model.network", "data", "trainer", "model.class_path", "model.compile", "model")
     free = (*PLACES, "data.shuffle_targets")
     return canonical(
         {

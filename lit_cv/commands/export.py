@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from lit_cv import __version__
-from lit_cv.commands.evaluate import require_run
 from lit_cv.commands.parsers import Verbs, add_verb
 from lit_cv.errors import UsageError
+from lit_cv.runs.folder import require_run
 
 FILES = {"onnx": "network.onnx", "torch-export": "network.pt2"}
 
@@ -31,7 +31,7 @@ def add_parser(verbs: Verbs) -> None:
 def _run(options: argparse.Namespace) -> int:
     require_run(options.run_folder)
     if options.results:
-        from lit_cv.training.results_files import export_results
+        from lit_cv.training.scoring.results import export_results
 
         output = options.output or options.run_folder / "results"
         files = export_results(options.run_folder, options.results, options.predictions, output)

@@ -70,11 +70,13 @@ def _backbones() -> Iterator[Entry]:
 
 def _metrics(config: Path) -> Iterator[Entry]:
     from lit_cv.training.experiment import parsed
+    from lit_cv.training.monitored import known_metrics
     from lit_cv.training.preflight import built_task
 
     refuse_missing_config(["--config", str(config)])
-    task = built_task(parsed(["fit", "--config", str(config)]).fit.model)
-    for name, fact in task.logged_metrics(["<class>"]).items():
+    experiment = parsed(["fit", "--config", str(config)]).fit
+    task, callbacks = built_task(experiment.model), experiment.trainer.callbacks or []
+    for name, fact in known_metrics(task, callbacks, ["<class>"]).items():
         better = "higher" if fact.higher_is_better else "lower"
         yield name, f"{better} is better{', in percent in reports' if fact.percent else ''}"
 

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from lit_cv.models.images import IMAGENET_MEAN, IMAGENET_STD, ImageBatch
 from lit_cv.models.network import Network
 from lit_cv.models.resizing import FittedImages, SquareImages
-from lit_cv.ops.traced_resize import traced_resize
+from lit_cv.ops.traced.resize import traced_resize
 
 
 def traced_batch(network: Network, image: Tensor) -> ImageBatch:
@@ -24,7 +24,7 @@ def traced_batch(network: Network, image: Tensor) -> ImageBatch:
         new = [network.size, network.size]
     else:
         assert isinstance(network, FittedImages)
-        size = _fitted(torch.tensor([height, width]), network.min_size, network.max_size)
+        size = _fitted(torch.tensor([height, width]), network.eval_min_size, network.max_size)
         mean, std = IMAGENET_MEAN, IMAGENET_STD
         new = _numbers(size)
         # Sizes in cells: the sizes of feature maps are then products without divisions.

@@ -10,10 +10,21 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from lit_cv.errors import UserError
 from lit_cv.runs.files import replaced
+from lit_cv.runs.near import did_you_mean_path
+
+AVERAGED = "averaged_state_dict"  # of a checkpoint: the averaged weights, beside `state_dict`
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Write a checkpoint under a temporary name, flush it to disk and rename it; read tensors and plain data only."""
+    """Write a checkpoint under a temporary name, flush it to disk and rename it; read tensors and plain data only.
+
+    Args:
+        averaged: Whether to read the averaged weights in the place of the others.
+    """
+
+    def __init__(self, averaged: bool = False) -> None:
+        super().__init__()
+        self.averaged = averaged
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write `checkpoint` to the local file `path`; at any moment `path` is the old file or the new one."""
@@ -25,8 +36,19 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             os.fsync(handle.fileno())
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
-        """Read the local file `path` with `weights_only=True`: a checkpoint cannot run code."""
+        """Read the local file `path` with `weights_only=True`: a checkpoint cannot run code.
+
+        Raises:
+            UserError: The averaged weights are wanted, and the checkpoint has none.
+        """
         checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+        if self.averaged:
+            if AVERAGED not in checkpoint:
+                raise UserError(
+                    f"{path}: has no averaged weights; train with trainer.callbacks+=lit_cv.callbacks.EMA, or leave "
+                    "--weights out."
+                )
+            checkpoint["state_dict"] |= checkpoint[AVERAGED]
         return checkpoint
 
 
@@ -38,7 +60,7 @@ def require_training_state(path: Path) -> None:
     """
     fix = "give a checkpoint of a run (runs/<group>/<id>/checkpoints/last.ckpt)"
     if not path.is_file():
-        raise UserError(f"{path}: there is no such file; {fix}.")
+        raise UserError(f"{path}: there is no such file; {fix}{did_you_mean_path(path) or '.'}")
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path}: is no checkpoint, or only a part of one; {fix}.")
     try:
@@ -47,7 +69,10 @@ def require_training_state(path: Path) -> None:
         reason = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")
         raise UserError(f"{path}: cannot be read as a checkpoint ({reason}); {fix}.") from None
     if not isinstance(checkpoint, dict) or not {"state_dict", "pytorch-lightning_version"} <= checkpoint.keys():
-        raise UserError(f"{path}: holds no state of a training, only weights or other data; {fix}.")
+        raise UserError(
+            f"{path}: holds no state of a training, only weights or other data; {fix}, or give "
+            "these weights as model.initial_weights."
+        )
 
 
 def last_checkpoint(folder: Path) -> Path | None:

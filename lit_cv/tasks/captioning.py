@@ -40,6 +40,7 @@ class CaptioningTask(Task):
         loss_weights: See ``Task``.
         optimizer: See ``Task``.
         scheduler: See ``Task``.
+        options: Further arguments of ``Task``.
     """
 
     network: DenseCap
@@ -54,9 +55,10 @@ class CaptioningTask(Task):
         test_boxes: Literal["found", "given"] = "found",
         loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = sgd,
-        scheduler: LRSchedulerCallable = warmup,
+        scheduler: LRSchedulerCallable | None = warmup,
+        **options: Any,
     ) -> None:
-        super().__init__(network, loss_weights, optimizer, scheduler)
+        super().__init__(network, loss_weights, optimizer, scheduler, **options)
         self.meteor, self.test_boxes = meteor, test_boxes
         self.vocabulary = Vocabulary(SPECIAL)
         if meteor == "exact_match_meteor":
@@ -79,6 +81,10 @@ class CaptioningTask(Task):
         """Return the number of words that the network needs for a DataModule."""
         words = len(require(cls, data, HasVocabulary).vocabulary)
         return Size(words, f"a vocabulary of {words} words")
+
+    def output_names(self) -> list[str]:
+        """Return the words."""
+        return list(self.vocabulary.words)
 
     @classmethod
     def target_renderer(cls, data: object) -> PhraseRenderer:

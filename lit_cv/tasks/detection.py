@@ -59,9 +59,9 @@ class DetectionTask(Task):
     def evaluate(self, batch: Batch) -> tuple[Mapping[str, Tensor], Predictions]:
         """Return the losses and the detections of an evaluation batch, on its proposals if the network takes any."""
         images, targets = batch
-        given = (self.network.given(targets),) if isinstance(self.network, ProposalDetector) else ()
+        given = self.network.given(targets) if isinstance(self.network, ProposalDetector) else None
         losses = self.network.losses(images, [without_crowds(target) for target in targets])
-        return losses, self.network.predict(images, *given)
+        return losses, self.predict(images, given)
 
     def update_metrics(self, found: Predictions, targets: Targets) -> None:
         """Add the detections of a batch."""

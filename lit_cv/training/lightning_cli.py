@@ -19,16 +19,17 @@ from lit_cv.errors import UserError, refused
 from lit_cv.runs.checkpoints import AtomicCheckpointIO, require_training_state
 from lit_cv.runs.files import write_yaml
 from lit_cv.tasks.sharding import gathered
+from lit_cv.tracking.artifacts import log_artifacts
 from lit_cv.tracking.run import Mode, default_project, identity, log_result, replay
 from lit_cv.training import slurm_task
 from lit_cv.training.arguments.parsing import Parser, parse
 from lit_cv.training.checkpoints import BestCheckpoint, LastCheckpoint
 from lit_cv.training.from_data import fill_size
-from lit_cv.training.kept_predictions import FOLDER, KeptPredictions
 from lit_cv.training.live import EvaluationLine, LiveLine, tell_result
 from lit_cv.training.metrics_csv import MetricsCSV
 from lit_cv.training.noise import lightning_reasons, quiet, refuse_tuners, restoring
 from lit_cv.training.provenance import Provenance
+from lit_cv.training.scoring.kept import FOLDER, KeptPredictions
 from lit_cv.training.stop_request import StopRequest
 from lit_cv.training.stopping import NoSignalHandlers, StopBetweenSteps
 
@@ -45,6 +46,7 @@ class RunOptions:
         wandb: ``auto`` is WANDB_MODE if it is set, else online with a key and offline without one.
         project: W&B project; by default WANDB_PROJECT, else ``lit-cv``.
         checkpoint_every: Number of optimizer steps between two resumable checkpoints.
+        artifacts: Whether W&B also gets the checkpoints, the predictions and the fingerprint of the data, as artifacts.
     """
 
     root: str = "runs"
@@ -52,6 +54,7 @@ class RunOptions:
     wandb: Mode = "auto"
     project: str = field(default_factory=default_project)
     checkpoint_every: int = 200
+    artifacts: bool = False
 
 
 class LitCLI(LightningCLI):
@@ -67,6 +70,7 @@ class LitCLI(LightningCLI):
         checkpoint: Checkpoint from which a fit continues.
         callbacks: Further callbacks.
         verbose: Whether to show what Lightning, PyTorch and W&B report about themselves.
+        averaged: Whether an evaluation uses the averaged weights of its checkpoint.
     """
 
     def __init__(
@@ -76,9 +80,10 @@ class LitCLI(LightningCLI):
         checkpoint: Path | None = None,
         callbacks: Sequence[L.Callback] = (),
         verbose: bool = False,
+        averaged: bool = False,
     ) -> None:
         self.folder, self.checkpoint, self.extra_callbacks = folder, checkpoint, list(callbacks)
-        self.given, self.verbose = list(args), verbose
+        self.given, self.verbose, self.averaged = list(args), verbose, averaged
         with lightning_reasons(), contextlib.nullcontext() if verbose else quiet():
             super().__init__(
                 save_config_callback=None,
@@ -104,6 +109,10 @@ class LitCLI(LightningCLI):
         path = self.config[verb].get("ckpt_path") if verb else None
         if path and not self.checkpoint:
             require_training_state(Path(path))
+            if verb == "fit" and self.config[verb].model.init_args.get("initial_weights"):
+                raise UserError(
+                    "--ckpt_path restores all weights, so model.initial_weights would have no effect; give one of them."
+                )
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Carry out the subcommand; an error while a checkpoint is restored becomes one sentence."""
@@ -119,7 +128,7 @@ class LitCLI(LightningCLI):
         """Give the trainer the run's folder, loggers and checkpoints."""
         trainer = dict(self._get(self.config_init, "trainer"))
         callbacks = [*(trainer["callbacks"] or []), *self.extra_callbacks]
-        kwargs |= {"plugins": [*(trainer["plugins"] or []), AtomicCheckpointIO()]}
+        kwargs |= {"plugins": [*(trainer["plugins"] or []), AtomicCheckpointIO(self.averaged)]}
         if self.subcommand == "fit" and self.folder:
             callbacks += self._callbacks_of_run(self.folder, callbacks)
             kwargs |= {"default_root_dir": self.folder, "logger": self._loggers(trainer["logger"])}
@@ -196,6 +205,8 @@ class LitCLI(LightningCLI):
         kwargs = super()._prepare_subcommand_kwargs(subcommand)
         if subcommand == "fit" and self.checkpoint:
             kwargs["ckpt_path"] = self.checkpoint
+        if kwargs.get("ckpt_path"):
+            self.model.initial_weights.skip()
         return kwargs | {"weights_only": True}
 
     def after_fit(self) -> None:
@@ -216,6 +227,10 @@ class LitCLI(LightningCLI):
             self.provenance.write_result(self.trainer, self.model)
         if self.trainer.is_global_zero:
             log_result(self.folder)
+            if self._get(self.config_init, "run").artifacts:
+                log_artifacts(self.folder)
+            if stopped := self.provenance.stopped:
+                print(f"stopped early at step {stopped['step']}: {stopped['reason']}")
             tell_result(self.folder, self.provenance.metrics, self.best)
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, Timer
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
@@ -22,9 +22,11 @@ from lit_cv.contract import Recordable, data_of, require
 from lit_cv.errors import UserError
 from lit_cv.runs.files import write_json
 from lit_cv.tasks.base import Task
+from lit_cv.tasks.tta.settings import tta_record
 from lit_cv.training.checkpoints import BestCheckpoint, in_other_batches
+from lit_cv.training.early_end import early_end
+from lit_cv.training.monitored import known_metrics, refuse_unknown_monitors
 from lit_cv.training.pace import Pace
-from lit_cv.training.stop_request import StopRequest
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "albumentations", "numpy", "hotcoco")
 BENCH_IMAGES = 4
@@ -48,8 +50,9 @@ class Provenance(Callback):
         self.git = {**git_state(), "earlier_commits": []}  # now: the folder may change during the run
         self.start = {"checkpoint": start, "step": 0} if start else None
         self.own = own
-        self.rates: dict[str, float] = {}
+        self.rates: dict[str, Any] = {}
         self.metrics: dict[str, float] = {}
+        self.stopped: dict[str, Any] | None = None
         self.validated_step = -1
         self._pace = Pace()
         self.batch_sizes: list[dict[str, int]] = []
@@ -96,11 +99,12 @@ class Provenance(Callback):
             self.git["earlier_commits"] = [commit for commit in commits if commit != self.git["commit"]]
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Check the data.
+        """Check the data and the names of monitored metrics.
 
         Raises:
-            UserError: The run continues, but on other data.
+            UserError: The run continues, but on other data, or a callback waits for a metric that never comes.
         """
+        refuse_unknown_monitors(trainer, pl_module)
         fingerprint = require(self, data_of(trainer), Recordable).fingerprint
         if self._fingerprint not in (None, fingerprint):
             raise UserError(
@@ -130,9 +134,14 @@ class Provenance(Callback):
         self._pace.begin()
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any) -> None:
-        """Record the first and the highest learning rate that is used."""
+        """Record the first and the highest learning rate that is used, and the highest one of each group."""
         rate = _rate(optimizer)
-        self.rates = {"first": self.rates.get("first", rate), "peak": max(self.rates.get("peak", rate), rate)}
+        self.rates["first"] = self.rates.get("first", rate)
+        self.rates["peak"] = max(self.rates.get("peak", rate), rate)
+        if len(optimizer.param_groups) > 1:
+            highest = self.rates.setdefault("groups", {})
+            for group in optimizer.param_groups:
+                highest[group["name"]] = max(highest.get(group["name"], 0.0), float(group["lr"]))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keep the numbers, so that they survive a kill between the last validation and the result."""
@@ -150,6 +159,7 @@ class Provenance(Callback):
     @rank_zero_only
     def write_result(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measure the network's cost in the run's precision and write `result.json`."""
+        self.stopped = early_end(trainer, self.folder)
         with trainer.precision_plugin.forward_context():
             cost = measure(cast(nn.Module, pl_module.network), _images(trainer))
         write_json(
@@ -157,10 +167,12 @@ class Provenance(Callback):
             {
                 **self._identity(trainer),
                 "status": "finished",
-                "stopped_early": (stopped := _stopped_by(trainer)) is not None,
-                "stopped_by": stopped,
+                "stopped_early": self.stopped is not None,
+                "stopped_by": self.stopped and self.stopped["by"],
+                "stopped": self.stopped,
                 "metrics": self.metrics,
-                "metric_facts": self._facts(pl_module),
+                "metric_facts": self._facts(trainer, pl_module),
+                **tta_record(pl_module),
                 "best": _best(trainer),
                 "steps": trainer.global_step,
                 "epochs": trainer.current_epoch,
@@ -176,9 +188,9 @@ class Provenance(Callback):
             },
         )
 
-    def _facts(self, task: L.LightningModule) -> dict[str, Any]:
+    def _facts(self, trainer: L.Trainer, task: L.LightningModule) -> dict[str, Any]:
         """Return unit and direction of the recorded metrics that the task knows."""
-        known = task.logged_metrics() if isinstance(task, Task) else {}
+        known = known_metrics(task, trainer.callbacks) if isinstance(task, Task) else {}  # type: ignore[attr-defined]
         facts = {name: fact._asdict() for name, fact in known.items() if name in self.metrics}
         return {name: {key: value for key, value in fact.items() if value is not None} for name, fact in facts.items()}
 
@@ -190,7 +202,7 @@ class Provenance(Callback):
         return self.seconds + max(0.0, time.monotonic() - self._clock)
 
     def _identity(self, trainer: L.Trainer) -> dict[str, Any]:
-        data = require(self, data_of(trainer), Recordable)
+        data, task = require(self, data_of(trainer), Recordable), trainer.lightning_module
         return {
             "id": self.folder.name,
             "group": self.folder.parent.name,
@@ -215,6 +227,7 @@ class Provenance(Callback):
                 **({"batch_sizes": self.batch_sizes} if len(self.batch_sizes) > 1 else {}),
             },
             "started_from": self.start,
+            "initial_weights": task.initial_weights.record if isinstance(task, Task) else None,
             "data": {"fingerprint": data.fingerprint, "counts": data.counts},
             "started": self.started,
         }
@@ -246,17 +259,6 @@ def _sums(module: L.LightningModule) -> list[float]:
     values = cast(nn.Module, module.network).state_dict().values()
     local = [value.to_local() if isinstance(value, DTensor) else value for value in values]
     return [float(total) for total in torch.stack([tensor.sum(dtype=torch.float64) for tensor in local])]
-
-
-def _stopped_by(trainer: L.Trainer) -> str | None:
-    """Return the name of the reason for an end before the budget, or None."""
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    if any(part.stopped for part in callbacks if isinstance(part, StopRequest)):
-        return "Hyperband"
-    left = trainer.global_step < trainer.max_steps or trainer.current_epoch < (trainer.max_epochs or 0)
-    if any(isinstance(part, EarlyStopping) for part in callbacks) and left:
-        return "EarlyStopping"
-    return "max_time" if any(isinstance(part, Timer) for part in callbacks) and left else None
 
 
 def _wandb_url(trainer: L.Trainer) -> str | None:

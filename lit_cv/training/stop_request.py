@@ -1,9 +1,10 @@
-"""End a run that its sweep has asked to stop."""
+"""End a run that its sweep has asked to stop, or that has stopped before a kill."""
 
 from pathlib import Path
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.trainer.states import TrainerFn
 
 from lit_cv.runs.folder import STOP_FILE
@@ -22,6 +23,11 @@ class StopRequest(Callback):
     def __init__(self, folder: Path) -> None:
         self.file, self.stopped = folder / STOP_FILE, False
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """End a continued training at once if ``EarlyStopping`` had ended it before the kill."""
+        if any(map(has_stopped, trainer.callbacks)):  # type: ignore[attr-defined]
+            trainer.should_stop = True
+
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Stop all processes if the first one finds the file."""
         if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
@@ -29,3 +35,8 @@ class StopRequest(Callback):
         asked = trainer.is_global_zero and self.file.exists()
         if trainer.strategy.reduce_boolean_decision(asked, all=False):
             self.stopped = trainer.should_stop = True
+
+
+def has_stopped(callback: L.Callback) -> bool:
+    """Tell whether a callback is an ``EarlyStopping`` that has ended its training, before a kill perhaps."""
+    return isinstance(callback, EarlyStopping) and callback.stopping_reason != EarlyStoppingReason.NOT_STOPPED

@@ -108,7 +108,8 @@ def arms_table(table: Table) -> WebTable:
     (header, *lines), body = cells(table), []
     for row, line in zip(table.rows, lines, strict=True):
         change = row.difference.mean if row.difference else 0.0 if row.arm is table.baseline else None
-        numbers: list[float | None] = [row.mean, change, *([row.published] if "published" in header else [])]
+        numbers: list[float | None] = [row.mean, change, *([len(row.stops)] if table.stopped_early else [])]
+        numbers += [row.published] if "published" in header else []
         numbers += [row.params, row.gflops, row.ms, row.gigabytes]
         levels = [_level(key, row.arm.values[key]) for key in table.names]
         rest = [Cell(text, _number(value)) for text, value in zip(line[len(levels) :], numbers, strict=True)]

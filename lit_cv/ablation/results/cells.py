@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,16 +14,17 @@ from lit_cv.ablation.sweep.labels import level
 from lit_cv.runs.settings import plain
 
 NOTHING = "–"
+STOPS = "stopped early"
 
 
 def cells(table: Table) -> list[list[str]]:
     """Return the header and the rows as text."""
     with_published = any(row.published is not None for row in table.rows)
-    header = [*table.names.values(), table.title, "Δ to baseline [95 %]"]
+    header = [*table.names.values(), table.title, "Δ to baseline [95 %]", *([STOPS] if table.stopped_early else [])]
     lines = [header + (["published"] if with_published else []) + ["params", "GFLOPs", "ms/image", "GB"]]
     for row in table.rows:
         line = [level(key, row.arm.values[key]) for key in table.names]
-        line += [score(table, row), difference(table, row)]
+        line += [score(table, row), difference(table, row), *([stops(row)] if table.stopped_early else [])]
         line += [_number(row.published, ".1f")] if with_published else []
         line += ["–" if row.params is None else f"{row.params / 1e6:.1f} M", _number(row.gflops, ".1f")]
         lines.append([*line, milliseconds(row), _number(row.gigabytes, ".2f")])
@@ -56,6 +58,14 @@ def difference(table: Table, row: Row) -> str:
 
 def _count(table: Table, seeds: int) -> str:
     return "" if seeds == table.seeds else f" (n={seeds})"
+
+
+def stops(row: Row) -> str:
+    """Return ``2 of 3 at step 40–60``, the runs that ended before their budget and when; ``–`` for none."""
+    if not row.stops:
+        return NOTHING
+    first, last = row.stops[0], row.stops[-1]
+    return f"{len(row.stops)} of {len(row.arm.runs)} at step {first}" + (f"–{last}" if last > first else "")
 
 
 def milliseconds(row: Row) -> str:
@@ -93,6 +103,7 @@ def comma_separated(table: Table, seeds: Sequence[int | None]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     costs = ["params", "gflops", "ms_per_image", "ms_per_image_max", "peak_memory_gb"]
     names = ["n", "mean", "std", "paired", "difference", "low", "high", "published", *costs]
+    names += ["stopped", "stopped_at_median"] if table.stopped_early else []
     writer.writerow([*table.names, *(f"seed_{seed}" for seed in seeds), *names])
     for row in table.rows:
         gap = row.difference or Difference(math.nan, math.nan, math.nan, 0)
@@ -100,6 +111,7 @@ def comma_separated(table: Table, seeds: Sequence[int | None]) -> str:
         numbers = [len(row.scores), row.mean, row.std, gap.n if row.difference else None]
         numbers += [gap.mean, gap.low, gap.high, row.published, row.params, row.gflops]
         numbers += [row.ms, row.time.high if row.time else None, row.gigabytes]
+        numbers += [len(row.stops), statistics.median(row.stops) if row.stops else None] if table.stopped_early else []
         factors = [_json(row.arm.values[key]) for key in table.names]
         writer.writerow([*factors, *values, *map(_csv, numbers)])
     return out.getvalue()

@@ -49,6 +49,12 @@ class Row:
         return len(self.values) - len(self.scores)
 
     @property
+    def stops(self) -> list[int]:
+        """Steps at which runs ended before their budget, in order."""
+        early = [run.result for run in self.arm.runs.values() if run.result.get("stopped_early")]
+        return sorted(result["steps"] for result in early)
+
+    @property
     def mean(self) -> float:
         """Mean score over the seeds, as logged; NaN if every seed has diverged."""
         return mean_std(list(self.scores.values()))[0]
@@ -87,6 +93,11 @@ class Table:
     seeds: int = 1
     value: str = LAST
     logarithmic: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether a run ended before its budget."""
+        return any(row.stops for row in self.rows)
 
     @property
     def maximize(self) -> bool:

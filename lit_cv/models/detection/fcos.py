@@ -58,6 +58,7 @@ class FCOS(DenseDetector):
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("class", "box", "centerness")
+    class_layers = {"head.classification_head.cls_logits.*": "last"}
 
     def __init__(
         self,

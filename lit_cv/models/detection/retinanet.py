@@ -55,6 +55,7 @@ class RetinaNet(DenseDetector):
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("class", "box")
+    class_layers = {"head.classification_head.cls_logits.*": "last"}
 
     def __init__(
         self,

@@ -127,6 +127,7 @@ class DenseCap(FasterRCNN):
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("rpn_objectness", "rpn_box", "objectness", "box", "caption")
+    class_layers = {"language_model.words.*": "whole", "language_model.output.*": "whole"}
     stages: ClassVar[dict[str, str]] = {**FasterRCNN.stages, "language_model.write": "heads"}
     roi_heads: RecognitionHead
 

@@ -322,3 +322,22 @@ def test_a_grid_with_runs_stopped_early_is_compared_with_a_warning(make_group):
     found = check(load_study([group]))
     assert [finding.refuses for finding in found if "stopped early by Hyperband" in finding.text] == [False]
     assert not any(finding.refuses for finding in found)
+
+
+def test_table_says_how_many_runs_of_an_arm_stopped_early_and_when(make_group, capsys):
+    group = make_group({"model.lr": [0.1, 0.2]})
+    assert run_report([group]) == 0
+    assert "stopped early" not in capsys.readouterr().out
+    for name, step in (("0001000001", 50), ("0001000003", 90)):
+        stopped = {"by": "EarlyStopping", "reason": "No better.", "step": step}
+        change(group / name, stopped_early=True, stopped_by="EarlyStopping", stopped=stopped, steps=step)
+    assert run_report([group]) == 0
+    output = capsys.readouterr().out
+    assert "controlled: yes" in output
+    rows = [[cell.strip() for cell in line.split("|")] for line in output.splitlines() if line.startswith("|")]
+    column = rows[0].index("stopped early")
+    assert [row[column] for row in rows[2:]] == ["–", "2 of 3 at step 50–90"]
+    (low, high) = csv.DictReader((group / "report/table.csv").open())
+    assert (low["stopped"], low["stopped_at_median"]) == ("0", "")
+    assert (high["stopped"], high["stopped_at_median"]) == ("2", "70.0")
+    assert "2 of 3 at step 50–90" in (group / "report/report.html").read_text()

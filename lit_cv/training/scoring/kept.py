@@ -20,6 +20,7 @@ from lit_cv.predictions.records import ImageRecord, Unkept, to_record
 from lit_cv.runs.files import replaced
 from lit_cv.runs.prose import say
 from lit_cv.tasks.base import Task
+from lit_cv.tasks.tta.settings import tta_record
 
 FOLDER = "predictions"
 
@@ -109,6 +110,7 @@ class KeptPredictions(Callback):
             "weights": weights,
             "data": data.fingerprint if provides(data, HasFingerprint) else None,
             "step": _step(trainer),
+            **tta_record(task),
         }
         try:
             write_predictions(self.folder / split, records, named, meta)

@@ -17,8 +17,8 @@ from lit_cv.predictions.records import PIXELS
 from lit_cv.runs.prose import say
 from lit_cv.tasks.base import Task
 from lit_cv.training.from_data import data_module, named_class
-from lit_cv.training.kept_predictions import task_names
 from lit_cv.training.live import EvaluationLine
+from lit_cv.training.scoring.kept import task_names
 
 HEADS = {"masks": "mask", "keypoints": "keypoint"}  # column to the head of a network for instances
 BOXES = {"DetectionTask", "InstanceTask"}  # tasks whose predictions are boxes with labels and scores
