@@ -8,7 +8,7 @@ import hotcoco
 import numpy as np
 import pytest
 import torch
-from lit_cv.training.kept_predictions import KeptPredictions
+from lit_cv.training.scoring.kept import KeptPredictions
 
 from lit_cv.ops.mask_runs import decode_masks
 from lit_cv.ops.objects import masks_of
