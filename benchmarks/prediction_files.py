@@ -21,7 +21,7 @@ from lightning.pytorch.trainer.states import RunningStage, TrainerFn
 
 from lit_cv.ops.mask_runs import encode_masks
 from lit_cv.predictions.files import Predictions
-from lit_cv.training.kept_predictions import KeptPredictions
+from lit_cv.training.scoring.kept import KeptPredictions
 
 BATCH, BOXES, CLASSES = 8, 100, 80
 PARAMETERS = 41_000_000

@@ -8,12 +8,12 @@ import hotcoco
 import numpy as np
 import pytest
 import torch
-from lit_cv.training.kept_predictions import KeptPredictions
 
 from lit_cv.ops.mask_runs import decode_masks
 from lit_cv.ops.objects import masks_of
 from lit_cv.predictions.files import Predictions, write_predictions
 from lit_cv.predictions.records import ImageRecord, Unkept, to_record
+from lit_cv.training.scoring.kept import KeptPredictions
 
 META = {"split": "val", "class_names": ["a"], "tasks": ["DetectionTask"], "weights": "0", "data": None, "step": 1}
 SIZE = (7, 5)  # width and height

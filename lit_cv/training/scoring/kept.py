@@ -137,5 +137,5 @@ def weights_fingerprint(network: nn.Module) -> str:
         whole = value.full_tensor() if isinstance(value, DTensor) else value
         local = whole.detach().cpu().contiguous()
         digest.update(f"{name} {tuple(local.shape)} {local.dtype}".encode())
-        digest.update(memoryview(local.flatten().view(torch.uint8).numpy()))
+        digest.update(local.flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
