@@ -24,6 +24,8 @@ ADVICE = {
 # Errors of libraries that are about the user's settings or machine, by name: nothing heavy is imported here.
 LIBRARY = {
     "lightning.fabric.utilities.exceptions.MisconfigurationException": "{}",
+    "torch._dynamo.exc.TorchDynamoException": "model.compile: torch.compile fails for this network here ({}); set it "
+    "to false.",
     "torch.OutOfMemoryError": "the memory of the GPU is full ({}); reduce data.batch_size or the size of the images.",
 }
 
@@ -113,7 +115,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _of_library(error: BaseException) -> str | None:
     for kind in type(error).__mro__:
         if template := LIBRARY.get(f"{kind.__module__}.{kind.__name__}"):
-            return template.format(str(error).split("\n")[0])
+            lines = str(error).split("\n")
+            return template.format(" ".join(lines[:2]) if lines[0].endswith(":") else lines[0])
     if isinstance(error, OSError) and error.filename is not None and error.errno in ADVICE:
         return f"{error.filename}: {str(error.strerror).lower()}; {ADVICE[error.errno]}."
     return None

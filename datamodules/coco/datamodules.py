@@ -50,6 +50,8 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
         images: Folder of the images, relative to ``root``, or one for each split; null finds it beside the annotation
             file, see :func:`datamodules.coco.own.folders.images_folder`.
         split: Divides one annotation file; null takes the default shares for a single file.
+        categories: Names of the classes to take from your own files, such as those of one skeleton; objects of others
+            are left out and counted. Null takes all.
         options: Those of :class:`BoxDataModule`.
     """
 
@@ -65,16 +67,18 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
         annotations: str | dict[str, str | None] | None = None,
         images: str | dict[str, str | None] | None = None,
         split: Split | None = None,
+        categories: Sequence[str] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(root, *args, **options)
         sets = (train_sets, val_sets, test_sets)
         own = None
-        if annotations is None and (images or split):
-            raise UserError("images and split are settings of your own files: name these with annotations.")
+        if annotations is None and (images or split or categories):
+            what = "categories is a setting" if categories else "images and split are settings"
+            raise UserError(f"{what} of your own files: name these with annotations.")
         if annotations is not None:
             self._check_own(sets)
-            own = OwnLayout(self.root, annotations, images, split)
+            own = OwnLayout(self.root, annotations, images, split, categories)
             self.trained_on = "the training images"
         self.own_files = own is not None
         upright = self.reading.upright
@@ -138,7 +142,7 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
         files = [path for source in sets for path in (source.file, source.images)]
         own = [source.own for source in sets if source.own]
         files += [part.reference for part in own]
-        parts = [(part.name, part.split) for part in own]
+        parts = [(part.name, part.split, *(part.categories or ())) for part in own]
         key = source_key(self.root, files, self.masks, self.keypoints, self.root.resolve(), *parts, *self.reading_facts)
 
         def build() -> Content:

@@ -12,6 +12,7 @@ from datamodules.coco.categories import Facts, disagreement
 from datamodules.coco.checks import errors, notes, places_of, usable_objects
 from datamodules.coco.files import COCOSet, read_file
 from datamodules.coco.joint_checks import dense_joints
+from datamodules.coco.own.classes import without_others
 from datamodules.coco.own.parts import own_part
 from datamodules.coco.pictures import Pictures, find_pictures
 from datamodules.coco.tables import Annotations, File, Segmentations
@@ -38,11 +39,11 @@ def pack_files(root: Path, sources: Sequence[COCOSet], masks: bool, keypoints: b
     """
     parts, facts, told = [], None, list[str]()
     for source in sources:
-        file = read_file(source.file, masks, keypoints)
+        file, left_out = without_others(source, read_file(source.file, masks, keypoints))
         pictures = find_pictures(source, file.images)
         file = file._replace(images=pictures.images)
         stop_at(errors(source.file, file, keypoints))
-        told += [str(note.error) for note in notes(source, file, pictures, keypoints)]
+        told += [str(note.error) for note in (*left_out, *notes(source, file, pictures, keypoints))]
         told += _losses(source, file)
         if source.own:
             file, pictures, found_notes = own_part(source, source.own, file, pictures, keypoints, stop)
@@ -62,9 +63,7 @@ def pack_files(root: Path, sources: Sequence[COCOSet], masks: bool, keypoints: b
     return Content(arrays, {key: sum(part.counts[key] for part in parts) for key in parts[0].counts}, tuple(told))
 
 
-def listed_ids(
-    root: Path, sources: Sequence[COCOSet], classes: Sequence[str]
-) -> tuple[dict[str, int], list[int]]:
+def listed_ids(root: Path, sources: Sequence[COCOSet], classes: Sequence[str]) -> tuple[dict[str, int], list[int]]:
     """Read the ids of images and classes, which packed annotations do not keep.
 
     Args:

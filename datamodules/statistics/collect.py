@@ -36,7 +36,6 @@ def collect(data: DataModule[Any], overlaps: Overlaps | None = None) -> Statisti
         UserError: The data is unusable, or nothing is known about its targets.
     """
     opened = {split: data.open_split(split) for split in SPLITS}
-    data.remembered.confirm()
     splits = {split: packed for split, packed in opened.items() if packed is not None and len(packed)}
     first = next(iter(splits.values()), None)
     if not isinstance(first, PackedImages):

@@ -178,7 +178,7 @@ def _shortened(job: Job, steps: int, folder: Path) -> Job:
 
 def _structure(job: Job) -> str:
     """Return a text that jobs share if a step of theirs takes the same time."""
-    kept = ("model.network", "data", "trainer", "model.class_path", "model")
+    kept = ("model.network", "data", "trainer", "model.class_path", "model.compile", "model")
     free = (*PLACES, "data.shuffle_targets")
     return canonical(
         {

@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from lit_cv.bench.stages import StageClock, staged, wait
+from lit_cv.models.compiling import is_compiled, without_compilation
 from lit_cv.models.network import evaluating
 
 # These files exist only on Linux.
@@ -60,9 +61,11 @@ def measure(network: nn.Module, images: Sequence[Tensor], repeats: int = 10) -> 
     batches = [[image.to(device)] for image in images]
     predict = cast(Callable[[list[Tensor]], Any], network.predict)
     with torch.no_grad(), evaluating(network):
-        with FlopCounterMode(display=False) as counter:
+        with without_compilation(), FlopCounterMode(display=False) as counter:
             for batch in batches:
                 predict(batch)
+        for batch in batches if is_compiled(network) else ():
+            predict(batch)
         seconds = [seconds_of(predict, batches[index % len(batches)], device) for index in range(repeats)]
     return Cost(
         params=sum(p.numel() for p in parameters),
@@ -73,7 +76,7 @@ def measure(network: nn.Module, images: Sequence[Tensor], repeats: int = 10) -> 
 
 
 def stage_seconds(network: nn.Module, images: Sequence[Tensor], repeats: int = 5) -> dict[str, float]:
-    """Measure ``network.predict`` by stage, in eval mode without gradients, on the network's device.
+    """Measure ``network.predict`` by stage, in eval mode without gradients and compilation, on the network's device.
 
     Every image runs once before the clock starts. The times of an image are those of its run with the median total,
     so that the stages sum to a measured time.
@@ -94,7 +97,7 @@ def stage_seconds(network: nn.Module, images: Sequence[Tensor], repeats: int = 5
     batches = [[image.to(clock.device)] for image in images]
     predict = cast(Callable[[list[Tensor]], Any], network.predict)
     runs: list[list[dict[str, float]]] = [[] for _ in batches]
-    with torch.no_grad(), evaluating(network), staged(network, clock):
+    with torch.no_grad(), without_compilation(), evaluating(network), staged(network, clock):
         for turn in tqdm(range(1 + repeats), desc="Timing stages", unit="pass", delay=2):
             for batch, own in zip(batches, runs, strict=True):
                 clock.start()

@@ -47,6 +47,7 @@ def run_bench(config: Path, overrides: Sequence[str], *, images: int, repeats: i
     import torch
 
     from lit_cv.bench.cost import device_name, measure, peak_memory_gb, reset_peak_memory, stage_seconds
+    from lit_cv.models.compiling import is_compiled
     from lit_cv.runs.checkpoints import best_checkpoint
     from lit_cv.runs.files import write_json
     from lit_cv.training.experiment import parsed
@@ -77,6 +78,7 @@ def run_bench(config: Path, overrides: Sequence[str], *, images: int, repeats: i
         "device": device_name(device),
         "threads": torch.get_num_threads(),
         "precision": str(trainer.precision or FULL[0]),
+        "compiled": is_compiled(network),
         "stages": stages,
         "total": sum(stages.values()),
         **vars(cost),
@@ -102,8 +104,8 @@ def table(result: Mapping[str, Any]) -> list[str]:
         "| stage     |   ms/image | share |",
         "| --------- | ---------- | ----- |",
         *(f"| {name:9} | {1000 * seconds:10.2f} | {seconds / total:5.0%} |" for name, seconds in rows),
-        f"rest: resizing, decoding, and all that belongs to no stage; the whole without stops between stages: "
-        f"{1000 * result['seconds_per_image']:.2f} ms/image",
+        f"rest: resizing, decoding, and all that belongs to no stage; the whole without stops between stages"
+        f"{', compiled' if result['compiled'] else ''}: {1000 * result['seconds_per_image']:.2f} ms/image",
         f"{result['gflops']:.2f} GFLOPs/image · {result['params'] / 1e6:.2f} M parameters "
         f"({result['trainable_params'] / 1e6:.2f} M trained) · peak memory {result['peak_memory_gb']:.2f} GB",
     ]

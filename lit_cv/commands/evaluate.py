@@ -34,8 +34,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "images", type=Path, metavar="IMAGES", help="folder of images, with its subfolders, one image, or a video"
     )
-    parser.add_argument("--output", type=Path,
-                        help="folder for pictures, predictions.json, coco.json and predict/ (RUN/predictions)")  # fmt: skip
+    parser.add_argument("--output", type=Path, help="folder for pictures and predictions (RUN/predictions)")
     _add_choices(parser)
     parser.add_argument("--score-threshold", type=float, default=0.3, help="lowest score that is drawn (0.3)")
     parser = add_verb(verbs, "evaluate", "score predictions from their files, without a network",
@@ -87,8 +86,8 @@ def evaluate(verb: str, args: Sequence[str], weights: str = RAW, tta: str | None
     """
     from lit_cv.runs.files import write_json
     from lit_cv.tasks.tta.settings import tta_record
-    from lit_cv.training.kept_predictions import FOLDER, KeptPredictions
     from lit_cv.training.lightning_cli import LitCLI
+    from lit_cv.training.scoring.kept import FOLDER, KeptPredictions
 
     if args[:1] and not args[0].startswith("-"):
         folder, others = Path(args[0]), [*args[1:], *_tta_setting(tta)]
@@ -135,7 +134,7 @@ def _evaluate_files(options: argparse.Namespace) -> int:
     from lit_cv.runs.files import write_json
     from lit_cv.training.experiment import parsed
     from lit_cv.training.noise import quiet
-    from lit_cv.training.rescoring import rescore
+    from lit_cv.training.scoring.rescoring import rescore
 
     experiment = parsed(["fit", "--config", str(options.config), *options.overrides]).fit
     with quiet():
@@ -176,8 +175,8 @@ def predict(
     from lit_cv.callbacks.predictions import PredictionWriter
     from lit_cv.runs.checkpoints import best_checkpoint
     from lit_cv.runs.files import read_yaml, write_yaml
-    from lit_cv.training.kept_predictions import KeptPredictions
     from lit_cv.training.lightning_cli import LitCLI
+    from lit_cv.training.scoring.kept import KeptPredictions
 
     config = read_yaml(run / "config.yaml")
     bits = (config["data"].get("init_args") or {}).get("bits")  # of pictures of 16 bits, which are read as in training

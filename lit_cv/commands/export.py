@@ -4,32 +4,34 @@ import argparse
 from pathlib import Path
 
 from lit_cv import __version__
-from lit_cv.commands.evaluate import require_run
 from lit_cv.commands.parsers import Verbs, add_verb
 from lit_cv.errors import UsageError
+from lit_cv.runs.folder import require_run
 
 FILES = {"onnx": "network.onnx", "torch-export": "network.pt2"}
 
 
 def add_parser(verbs: Verbs) -> None:
     """Add `export`."""
-    parser = add_verb(verbs, "export", "write a run's network as one file, or its predictions as evaluation servers take them",
+    parser = add_verb(verbs, "export", "write a run's network as one file, or its predictions for evaluation servers",
                       "litcv export runs/quickstart/1f2e3d4c5b --network onnx", _run)  # fmt: skip
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a trained run")
     kind = parser.add_mutually_exclusive_group(required=True)
-    kind.add_argument("--results", choices=["coco", "voc", "png", "mpii"],
-                      help="write the predictions that an evaluation has left, as evaluation servers take them")  # fmt: skip
+    kind.add_argument("--results", choices=["coco", "voc", "png", "mpii"], help="write its predictions in this form")
     kind.add_argument("--network", choices=FILES, help="write the network of the best checkpoint in this form")
-    parser.add_argument("--output", type=Path, metavar="PATH",
-                        help="the file (RUN/network.onnx, RUN/network.pt2), or folder of the results (RUN/results)")  # fmt: skip
-    parser.add_argument("--predictions", choices=["val", "val_best", "test"], default="val", metavar="NAME",
-                        help="folder in RUN/predictions: val (the latest validation), val_best or test")  # fmt: skip
+    parser.add_argument(
+        "--output", type=Path, metavar="PATH", help="file (RUN/network.onnx, RUN/network.pt2), or folder (RUN/results)"
+    )
+    parser.add_argument(
+        "--predictions", choices=["val", "val_best", "test"], default="val",
+        help="folder in RUN/predictions: that of the latest validation (val), of best.ckpt in training, or of the test",
+    )  # fmt: skip
 
 
 def _run(options: argparse.Namespace) -> int:
     require_run(options.run_folder)
     if options.results:
-        from lit_cv.training.results_files import export_results
+        from lit_cv.training.scoring.results import export_results
 
         output = options.output or options.run_folder / "results"
         files = export_results(options.run_folder, options.results, options.predictions, output)
@@ -59,7 +61,7 @@ def export_network(run: Path, form: str, output: Path | None = None) -> Path:
 
     import torch
 
-    from lit_cv.exporting.onnx_file import write_onnx
+    from lit_cv.exporting.onnx_file import example_of, write_onnx
     from lit_cv.exporting.program import exported_program, name_of
     from lit_cv.exporting.torch_file import write_program
     from lit_cv.runs.checkpoints import best_checkpoint
@@ -75,4 +77,6 @@ def export_network(run: Path, form: str, output: Path | None = None) -> Path:
     write = write_onnx if form == "onnx" else write_program
     write(program, notes, file)
     print(f"network: {file}")
+    if form == "onnx":
+        print(f"next: python {example_of(file)} {file} IMAGE")
     return file

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ OPSET = 18
 
 
 def write_onnx(program: ExportedProgram, notes: Mapping[str, Any], file: Path) -> None:
-    """Convert a program to ONNX and write it.
+    """Convert a program to ONNX and write it, with an example beside it, ``<stem>_example.py``, that runs it.
 
     Args:
         program: From one image to a dictionary.
@@ -37,6 +38,7 @@ def write_onnx(program: ExportedProgram, notes: Mapping[str, Any], file: Path) -
             converted = torch.onnx.export(
                 program,
                 input_names=["image"],
+                dynamic_shapes=({1: "height", 2: "width"},),  # their names in the file
                 output_names=list(program.call_spec.out_spec.context),
                 opset_version=OPSET,
                 custom_translation_table=table,
@@ -48,6 +50,12 @@ def write_onnx(program: ExportedProgram, notes: Mapping[str, Any], file: Path) -
     converted.model.metadata_props.update({name: json.dumps(note) for name, note in notes.items()})
     with replaced(file) as temporary:
         converted.save(temporary)
+    shutil.copyfile(Path(__file__).with_name("run_onnx.py"), example_of(file))
+
+
+def example_of(file: Path) -> Path:
+    """Return the example beside an ONNX file."""
+    return file.with_name(f"{file.stem}_example.py")
 
 
 def _cause(error: BaseException) -> str:

@@ -29,8 +29,7 @@ class ImageToPrediction(nn.Module):
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Map an image uint8 (3, H, W) to its prediction, see ``Network.predict``."""
-        found: dict[str, Tensor] = self.network.predict_batch(traced_batch(self.network, image))[0]
-        return found
+        return dict(self.network.predict_batch(traced_batch(self.network, image))[0])
 
 
 def exported_program(network: Network) -> ExportedProgram:

@@ -1,7 +1,7 @@
 """The interface of every network: uint8 images and targets in, named losses or predictions out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_cv.errors import UserError
-from lit_cv.models.images import ImageBatch
+from lit_cv.models.images import AnyImage, ImageBatch, as_tensor
 from lit_cv.ops.limits import at_least
 
 Target = dict[str, Tensor]
@@ -38,6 +38,7 @@ class Network(nn.Module, ABC):
             and the order there: ``first``: all outputs of the first class, then all of the second; ``last``: the
             outputs of all classes for the first anchor, then those for the second; ``whole``: another order, so that
             the parameter fits the same classes only.
+        class_names: Names of labels 1..C, or of the joints; ``lit_cv.load`` sets them.
 
     Args:
         channels_last: Whether the weights and the batches have the memory format ``torch.channels_last``. It is faster
@@ -46,6 +47,7 @@ class Network(nn.Module, ABC):
 
     loss_names: ClassVar[tuple[str, ...]]
     class_layers: ClassVar[Mapping[str, ClassOrder]] = {}
+    class_names: Sequence[str] = ()
     stages: ClassVar[dict[str, str]] = {
         **dict.fromkeys(("rpn", "rpn.propose"), "proposals"),
         **dict.fromkeys(("backbone", "neck", "features"), "backbone"),
@@ -88,17 +90,17 @@ class Network(nn.Module, ABC):
             A float32 scalar for each of ``loss_names``. It is finite even if the batch has nothing to learn from.
         """
 
-    def predict(self, images: list[Tensor]) -> list[Any]:
+    def predict(self, images: Sequence[AnyImage]) -> list[Any]:
         """Predict without gradients and in eval mode; the modes of all submodules are restored.
 
         Args:
-            images: The batch, see the class.
+            images: The batch, see the class. Images of Pillow and uint8 arrays of NumPy (H, W, 3) are converted.
 
         Returns:
             One prediction for each image. Its type depends on the task.
         """
         with torch.no_grad(), evaluating(self):
-            return self._predict(images)
+            return self._predict([as_tensor(image) for image in images])
 
     @abstractmethod
     def _predict(self, images: list[Tensor]) -> list[Any]:

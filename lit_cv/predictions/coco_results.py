@@ -42,7 +42,7 @@ class COCOResults:
         images = {str(number): index for index, number in enumerate(ids.images)}
         labels = {str(number): label for label, number in enumerate(ids.classes, 1)}
         rows = _rows_of(path)
-        self.shapes = [key for key in SHAPES if key in rows[0]]
+        self.shapes = [key for key in SHAPES if isinstance(rows[0], dict) and key in rows[0]]
         if not self.shapes:
             raise UserError(f"{path}: result 0 has no bbox, segmentation or keypoints; it is no COCO results file.")
         self.columns = ["boxes", "scores", "labels", *(SHAPES[key] for key in self.shapes if key != "bbox")]
@@ -70,7 +70,7 @@ class COCOResults:
             found["masks"] = [_rle(row["segmentation"], *size) for row in rows]
         if "keypoints" in self.shapes:
             joints = np.array([row["keypoints"] for row in rows], dtype=np.float64).reshape(-1, self._joints, 3)
-            found["keypoints"] = torch.from_numpy(joints + [HALF, HALF, 0.0])
+            found["keypoints"] = torch.from_numpy(joints + np.array([HALF, HALF, 0.0]))
         return found | {"boxes": self._boxes(rows, found)}
 
     def _boxes(self, rows: Sequence[Row], found: dict[str, Any]) -> Tensor:
@@ -90,8 +90,8 @@ class COCOResults:
         if str(row[key]) not in known:
             examples = ", ".join(list(known)[:3])
             raise UserError(
-                f"{self.path}: result {place} has {key} {row[key]!r}, but the data has {examples}, ...; choose the data "
-                "set and the split of these results."
+                f"{self.path}: result {place} has {key} {row[key]!r}, but the data has {examples}, ...; choose the "
+                "data set and the split of these results."
             )
         return known[str(row[key])]
 

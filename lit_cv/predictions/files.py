@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ class Predictions:
                 raise UserError(f"{path}: has version {meta['version']}, newer than {VERSION}; update lit-cv.")
             opened = cls(path, meta)
             opened.check()
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, IndexError) as error:
             raise UserError(f"{path}: is damaged ({error}); delete it and evaluate again.") from None
         return opened
 
@@ -116,7 +117,7 @@ class Predictions:
         if name not in self._ends:
             return column[first:last]
         ends = [0 if first == 0 else int(self._ends[name][first - 1]), *self._ends[name][first:last].tolist()]
-        return [column[start:end].tobytes() for start, end in zip(ends, ends[1:], strict=False)]
+        return [column[start:end].tobytes() for start, end in pairwise(ends)]
 
     def _array(self, name: str) -> NDArray[Any]:
         # as a plain array on the mapped memory: indexing np.memmap itself goes through Python
@@ -159,7 +160,7 @@ def write_predictions(
         temporary.chmod(0o755)  # only the owner can open a folder of mkdtemp
         _put(temporary, folder)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, None)  # numpy raises one without a number for a short write
         reason = "the disk is full; free some space" if full else f"{str(error.strerror).lower()}; choose another place"
         raise UserError(f"{folder}: the predictions cannot be written: {reason}.") from None
     finally:

@@ -74,6 +74,8 @@ def require_run(folder: Path) -> None:
     """
     if (folder / "config.yaml").is_file():
         return
+    if folder.is_file():
+        raise UserError(f"{folder}: is a file; give the folder of a run, or --config {folder}.")
     near = near_run(folder)
     hint = f", such as {near}" if near else " (runs/<group>/<run id>)"
     what = "is no run, it has no config.yaml" if folder.is_dir() else "there is no such folder"

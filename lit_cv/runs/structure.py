@@ -10,6 +10,7 @@ from lit_cv.runs.settings import canonical
 
 NETWORK = "model.network."
 NO_STRUCTURE = ("model.network.weights", "model.network.trainable_layers")  # they do not change the work of `predict`
+COMPILE = "model.compile"
 COST_FILE = "cost.json"  # in the folder of a group
 
 
@@ -23,6 +24,8 @@ def structure(config: Mapping[str, Any], result: Mapping[str, Any]) -> str | Non
         result: Content of its `result.json`.
     """
     settings = {key: value for key, value in config.items() if key.startswith(NETWORK) and key not in NO_STRUCTURE}
+    if settings and config.get(COMPILE):
+        settings[COMPILE] = config[COMPILE]
     return canonical([settings, result.get("params"), config.get("trainer.precision")]) if settings else None
 
 

@@ -3,12 +3,10 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, ClassVar, NamedTuple
 
 import lightning as L
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
@@ -18,19 +16,21 @@ from lit_cv.contract import Batch, HasClasses, data_of, require
 from lit_cv.errors import UserError, refused
 from lit_cv.metrics.facts import LOSS, Fact
 from lit_cv.metrics.mean import ExactMean
+from lit_cv.models.compiling import check_mode, compile_network
 from lit_cv.models.network import Network
 from lit_cv.ops.global_batch import global_batch
 from lit_cv.renderers import Renderer
 from lit_cv.tasks.initial_weights.initial import InitialWeights
+from lit_cv.tasks.parameter_groups import ParameterGroups, Undecayed
 from lit_cv.tasks.precision import keep_coordinates
 from lit_cv.tasks.refusals import refuse_non_finite, refuse_other_weights
 from lit_cv.tasks.schedules import (
     WarmupMultiStepLR,
-    check_length,
-    check_schedule,
-    take_length,
-    tell_overruled,
-    tell_unfinished_warmup,
+    check_saved_length,
+    follow_training,
+    peaks,
+    scheduled,
+    tell_continued,
 )
 from lit_cv.tasks.sharding import shard_for_strategy
 from lit_cv.tasks.tta.merging import predict_views
@@ -83,6 +83,11 @@ class Task(L.LightningModule, ABC):
         initial_weights: Weights of a whole network to start from: the path of a state dict or checkpoint,
             ``run:<folder>`` (its best checkpoint) or ``torchvision:<name>``. None starts from the backbone's weights.
         tta: Test-time augmentation of the evaluation and of ``predict``; None sees each image once, as it is.
+        lr_factors: Factors of the rate by pattern of parameter names, such as ``{"backbone.*": 0.1}``; of several that
+            match, the last one counts.
+        no_weight_decay: Parameters without weight decay.
+        layer_decay: Factor of the rate from one stage of the backbone to the one before it; None for one rate.
+        compile: Whether ``torch.compile`` compiles the network, or a mode of it; see ``compile_network``.
 
     Raises:
         UserError: A loss weight names no loss of the network, or the loss is not finite.
@@ -111,6 +116,10 @@ class Task(L.LightningModule, ABC):
         scheduler: LRSchedulerCallable | None = warmup,
         initial_weights: str | None = None,
         tta: TTA | None = None,
+        lr_factors: dict[str, float] | None = None,
+        no_weight_decay: list[Undecayed] | None = None,
+        layer_decay: float | None = None,
+        compile: bool | str = False,
     ) -> None:
         super().__init__()
         self.network = network
@@ -118,9 +127,11 @@ class Task(L.LightningModule, ABC):
         unknown = sorted(set(loss_weights or {}) - set(self.loss_names))
         if unknown:
             raise UserError(f"loss_weights names {unknown}, but {type(network).__name__} has {list(self.loss_names)}.")
+        check_mode(compile)
         self.loss_weights = dict.fromkeys(self.loss_names, 1.0) | (loss_weights or {})
-        self.optimizer, self.scheduler = optimizer, scheduler
+        self.optimizer, self.scheduler, self.compile_mode = optimizer, scheduler, compile
         self.initial_weights = InitialWeights(initial_weights)
+        self.parameter_groups = ParameterGroups(network, lr_factors, no_weight_decay, layer_decay)
         self.class_names: list[str] = []
         self.tta = fitting_tta(network, tta)
         self._counts_before: dict[str, int] = {}
@@ -159,9 +170,10 @@ class Task(L.LightningModule, ABC):
         self.check_size(data)
 
     def configure_model(self) -> None:
-        """Load the initial weights, and divide the network between the processes if the strategy is ``fsdp2``."""
+        """Load the initial weights; divide the network between the processes of ``fsdp2``; compile it if asked."""
         self.initial_weights.load_into(self.network, self.output_names(), getattr(self.network, self.SIZE))
         shard_for_strategy(self, self.network)
+        compile_network(self.network, self.compile_mode)
 
     def output_names(self) -> list[str]:
         """Return the names of the ``SIZE`` outputs, without the background."""
@@ -211,32 +223,18 @@ class Task(L.LightningModule, ABC):
             UserError: The schedule needs a metric, or ends before the training.
         """
         with refused("model.optimizer"):
-            optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
-        if self.scheduler is None:
+            optimizer = self.optimizer(self.parameter_groups.of(self.named_parameters()))
+        self.parameter_groups.scale(optimizer)
+        schedule = scheduled(optimizer, self.scheduler, self.trainer) if self.scheduler else None
+        self._peaks = peaks(optimizer)
+        if schedule is None:
             return optimizer
-        rates = [float(group["lr"]) for group in optimizer.param_groups]
-        with refused("model.scheduler"):
-            schedule = self.scheduler(optimizer)
-            take_length(schedule, self._given_steps)
-        tell_overruled(schedule, rates)
-        check_schedule(schedule, self._given_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_start(self) -> None:
-        """Give the schedule its length and check it again if the number of steps follows from epochs.
-
-        Raises:
-            UserError: The schedule ends before the training.
-        """
-        with suppress(MisconfigurationException):  # the number of batches of a step changes, so no number is known
-            for config in self.trainer.lr_scheduler_configs:
-                take_length(config.scheduler, lambda: self.trainer.estimated_stepping_batches)
-                check_schedule(config.scheduler, lambda: self.trainer.estimated_stepping_batches)
-                tell_unfinished_warmup(config.scheduler, self.trainer.estimated_stepping_batches)
-
-    def _given_steps(self) -> float:
-        """Return the number of steps, 0 if it follows from epochs: to ask for it sets up the data too early."""
-        return self.trainer.max_steps if self.trainer.max_epochs == -1 and self.trainer.max_steps > 0 else 0
+        """Give the schedule its length if the number of steps follows from epochs."""
+        follow_training(self.trainer)
+        tell_continued(peaks(self.trainer.optimizers[0]), self._peaks)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make the randomness of a step a function of (seed, step), so that a resumed run repeats it on every rank."""
@@ -257,7 +255,7 @@ class Task(L.LightningModule, ABC):
             # Each call costs a third of a millisecond, too much for every step.
             logged = {f"train/{name}": loss.detach() for name, loss in losses.items()}
             self.log_dict(logged, batch_size=len(batch[0]), sync_dist=True)
-            self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+            self.log("train/lr", max(group["lr"] for group in self.trainer.optimizers[0].param_groups))
         return losses["loss"]
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
@@ -369,16 +367,17 @@ class Task(L.LightningModule, ABC):
         """Restore the names of the classes.
 
         Raises:
-            UserError: The checkpoint is of another program or network, or its schedule ends before the training.
+            UserError: The checkpoint is of another program or network, its optimizer has other groups of parameters,
+                or its schedule ends before the training.
         """
         if "class_names" not in checkpoint:
             raise UserError("the checkpoint was not written by lit-cv; give the last.ckpt or best.ckpt of a run.")
         if "state_dict" in checkpoint:  # fsdp2 has loaded it before
             refuse_other_weights(self.state_dict(), checkpoint["state_dict"])
         if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
-            for state in checkpoint.get("lr_schedulers", []):
-                if state.get("total_steps"):
-                    check_length(state["total_steps"], self._given_steps(), " of the checkpoint")
+            check_saved_length(checkpoint.get("lr_schedulers", []), self.trainer)
+            for state in checkpoint.get("optimizer_states", []):
+                self.parameter_groups.check_saved(state["param_groups"], self.named_parameters())
         self.class_names = list(checkpoint["class_names"])
         self.initial_weights.record = checkpoint.get("initial_weights")
 

@@ -14,7 +14,6 @@ from lit_cv.models.rcnn.densecap import DenseCap
 from lit_cv.ops.vocabulary import SPECIAL, Vocabulary
 from lit_cv.renderers import PhraseRenderer
 from lit_cv.tasks.base import Predictions, Size, Targets, Task, sgd, warmup
-from lit_cv.tasks.tta.settings import TTA
 
 
 class CaptioningTask(Task):
@@ -41,7 +40,7 @@ class CaptioningTask(Task):
         loss_weights: See ``Task``.
         optimizer: See ``Task``.
         scheduler: See ``Task``.
-        tta: Refused, because phrases say left and right.
+        options: Further arguments of ``Task``.
     """
 
     network: DenseCap
@@ -57,10 +56,9 @@ class CaptioningTask(Task):
         loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = sgd,
         scheduler: LRSchedulerCallable | None = warmup,
-        initial_weights: str | None = None,
-        tta: TTA | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(network, loss_weights, optimizer, scheduler, initial_weights, tta)
+        super().__init__(network, loss_weights, optimizer, scheduler, **options)
         self.meteor, self.test_boxes = meteor, test_boxes
         self.vocabulary = Vocabulary(SPECIAL)
         if meteor == "exact_match_meteor":

@@ -15,7 +15,6 @@ from lit_cv.models.rcnn.mask_rcnn import MaskRCNN
 from lit_cv.ops.objects import without_crowds
 from lit_cv.renderers import InstanceRenderer, PoseRenderer
 from lit_cv.tasks.base import Predictions, Targets, Task, sgd, warmup
-from lit_cv.tasks.tta.settings import TTA
 
 PREFIXES: dict[IouType, str] = {"bbox": "", "segm": "mask_", "keypoints": "oks_"}
 HEADS: dict[IouType, str] = {"segm": "mask", "keypoints": "keypoint"}  # of the network
@@ -42,7 +41,7 @@ class InstanceTask(Task):
         optimizer: See ``Task``.
         scheduler: See ``Task``.
         sigmas: The spread of each joint, for OKS; the default is that of COCO's 17 joints.
-        tta: See ``Task``.
+        options: Further arguments of ``Task``.
 
     Raises:
         UserError: The network has a different number of joints than the data or than ``sigmas``.
@@ -59,10 +58,9 @@ class InstanceTask(Task):
         optimizer: OptimizerCallable = sgd,
         scheduler: LRSchedulerCallable | None = warmup,
         sigmas: Sequence[float] = COCO_SIGMAS,
-        initial_weights: str | None = None,
-        tta: TTA | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(network, loss_weights, optimizer, scheduler, initial_weights, tta)
+        super().__init__(network, loss_weights, optimizer, scheduler, **options)
         self.sigmas = sigmas
         self.skeleton: dict[str, Any] | None = None
 

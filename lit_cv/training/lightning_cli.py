@@ -24,11 +24,11 @@ from lit_cv.training import slurm_task
 from lit_cv.training.arguments.parsing import Parser, parse
 from lit_cv.training.checkpoints import BestCheckpoint, LastCheckpoint
 from lit_cv.training.from_data import fill_size
-from lit_cv.training.kept_predictions import FOLDER, KeptPredictions
 from lit_cv.training.live import EvaluationLine, LiveLine, tell_result
 from lit_cv.training.metrics_csv import MetricsCSV
 from lit_cv.training.noise import lightning_reasons, quiet, refuse_tuners, restoring
 from lit_cv.training.provenance import Provenance
+from lit_cv.training.scoring.kept import FOLDER, KeptPredictions
 from lit_cv.training.stop_request import StopRequest
 from lit_cv.training.stopping import NoSignalHandlers, StopBetweenSteps
 

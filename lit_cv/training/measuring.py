@@ -18,11 +18,13 @@ from lightning.pytorch import LightningDataModule
 from lit_cv.bench.cost import device_name
 from lit_cv.bench.turns import OtherWork, Subject, in_turns, spread
 from lit_cv.errors import UserError, expected_failure
+from lit_cv.models.compiling import compile_network
 from lit_cv.models.network import Network
 from lit_cv.runs.checkpoints import best_checkpoint
 from lit_cv.runs.files import lock, read_json, read_yaml, write_json
 from lit_cv.runs.settings import canonical, flatten
 from lit_cv.runs.structure import COST_FILE, structure
+from lit_cv.tasks.base import Task
 from lit_cv.training.experiment import built, parsed
 from lit_cv.training.provenance import git_state
 
@@ -200,6 +202,8 @@ def build(setting: Any, checkpoint: Path | None) -> tuple[Network, LightningData
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
         prefix = "network."
         network.load_state_dict({key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)})
+    if isinstance(experiment.model, Task):
+        compile_network(network, experiment.model.compile_mode)
     return network, experiment.data
 
 

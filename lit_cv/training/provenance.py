@@ -50,7 +50,7 @@ class Provenance(Callback):
         self.git = {**git_state(), "earlier_commits": []}  # now: the folder may change during the run
         self.start = {"checkpoint": start, "step": 0} if start else None
         self.own = own
-        self.rates: dict[str, float] = {}
+        self.rates: dict[str, Any] = {}
         self.metrics: dict[str, float] = {}
         self.stopped: dict[str, Any] | None = None
         self.validated_step = -1
@@ -134,9 +134,14 @@ class Provenance(Callback):
         self._pace.begin()
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any) -> None:
-        """Record the first and the highest learning rate that is used."""
+        """Record the first and the highest learning rate that is used, and the highest one of each group."""
         rate = _rate(optimizer)
-        self.rates = {"first": self.rates.get("first", rate), "peak": max(self.rates.get("peak", rate), rate)}
+        self.rates["first"] = self.rates.get("first", rate)
+        self.rates["peak"] = max(self.rates.get("peak", rate), rate)
+        if len(optimizer.param_groups) > 1:
+            highest = self.rates.setdefault("groups", {})
+            for group in optimizer.param_groups:
+                highest[group["name"]] = max(highest.get(group["name"], 0.0), float(group["lr"]))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keep the numbers, so that they survive a kill between the last validation and the result."""

@@ -15,9 +15,9 @@ from lit_cv.ops.mask_runs import decode_masks, encode_masks
 from lit_cv.ops.objects import masks_of
 from lit_cv.tasks import CaptioningTask, DetectionTask, InstanceTask, LocalizationTask, PoseTask, SegmentationTask
 from lit_cv.training.experiment import parsed
-from lit_cv.training.kept_predictions import KeptPredictions
 from lit_cv.training.lightning_cli import LitCLI
-from lit_cv.training.rescoring import rescore
+from lit_cv.training.scoring.kept import KeptPredictions
+from lit_cv.training.scoring.rescoring import rescore
 
 Found = dict[str, Any]
 ROOT = Path(__file__).parents[2]

@@ -1,6 +1,7 @@
 """The files for evaluation servers, read by other programs, give the numbers of `validate`."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,10 @@ from tests.predictions.guesses import evaluated, scored_again
 
 STATS = ("map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar_1", "mar_10", "mar_100")
 PEOPLE_STATS = ("map", "map_50", "map_75", "map_medium", "map_large", "mar_20")
+
+
+def columns(found: dict[str, Any]) -> list[Any]:
+    return [found[key].tolist() for key in ("labels", "scores", "boxes")]
 
 
 def exported(run: Path, form: str) -> Path:
@@ -56,7 +61,7 @@ def test_the_development_kit_gets_voc_boxes_of_inclusive_pixels_from_1(tmp_path:
     wanted = {
         (stored.class_names[label - 1], Path(stored.names[index]).stem, score, x1 + 1, y1 + 1, x2, y2)
         for index, found in enumerate(stored)
-        for label, score, (x1, y1, x2, y2) in zip(*(found[key].tolist() for key in ("labels", "scores", "boxes")))
+        for label, score, (x1, y1, x2, y2) in zip(*columns(found), strict=True)
     }
     assert rows == wanted
 

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, CyclicLR, LRScheduler, O
 
 from lit_cv.errors import UserError
 from lit_cv.tasks import OneCycle, WarmupDecayLR, WarmupMultiStepLR
-from lit_cv.tasks.schedules import take_length
+from lit_cv.tasks.schedules.length import take_length
 from lit_cv.training.arguments.parsing import Parser
 from lit_cv.training.preflight import check_trials
 from tests.tasks.test_base import Data, Trained, TwoLosses, trainer

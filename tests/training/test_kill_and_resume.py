@@ -26,7 +26,16 @@ LENGTHS = {  # an epoch has 16 steps
         "--trainer.check_val_every_n_epoch=2",
         "--trainer.val_check_interval=1.0",
     ],
-    "steps": [f"--trainer.max_steps={32 * KILLS}", "--trainer.val_check_interval=10", "--run.checkpoint_every=8"],
+    "steps": [
+        f"--trainer.max_steps={32 * KILLS}",
+        "--trainer.val_check_interval=10",
+        "--run.checkpoint_every=8",
+        "--model.scheduler=lit_cv.tasks.WarmupDecayLR",
+        "--model.scheduler.warmup_steps=0.1",
+        '--model.lr_factors={"backbone.*": 0.3}',
+        "--model.no_weight_decay=[norms, biases]",
+        "--model.layer_decay=0.8",
+    ],
 }
 MIXING = [  # of random streams, as the scale of each image
     {"class_path": "datamodules.augmentation.mixing.Mosaic", "init_args": {"size": 128}},
@@ -86,6 +95,7 @@ def test_killed_and_resumed_runs_end_bit_identical(tmp_path: Path, length: str, 
         orjson.loads(next(tmp_path.glob(f"{name}/runs/test/*/result.json")).read_bytes())
         for name in ("uninterrupted", "killed")
     ]
+    assert results[0]["optimization"] == results[1]["optimization"]
     for name, value in results[0]["metrics"].items():
         assert results[1]["metrics"][name] == pytest.approx(value, nan_ok=True, abs=0), name
 

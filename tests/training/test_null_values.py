@@ -1,4 +1,4 @@
-"""Null for a setting of another type is one sentence, for every class; a setting that may be null takes it."""
+"""Null, or a plain value of a group, is one sentence, for every class; a setting that may be null takes it."""
 
 import re
 import shlex
@@ -65,6 +65,25 @@ def test_a_null_on_the_command_line(setting: str, said: str) -> None:
 @pytest.mark.parametrize("setting", ["model.network.weights", "model.scheduler", "data.seed", "trainer.callbacks"])
 def test_a_setting_that_may_be_null(setting: str) -> None:
     parsed(["fit", "--config", KEYPOINTS, f"--{setting}=null"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "names"),
+    [
+        ("data.shapes=3", "train, val, size, seed"),
+        ("data.split=0.2", "val, test, seed, group"),
+        ("data.split=[0.2]", "val, test, seed, group"),
+        ("data.split=val", "val, test, seed, group"),
+    ],
+)
+def test_a_plain_value_of_a_group_of_settings(setting: str, names: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parsed(["fit", "--config", KEYPOINTS, f"--{setting}"])
+    group, _, value = setting.partition("=")
+    first = names.partition(",")[0]
+    assert str(refused.value) == (
+        f"{group}: expects a group of settings ({names}), not {value}; write --{group}.{first}=VALUE."
+    )
 
 
 def test_a_null_of_a_file(tmp_path: Path) -> None:

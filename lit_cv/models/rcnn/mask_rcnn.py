@@ -11,7 +11,7 @@ from lit_cv.models.detection.detector import Detection, restore
 from lit_cv.models.images import ImageBatch, Size
 from lit_cv.models.network import Target
 from lit_cv.models.rcnn.faster_rcnn import FasterRCNN
-from lit_cv.models.rcnn.keypoint_head import keypoint_layers, keypoint_loss, read_keypoints
+from lit_cv.models.rcnn.keypoint_head import keypoint_layers, keypoint_loss, read_enlarged, read_keypoints
 from lit_cv.models.rcnn.mask_head import (
     MaskHeadKind,
     MaskLoss,
@@ -24,11 +24,12 @@ from lit_cv.models.rcnn.region_heads import FINE_POOLED, shared_stage
 from lit_cv.models.rcnn.roi_head import RegionSample
 from lit_cv.models.rcnn.two_stage import HeadOutputs
 from lit_cv.ops.limits import at_least
-from lit_cv.ops.masks import paste_dense, paste_masks
+from lit_cv.ops.masks import paste_dense, paste_masks, paste_rounded
 from lit_cv.ops.objects import masks_of
 from lit_cv.ops.roi import as_rois, pool_rois
 
 Branch = Literal["mask", "keypoint"]
+Readout = Literal["exact", "torchvision"]
 NEEDED: dict[Branch, tuple[str, ...]] = {"mask": ("mask_runs", "masks"), "keypoint": ("keypoints",)}  # in the targets
 
 
@@ -60,7 +61,7 @@ class MaskRCNN(FasterRCNN):
 
     With the same settings, the parameters, losses and detections are those of torchvision's ``MaskRCNN`` and
     ``KeypointRCNN``, whose published state dicts load with ``load_state_dict``. There are two differences: torchvision
-    resizes the masks of the targets with the image, and it finds joints in maps enlarged to the size of each region.
+    resizes the masks of the targets with the image, and its results are rounded to pixels, see ``readout``.
 
     ``more`` in the raw outputs holds the logits of each branch in the order of ``heads``: float32
     (K, num_classes, M, M) for masks and (K, joints, M, M) for keypoints.
@@ -70,6 +71,9 @@ class MaskRCNN(FasterRCNN):
         mask_head: ``fcn`` or ``mlp``, see ``mask_layers``.
         mask_loss: ``sigmoid`` or ``softmax``, see ``lit_cv.models.rcnn.mask_head.mask_loss``.
         num_keypoints: Number of joints K.
+        readout: ``exact`` pastes masks into the exact boxes and finds joints between the cells of their maps.
+            ``torchvision`` pastes masks into boxes of whole pixels and finds joints in maps enlarged to the size of
+            each region, which takes longer; it gives torchvision's results.
         options: Arguments of ``FasterRCNN``.
 
     Raises:
@@ -94,6 +98,7 @@ class MaskRCNN(FasterRCNN):
         mask_head: MaskHeadKind = "fcn",
         mask_loss: MaskLoss = "sigmoid",
         num_keypoints: int = 17,
+        readout: Readout = "exact",
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
@@ -101,6 +106,7 @@ class MaskRCNN(FasterRCNN):
         if len(set(heads)) < len(heads) or not set(heads) <= {"mask", "keypoint"}:
             raise UserError(f"heads={list(heads)}: name each of mask and keypoint at most once.")
         self.heads, self.mask_loss, self.num_keypoints = tuple(heads), mask_loss, num_keypoints
+        self.readout: Readout = readout
         self.loss_names = (*FasterRCNN.loss_names, *heads)  # type: ignore[misc]
         layers = self.roi_heads
         channels, size = self.rpn.head.cls_logits.in_channels, FINE_POOLED
@@ -146,7 +152,8 @@ class MaskRCNN(FasterRCNN):
         """Predict for resized and normalized images, see ``Network.predict``; exporters get dense ``masks``."""
         maps = self._maps(batch.pixels)
         detections = self._detect(batch, maps)
-        rois = as_rois([found["boxes"] for found in detections])
+        resized = [found["boxes"] for found in detections]
+        rois, peer = as_rois(resized), self.readout == "torchvision"
         counts = [found["boxes"].shape[0] for found in detections]
         found = [cast(Instance, detection) for detection in restore(detections, batch)]
         if "mask" in self.heads:
@@ -156,13 +163,14 @@ class MaskRCNN(FasterRCNN):
                 if torch.compiler.is_exporting():  # runs are for the memory of evaluations
                     one["masks"] = paste_dense(own, one["boxes"], original)
                     continue
-                pasted = paste_masks(own, one["boxes"], original)
+                pasted = (paste_rounded if peer else paste_masks)(own, one["boxes"], original)
                 one["mask_runs"], one["mask_lengths"] = pasted.runs, pasted.lengths
                 one["mask_size"] = torch.tensor(original, device=rois.device)
         if "keypoint" in self.heads:
             maps_of_joints = torch.split(self._keypoints(maps, rois), counts)
-            for one, own in zip(found, maps_of_joints, strict=True):
-                one["keypoints"] = read_keypoints(own, one["boxes"])
+            for one, own, boxes, scale in zip(found, maps_of_joints, resized, batch.scales(), strict=True):
+                read = read_enlarged(own, boxes, scale[:2]) if peer else read_keypoints(own, one["boxes"])
+                one["keypoints"] = read
         return list[Detection](found)
 
     def _masks(self, maps: list[Tensor], rois: Tensor) -> Tensor:

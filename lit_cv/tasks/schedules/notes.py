@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from lightning.pytorch.utilities import rank_zero_only
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
 from lit_cv.runs.prose import say
@@ -26,6 +27,26 @@ def tell_overruled(schedule: LRScheduler, rates: Sequence[float]) -> None:
         say(
             f"note: model.scheduler: {name} takes its rates from max_lr ({peaks[0]:g}), so model.optimizer.lr "
             f"({rates[0]:g}) has no effect; lit_cv.tasks.OneCycle takes its peak from the optimizer."
+        )
+
+
+def peaks(optimizer: Optimizer) -> list[float]:
+    """Return the highest rate that the schedule is built for, of each group of parameters."""
+    return [float(group.get("max_lr", group.get("initial_lr", group["lr"]))) for group in optimizer.param_groups]
+
+
+@rank_zero_only
+def tell_continued(used: Sequence[float], given: Sequence[float]) -> None:
+    """Say that a checkpoint has brought other rates than those of the settings, if it has.
+
+    Args:
+        used: ``peaks`` after the start.
+        given: ``peaks`` before.
+    """
+    if list(used) != list(given):
+        say(
+            f"note: model.optimizer.lr: the training of the checkpoint continues at its own rate ({max(used):g}); "
+            f"{max(given):g} has no effect."
         )
 
 

@@ -103,6 +103,24 @@ def test_predicts_torchvisions_masks_and_keypoints(pair: tuple[MaskRCNN, PeerMas
         assert (distance[sides > 20] / sides[sides > 20, None]).median() < 0.15  # noise has several high cells
 
 
+def test_reads_masks_and_keypoints_out_as_torchvision(
+    pair: tuple[MaskRCNN, PeerMaskRCNN], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = pair
+    monkeypatch.setattr(ours, "readout", "torchvision")
+    images, _ = scene([0], [(96, 150)])  # resized, unlike the images above
+    with torch.no_grad():
+        (wanted,) = theirs.eval()(as_peer_images(images))
+    (found,) = ours.predict(images)
+    assert len(wanted["boxes"]) > 10
+    torch.testing.assert_close(found["boxes"], wanted["boxes"], rtol=0, atol=1e-3)
+    torch.testing.assert_close(found["keypoints"][..., :2], wanted["keypoints"][..., :2], rtol=0, atol=1e-3)
+    torch.testing.assert_close(found["keypoints"][..., 2], wanted["keypoints_scores"], rtol=1e-4, atol=1e-4)
+    masks = decode_masks(MaskRuns(found["mask_runs"], found["mask_lengths"], (96, 150))).bool()
+    unsure = (wanted["masks"][:, 0] - 0.5).abs() < 1e-4
+    assert torch.equal(masks | unsure, (wanted["masks"][:, 0] >= 0.5) | unsure)
+
+
 def test_joints_are_found_between_cells() -> None:
     y, x = torch.meshgrid(torch.arange(56) + 0.5, torch.arange(56) + 0.5, indexing="ij")
     where = torch.tensor([[10.25, 20.75], [55.9, 0.1], [31.5, 30.0]])

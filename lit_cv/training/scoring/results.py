@@ -17,7 +17,7 @@ from lit_cv.predictions.voc_files import write_detections, write_masks
 from lit_cv.runs.files import replaced
 from lit_cv.training.experiment import parsed
 from lit_cv.training.from_data import data_module
-from lit_cv.training.kept_predictions import FOLDER
+from lit_cv.training.scoring.kept import FOLDER
 
 Form = Literal["coco", "voc", "png", "mpii"]
 NEEDED: dict[Form, tuple[str, ...]] = {

@@ -17,8 +17,8 @@ from lit_cv.predictions.records import PIXELS
 from lit_cv.runs.prose import say
 from lit_cv.tasks.base import Task
 from lit_cv.training.from_data import data_module, named_class
-from lit_cv.training.kept_predictions import task_names
 from lit_cv.training.live import EvaluationLine
+from lit_cv.training.scoring.kept import task_names
 
 HEADS = {"masks": "mask", "keypoints": "keypoint"}  # column to the head of a network for instances
 BOXES = {"DetectionTask", "InstanceTask"}  # tasks whose predictions are boxes with labels and scores
@@ -98,7 +98,7 @@ class Lookup:
             if number >= len(self.names) or self.names[number] != name:
                 place = self.names[number] if number < len(self.names) else f"{len(self.names)} images"
                 raise UserError(
-                    f"{self.path}: is of other images: image {number} is {name}, but the {self.split} data has {place}; "
+                    f"{self.path}: is of other images: image {number} is {name}, the {self.split} data has {place}; "
                     "choose the data and the split of these predictions."
                 )
         if own.meta["data"] not in (None, data.fingerprint):
@@ -124,6 +124,10 @@ def rescore(path: Path, experiment: Any, split: str | None) -> dict[str, float]:
     """
     kind = named_class(experiment.model.class_path)
     own = Predictions.open(path) if path.is_dir() else None
+    if own and own.split not in ("val", "test"):
+        raise UserError(
+            f"{path}: is of pictures without targets (litcv predict), which have no score; give val or test."
+        )
     split = split or (own.split if own else "val")
     data = data_module(experiment)
     if not isinstance(data, DataModule):
@@ -142,7 +146,10 @@ def rescore(path: Path, experiment: Any, split: str | None) -> dict[str, float]:
         use_distributed_sampler=False, accelerator="cpu", devices=1, callbacks=[EvaluationLine()], **limits,
     )  # fmt: skip
     evaluate = trainer.validate if split == "val" else trainer.test
-    evaluate(rescoring_task(kind, experiment.model.init_args, data, lookup), datamodule=data, verbose=False)
+    try:
+        evaluate(rescoring_task(kind, experiment.model.init_args, data, lookup), datamodule=data, verbose=False)
+    except ValueError as error:  # a metric refuses what it is given
+        raise UserError(f"{path}: {kind.__name__} cannot evaluate it on these targets: {error}.") from error
     return {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
 
 
@@ -170,6 +177,10 @@ def rescoring_task(kind: type[Task], settings: Any, data: DataModule[Any], looku
         lookup: The predictions.
     """
     columns = lookup.columns
+    heads = settings.network.init_args.get("heads") or []
+    for column, head in HEADS.items():
+        if head in heads and column not in columns:
+            say(f"note: {lookup.path} has no {column}, so their metrics are left out.")
     facts: dict[str, Any] = {kind.SIZE: kind.size(data).value}
     facts |= {"heads": [head for column, head in HEADS.items() if column in columns], "num_classes": facts[kind.SIZE]}
     if "keypoints" in columns and hasattr(data, "joint_names"):

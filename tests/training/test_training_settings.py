@@ -1,0 +1,133 @@
+"""Averages, early stopping and compilation: the same after kills, on two processes, and compared by a sweep."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from lit_cv.ablation.executors.processes import Starter
+from lit_cv.ablation.sweep.sweep_file import load_sweep
+from lit_cv.cli import main
+from lit_cv.runs.checkpoints import AVERAGED
+from tests.helpers.killed_run import run
+
+pytestmark = pytest.mark.long
+STOP = {
+    "class_path": "lightning.pytorch.callbacks.EarlyStopping",
+    "init_args": {"monitor": "val/ema_loss", "min_delta": 1e6, "patience": 4},
+}
+CALLBACKS = [{"class_path": "lit_cv.callbacks.EMA", "init_args": {"decay": 0.9}}, STOP]
+OPTIONS = [
+    "--config=experiments/quickstart/ssd.yaml",
+    "--data.shapes.train=32",
+    "--data.shapes.val=6",
+    "--data.shapes.size=64",
+    "--data.batch_size=4",
+    "--data.num_workers=0",
+    "--trainer.accelerator=cpu",
+    "--trainer.max_steps=100",
+    "--trainer.val_check_interval=6",
+    "--trainer.log_every_n_steps=1",
+    "--run.checkpoint_every=4",
+    "--run.wandb=disabled",
+    "--run.group=test",
+    "--model.compile=aot_eager",
+    f"--trainer.callbacks={json.dumps(CALLBACKS)}",
+]
+
+
+@pytest.fixture(scope="module")
+def starter() -> Iterator[Starter]:
+    with Starter({}) as starter:
+        yield starter
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("settings")
+
+
+@pytest.fixture(scope="module")
+def whole(root: Path, starter: Starter) -> Path:
+    """The folder of a run that nothing disturbs."""
+    run(starter, arguments(root, "whole"), root / "whole")
+    return folder(root / "whole")
+
+
+def arguments(root: Path, name: str) -> list[str]:
+    return [*OPTIONS, f"--run.root={root / name / 'runs'}", f"--data.root={root / 'shapes'}"]
+
+
+def folder(place: Path) -> Path:
+    (result,) = place.glob("runs/test/*/result.json")
+    return result.parent
+
+
+def values(run: Path) -> dict[tuple[str, str], float]:
+    with (run / "metrics.csv").open() as file:
+        return {(row["step"], row["name"]): float(row["value"]) for row in csv.DictReader(file)}
+
+
+def test_killed_runs_end_bit_identical_at_the_same_step(root: Path, whole: Path, starter: Starter) -> None:
+    for delay in (0.1, 1.0):
+        before = sum(file.stat().st_size for file in root.glob("killed/runs/test/*/metrics.csv"))
+        size = partial(lambda: sum(file.stat().st_size for file in root.glob("killed/runs/test/*/metrics.csv")))
+        begun = partial(lambda start, now: now() > start, before, size)
+        assert not run(starter, [*arguments(root, "killed"), "--resume"], root / "killed", begun, delay)
+    run(starter, [*arguments(root, "killed"), "--resume"], root / "killed")
+    records = [json.loads((place / "result.json").read_text()) for place in (whole, folder(root / "killed"))]
+    assert records[0]["stopped"] == records[1]["stopped"]
+    assert (records[0]["stopped"]["step"], records[0]["stopped"]["best_step"]) == (30, 6)
+    assert records[0]["metrics"] == records[1]["metrics"]
+    states = [torch.load(place / "checkpoints/last.ckpt") for place in (whole, folder(root / "killed"))]
+    for part in ("state_dict", AVERAGED):
+        assert all(torch.equal(value, states[1][part][name]) for name, value in states[0][part].items())
+
+
+def test_two_processes_give_what_one_gives(root: Path, whole: Path, starter: Starter) -> None:
+    two = ["--trainer.devices=2", "--trainer.strategy=ddp"]
+    run(starter, [*arguments(root, "two"), *two], root / "two")
+    found, wanted = values(folder(root / "two")), values(whole)
+    assert found.keys() == wanted.keys()
+    assert any("ema_" in name for _, name in wanted)
+    for key, value in wanted.items():
+        if "loss" in key[1]:
+            assert found[key] == pytest.approx(value, rel=1e-3, abs=1e-5), key
+    records = [json.loads((place / "result.json").read_text()) for place in (whole, folder(root / "two"))]
+    assert records[0]["stopped"]["step"] == records[1]["stopped"]["step"]
+
+
+@pytest.mark.parametrize(
+    ("key", "levels", "metric"),
+    [
+        ("trainer.callbacks", [[CALLBACKS[0]], [CALLBACKS[0] | {"init_args": {"decay": 0.5}}]], "val/ema_loss"),
+        ("trainer.callbacks", [[], [STOP | {"init_args": {"monitor": "val/loss", "min_delta": 1e6}}]], "val/loss"),
+        ("model.compile", [False, "aot_eager"], "val/loss"),
+    ],
+    ids=["ema", "early stopping", "compile"],
+)
+def test_sweep_over_two_arms_is_controlled(
+    root: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    key: str,
+    levels: list[object],
+    metric: str,
+) -> None:
+    fixed = [option for option in OPTIONS if not option.startswith(("--model.compile", "--trainer.callbacks"))]
+    options = [*fixed, "--trainer.max_steps=24", f"--data.root={root / 'shapes'}", f"--run.root={tmp_path / 'runs'}"]
+    file = tmp_path / "sweep.yaml"
+    command = ["${env}", sys.executable, "-m", "lit_cv", "fit", *options, "${args}"]
+    content = {"name": "test", "method": "grid", "metric": {"name": metric, "goal": "minimize"}, "command": command}
+    parameters = {key: {"values": levels}, "seed_everything": {"values": [1]}}
+    file.write_text(yaml.safe_dump({**content, "parameters": parameters}))
+    assert len(list(load_sweep(file).trials())) == 2
+    assert main(["sweep", str(file), "--workers", "1"]) == 0, capsys.readouterr()
+    assert main(["report", str(tmp_path / "runs/test")]) == 0
+    assert "controlled: yes" in capsys.readouterr().out
