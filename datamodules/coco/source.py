@@ -17,6 +17,7 @@ from datamodules.defects import stop_at
 from datamodules.shapes.settings import Shapes
 from lit_cv.errors import UserError
 
+_ELSEWHERE = "fix root, or set source to download; data.annotations takes files with other names"
 Objects = Literal["instances", "person_keypoints"]
 
 
@@ -124,5 +125,5 @@ class COCOSource:
             return None
         others = file.parent.glob(f"{self.objects}_*.json")
         found = ", ".join(sorted(path.stem.removeprefix(f"{self.objects}_") for path in others))
-        there = f"choose another set ({found})" if found else "fix root, or set source to download"
+        there = f"choose another set ({found})" if found else _ELSEWHERE
         raise UserError(f"The annotation file {file} is missing: {there}.")

@@ -47,7 +47,7 @@ def launch(
         if queued_elsewhere := _active_elsewhere(missing, executor.name):
             missing = [job for job in missing if job not in queued_elsewhere]
         costs = estimate(sweep, jobs, missing, executor, measure, dry_run)
-        say(overview(sweep, jobs, missing, len(left_out)) + costs)
+        say(overview(sweep, jobs) + costs)
         if dry_run:
             _say_missing(missing)
             print(executor.preview(missing))
@@ -106,13 +106,13 @@ def make_queue(
     return queue
 
 
-def overview(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], failed: int = 0) -> str:
+def overview(sweep: Sweep, jobs: Sequence[Job]) -> str:
     """Describe the size of the sweep: arms, seeds, runs, and the number of finished runs."""
     seeds = len({job.trial.seed for job in jobs})
     size = f"{_counted(len(jobs) // seeds, 'arm')} × {_counted(seeds, 'seed')} = {_counted(len(jobs), 'run')}"
     if sweep.method != "grid" or len(jobs) % seeds:
         size = f"{sweep.method}, {total_runs(sweep, len(jobs))} runs"
-    return f"{sweep.name}: {size}, {len(jobs) - len(missing) - failed} done"
+    return f"{sweep.name}: {size}, {sum(job.finished for job in jobs)} done"
 
 
 def _counted(number: int, noun: str) -> str:
@@ -173,7 +173,8 @@ def _active_elsewhere(jobs: Sequence[Job], executor: str) -> list[Job]:
     if found:
         states = ", ".join(sorted({tasks[job.folder.name].state for job in found}))
         names = ", ".join(sorted({tasks[job.folder.name].name.partition("_")[0] for job in found}))
-        print(f"{len(found)} runs are left to job {names} of another executor ({states}); cancel it to run them here.")
+        runs = "1 run is" if len(found) == 1 else f"{len(found)} runs are"
+        print(f"{runs} left to job {names} of another executor ({states}); cancel it to run them here.")
     return found
 
 

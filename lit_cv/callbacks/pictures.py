@@ -1,10 +1,14 @@
 """Pictures of predictions, at every validation."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from numpy.typing import NDArray
+from torch import Tensor
 
 from lit_cv.renderers.canvas import side_by_side, write_png
 
@@ -12,9 +16,15 @@ from lit_cv.renderers.canvas import side_by_side, write_png
 class Pictures(Callback):
     """Write ``pictures/<step>_<image_id>.png`` at every validation: ground truth on the left, predictions on the right.
 
-    The folder is ``trainer.default_root_dir``; the task's renderer (``pl_module.renderer``) draws. With a WandbLogger
-    each image is also logged as W&B media under ``val/pictures/<image_id>``: with layers that can be toggled if the
-    renderer has layers, else as drawn. Rank 0 draws from its own share of the images; the sanity check draws nothing.
+    The folder is ``trainer.default_root_dir``; the task's renderer (``pl_module.renderer``) draws. Loggers that take
+    pictures get each image, too:
+
+    * W&B as media under ``val/pictures/<image_id>``: with layers that can be toggled if the renderer has layers, else
+      as drawn;
+    * TensorBoard as drawn, under the same name;
+    * MLflow the file, as an artifact in its folder ``pictures``.
+
+    Rank 0 draws from its own share of the images; the sanity check draws nothing.
 
     Args:
         count: Number of images of each validation, the first ones.
@@ -54,11 +64,38 @@ class Pictures(Callback):
             image_id = int(target["image_id"])
             pair = [renderer.draw(image, target), renderer.draw(image, found)]
             picture = side_by_side(pair, [f"image {image_id}: ground truth", renderer.caption(found)])
-            write_png(folder / f"{trainer.global_step:06d}_{image_id}.png", picture)
+            file = folder / f"{trainer.global_step:06d}_{image_id}.png"
+            write_png(file, picture)
             layers = renderer.media(image, target, found)
-            pixels = image.cpu().permute(1, 2, 0).numpy() if layers else picture
             for logger in trainer.loggers:
-                if isinstance(logger, WandbLogger):
-                    # One key per image: W&B shows the images of one list as if all had the size of the first.
-                    per_image = {name: [layer] for name, layer in layers.items()}
-                    logger.log_image(f"val/pictures/{image_id}", [pixels], trainer.global_step, **per_image)
+                _log(logger, f"val/pictures/{image_id}", trainer.global_step, file, picture, image, layers)
+
+
+def _log(
+    logger: Logger,
+    name: str,
+    step: int,
+    file: Path,
+    picture: NDArray[np.uint8],
+    image: Tensor,
+    layers: Mapping[str, Any],
+) -> None:
+    """Give a picture to a logger, if it takes any.
+
+    Args:
+        logger: The logger.
+        name: Name of the image in the logger.
+        step: Optimizer step.
+        file: The drawn picture on disk.
+        picture: The drawn picture, uint8 (H, W, 3) RGB.
+        image: The image itself, uint8 (3, H, W) RGB.
+        layers: What W&B draws over the image.
+    """
+    if isinstance(logger, WandbLogger):
+        pixels = image.cpu().permute(1, 2, 0).numpy() if layers else picture
+        # One key per image: W&B shows the images of one list as if all had the size of the first.
+        logger.log_image(name, [pixels], step, **{layer: [content] for layer, content in layers.items()})
+    elif isinstance(logger, TensorBoardLogger):
+        logger.experiment.add_image(name, picture, step, dataformats="HWC")
+    elif isinstance(logger, MLFlowLogger):
+        logger.experiment.log_artifact(logger.run_id, str(file), file.parent.name)

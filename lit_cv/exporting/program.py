@@ -6,11 +6,13 @@ from torch.export import Dim, ExportedProgram
 
 from lit_cv.errors import UserError
 from lit_cv.exporting.pixels import traced_batch
+from lit_cv.models.detection.sliding_window import SlidingWindowDetector
 from lit_cv.models.network import Network, OnePassNetwork
 from lit_cv.models.rcnn.densecap import DenseCap
 from lit_cv.models.rcnn.proposals import ProposalDetector
 from lit_cv.models.rcnn.two_stage import TwoStageDetector
 from lit_cv.models.resizing import FittedImages, SquareImages
+from lit_cv.models.segmentation.sliding_window import SlidingWindowSegmenter
 
 EXAMPLE = (120, 160)  # height and width of the image that is traced; other sizes work as well
 PREPARED = (FittedImages.batch, SquareImages.batch)  # the preprocessing that ``traced_batch`` repeats
@@ -35,14 +37,20 @@ class ImageToPrediction(nn.Module):
 def exported_program(network: Network) -> ExportedProgram:
     """Trace a network from the pixels of an image uint8 (3, H, W) of any size to its prediction.
 
-    The network is moved to the CPU, converted to float32 and left in eval mode.
+    The network is moved to the CPU, converted to float32, and left in eval mode and without gradients.
 
     Raises:
         UserError: The network cannot be exported.
     """
     refuse(network)
     assert isinstance(network, OnePassNetwork | TwoStageDetector)
-    module = ImageToPrediction(network).eval().to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
+    module = (
+        ImageToPrediction(network)
+        .eval()
+        .requires_grad_(False)
+        .to("cpu", torch.float32)
+        .to(memory_format=torch.contiguous_format)
+    )
     image = torch.zeros(3, *EXAMPLE, dtype=torch.uint8)
     sizes = ({1: Dim("height"), 2: Dim("width")},)
     with torch.no_grad():
@@ -65,6 +73,8 @@ def refuse(network: Network) -> None:
         raise UserError(f"{name} cannot be exported: it classifies regions that Selective Search finds outside of it.")
     if isinstance(network, DenseCap):
         raise UserError(f"{name} cannot be exported: it writes phrases in a loop whose length depends on the words.")
+    if isinstance(network, SlidingWindowDetector | SlidingWindowSegmenter):
+        raise UserError(f"{name} cannot be exported: it cuts the image into windows in a loop over their places.")
     if not isinstance(network, OnePassNetwork | TwoStageDetector):
         raise UserError(
             f"{name} cannot be exported: its predict is no function of one batch of pixels, such as predict_batch of "

@@ -48,7 +48,7 @@ def described(found: dict[str, np.ndarray], names: list[str]) -> dict[str, Any]:
         {"class": names[label - 1], "score": round(float(score), 4), "box": box.round(2).tolist()}
         for label, score, box in rows
     ]
-    for one, points in zip(objects, found["keypoints"] if "keypoints" in found else (), strict=False):
+    for one, points in zip(objects, found.get("keypoints", ()), strict=False):
         one["keypoints"] = points.round(2).tolist()
     return {"objects": objects}
 

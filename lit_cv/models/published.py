@@ -14,6 +14,8 @@ BACKGROUND = "__background__"
 UNUSED = "N/A"  # in torchvision's lists, the name of labels without a class
 
 
+# COCO's names of classes of VOC that are not the same but for spaces.
+SYNONYMS = {"airplane": "aeroplane", "motorcycle": "motorbike", "couch": "sofa", "tv": "tvmonitor"}
 # Names of the networks, and the constant that torchvision adds to the variance in the frozen norms if it builds a
 # network with these weights; None: the one of its other frozen norms.
 NETWORKS: dict[str, float | None] = {

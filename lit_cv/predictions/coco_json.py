@@ -74,7 +74,7 @@ def _annotations(predictions: Predictions, index: int) -> Iterator[Row]:
 
 def _regions(mask: Tensor) -> dict[str, Any]:
     """Return the classes of a class mask but the background as objects with masks."""
-    labels = mask[mask > 0].unique()
+    labels = torch.unique(mask[mask > 0])
     masks = encode_masks(mask[None] == labels[:, None, None])
     sizes = torch.tensor(masks.size)
     return {"labels": labels, "mask_runs": masks.runs, "mask_lengths": masks.lengths, "mask_size": sizes}

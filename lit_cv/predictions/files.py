@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_cv.errors import UserError
-from lit_cv.predictions.records import ImageRecord, Record, to_prediction
+from lit_cv.predictions.records import ImageRecord, Record, Unkept, to_prediction
 
 VERSION = 1
 META = "meta.json"
@@ -147,6 +147,7 @@ def write_predictions(
 
     Raises:
         UserError: The disk is full, or ``folder`` exists and holds something else.
+        Unkept: The predictions of the images differ in their columns.
     """
     if folder.exists() and not is_predictions(folder):
         raise UserError(f"{folder}: exists and is no folder of predictions; move it away.")
@@ -199,7 +200,7 @@ def _write_arrays(folder: Path, records: Sequence[ImageRecord], names: Sequence[
     first = records[0].found if records else {}
     for record in records:
         if record.found.keys() != first.keys():
-            raise UserError(f"predictions differ in their columns: {sorted(first)} and {sorted(record.found)}.")
+            raise Unkept(f"images differ in their columns, {sorted(first)} and {sorted(record.found)}")
     counts = [len(next(iter(record.found.values()), ())) for record in records]
     np.save(folder / "image_ids.npy", np.array([record.image_id for record in records], dtype=np.int64))
     np.save(folder / "sizes.npy", np.array([record.size for record in records], dtype=np.int32).reshape(-1, 2))
@@ -214,6 +215,9 @@ def _write_column(folder: Path, name: str, parts: Sequence[NDArray[Any] | list[b
         np.save(folder / f"{name}.npy", np.frombuffer(b"".join(texts), dtype=np.uint8))
         np.save(folder / f"{name}_ends.npy", np.cumsum([len(text) for text in texts], dtype=np.int64))
         return TEXT
+    shapes = {np.shape(part)[1:] for part in parts}
+    if len(shapes) > 1:
+        raise Unkept(f"{name} has rows of different shapes, {sorted(shapes)}")
     column = np.concatenate([np.asarray(part) for part in parts])
     kind = str(column.dtype)
     if np.issubdtype(column.dtype, np.integer):  # labels take one byte, not eight

@@ -8,10 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lit_cv.errors import UserError
 from lit_cv.metrics.base import to_array
+from lit_cv.metrics.instance_columns import mask_columns
 from lit_cv.ops.mask_runs import MaskRuns, decode_masks, encode_masks
-from lit_cv.ops.objects import masks_of
 from lit_cv.ops.rle import compress_masks, decompress_runs
 
 Record = dict[str, NDArray[Any] | list[bytes]]
@@ -20,6 +19,10 @@ Record = dict[str, NDArray[Any] | list[bytes]]
 MASKS = "masks"  # one RLE for each object
 PIXELS, CLASSES = "pixels", "pixel_classes"  # of a class mask: one RLE for each class in it
 NOT_KEPT = ("mask_lengths", "mask_size", "tokens")  # parts of the masks' runs; tokens are in the phrases
+
+
+class Unkept(Exception):
+    """Predictions of a form that files do not hold; its text says what is wrong with them."""
 
 
 class ImageRecord(NamedTuple):
@@ -40,20 +43,21 @@ def to_record(found: Mapping[str, Any], size: tuple[int, int]) -> Record:
     """Return a network's prediction for one image as columns.
 
     Args:
-        found: Tensors with one row for each object, lists of text, masks as runs or dense, or ``mask`` uint8 (H, W).
+        found: Tensors with one row for each object, lists of text, masks (see ``mask_columns``), or ``mask`` uint8
+            (H, W).
         size: Width and height of the image in pixels.
 
     Raises:
-        UserError: A value has another form, or the columns or masks do not fit.
+        Unkept: A value has another form, or the columns or masks do not fit.
     """
     record: Record = {}
+    if not isinstance(found, Mapping):
+        raise Unkept(f"a prediction is a {type(found).__name__}, not a dictionary")
     for name, value in found.items():
         if name in NOT_KEPT:
             continue
         if name in ("mask_runs", MASKS):
-            masks = masks_of(found, torch.device("cpu"))
-            _check_size(masks.size, size)
-            record[MASKS] = compress_masks(masks)
+            record[MASKS] = _masks(found, size)
         elif name == "mask":
             _check_size(tuple(value.shape), size)
             record |= _class_mask(value.cpu())
@@ -62,10 +66,10 @@ def to_record(found: Mapping[str, Any], size: tuple[int, int]) -> Record:
         elif isinstance(value, list) and all(isinstance(text, str) for text in value):
             record[name] = [text.encode() for text in value]
         else:
-            raise UserError(f"a prediction has {name}, which is no tensor with rows and no list of text; remove it.")
+            raise Unkept(f"{name} is no tensor with rows and no list of text")
     lengths = {name: len(column) for name, column in record.items()}
     if len(set(lengths.values())) > 1:
-        raise UserError(f"a prediction has columns of different lengths, {lengths}; give one row for each object.")
+        raise Unkept(f"the columns of a prediction have different lengths, {lengths}")
     return record
 
 
@@ -95,8 +99,19 @@ def to_prediction(record: Record, size: tuple[int, int], kinds: Mapping[str, str
     return found
 
 
+def _masks(found: Mapping[str, Any], size: tuple[int, int]) -> list[bytes]:
+    try:
+        columns = mask_columns(0, found)
+    except (ValueError, TypeError, KeyError) as error:
+        raise Unkept(str(error)) from None
+    for own in np.unique(columns["mask_size"], axis=0).tolist():
+        _check_size(tuple(own), size)
+    texts: list[bytes] = columns["masks"].tolist()
+    return texts
+
+
 def _class_mask(mask: Tensor) -> Record:
-    classes = mask.unique()
+    classes = torch.unique(mask)
     masks = encode_masks(mask[None] == classes[:, None, None])
     return {PIXELS: compress_masks(masks), CLASSES: to_array(classes)}
 
@@ -109,4 +124,4 @@ def _runs(texts: Sequence[bytes] | NDArray[Any], size: tuple[int, int]) -> MaskR
 
 def _check_size(found: tuple[int, ...], size: tuple[int, int]) -> None:
     if found != (size[1], size[0]):
-        raise UserError(f"a prediction has masks of {found} in an image of {size[::-1]}; paste them into the image.")
+        raise Unkept(f"a mask of {found} is in an image of {size[::-1]}")

@@ -30,7 +30,10 @@ def weights_file(value: str) -> Path | None:
             "run:<folder of a run>, torchvision:<name> or null."
         )
     folder = Path(value.removeprefix(RUN))
-    require_run(folder)
+    try:
+        require_run(folder)
+    except UserError as error:
+        raise UserError(f"model.initial_weights: {error}") from None
     found = next((path for name in CHECKPOINTS if (path := folder / "checkpoints" / name).is_file()), None)
     if found is None:
         raise UserError(f"model.initial_weights: run {folder} has no checkpoint; train it, or give another run.")

@@ -19,6 +19,7 @@ from lit_cv.errors import UserError, refused
 from lit_cv.runs.checkpoints import AtomicCheckpointIO, require_training_state
 from lit_cv.runs.files import write_yaml
 from lit_cv.tasks.sharding import gathered
+from lit_cv.tracking.artifacts import log_artifacts
 from lit_cv.tracking.run import Mode, default_project, identity, log_result, replay
 from lit_cv.training import slurm_task
 from lit_cv.training.arguments.parsing import Parser, parse
@@ -45,6 +46,7 @@ class RunOptions:
         wandb: ``auto`` is WANDB_MODE if it is set, else online with a key and offline without one.
         project: W&B project; by default WANDB_PROJECT, else ``lit-cv``.
         checkpoint_every: Number of optimizer steps between two resumable checkpoints.
+        artifacts: Whether W&B also gets the checkpoints, the predictions and the fingerprint of the data, as artifacts.
     """
 
     root: str = "runs"
@@ -52,6 +54,7 @@ class RunOptions:
     wandb: Mode = "auto"
     project: str = field(default_factory=default_project)
     checkpoint_every: int = 200
+    artifacts: bool = False
 
 
 class LitCLI(LightningCLI):
@@ -224,6 +227,8 @@ class LitCLI(LightningCLI):
             self.provenance.write_result(self.trainer, self.model)
         if self.trainer.is_global_zero:
             log_result(self.folder)
+            if self._get(self.config_init, "run").artifacts:
+                log_artifacts(self.folder)
             if stopped := self.provenance.stopped:
                 print(f"stopped early at step {stopped['step']}: {stopped['reason']}")
             tell_result(self.folder, self.provenance.metrics, self.best)

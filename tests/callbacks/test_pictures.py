@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -106,6 +106,34 @@ def test_pictures_of_every_validation_are_written_and_logged(tmp_path: Path, mon
     ]
     scores = [row["scores"]["score"] for found in boxes for row in found["box_data"] if "scores" in row]
     assert scores == pytest.approx([0.9] * 4)
+
+
+@pytest.mark.slow
+def test_tensorboard_gets_every_picture(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    trainer(tmp_path, Pictures(count=2), TensorBoardLogger(tmp_path, name="tb")).fit(Detector(), Data())
+    (events,) = tmp_path.glob("tb/*/events.*")
+    found = EventAccumulator(str(events), size_guidance={"images": 0}).Reload()
+    assert sorted(found.Tags()["images"]) == ["val/pictures/0", "val/pictures/1"]
+    for number in range(2):
+        logged = found.Images(f"val/pictures/{number}")
+        assert [event.step for event in logged] == [3, 6]
+        for event in logged:
+            pixels = cv2.imdecode(np.frombuffer(event.encoded_image_string, np.uint8), cv2.IMREAD_COLOR)
+            assert np.array_equal(pixels, cv2.imread(str(tmp_path / f"pictures/{event.step:06d}_{number}.png")))
+
+
+@pytest.mark.slow
+def test_mlflow_gets_every_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # MLflow calls its file store outdated
+    logger = MLFlowLogger(experiment_name="test", tracking_uri=f"file:{tmp_path / 'mlruns'}")
+    trainer(tmp_path, Pictures(count=2), logger).fit(Detector(), Data())
+    found = {file.name: file for file in tmp_path.glob("mlruns/*/*/artifacts/pictures/*.png")}
+    assert sorted(found) == [f"{step:06d}_{image_id}.png" for step in (3, 6) for image_id in range(2)]
+    assert all(file.read_bytes() == (tmp_path / "pictures" / name).read_bytes() for name, file in found.items())
 
 
 def test_predictions_are_drawn_and_listed(tmp_path: Path) -> None:

@@ -12,13 +12,26 @@ from lit_cv.errors import UserError
 from lit_cv.exporting.onnx_file import write_onnx
 from lit_cv.exporting.program import exported_program
 from lit_cv.exporting.torch_file import write_program
-from lit_cv.models import FCN, FCOS, RFCN, SSD, YOLO, FasterRCNN, LocalizationNet, MaskRCNN, Network, PoseNet, RetinaNet
+from lit_cv.models import (
+    FCN,
+    FCOS,
+    RFCN,
+    SSD,
+    YOLO,
+    FasterRCNN,
+    FullResolutionFCN,
+    LocalizationNet,
+    MaskRCNN,
+    Network,
+    PoseNet,
+    RetinaNet,
+)
 from lit_cv.models.resizing import FittedImages
 from tests.exporting.same_predictions import assert_same
 from tests.helpers.scenes import CLASSES, randomize
-from tests.models.test_global_batch import DETECTORS
+from tests.models.test_global_batch import DETECTORS, OTHERS
 
-SIZES = [(120, 160), (201, 77), (90, 90)]  # none is the size of the trace's feature maps, one is resized by no factor
+SIZES = [(110, 160), (201, 77), (90, 90)]  # none was traced; TINY leaves the last one as it is
 TINY = {"backbone": "tiny", "min_size": 90, "max_size": 150}
 MANY = {**TINY, "score_threshold": 0.0}
 BUILDERS: dict[str, Callable[[], Network]] = {
@@ -31,10 +44,13 @@ BUILDERS: dict[str, Callable[[], Network]] = {
     "retinanet": lambda: RetinaNet(CLASSES, channels=32, **MANY),
     "fcos": lambda: FCOS(CLASSES, channels=64, **MANY),
     "yolo": lambda: YOLO(CLASSES, backbone="tiny", size=96, grid=3, neck_channels=[16, 16], hidden=32),
+    "fcn_skips": lambda: FCN(CLASSES, backbone="tiny", skips=8, head="conv", upsampling="bilinear", min_size=90),
+    "fcn_symmetric": lambda: FCN(CLASSES, backbone="tiny", decoder="symmetric", upsampling="max_unpool"),
+    "full_resolution": lambda: FullResolutionFCN(CLASSES, widths=[16, 16], dilations=[1, 2]),
     "pose": lambda: PoseNet(3, backbone="tiny", size=64, pool=2, head_features=16),
 }
-IN_CI = ("fcn", "localization", "ssd", "faster_rcnn")
-FEW = {"fcn": 0, "localization": CLASSES, "pose": 0, "yolo": 5}  # smallest number of objects to compare
+IN_CI = ("fcn", "ssd", "faster_rcnn")  # and LocalizationNet in test_command.py
+FEW = {"localization": CLASSES, "yolo": 5}  # smallest number of objects to compare
 
 
 def build(name: str) -> Network:
@@ -69,7 +85,7 @@ def test_files_find_the_same_in_images_of_any_size(name: str, tmp_path: Path) ->
         runs.append(torch.export.load(tmp_path / "network.pt2").module())
     for image in pictures():
         (expected,) = network.predict([image])
-        assert len(expected.get("boxes", ())) >= FEW.get(name, 20)
+        assert "boxes" not in expected or len(expected["boxes"]) >= FEW.get(name, 20)
         for run in runs:
             assert_same(run(image), expected)
 
@@ -103,7 +119,8 @@ REFUSED = {
     "rcnn": (DETECTORS["rcnn"], "RCNN cannot be exported: it classifies regions that Selective Search finds"),
     "fast_rcnn": (DETECTORS["fast_rcnn"], "FastRCNN cannot be exported: it classifies regions that Selective Search"),
     "densecap": (DETECTORS["densecap"], "DenseCap cannot be exported: it writes phrases"),
-    "sliding_window": (DETECTORS["sliding_window"], "SlidingWindowDetector cannot be exported: its predict is no"),
+    "sliding_window": (DETECTORS["sliding_window"], "SlidingWindowDetector cannot be exported: it cuts the image"),
+    "windows": (OTHERS["sliding_window_segmenter"], "SlidingWindowSegmenter cannot be exported: it cuts the image"),
     "own pixels": (lambda: OwnPixels(CLASSES, backbone="tiny"), "OwnPixels cannot be exported: it prepares its images"),
     "decision": (lambda: Deciding(CLASSES, backbone="tiny"), "Deciding cannot be exported: torch.export refuses it"),
 }

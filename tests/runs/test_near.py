@@ -40,6 +40,7 @@ def test_a_verb_that_takes_a_run_names_the_nearest(verb: str, typed: str, capsys
         ("sweep sweep/head.yaml", "did you mean sweeps/heads.yaml?"),
         ("report rns/mydata", "pass a group of runs such as runs/mydata."),
         ("report runs/mydata/1f2e3d4c5", "pass a group of runs such as runs/mydata."),
+        ("report --wandb runs/mydta", "there is no such folder; did you mean runs/mydata?"),
         ("validate experiments/bees/ssd.yaml", "or --config experiments/bees/ssd.yaml."),
         ("validate nowhere/at/all", "give the folder of a run (runs/<group>/<run id>)."),
         ("report nowhere", "pass a group of runs such as runs/quickstart."),

@@ -15,6 +15,8 @@ from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor
 from torchvision.models.detection.retinanet import RetinaNet as PeerRetinaNet
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
+from datamodules.coco.files import CATEGORIES
+from datamodules.voc.lists import CLASS_NAMES
 from lit_cv.errors import UserError
 from lit_cv.models import FCN, SSD, YOLO, FasterRCNN, FastRCNN, LocalizationNet, Network, RetinaNet, published
 from lit_cv.runs.sameness import essence
@@ -118,6 +120,23 @@ def test_the_same_classes_in_another_order_and_in_other_letters() -> None:
     assert (result.share, result.fresh, result.classes) == (1, [], ["cat", "dog", "traffic_light"])
     bias = "roi_heads.box_predictor.cls_score.bias"
     assert torch.equal(after.state_dict()[bias], before.state_dict()[bias][[0, 3, 1, 2]])
+
+
+@pytest.mark.parametrize("classes", [CLASS_NAMES, tuple(CATEGORIES.values())])
+def test_all_classes_of_voc_and_coco_are_among_torchvisions(classes: tuple[str, ...]) -> None:
+    theirs, after = published.classes_of("ssd300_vgg16"), faster(len(classes) + 1)
+    result = load_source(after, [published.BACKGROUND, *classes], Source("file", faster(91).state_dict(), theirs))
+    assert (result.classes, result.fresh) == (list(classes), [])
+
+
+def test_names_that_differ_in_spaces_alone_are_not_mixed_up() -> None:
+    before, after = faster(4), faster(4)
+    randomize(before)
+    source = Source("file", before.state_dict(), [published.BACKGROUND, "a b", "ab", "c"])
+    result = load_source(after, [published.BACKGROUND, "ab", "C", "a b"], source)
+    assert result.classes == ["ab", "a b"]
+    bias = "roi_heads.box_predictor.cls_score.bias"
+    assert torch.equal(after.state_dict()[bias][[0, 1, 3]], before.state_dict()[bias][[0, 2, 1]])
 
 
 def test_class_layers_stay_new_without_a_common_class_or_without_names() -> None:

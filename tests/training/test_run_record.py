@@ -50,25 +50,6 @@ def test_the_number_of_classes_is_recorded_so_that_it_predicts_without_the_data(
     assert (tmp_path / "found" / "predictions.json").exists()
 
 
-def test_numbers_with_test_time_augmentation_are_kept_apart(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    evaluate("validate", [str(run)])
-    plain = (run / "validate.json").read_bytes()
-    evaluate("validate", [str(run)], tta="{}")
-    assert "test-time augmentation: mirrored, scales 1\n" in capsys.readouterr().out
-    evaluate("validate", [str(run), "--model.tta.flip=true"])
-    assert (run / "validate.json").read_bytes() == plain
-    augmented = json.loads((run / "validate_tta.json").read_text())
-    assert augmented.pop("tta") == {"flip": True, "scales": [1.0]}
-    assert augmented.keys() == json.loads(plain).keys()
-    assert augmented["val/loss"] == json.loads(plain)["val/loss"]  # losses are those of the image itself
-    metas = [
-        json.loads((run / folder / "val" / "meta.json").read_text()) for folder in ("predictions", "predictions_tta")
-    ]
-    assert [meta.get("tta") for meta in metas] == [None, {"flip": True, "scales": [1.0]}]
-    with pytest.raises(UserError, match=r"model.tta.scales: SSD takes images of one size only"):
-        evaluate("validate", [str(run)], tta="{scales: [0.5, 1.0]}")
-
-
 def test_the_frames_of_a_video_are_predicted_with_their_numbers(run: Path, tmp_path: Path) -> None:
     video = tmp_path / "clip.avi"
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
@@ -88,6 +69,25 @@ def test_the_frames_of_a_video_are_predicted_with_their_numbers(run: Path, tmp_p
     video.write_bytes(b"no video")
     with pytest.raises(UserError, match=r"clip.avi: OpenCV decodes no frame of it"):
         predict(run, video, tmp_path / "found", score_threshold=0.3)
+
+
+def test_numbers_with_test_time_augmentation_are_kept_apart(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate("validate", [str(run)])
+    plain = (run / "validate.json").read_bytes()
+    evaluate("validate", [str(run)], tta="{}")
+    assert "test-time augmentation: mirrored, scales 1\n" in capsys.readouterr().out
+    evaluate("validate", [str(run), "--model.tta.flip=true"])
+    assert (run / "validate.json").read_bytes() == plain
+    augmented = json.loads((run / "validate_tta.json").read_text())
+    assert augmented.pop("tta") == {"flip": True, "scales": [1.0]}
+    assert augmented.keys() == json.loads(plain).keys()
+    assert augmented["val/loss"] == json.loads(plain)["val/loss"]  # losses are those of the image itself
+    metas = [
+        json.loads((run / folder / "val" / "meta.json").read_text()) for folder in ("predictions", "predictions_tta")
+    ]
+    assert [meta.get("tta") for meta in metas] == [None, {"flip": True, "scales": [1.0]}]
+    with pytest.raises(UserError, match=r"model.tta.scales: SSD takes images of one size only"):
+        evaluate("validate", [str(run)], tta="{scales: [0.5, 1.0]}")
 
 
 def test_unit_and_direction_of_every_metric_are_recorded(run: Path) -> None:

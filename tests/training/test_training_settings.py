@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -31,15 +32,18 @@ OPTIONS = [
     "--data.batch_size=4",
     "--data.num_workers=0",
     "--trainer.accelerator=cpu",
-    "--trainer.max_steps=100",
     "--trainer.val_check_interval=6",
     "--trainer.log_every_n_steps=1",
     "--run.checkpoint_every=4",
     "--run.wandb=disabled",
     "--run.group=test",
-    "--model.compile=aot_eager",
-    f"--trainer.callbacks={json.dumps(CALLBACKS)}",
 ]
+
+
+SETTINGS = {
+    "averages": [f"--trainer.callbacks={json.dumps(CALLBACKS)}", "--trainer.max_steps=100"],
+    "compiled": ["--model.compile=aot_eager", "--trainer.max_steps=14", "--trainer.callbacks=[]"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +57,17 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("settings")
 
 
-@pytest.fixture(scope="module")
-def whole(root: Path, starter: Starter) -> Path:
-    """The folder of a run that nothing disturbs."""
-    run(starter, arguments(root, "whole"), root / "whole")
-    return folder(root / "whole")
+@pytest.fixture(scope="module", params=SETTINGS)
+def whole(request: pytest.FixtureRequest, root: Path, starter: Starter) -> tuple[str, Path]:
+    """The name of some settings, and the folder of a run that nothing disturbs."""
+    place = root / request.param / "whole"
+    run(starter, arguments(root, request.param, "whole"), place)
+    return request.param, folder(place)
 
 
-def arguments(root: Path, name: str) -> list[str]:
-    return [*OPTIONS, f"--run.root={root / name / 'runs'}", f"--data.root={root / 'shapes'}"]
+def arguments(root: Path, setting: str, name: str) -> list[str]:
+    places = [f"--run.root={root / setting / name / 'runs'}", f"--data.root={root / 'shapes'}"]
+    return [*OPTIONS, *SETTINGS[setting], *places]
 
 
 def folder(place: Path) -> Path:
@@ -74,33 +80,44 @@ def values(run: Path) -> dict[tuple[str, str], float]:
         return {(row["step"], row["name"]): float(row["value"]) for row in csv.DictReader(file)}
 
 
-def test_killed_runs_end_bit_identical_at_the_same_step(root: Path, whole: Path, starter: Starter) -> None:
+def records(*folders: Path) -> list[dict[str, Any]]:
+    return [json.loads((place / "result.json").read_text()) for place in folders]
+
+
+def test_killed_runs_end_bit_identical_at_the_same_step(root: Path, whole: tuple[str, Path], starter: Starter) -> None:
+    setting, undisturbed = whole
+    place, args = root / setting / "killed", [*arguments(root, setting, "killed"), "--resume"]
+
+    def size() -> int:
+        return sum(file.stat().st_size for file in place.glob("runs/test/*/metrics.csv"))
+
     for delay in (0.1, 1.0):
-        before = sum(file.stat().st_size for file in root.glob("killed/runs/test/*/metrics.csv"))
-        size = partial(lambda: sum(file.stat().st_size for file in root.glob("killed/runs/test/*/metrics.csv")))
-        begun = partial(lambda start, now: now() > start, before, size)
-        assert not run(starter, [*arguments(root, "killed"), "--resume"], root / "killed", begun, delay)
-    run(starter, [*arguments(root, "killed"), "--resume"], root / "killed")
-    records = [json.loads((place / "result.json").read_text()) for place in (whole, folder(root / "killed"))]
-    assert records[0]["stopped"] == records[1]["stopped"]
-    assert (records[0]["stopped"]["step"], records[0]["stopped"]["best_step"]) == (30, 6)
-    assert records[0]["metrics"] == records[1]["metrics"]
-    states = [torch.load(place / "checkpoints/last.ckpt") for place in (whole, folder(root / "killed"))]
-    for part in ("state_dict", AVERAGED):
+        assert not run(starter, args, place, partial(lambda before: size() > before, size()), delay)
+    run(starter, args, place)
+    killed = folder(place)
+    first, second = records(undisturbed, killed)
+    assert first["stopped"] == second["stopped"]
+    assert first["metrics"] == second["metrics"]
+    if setting == "averages":
+        assert (first["stopped"]["step"], first["stopped"]["best_step"]) == (30, 6)
+    states = [torch.load(path / "checkpoints/last.ckpt", weights_only=True) for path in (undisturbed, killed)]
+    for part in {"state_dict", AVERAGED} & states[0].keys():
         assert all(torch.equal(value, states[1][part][name]) for name, value in states[0][part].items())
 
 
-def test_two_processes_give_what_one_gives(root: Path, whole: Path, starter: Starter) -> None:
-    two = ["--trainer.devices=2", "--trainer.strategy=ddp"]
-    run(starter, [*arguments(root, "two"), *two], root / "two")
-    found, wanted = values(folder(root / "two")), values(whole)
+def test_two_processes_give_what_one_gives(root: Path, whole: tuple[str, Path], starter: Starter) -> None:
+    setting, one = whole
+    place = root / setting / "two"
+    run(starter, [*arguments(root, setting, "two"), "--trainer.devices=2", "--trainer.strategy=ddp"], place)
+    found, wanted = values(folder(place)), values(one)
     assert found.keys() == wanted.keys()
-    assert any("ema_" in name for _, name in wanted)
+    assert any("ema_" in name for _, name in wanted) == (setting == "averages")
     for key, value in wanted.items():
         if "loss" in key[1]:
             assert found[key] == pytest.approx(value, rel=1e-3, abs=1e-5), key
-    records = [json.loads((place / "result.json").read_text()) for place in (whole, folder(root / "two"))]
-    assert records[0]["stopped"]["step"] == records[1]["stopped"]["step"]
+    first, second = records(one, folder(place))
+    assert (first["stopped"] or {}).get("step") == (second["stopped"] or {}).get("step")
+    assert first["steps"] == second["steps"]
 
 
 @pytest.mark.parametrize(
@@ -120,8 +137,7 @@ def test_sweep_over_two_arms_is_controlled(
     levels: list[object],
     metric: str,
 ) -> None:
-    fixed = [option for option in OPTIONS if not option.startswith(("--model.compile", "--trainer.callbacks"))]
-    options = [*fixed, "--trainer.max_steps=24", f"--data.root={root / 'shapes'}", f"--run.root={tmp_path / 'runs'}"]
+    options = [*OPTIONS, "--trainer.max_steps=24", f"--data.root={root / 'shapes'}", f"--run.root={tmp_path / 'runs'}"]
     file = tmp_path / "sweep.yaml"
     command = ["${env}", sys.executable, "-m", "lit_cv", "fit", *options, "${args}"]
     content = {"name": "test", "method": "grid", "metric": {"name": metric, "goal": "minimize"}, "command": command}

@@ -1,5 +1,6 @@
 """Which parts of a file of weights fit a network, and their loading."""
 
+import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -121,17 +122,23 @@ def _shared(labels: Sequence[str], theirs: Sequence[str] | None) -> Labels | Non
         return None
     if published.BACKGROUND not in labels:
         theirs = [name for name in theirs if name != published.BACKGROUND]
-    ours = [_plain(name) for name in labels]
-    places = {_plain(name): place for place, name in enumerate(theirs) if name != published.UNUSED}
-    if ours == [_plain(name) for name in theirs]:
+    if list(labels) == list(theirs):
         return None
+    ours, others = _plain(labels), _plain(theirs)
+    if ours == others:
+        return None
+    places = {name: place for place, name in enumerate(others) if theirs[place] != published.UNUSED}
     same = [(place, places[name]) for place, name in enumerate(ours) if name in places]
     names = [labels[place] for place, _ in same if labels[place] != published.BACKGROUND]
     return Labels((len(labels), len(theirs)), same if names else [], names)
 
 
-def _plain(name: str) -> str:
-    return name.casefold().replace("_", " ").replace("-", " ").strip()
+def _plain(labels: Sequence[str]) -> list[str]:
+    """Return labels without differences of letters, spaces and synonyms, unless that makes two of them equal."""
+    plain = [re.sub(r"[\s_-]", "", name.casefold()) for name in labels]
+    plain = [published.SYNONYMS.get(name, name) for name in plain]
+    named = [name for name, label in zip(plain, labels, strict=True) if label != published.UNUSED]
+    return plain if len(set(named)) == len(named) else list(labels)
 
 
 def _copy(value: Tensor, given: Tensor | None, order: ClassOrder | None, shared: Labels | None) -> int:

@@ -16,8 +16,9 @@ from lit_cv.contract import HasFingerprint, HasImageNames, data_of, provides
 from lit_cv.metrics.base import gather
 from lit_cv.predictions.coco_json import coco_document
 from lit_cv.predictions.files import BEST, Predictions, copy_predictions, write_predictions
-from lit_cv.predictions.records import ImageRecord, to_record
+from lit_cv.predictions.records import ImageRecord, Unkept, to_record
 from lit_cv.runs.files import replaced
+from lit_cv.runs.prose import say
 from lit_cv.tasks.base import Task
 from lit_cv.tasks.tta.settings import tta_record
 
@@ -38,23 +39,35 @@ class KeptPredictions(Callback):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._records: list[ImageRecord] = []
+        self._unkept = False
 
     def keep_best(self) -> None:
         """Keep the predictions of the last validation apart: their weights are now in ``best.ckpt``."""
-        copy_predictions(self.folder / "val", self.folder / BEST)
+        if not self._unkept:
+            copy_predictions(self.folder / "val", self.folder / BEST)
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Begin."""
         self._records = []
 
     def on_validation_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *_: Any
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Keep the predictions of a batch."""
-        if not trainer.sanity_checking:
+        if trainer.sanity_checking or self._unkept:
+            return
+        try:
             for image, target, found in zip(*batch, outputs, strict=True):
                 size = int(image.shape[2]), int(image.shape[1])
                 self._records.append(ImageRecord(int(target["image_id"]), size, to_record(found, size)))
+        except Unkept as reason:  # of a task that somebody has written: its evaluation works all the same
+            self._refuse(str(reason))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the predictions of all processes."""
@@ -65,7 +78,7 @@ class KeptPredictions(Callback):
     def on_predict_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the predictions of all processes, also as COCO's JSON."""
         self._write(trainer, cast(Task, pl_module), "predict")
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and not self._unkept:
             with replaced(self.folder / "coco.json") as temporary:
                 temporary.write_bytes(orjson.dumps(coco_document(Predictions.open(self.folder / "predict"))))
 
@@ -73,15 +86,23 @@ class KeptPredictions(Callback):
     on_test_batch_end = on_predict_batch_end = on_validation_batch_end
     on_test_end = on_validation_end
 
+    def _refuse(self, reason: str) -> None:
+        self._unkept = True
+        say(f"note: the predictions are not kept as files: {reason}.")
+
     def _write(self, trainer: L.Trainer, task: Task, split: str) -> None:
+        self._unkept = trainer.strategy.reduce_boolean_decision(self._unkept, all=False)
+        if self._unkept:
+            return
         records = gather(self._records, key=lambda record: record.image_id)
         self._records = []
         weights = weights_fingerprint(task.network)
         if not trainer.is_global_zero:
             return
         data = data_of(trainer)
-        files = list(data.image_names(split)) if provides(data, HasImageNames) else None
-        names = [files[record.image_id] if files else str(record.image_id) for record in records]
+        names = list(data.image_names(split)) if provides(data, HasImageNames) else []
+        ids = [record.image_id for record in records]
+        named = [names[number] for number in ids] if set(ids) <= set(range(len(names))) else list(map(str, ids))
         meta = {
             "split": split,
             "class_names": list(task.class_names),
@@ -91,7 +112,10 @@ class KeptPredictions(Callback):
             "step": _step(trainer),
             **tta_record(task),
         }
-        write_predictions(self.folder / split, records, names, meta)
+        try:
+            write_predictions(self.folder / split, records, named, meta)
+        except Unkept as reason:
+            self._refuse(str(reason))
 
 
 def _step(trainer: L.Trainer) -> int:
@@ -113,5 +137,5 @@ def weights_fingerprint(network: nn.Module) -> str:
         whole = value.full_tensor() if isinstance(value, DTensor) else value
         local = whole.detach().cpu().contiguous()
         digest.update(f"{name} {tuple(local.shape)} {local.dtype}".encode())
-        digest.update(local.flatten().view(torch.uint8).numpy())
+        digest.update(memoryview(local.flatten().view(torch.uint8).numpy()))
     return digest.hexdigest()[:16]

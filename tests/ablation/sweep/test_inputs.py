@@ -60,7 +60,7 @@ def test_missing_initial_weights_are_found(make):
     jobs = plan(load_sweep(make({"model.initial_weights": {"values": levels}})))
     file, run = missing_inputs(jobs)
     assert file.startswith("model.initial_weights: there is no file gone.pth; give the path of a state dict")
-    assert run.startswith("runs/gone: there is no such folder; give the folder of a run")
+    assert run.startswith("model.initial_weights: runs/gone: there is no such folder; give the folder of a run")
 
 
 @pytest.mark.parametrize(
