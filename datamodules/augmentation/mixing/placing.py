@@ -4,12 +4,13 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from datamodules.augmentation.mixing.base import Scene
 from datamodules.augmentation.ssd_transforms import Boxes, Image
 from datamodules.boxes.packed_boxes import Objects, kept_objects
-from lit_cv.ops.mask_runs import MaskRuns, decode_masks
+from lit_cv.ops.mask_runs import MaskRuns, decode_masks, select_masks
 
 MEAN = (123, 117, 104)
 """Color of a canvas, RGB: the mean of ImageNet, which networks also pad with."""
@@ -70,9 +71,12 @@ def put(scene: Scene, canvas: Image, place: Place, visible: float) -> Objects:
     whole = objects["boxes"] * np.tile(scale, 2) + np.tile(np.array(place.corner, np.float32), 2)
     boxes, rows = _clipped(whole, place, visible)
     if masks is not None:
-        pixels = _moved_masks(dense(masks)[rows], canvas.shape[:2], place)
-        shown = pixels.any(axis=(1, 2))
-        boxes, rows, pixels = boxes[shown], rows[shown], pixels[shown]
+        if isinstance(masks, MaskRuns):  # decoding is slow, and few objects of a large image may be in sight
+            masks = select_masks(masks, torch.from_numpy(rows))
+            pixels, shown = _moved_masks(dense(masks), canvas.shape[:2], place)
+        else:
+            pixels, shown = _moved_masks(masks[rows], canvas.shape[:2], place)
+        boxes, rows = boxes[shown], rows[shown]
     objects = kept_objects(objects, boxes, rows)
     if "keypoints" in objects:
         objects["keypoints"] = _moved_joints(objects["keypoints"], scale, place)
@@ -87,8 +91,9 @@ def dense(masks: MaskRuns | NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _resized(image: Image, size: tuple[int, int]) -> Image:
     if size_of(image) == size:
         return image
-    smaller = size[0] < image.shape[1]
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR), np.uint8)
+    # Bilinear interpolation misses pixels of images that become less than half as large.
+    way = cv2.INTER_AREA if 2 * size[0] < image.shape[1] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, size, interpolation=way), np.uint8)
 
 
 def _clipped(whole: Boxes, place: Place, visible: float) -> tuple[Boxes, NDArray[np.int64]]:
@@ -101,15 +106,28 @@ def _clipped(whole: Boxes, place: Place, visible: float) -> tuple[Boxes, NDArray
     return boxes[rows], rows
 
 
-def _moved_masks(masks: NDArray[np.uint8], canvas: tuple[int, ...], place: Place) -> NDArray[np.uint8]:
+def _moved_masks(
+    masks: NDArray[np.uint8], canvas: tuple[int, ...], place: Place
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return the masks with a visible pixel on the canvas, uint8 (K, H, W), and which of all these are, bool (N,)."""
     left, top, right, bottom = place.seen
     x, y = place.corner
-    moved = np.zeros((len(masks), *canvas), dtype=np.uint8)
-    for mask, target in zip(masks, moved, strict=True):
-        same = (mask.shape[1], mask.shape[0]) == place.size
-        resized = mask if same else cv2.resize(mask, place.size, interpolation=cv2.INTER_NEAREST_EXACT)
-        target[top:bottom, left:right] = resized[top - y : bottom - y, left - x : right - x]
-    return moved
+    if masks.shape[1:] == place.size[::-1]:
+        seen = masks[:, top - y : bottom - y, left - x : right - x]
+    else:  # of each new pixel that is seen, the old one at its center
+        columns, rows = (
+            (2 * np.arange(low, high) + 1) * old // (2 * new)
+            for low, high, old, new in (
+                (left - x, right - x, masks.shape[2], place.size[0]),
+                (top - y, bottom - y, masks.shape[1], place.size[1]),
+            )
+        )
+        seen = masks.take(rows, axis=1).take(columns, axis=2)
+    shown = np.asarray(seen.any(axis=(1, 2)))
+    # Runs go down the columns: in this memory layout they are encoded without a copy.
+    moved = np.zeros((int(shown.sum()), *canvas[::-1]), dtype=np.uint8).transpose(0, 2, 1)
+    moved[:, top:bottom, left:right] = seen[shown]
+    return moved, shown
 
 
 def _moved_joints(joints: NDArray[np.float32], scale: NDArray[Any], place: Place) -> NDArray[np.float32]:
