@@ -70,7 +70,7 @@ install: .venv/installed
 	@$*/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
 	@echo "install: 3 of 3, PyTorch and all other packages"
 	@$*/bin/uv pip install --python $*/bin/python --compile-bytecode $(RESOLUTION) \
-		--editable ".[captions,timm]" --group dev
+		--editable ".[captions,export,timm]" --group dev
 	@touch $@
 	@echo "install: done; in every new shell: source $*/bin/activate"
 

@@ -13,15 +13,16 @@ from torch.utils.data import Dataset
 
 from datamodules.defects import Defect, Listed, Survey, tell
 from datamodules.loading.cached_pictures import open_pictures
-from datamodules.loading.dataset import PackedDataset
+from datamodules.loading.dataset import BlackPictures, PackedDataset
 from datamodules.loading.decode import Reading
 from datamodules.loading.depth import deep_images
 from datamodules.loading.loader import Loader
-from datamodules.loading.orientation import turned_images
+from datamodules.loading.orientation import EXAMINED, turned_images
 from datamodules.loading.packed import P
+from datamodules.loading.remembered import Remembered
 from datamodules.loading.sampling import EvalBatches, TrainBatches, derangement
 from datamodules.shapes.settings import Shapes
-from lit_cv.contract import Sample
+from lit_cv.contract import Ids, Sample
 from lit_cv.errors import UserError
 from lit_cv.ops.limits import at_least
 
@@ -56,9 +57,13 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
 
     Attributes:
         own_files: Whether the files are not in the data set's official layout.
+        targets_only: Whether samples have black pictures, which are not decoded, for a user of the targets alone.
+        remembered: Results about many label files that the last start left; loaders call its ``confirm``, and
+            so has to do whatever records something about data that no loader has read.
     """
 
     own_files = False
+    targets_only = False
 
     def __init__(
         self,
@@ -86,6 +91,7 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
         if bits is not None and not 8 <= bits <= 16:
             raise UserError(f"bits: {bits} makes no sense; give a number from 8 to 16.")
         self.splits: dict[str, P] = {}
+        self.remembered = Remembered()
 
     @property
     @abstractmethod
@@ -141,6 +147,18 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
         """Counts by ``<split>/<name>``: images, annotations, and those that were clipped or dropped."""
         return {f"{name}/{key}": n for name, split in self.splits.items() for key, n in split.counts.items()}
 
+    def image_names(self, split: str) -> list[str]:
+        """Return the path of each image of an opened split relative to the root; its ``image_id`` is the index."""
+        packed = self._split(split)
+        return [packed.name(index) for index in range(len(packed))]
+
+    def ids(self, split: str) -> Ids:
+        """Return the ids of an opened split: names of image files without ending, and labels."""
+        names = self.image_names(split)
+        stems = [Path(name).stem for name in names]
+        labels = range(1, len(self.class_names) + 1)
+        return Ids(stems if len(set(stems)) == len(set(names)) else names, labels)
+
     def prepare_data(self) -> None:
         """Fetch the files, and check and pack the annotations; runs once per machine."""
         self.fetch()
@@ -158,7 +176,8 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
     def remarks(self) -> list[str]:
         """Return sentences about the opened splits that each run says once, besides the notes of their packing."""
         packed, reading = self.splits.get("train"), self.reading
-        names = [] if packed is None else [packed.name(index) for index in range(len(packed))]
+        count = 0 if packed is None else len(packed)
+        names = [packed.name(index) for index in range(0, count, -(-count // EXAMINED) or 1)] if packed else []
         return [*turned_images(self.root, names, reading.upright), *deep_images(self.root, names, reading.bits)]
 
     @property
@@ -196,6 +215,9 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
                     )
             return dataset
         dataset.reading = self.reading
+        if self.targets_only:
+            dataset.pictures = BlackPictures(dataset.sizes)
+            return dataset
         if training and self.max_size is not None:
             dataset.reduce(self.max_size)
         if cached and self.cache is not None:
@@ -207,7 +229,7 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
         """Return this process's share of shuffled, augmented global batches."""
         packed = self._split("train")
         batches = TrainBatches(len(packed), self.batch_size, self.seed, *self._ranks())
-        return Loader(self.samples(packed, training=True), batches, self.num_workers, self._pin_memory())
+        return self._loader(self.samples(packed, training=True), batches)
 
     def val_dataloader(self) -> Loader:
         """Return the validation samples in order, sharded by rank, without padding."""
@@ -227,7 +249,10 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
     def _eval_loader(self, split: str, first: int = 0) -> Loader:
         packed = self._split(split)
         batches = EvalBatches(len(packed), self.batch_size, *self._ranks(), first)
-        return Loader(self.samples(packed, training=False), batches, self.num_workers, self._pin_memory())
+        return self._loader(self.samples(packed, training=False), batches)
+
+    def _loader(self, dataset: Dataset[Sample], batches: TrainBatches | EvalBatches) -> Loader:
+        return Loader(dataset, batches, self.num_workers, self._pin_memory(), self.remembered.confirm)
 
     def _split(self, split: str) -> P:
         if not self.splits:

@@ -61,7 +61,7 @@ class FolderLoader(PlainLoader):
         options: Arguments of ``DataLoader``.
     """
 
-    def __init__(self, data: ImageFolder, unreadable: dict[int, str], **options: Any) -> None:
+    def __init__(self, data: Dataset[Sample], unreadable: dict[int, str], **options: Any) -> None:
         super().__init__(data, collate_fn=_divided, **options)
         self._unreadable = unreadable
 
@@ -111,12 +111,17 @@ class ImageFolderDataModule(LightningDataModule):
         if not self.root.exists():
             raise UserError(f"{self.root} does not exist: name an image or a folder of images.")
         files = [self.root] if self.root.is_file() else sorted(path for path in self.root.rglob("*") if path.is_file())
-        self.paths = [path for path in files if _is_image(path)]
+        self.paths = [path for path in files if is_image(path)]
         if not self.paths:
             raise UserError(f"{self.root} holds no image ({', '.join(EXTENSIONS)}): name an image or a folder of them.")
         others = sorted(set(files) - set(self.paths))
         if others:
             _note(f"note: {len(others)} files are no images, such as {others[0]}.")
+
+    def image_names(self, split: str) -> list[str]:
+        """Return the path of each image relative to the folder."""
+        base = self.root.parent if self.root.is_file() else self.root
+        return [path.relative_to(base).as_posix() for path in self.paths]
 
     def predict_dataloader(self) -> FolderLoader:
         """Return the images in order; with W processes, each takes every W-th image."""
@@ -132,7 +137,8 @@ class ImageFolderDataModule(LightningDataModule):
         )
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
+    """Tell whether a file is an image, by its suffix or by its content."""
     return path.suffix.lower() in EXTENSIONS or (os.access(path, os.R_OK) and cv2.haveImageReader(str(path)))
 
 

@@ -16,6 +16,7 @@ from lit_cv.commands import (
     completion,
     doctor,
     evaluate,
+    export,
     fit,
     lists,
     new,
@@ -28,7 +29,10 @@ from lit_cv.commands import (
 from lit_cv.commands.parsers import VerbParser
 from lit_cv.errors import UsageError, expected_failure
 
-COMMANDS = (new, fit, evaluate, sweep, report, bench, proposals, doctor, stats, browse, shapes, lists, completion)
+COMMANDS = (
+    *(new, fit, evaluate, export, sweep, report, bench),
+    *(proposals, doctor, stats, browse, shapes, lists, completion),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ provide only the attributes of the protocols that your experiment uses.
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeGuard, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeGuard, TypeVar
 
 from torch import Tensor
 
@@ -87,6 +87,32 @@ class HasFingerprint(Protocol):
     @property
     def fingerprint(self) -> str:
         """A digest of all splits: equal data has equal fingerprints."""
+
+
+class Ids(NamedTuple):
+    """The ids by which files of results name the images and classes of a split.
+
+    Attributes:
+        images: The id of each image, by ``image_id``: the number in its annotation file, or the name of its file.
+        classes: The id of each class, by label - 1.
+    """
+
+    images: Sequence[int | str]
+    classes: Sequence[int]
+
+
+class HasIds(Protocol):
+    """A DataModule that knows how files of results name its images and classes."""
+
+    def ids(self, split: str) -> Ids:
+        """Return the ids of an opened split."""
+
+
+class HasImageNames(Protocol):
+    """A DataModule that knows the file of each image."""
+
+    def image_names(self, split: str) -> Sequence[str]:
+        """Paths of the images of ``train``, ``val`` or ``test`` by ``image_id``, relative to the root of the data."""
 
 
 class Recordable(HasFingerprint, Protocol):

@@ -127,10 +127,16 @@ def _one_line(text: str) -> str:
     return re.sub(r"\s*\n\s*", " ", text.strip())
 
 
-def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """Return "; did you mean NAME?" with up to three of the choices that are nearest to a word; empty if none is."""
+def did_you_mean(word: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return "; did you mean NAME?" with up to three of the choices that are nearest to a word; empty if none is.
+
+    Args:
+        word: What was typed.
+        choices: The known names.
+        cutoff: Lowest similarity, in [0, 1].
+    """
     by_lower = {choice.lower(): choice for choice in choices}
-    near = get_close_matches(word.lower(), by_lower, n=3, cutoff=0.6)
+    near = get_close_matches(word.lower(), by_lower, n=3, cutoff=cutoff)
     return f"; did you mean {' or '.join(by_lower[name] for name in near)}?" if near else ""
 
 

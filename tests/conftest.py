@@ -7,6 +7,8 @@ import pytest
 
 pytest_plugins = ["tests.helpers.wandb_fixtures"]
 
+ROOT = Path(__file__).parents[1]
+
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
@@ -15,6 +17,14 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Use a temporary cache for packed annotations instead of the user's cache."""
     os.environ["LITCV_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def clean_checkout() -> Iterator[None]:
+    """Refuse a test that makes data or runs in the checkout, where the next test would find them."""
+    missing = [folder for folder in (ROOT / "data", ROOT / "runs") if not folder.exists()]
+    yield
+    assert not any(folder.exists() for folder in missing), f"a test has made one of {missing}"
 
 
 @pytest.fixture(autouse=True)

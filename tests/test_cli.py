@@ -9,8 +9,8 @@ from lit_cv.cli import main
 
 ROOT = Path(__file__).parents[1]
 VERBS = (
-    *("fit", "validate", "test", "predict", "sweep", "report"),
-    *("new", "bench", "proposals", "doctor", "browse", "shapes"),
+    *("fit", "validate", "test", "predict", "evaluate", "sweep", "report"),
+    *("new", "bench", "export", "proposals", "doctor", "browse", "shapes"),
 )
 
 
@@ -51,12 +51,13 @@ def test_light_commands_import_no_heavy_packages(args: list[str]) -> None:
     assert done.stdout.strip().splitlines()[-1] == "[]"
 
 
-def test_bad_usage_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_usage_exits_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert answer([], capsys)[0] == 2
     assert answer(["trane"], capsys)[0] == 2
     assert answer(["fit"], capsys)[0] == 2
     assert answer(["sweep"], capsys)[0] == 2
-    code, text = answer(["fit", "--config", "experiments/quickstart/ssd.yaml", "--model.network.backbne=x"], capsys)
+    ssd = ["--config", "experiments/quickstart/ssd.yaml", f"--run.root={tmp_path}"]
+    code, text = answer(["fit", *ssd, "--model.network.backbne=x"], capsys)
     assert code == 2
     assert "backbne" in text
     assert len(text.splitlines()) == 1

@@ -52,6 +52,7 @@ def small_network(config: dict[str, Any]) -> list[str]:
     options = {"weights": "null", "min_size": 128, "max_size": 128, "roi_batch": 16, "windows": 16}
     options |= {"rpn_post_nms_train": 50, "rpn_post_nms_test": 20}
     given = [f"--model.network.{name}={value}" for name, value in options.items() if name in network]
+    given += ["--model.initial_weights=null"] if "initial_weights" in config["model"]["init_args"] else []
     captions = config["model"]["class_path"].endswith("CaptioningTask")
     return [*given, *(["--model.meteor=exact_match_meteor"] if captions else [])]
 

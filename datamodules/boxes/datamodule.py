@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.augmentation.checks import Transform
+from datamodules.augmentation.mixing.base import Mixing, refuse_unfit_mixing
 from datamodules.augmentation.presets import Preset, make_augmentation
 from datamodules.base import SPLITS, DataModule
 from datamodules.boxes.dataset import DetectionDataset
@@ -24,14 +25,18 @@ class BoxDataModule(DataModule[B]):
             :func:`make_augmentation`. Evaluation does not augment.
         proposals: Proposals that targets contain as ``proposals``, computed by ``litcv proposals`` or before the first
             run; null for none.
+        mixing: Mixings of training samples with others of the split (``Mosaic``, ``MixUp``, ``ScaleJitter``,
+            ``CopyPaste`` of ``datamodules.augmentation.mixing``), in order, before the augmentation; null for none.
         options: Those of :class:`DataModule`.
 
     Attributes:
         difficult: Whether to train on objects that are flagged as difficult.
+        masks: Whether targets have masks.
         trained_on: The words for the setting that names the training images.
     """
 
     difficult = False
+    masks = False
     trained_on = "train_sets"
 
     def __init__(
@@ -40,10 +45,12 @@ class BoxDataModule(DataModule[B]):
         *args: Any,
         augmentation: Preset | list[Transform] = "flip",
         proposals: Proposals | None = None,
+        mixing: list[Mixing] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(root, *args, **options)
-        self.augmentation, self.proposals = augmentation, proposals
+        self.augmentation, self.proposals, self.mixing = augmentation, proposals, mixing or []
+        refuse_unfit_mixing(self.mixing, self.masks, proposals is not None)
         self._augment = make_augmentation(augmentation)
         self._stored: dict[Path, StoredProposals] = {}
 
@@ -97,6 +104,7 @@ class BoxDataModule(DataModule[B]):
         if self.proposals is None:
             return {}
         opened = {split: self.open_split(split) for split in SPLITS}
+        self.remembered.confirm()
         if self.reading.upright and (turned := _turned(self.root, [*filter(None, opened.values())])):
             raise UserError(
                 f"proposals are boxes in the pixels as they are stored, but {turned} is not stored upright: set exif "
@@ -123,6 +131,7 @@ class BoxDataModule(DataModule[B]):
             "partners": self.partners(packed),
             "everything": self.difficult,
             "proposals": proposals,
+            "mixing": self.mixing,
         }
 
     def attached(self, packed: B) -> StoredProposals | None:

@@ -1,17 +1,21 @@
 """A packed data set of images with boxes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from datamodules.augmentation.mixing.base import Mixing, Scene, mix
 from datamodules.augmentation.presets import Augmentation
 from datamodules.augmentation.ssd_transforms import Boxes, Image
-from datamodules.boxes.packed_boxes import Objects, PackedBoxes, Rows
+from datamodules.boxes.packed_boxes import Objects, PackedBoxes, Rows, kept_objects
 from datamodules.boxes.proposals import StoredProposals
 from datamodules.loading.dataset import PackedDataset, to_tensor
 from datamodules.loading.sampling import Key
 from lit_cv.contract import Sample, Target
+
+_MIXING = 1  # number of the random stream of the mixing, beside that of the augmentation
 
 
 class DetectionDataset(PackedDataset[PackedBoxes, Augmentation]):
@@ -22,14 +26,20 @@ class DetectionDataset(PackedDataset[PackedBoxes, Augmentation]):
     Args:
         everything: Whether to keep objects that are not trained on (difficult ones, crowds).
         proposals: Proposals of the same images, which targets then contain as ``proposals``. None: none.
+        mixing: Mixings with other samples, before the augmentation.
         options: Those of :class:`PackedDataset`.
     """
 
     def __init__(
-        self, *args: Any, everything: bool = True, proposals: StoredProposals | None = None, **options: Any
+        self,
+        *args: Any,
+        everything: bool = True,
+        proposals: StoredProposals | None = None,
+        mixing: Sequence[Mixing] = (),
+        **options: Any,
     ) -> None:
         super().__init__(*args, **options)
-        self.everything, self.proposals = everything, proposals
+        self.everything, self.proposals, self.mixing = everything, proposals, mixing
 
     def sample(self, key: Key) -> Sample:
         """Return the sample of one epoch.
@@ -47,8 +57,7 @@ class DetectionDataset(PackedDataset[PackedBoxes, Augmentation]):
             UserError: If the image cannot be read, or its size is not the annotated one.
         """
         _, index = key
-        image = self.read(index)
-        objects = self._objects(index)
+        image, objects = self._mixed(key) if self.mixing else self._scene(index)
         proposals = np.zeros((0, 4), np.float32) if self.proposals is None else self.proposals.best(index)
         if (factors := self.scale(index)) is not None:
             proposals = proposals * np.tile(factors, 2).astype(np.float32)
@@ -60,6 +69,14 @@ class DetectionDataset(PackedDataset[PackedBoxes, Augmentation]):
         if self.proposals is not None:
             target["proposals"] = torch.from_numpy(proposals)
         return to_tensor(image), target
+
+    def _scene(self, index: int) -> Scene:
+        return Scene(self.read(index), self._objects(index))
+
+    def _mixed(self, key: Key) -> Scene:
+        # Its own stream, so that the augmentation of a sample does not depend on the mixing.
+        rng = np.random.default_rng((self.random_seed(key), _MIXING))
+        return mix(self.mixing, self._scene(key[1]), lambda: self._scene(int(rng.integers(len(self)))), rng)
 
     def _objects(self, index: int) -> Objects:
         """Return the objects that image ``index`` is trained or evaluated on."""
@@ -87,16 +104,3 @@ class DetectionDataset(PackedDataset[PackedBoxes, Augmentation]):
 
     def _target(self, objects: Objects) -> Target:
         return {name: torch.from_numpy(column) for name, column in objects.items()}
-
-
-def kept_objects(objects: Objects, boxes: Boxes, rows: Rows) -> Objects:
-    """Return the objects that remain after an augmentation; areas change in proportion to the boxes.
-
-    Args:
-        objects: The N objects before.
-        boxes: float32 (K, 4), the new boxes.
-        rows: int64 (K,), the object of each one.
-    """
-    kept: Objects = {name: column[rows] for name, column in objects.items()}
-    before, after = ((corners[:, 2:] - corners[:, :2]).prod(axis=1) for corners in (kept["boxes"], boxes))
-    return kept | {"boxes": boxes, "area": kept["area"] * (after / before)}

@@ -27,6 +27,19 @@ def clip_boxes(boxes: NDArray[np.floating], sizes: NDArray[Any]) -> tuple[NDArra
     return clipped, np.all(clipped[:, 2:] > clipped[:, :2], axis=1)
 
 
+def kept_objects(objects: Objects, boxes: NDArray[np.float32], rows: Rows) -> Objects:
+    """Return the objects that remain after an augmentation; areas change in proportion to the boxes.
+
+    Args:
+        objects: The N objects before.
+        boxes: float32 (K, 4), the new boxes.
+        rows: int64 (K,), the object of each one.
+    """
+    kept: Objects = {name: column[rows] for name, column in objects.items()}
+    before, after = ((corners[:, 2:] - corners[:, :2]).prod(axis=1) for corners in (kept["boxes"], boxes))
+    return kept | {"boxes": boxes, "area": kept["area"] * (after / before)}
+
+
 class PackedBoxes(PackedImages):
     """Packed images with boxes; base of the box data sets.
 

@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 from datamodules.augmentation.checks import refuse_unfit
 from datamodules.augmentation.presets import Augmentation
 from datamodules.augmentation.ssd_transforms import Image
-from datamodules.boxes.dataset import kept_objects
-from datamodules.boxes.packed_boxes import Objects
+from datamodules.boxes.packed_boxes import Objects, kept_objects
 from lit_cv.errors import UserError
 
 MIRRORS = (A.HorizontalFlip, A.VerticalFlip, A.Transpose, A.D4, A.SquareSymmetry)

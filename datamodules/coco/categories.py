@@ -78,7 +78,11 @@ def category_errors(path: Path, categories: Categories, keypoints: bool) -> Iter
     joints = joints_of(categories)
     names, ids = (np.array([category[key] for category in categories]) for key in ("name", "id"))
     if keypoints and any(kind["keypoints"] not in ([], joints) for kind in categories):
-        what = "has categories with different joints: keep one kind of skeleton in the file"
+        counts = ", ".join(f"{kind['name']}: {len(kind['keypoints'])}" for kind in categories if kind["keypoints"])
+        what = (
+            f"has categories with different joints ({counts}): set data.categories to those of one skeleton, and "
+            "train one network for each"
+        )
         yield Defect(path, what, "unusable categories")
     elif keypoints and categories and not joints:
         what = "has no joints in its categories: use person_keypoints_<set>.json"

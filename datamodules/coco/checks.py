@@ -57,7 +57,12 @@ def repairs(source: COCOSet, file: File) -> Iterator[Defect]:
 def folder_errors(source: COCOSet) -> Iterator[Defect]:
     """Yield a defect if the folder of a set's images is missing."""
     if not source.images.is_dir():
-        what = f"is no folder, though {source.file} describes its images: put them there"
+        fix = (
+            "set data.images to their folder"
+            if source.own
+            else "name their folder with data.images and the file with data.annotations"
+        )
+        what = f"is no folder, though {source.file} describes its images: put them there, or {fix}"
         yield Defect(source.images, what, "missing folder")
 
 

@@ -19,12 +19,13 @@ from datamodules.coco.dataset import InstanceDataset
 from datamodules.coco.defects import survey_set
 from datamodules.coco.own.layout import OwnLayout
 from datamodules.coco.packed_coco import PackedCOCO
-from datamodules.coco.packing import pack_files
+from datamodules.coco.packing import listed_ids, pack_files
 from datamodules.coco.source import COCOSource, Objects
 from datamodules.defects import Defect, Survey, stop_at, tell
 from datamodules.joints import left_right_pairs, mirrored_order, named_pairs, side_doubts
 from datamodules.loading.packed import Content, cache_folder, open_packed, source_key
 from datamodules.splits import Split
+from lit_cv.contract import Ids
 from lit_cv.errors import UserError
 
 
@@ -49,14 +50,12 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
         images: Folder of the images, relative to ``root``, or one for each split; null finds it beside the annotation
             file, see :func:`datamodules.coco.own.folders.images_folder`.
         split: Divides one annotation file; null takes the default shares for a single file.
+        categories: Names of the classes to take from your own files, such as those of one skeleton; objects of others
+            are left out and counted. Null takes all.
         options: Those of :class:`BoxDataModule`.
-
-    Attributes:
-        masks: Whether targets have masks.
     """
 
     objects: ClassVar[Objects] = "instances"
-    masks = False
 
     def __init__(
         self,
@@ -68,16 +67,18 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
         annotations: str | dict[str, str | None] | None = None,
         images: str | dict[str, str | None] | None = None,
         split: Split | None = None,
+        categories: Sequence[str] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(root, *args, **options)
         sets = (train_sets, val_sets, test_sets)
         own = None
-        if annotations is None and (images or split):
-            raise UserError("images and split are settings of your own files: name these with annotations.")
+        if annotations is None and (images or split or categories):
+            what = "categories is a setting" if categories else "images and split are settings"
+            raise UserError(f"{what} of your own files: name these with annotations.")
         if annotations is not None:
             self._check_own(sets)
-            own = OwnLayout(self.root, annotations, images, split)
+            own = OwnLayout(self.root, annotations, images, split, categories)
             self.trained_on = "the training images"
         self.own_files = own is not None
         upright = self.reading.upright
@@ -141,7 +142,7 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
         files = [path for source in sets for path in (source.file, source.images)]
         own = [source.own for source in sets if source.own]
         files += [part.reference for part in own]
-        parts = [(part.name, part.split) for part in own]
+        parts = [(part.name, part.split, *(part.categories or ())) for part in own]
         key = source_key(self.root, files, self.masks, self.keypoints, self.root.resolve(), *parts, *self.reading_facts)
 
         def build() -> Content:
@@ -151,6 +152,11 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
         if split == "train":
             stop_at(nothing_to_train(sets[0].file, packed.counts, self.keypoints))
         return packed
+
+    def ids(self, split: str) -> Ids:
+        """Return the ids of an opened split: those of its annotation files."""
+        images, classes = listed_ids(self.root, self.coco.files(split), self.class_names)
+        return Ids([images[name] for name in self.image_names(split)], classes)
 
     def survey(self, split: str) -> Survey:
         """See :meth:`DataModule.survey`; each set is checked by itself."""
@@ -230,10 +236,10 @@ class COCOKeypointDataModule(COCODetectionDataModule):
         joint_pairs: Sequence[tuple[str, str]] | None = None,
         **options: Any,
     ) -> None:
+        self.masks = masks  # before the base class checks the mixing
         super().__init__(*args, proposals=None, **options)
         if flip_pairs is not None and joint_pairs is not None:
             raise UserError("flip_pairs and joint_pairs are two names of one setting: keep flip_pairs.")
-        self.masks = masks
         self._setting = "flip_pairs" if joint_pairs is None else "joint_pairs"
         self._pairs = flip_pairs if joint_pairs is None else joint_pairs
         if masks:

@@ -61,21 +61,23 @@ class InstanceDataset(DetectionDataset):
         self, augmentation: Augmentation, image: Image, objects: Objects, proposals: Boxes, chance: int
     ) -> tuple[Image, Objects, Boxes]:
         runs, pixels = objects.get("masks"), None
-        if runs is not None:
+        if isinstance(runs, MaskRuns):  # they are pixels after a mixing
             objects["masks"] = pixels = decode_masks(runs).numpy()
         image, objects = augment_instances(augmentation, image, objects, self.mirrored, chance)
-        if runs is not None:  # encoding is the slowest step, and half of the images are not flipped
-            same = objects["masks"] is pixels
-            objects["masks"] = runs if same else encode_masks(torch.from_numpy(objects["masks"]))
+        if (
+            pixels is not None and objects["masks"] is pixels
+        ):  # encoding is slow, and half of the images are not flipped
+            objects["masks"] = runs
         return image, objects, proposals
 
     def _target(self, objects: Objects) -> Target:
-        masks: MaskRuns | None = objects.pop("masks", None)
+        masks: MaskRuns | NDArray[np.uint8] | None = objects.pop("masks", None)
         target = super()._target(objects)
         if "keypoints" in target:
             joints = target["keypoints"]
             joints[..., :2] += 0.5 * (joints[..., 2:] > 0)
         if masks is not None:
+            masks = masks if isinstance(masks, MaskRuns) else encode_masks(torch.from_numpy(masks))
             target |= {
                 "mask_runs": masks.runs,
                 "mask_lengths": masks.lengths,

@@ -7,6 +7,7 @@ from pathlib import Path
 from datamodules.coco.categories import Facts, category_errors, disagreement
 from datamodules.coco.checks import errors, folder_errors, notes, repairs, usable_objects
 from datamodules.coco.files import COCOSet, read_categories, read_file
+from datamodules.coco.own.classes import without_others
 from datamodules.coco.own.parts import own_part
 from datamodules.coco.pictures import find_pictures
 from datamodules.coco.tables import Categories
@@ -30,7 +31,8 @@ def survey_set(source: COCOSet, first: Path, masks: bool, keypoints: bool) -> tu
         UserError: If the annotation file cannot be read at all.
     """
     defects: list[Defect] = []
-    file = read_file(source.file, masks, keypoints, defects.append)
+    file, left_out = without_others(source, read_file(source.file, masks, keypoints, defects.append))
+    defects += left_out
     pictures = find_pictures(source, file.images)
     file = file._replace(images=pictures.images)
     defects += errors(source.file, file, keypoints)

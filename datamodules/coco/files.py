@@ -39,11 +39,13 @@ class Own(NamedTuple):
         name: The split: ``train``, ``val`` or ``test``.
         reference: The annotation file whose categories are the classes of all splits.
         split: Divides the file, of which the set is a part; None if the set is all of it.
+        categories: The classes to take; None for all.
     """
 
     name: str
     reference: Path
     split: Split | None
+    categories: tuple[str, ...] | None
 
 
 class COCOSet(NamedTuple):

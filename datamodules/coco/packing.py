@@ -12,6 +12,7 @@ from datamodules.coco.categories import Facts, disagreement
 from datamodules.coco.checks import errors, notes, places_of, usable_objects
 from datamodules.coco.files import COCOSet, read_file
 from datamodules.coco.joint_checks import dense_joints
+from datamodules.coco.own.classes import without_others
 from datamodules.coco.own.parts import own_part
 from datamodules.coco.pictures import Pictures, find_pictures
 from datamodules.coco.tables import Annotations, File, Segmentations
@@ -38,11 +39,11 @@ def pack_files(root: Path, sources: Sequence[COCOSet], masks: bool, keypoints: b
     """
     parts, facts, told = [], None, list[str]()
     for source in sources:
-        file = read_file(source.file, masks, keypoints)
+        file, left_out = without_others(source, read_file(source.file, masks, keypoints))
         pictures = find_pictures(source, file.images)
         file = file._replace(images=pictures.images)
         stop_at(errors(source.file, file, keypoints))
-        told += [str(note.error) for note in notes(source, file, pictures, keypoints)]
+        told += [str(note.error) for note in (*left_out, *notes(source, file, pictures, keypoints))]
         told += _losses(source, file)
         if source.own:
             file, pictures, found_notes = own_part(source, source.own, file, pictures, keypoints, stop)
@@ -60,6 +61,34 @@ def pack_files(root: Path, sources: Sequence[COCOSet], masks: bool, keypoints: b
     if len(np.unique(arrays["names"])) < len(arrays["names"]):
         raise UserError(f"{', '.join(str(source.file) for source in sources)} share images: choose sets that do not.")
     return Content(arrays, {key: sum(part.counts[key] for part in parts) for key in parts[0].counts}, tuple(told))
+
+
+def listed_ids(root: Path, sources: Sequence[COCOSet], classes: Sequence[str]) -> tuple[dict[str, int], list[int]]:
+    """Read the ids of images and classes, which packed annotations do not keep.
+
+    Args:
+        root: Folder that the names of the images are relative to.
+        sources: The sets of a split.
+        classes: Names of labels 1..C. The files of a split of your own may give them in another order.
+
+    Returns:
+        The id of each image of the files by its name relative to ``root``, and the id of each class.
+
+    Raises:
+        UserError: A file is unusable, or the first one lacks a class.
+    """
+    images, kinds = dict[str, int](), list[dict[str, Any]]()
+    for source in sources:
+        file = read_file(source.file, masks=False, keypoints=False)
+        pictures = find_pictures(source, file.images)
+        images |= dict(zip(image_names(root, source, pictures), pictures.images.ids.tolist(), strict=True))
+        kinds = kinds or file.categories
+    if len(kinds) == len(classes) and not sources[0].own:
+        return images, [kind["id"] for kind in kinds]
+    known = {kind["name"]: kind["id"] for kind in kinds}
+    if missing := [name for name in classes if name not in known]:
+        raise UserError(f"{sources[0].file} has no category {missing[0]!r}, so it gives it no id; add the category.")
+    return images, [known[name] for name in classes]
 
 
 def _losses(source: COCOSet, file: File) -> Iterator[str]:

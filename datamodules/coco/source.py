@@ -11,11 +11,13 @@ from datamodules.coco.archives import fetch_coco
 from datamodules.coco.categories import Facts, category_errors
 from datamodules.coco.checks import folder_errors
 from datamodules.coco.files import CATEGORIES, COCOSet, read_categories
+from datamodules.coco.own.classes import chosen
 from datamodules.coco.own.layout import OwnLayout
 from datamodules.defects import stop_at
 from datamodules.shapes.settings import Shapes
 from lit_cv.errors import UserError
 
+_ELSEWHERE = "fix root, or set source to download; data.annotations takes files with other names"
 Objects = Literal["instances", "person_keypoints"]
 
 
@@ -67,7 +69,8 @@ class COCOSource:
         for path in files:
             self.check(path)
         file = files[0] if self.own else min(files, key=lambda path: path.stat().st_size)
-        categories, keypoints = read_categories(file), self.objects == "person_keypoints"
+        named = self.own.categories if self.own else None
+        categories, keypoints = chosen(file, read_categories(file), named), self.objects == "person_keypoints"
         stop_at(category_errors(file, categories, keypoints))
         return Facts.of(categories, keypoints)
 
@@ -122,5 +125,5 @@ class COCOSource:
             return None
         others = file.parent.glob(f"{self.objects}_*.json")
         found = ", ".join(sorted(path.stem.removeprefix(f"{self.objects}_") for path in others))
-        there = f"choose another set ({found})" if found else "fix root, or set source to download"
+        there = f"choose another set ({found})" if found else _ELSEWHERE
         raise UserError(f"The annotation file {file} is missing: {there}.")

@@ -133,7 +133,9 @@ class File(NamedTuple):
     def of_images(self, rows: NDArray[np.bool_]) -> "File":
         """Return some of the images, bool (N,), with their annotations."""
         kept = np.isin(self.annotations.images, self.images.ids[rows])
-        masks = None if self.segmentations is None else self.segmentations.of_rows(kept)
-        return self._replace(
-            images=self.images.of_rows(rows), annotations=self.annotations.of_rows(kept), segmentations=masks
-        )
+        return self.of_rows(kept)._replace(images=self.images.of_rows(rows))
+
+    def of_rows(self, rows: NDArray[np.bool_]) -> "File":
+        """Return the file with some of its annotations, bool (M,)."""
+        masks = None if self.segmentations is None else self.segmentations.of_rows(rows)
+        return self._replace(annotations=self.annotations.of_rows(rows), segmentations=masks)

@@ -36,6 +36,22 @@ def to_tensor(image: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(planes)
 
 
+class BlackPictures:
+    """Black pictures of given sizes, in the place of decoded ones.
+
+    Args:
+        sizes: int32 (N, 2), width and height of each picture in pixels.
+    """
+
+    def __init__(self, sizes: NDArray[np.int32]) -> None:
+        self.sizes = sizes
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        """Return a picture, uint8 (H, W, 3)."""
+        width, height = self.sizes[index].tolist()
+        return np.zeros((height, width, 3), dtype=np.uint8)
+
+
 class PackedDataset(Dataset[Sample], Generic[T, A]):
     """Base of the data sets: maps (epoch, index), or an index in epoch 0, to a sample of a packed split.
 
@@ -64,7 +80,7 @@ class PackedDataset(Dataset[Sample], Generic[T, A]):
     ) -> None:
         self.root, self.packed, self.augmentation = root, packed, augmentation
         self.seed, self.partners = seed, partners
-        self.pictures: CachedPictures | None = None
+        self.pictures: CachedPictures | BlackPictures | None = None
         self.reading = Reading()
         self.reduced: NDArray[np.int32] | None = None
 

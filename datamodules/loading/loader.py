@@ -3,7 +3,7 @@
 import gc
 import math
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import cv2
@@ -81,10 +81,16 @@ class Loader(PlainLoader):
         batches: The batch sampler.
         num_workers: Worker processes, which stay alive between epochs; 0 loads in this process.
         pin_memory: Copy batches to page-locked memory, for a faster transfer to a GPU.
+        confirm: Called before a batch is handed out; it raises an error if the data has changed.
     """
 
     def __init__(
-        self, dataset: Dataset[Sample], batches: TrainBatches | EvalBatches, num_workers: int, pin_memory: bool
+        self,
+        dataset: Dataset[Sample],
+        batches: TrainBatches | EvalBatches,
+        num_workers: int,
+        pin_memory: bool,
+        confirm: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(
             dataset,
@@ -97,6 +103,7 @@ class Loader(PlainLoader):
             # Its own generator: otherwise each pass takes a number from the global one, and a resume takes one more.
             generator=torch.Generator(),
         )
+        self._confirm = confirm
         self._position = {"epoch": 0, "batch": 0}
         self._resume: dict[str, int] | None = None
 
@@ -117,4 +124,5 @@ class Loader(PlainLoader):
         self._position = {"epoch": epoch, "batch": batches.start}
         for batch in super().__iter__():
             self._position["batch"] += 1
+            self._confirm()
             yield batch.unpack() if isinstance(batch, _Parcel) else batch

@@ -9,7 +9,7 @@ SIDEWAYS = (5, 6, 7, 8)
 """Orientations in which the upright image has the other width and height."""
 
 _TAG = 0x0112
-_EXAMINED = 256
+EXAMINED = 256
 
 
 def orientation(path: Path) -> int:
@@ -61,4 +61,4 @@ def turned_images(root: Path, names: Sequence[str], upright: bool = False) -> li
 def some(names: Sequence[str]) -> list[str]:
     """Return at most 256 of the different names, evenly spread."""
     unique = list(dict.fromkeys(names))
-    return unique[:: -(-len(unique) // _EXAMINED) or 1]
+    return unique[:: -(-len(unique) // EXAMINED) or 1]

@@ -5,6 +5,10 @@ import os
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 _HIDDEN = (".", "__MACOSX")
@@ -34,8 +38,22 @@ def relative_to(path: str, root: Path) -> str:
     return path[len(start) :] if path.startswith(start) else os.path.relpath(path, root)
 
 
-def files_key(pictures: Sequence[str], labels: Sequence[str], *facts: object) -> str:
-    """Return a quick key of many files; it changes when a label file does, or the set of pictures.
+class Looked(NamedTuple):
+    """The result of looking at many files.
+
+    Attributes:
+        key: 32 hexadecimal digits, which change when a label file does, or the set of pictures.
+        files: The label files, which need not exist, and a sample of the pictures.
+        stamps: int64 (N, 2), size in bytes and time in nanoseconds of each of these files; -1 if missing.
+    """
+
+    key: str
+    files: Sequence[str]
+    stamps: NDArray[np.int64]
+
+
+def look_at(pictures: Sequence[str], labels: Sequence[str], *facts: object) -> Looked:
+    """Look at many files.
 
     Every label file is looked at, because tools edit them in place. Of the pictures, only their names, the times of
     their folders and a sample are, because a picture that is replaced by one of the same size changes no label.
@@ -44,22 +62,21 @@ def files_key(pictures: Sequence[str], labels: Sequence[str], *facts: object) ->
         pictures: The paths of the pictures.
         labels: The paths of their label files, which need not exist.
         facts: Everything else that the parsed result depends on.
-
-    Returns:
-        32 hexadecimal digits.
     """
     digest = hashlib.sha256(repr(facts).encode())
     digest.update("\n".join([*pictures, "", *labels]).encode(errors="surrogateescape"))
-    folders = {picture[: picture.rfind("/")] for picture in pictures}
-    sample = pictures[:: -(-len(pictures) // _SAMPLE) or 1]
+    folders = sorted({picture[: picture.rfind("/")] for picture in pictures})
+    files = [*labels, *pictures[:: -(-len(pictures) // _SAMPLE) or 1]]
     times = array("q")
-    for path in (*labels, *sorted(folders), *sample):
-        times.extend(_stamp(path))
+    for path in (*files, *folders):
+        times.extend(stamp(path))
     digest.update(times.tobytes())
-    return digest.hexdigest()[:32]
+    stamps = np.array(times, dtype=np.int64).reshape(-1, 2)[: len(files)]
+    return Looked(digest.hexdigest()[:32], files, stamps)
 
 
-def _stamp(path: str) -> tuple[int, int]:
+def stamp(path: str | bytes) -> tuple[int, int]:
+    """Return the size of a file in bytes and its time in nanoseconds; -1 if it is missing."""
     try:
         found = os.stat(path)
     except OSError:

@@ -62,7 +62,7 @@ def write_lsp(root: Path | str, settings: Shapes = Shapes()) -> Path:  # noqa: B
             labeled = person.flags[list(_LSP_JOINTS)] == 2
             table[:, :2, number] = np.where(labeled[:, None], person.joints[list(_LSP_JOINTS)] + 1, -1)
             table[:, 2, number] = labeled
-        _save_mat(folder / "joints.mat", {"joints": table})
+        save_mat(folder / "joints.mat", {"joints": table})
 
     return write_once(Path(root), {"layout": "LSPET", "version": _VERSION}, settings, write)
 
@@ -77,18 +77,18 @@ def write_mpii_mat(path: Path, names: Sequence[str], people: Sequence[Sequence[P
         videos: The number of each image's video.
     """
     rows = [
-        (_structs(("name",), [(name,)]), _rectangles(group), 1.0, float(video))
+        (structs(("name",), [(name,)]), _rectangles(group), 1.0, float(video))
         for name, group, video in zip(names, people, videos, strict=True)
     ]
     single = np.empty((len(names), 1), dtype=object)
     single[:, 0] = [np.arange(1.0, len(group) + 1)[:, None] for group in people]
     release = {
-        "annolist": _structs(("image", "annorect", "frame_sec", "vididx"), rows),
+        "annolist": structs(("image", "annorect", "frame_sec", "vididx"), rows),
         "img_train": np.array([[float(any(person.flags.any() for person in group)) for group in people]]),
         "version": "12",
         "single_person": single,
     }
-    _save_mat(path, {"RELEASE": release})
+    save_mat(path, {"RELEASE": release})
 
 
 def _rectangles(people: Sequence[Person]) -> NDArray[np.void]:
@@ -98,16 +98,16 @@ def _rectangles(people: Sequence[Person]) -> NDArray[np.void]:
             (*(joints[k] + 1), float(k), np.zeros((0, 0)) if k in _HEAD_JOINTS else str(int(flags[k] == 2)))
             for k in np.flatnonzero(flags)
         ]
-        point = _structs(("x", "y", "id", "is_visible"), points)
-        annopoints = _structs(("point",), [(point,)]) if points else np.zeros((0, 0))
+        point = structs(("x", "y", "id", "is_visible"), points)
+        annopoints = structs(("point",), [(point,)]) if points else np.zeros((0, 0))
         lower, upper = joints.min(axis=0), joints.max(axis=0)
         scale = (upper - lower).max() / 200
         middle = (lower + upper) / 2 + 1 - np.array([0, 15]) * scale  # about the height of MPII's centers
-        rows.append((*(side + 1 for side in head), annopoints, scale, _structs(("x", "y"), [tuple(middle)])))
-    return _structs(("x1", "y1", "x2", "y2", "annopoints", "scale", "objpos"), rows)
+        rows.append((*(side + 1 for side in head), annopoints, scale, structs(("x", "y"), [tuple(middle)])))
+    return structs(("x1", "y1", "x2", "y2", "annopoints", "scale", "objpos"), rows)
 
 
-def _structs(fields: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> NDArray[np.void]:
+def structs(fields: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> NDArray[np.void]:
     """Return a MATLAB struct array, (1, N)."""
     structs = np.empty((1, len(rows)), dtype=[(field, object) for field in fields])
     for number, row in enumerate(rows):
@@ -115,7 +115,8 @@ def _structs(fields: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> NDArray[
     return structs
 
 
-def _save_mat(path: Path, content: dict[str, Any]) -> None:
+def save_mat(path: Path, content: dict[str, Any]) -> None:
+    """Write variables as a MATLAB 5 file, the same bytes for the same content."""
     buffer = io.BytesIO()
     scipy.io.savemat(buffer, content, do_compression=True, oned_as="row")
     data = bytearray(buffer.getvalue())

@@ -224,7 +224,7 @@ def co_occurrence(split: str, pictures: NDArray[np.bool_], class_names: Sequence
     left = f" The {len(chosen)} most frequent classes." if len(chosen) < (frequency > 0).sum() else ""
     return Matrix(
         "Classes in the same picture",
-        f"Share of the {split} pictures with the class of the row that also have the class of the column.{left}",
+        f"Percentage of the {split} pictures with the class of the row that also have the class of the column.{left}",
         [class_names[place] for place in chosen.tolist()],
         both / np.maximum(np.diag(both), 1)[:, None],
     )

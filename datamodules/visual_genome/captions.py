@@ -1,5 +1,6 @@
 """Boxes with captions in COCO's form."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from datamodules.visual_genome.checks import RegionTable, normalized, nothing_to
 from datamodules.visual_genome.packed_regions import PackedRegions, ParsedRegions, expand, pack_regions, to_lines
 from datamodules.visual_genome.regions import RegionDataModule
 from lit_cv.errors import UserError
-from lit_cv.ops.vocabulary import SPECIAL
+from lit_cv.ops.vocabulary import SPECIAL, UNKNOWN
 
 
 class COCOCaptionDataModule(RegionDataModule):
@@ -57,8 +58,17 @@ class COCOCaptionDataModule(RegionDataModule):
             raise UserError("annotations names no file for train: add it, because the vocabulary is built from it.")
 
     def remarks(self) -> list[str]:
-        """See :meth:`DataModule.remarks`; also how one file was divided."""
-        return [*super().remarks(), *self.own.division({name: len(packed) for name, packed in self.splits.items()})]
+        """See :meth:`DataModule.remarks`; also how one file was divided, and how many words are rare."""
+        counts = {name: len(packed) for name, packed in self.splits.items()}
+        return [*super().remarks(), *self.own.division(counts), *self._rare_words()]
+
+    def _rare_words(self) -> Iterator[str]:
+        packed = self.splits.get("train")
+        if packed is not None and (rare := packed.unknown_words):
+            yield (
+                f"{rare} of {len(packed.words)} words of the training captions occur less than min_count="
+                f"{self.min_count} times and are learned as {SPECIAL[UNKNOWN]}: lower min_count to learn them."
+            )
 
     def open_split(self, split: str) -> PackedRegions | None:
         """Return the regions of a split, packed on the first call; None if it has no file.

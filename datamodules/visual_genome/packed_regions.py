@@ -75,6 +75,11 @@ class PackedRegions(PackedImages):
         ids = self.vocabulary.ids
         return np.array([ids.get(word, UNKNOWN) for word in self._lexicon], dtype=np.int64)
 
+    @property
+    def unknown_words(self) -> int:
+        """The number of words in all phrases that are not in the vocabulary."""
+        return int((self._tokens[self.words] == UNKNOWN).sum())
+
     def rows(self, index: int) -> slice:
         """Return the regions of image ``index``."""
         return slice(int(self.offsets[index]), int(self.offsets[index + 1]))

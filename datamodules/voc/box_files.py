@@ -27,8 +27,10 @@ class OfficialBoxes:
         """Return the images of a split; see :meth:`VOCSource.images`."""
         return self.voc.images(split, report)
 
-    def key(self, items: list[Item], *facts: object) -> str:
-        """Return the key of the packed annotations of images, which depend on further facts."""
+    def key(self, split: str, *facts: object) -> str | None:
+        """Return the key of a split's packed annotations, which depend on further facts; None without images."""
+        if not (items := self.items(split)):
+            return None
         files = (file for item in items for file in reversed(self.sources(item)))
         return source_key(self.root, files, self.voc.class_names, self.root.resolve(), *facts)
 

@@ -46,7 +46,7 @@ class VOCDetectionDataModule(VOCDataModule[PackedAnnotations], BoxDataModule[Pac
         self._choose_layout("annotations", annotations, {"first_pixel": first_pixel == 0})
         self.files: OwnBoxes | OfficialBoxes = OfficialBoxes(self.voc, self.reading.upright)
         if self.own:
-            self.files = OwnBoxes(self.own, self.classes, first_pixel, self.reading.upright)
+            self.files = OwnBoxes(self.own, self.classes, first_pixel, self.reading.upright, self.remembered)
             self.trained_on = "the training images"
 
     @property
@@ -56,10 +56,11 @@ class VOCDetectionDataModule(VOCDataModule[PackedAnnotations], BoxDataModule[Pac
 
     def remarks(self) -> list[str]:
         """Return those of :class:`VOCDataModule`; for your own folders also about classes and missing files."""
-        if self.own is None:
+        if not isinstance(self.files, OwnBoxes):
             return super().remarks()
-        notes = [str(note.error) for split in self.splits for note in self.files.notes(split)]
-        gaps = class_gaps(self.splits, self.class_names, self.own.split is not None)
+        files = self.files
+        notes = [note for split in self.splits for note in files.told(split, *self.reading_facts)]
+        gaps = class_gaps(self.splits, self.class_names, self.files.layout.split is not None)
         return [*super().remarks(), *dict.fromkeys(notes), *gaps]
 
     def open_split(self, split: str) -> PackedAnnotations | None:
@@ -68,15 +69,16 @@ class VOCDetectionDataModule(VOCDataModule[PackedAnnotations], BoxDataModule[Pac
         Raises:
             UserError: If the root, a list, an annotation or an image is missing or unusable.
         """
-        images: list[Any] = self.files.items(split)
-        if not images:
+        key = self.files.key(split, *self.reading_facts)
+        if key is None:
             return None
 
         def records() -> Iterator[ImageRecord]:
+            self.remembered.confirm()  # the names of the classes
+            images: list[Any] = self.files.items(split)
             for image in tqdm(images, desc=f"Checking the {split} images", unit="image", delay=2):
                 yield self.files.record(image)
 
-        key = self.files.key(images, *self.reading_facts)
         return open_annotations(cache_folder(self.root), key, records, self.class_names)
 
     def survey(self, split: str) -> Survey:

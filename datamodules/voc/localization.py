@@ -36,11 +36,12 @@ class VOCLocalizationDataModule(VOCDetectionDataModule):
     object in its patch and clips the box to the patch.
 
     Args:
-        options: Those of :class:`VOCDetectionDataModule` except ``difficult`` and ``proposals``.
+        options: Those of :class:`VOCDetectionDataModule` except ``difficult``, ``proposals`` and
+            ``mixing``.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, difficult=True, proposals=None, **options)
+        super().__init__(*args, difficult=True, proposals=None, mixing=None, **options)
 
     def open_split(self, split: str) -> LargestObjects | None:
         """Return the objects of a split, packed on the first call; None if no list is named.

@@ -15,12 +15,12 @@ from datamodules.coco.dataset import InstanceDataset
 from datamodules.coco.packed_coco import PackedCOCO
 from datamodules.defects import ROUNDING, Defect, Listed, Report, Survey, box_defects, stop
 from datamodules.loading.packed import Content, cache_folder, open_packed
-from datamodules.loading.picture_folders import files_key, relative_to
+from datamodules.loading.picture_folders import Looked, look_at, relative_to
 from datamodules.splits import Split, split_names
 from datamodules.yolo.description import Description, read_description
 from datamodules.yolo.objects import objects_of
 from datamodules.yolo.packing import Read, pack_labels, read_labels
-from datamodules.yolo.pictures import Labeled, labels_alone, list_pictures
+from datamodules.yolo.pictures import Labeled, labels_alone, labels_beside, list_pictures
 from lit_cv.errors import UserError
 
 
@@ -37,12 +37,8 @@ class YOLODetectionDataModule(BoxDataModule[PackedCOCO]):
         file: The file that names the classes and the pictures of each split, relative to ``root``.
         split: Divides the training pictures where the file names none for validation; null takes the default shares.
         options: Those of :class:`BoxDataModule`; ``source`` is ``local``.
-
-    Attributes:
-        masks: Whether targets have masks.
     """
 
-    masks = False
     own_files = True
     trained_on = "the training pictures"
 
@@ -86,9 +82,13 @@ class YOLODetectionDataModule(BoxDataModule[PackedCOCO]):
         Raises:
             UserError: If a folder or list is missing or holds no picture.
         """
-        if self.split is None or (self.description.places[split] and split != "train"):
-            return list_pictures(self.description, split, report)
-        return self._divided(report)[split]
+        if self._is_part(split):
+            return self._divided(report)[split]
+        return list_pictures(self.description, split, report)
+
+    def _is_part(self, split: str) -> bool:
+        """Return whether a split is a part of the training pictures."""
+        return self.split is not None and (split == "train" or not self.description.places[split])
 
     def _divided(self, report: Report) -> dict[str, list[Labeled]]:
         """Return the parts of the training pictures."""
@@ -112,15 +112,12 @@ class YOLODetectionDataModule(BoxDataModule[PackedCOCO]):
         return self._opened_splits[split]
 
     def _open(self, split: str) -> PackedCOCO | None:
-        images = self.images(split)
-        if not images:
+        key = self._key(split)
+        if key is None:
             return None
-        pictures, labels = ([*files] for files in zip(*images, strict=True))
-        key = files_key(
-            pictures, labels, "yolo", self.class_names, self.root.resolve(), self.masks, *self.reading_facts
-        )
 
         def build() -> Content:
+            images = self.images(split)
             content = pack_labels(self.root, images, self.class_names, self.masks, self.reading.upright)
             return content._replace(notes=(*self._labels_alone(split, images), *content.notes))
 
@@ -131,6 +128,24 @@ class YOLODetectionDataModule(BoxDataModule[PackedCOCO]):
                 "use datamodules.YOLODetectionDataModule."
             )
         return packed
+
+    def _key(self, split: str) -> str | None:
+        """Return the key of the labels of a split, None without pictures; of folders that of the last start."""
+        facts = "yolo", self.class_names, self.root.resolve(), self.masks, *self.reading_facts
+
+        def look() -> tuple[str | None, Looked]:
+            images = self.images(split)
+            looked = look_at([image.picture for image in images], [image.labels for image in images], *facts)
+            return looked.key if images else None, looked
+
+        places = self.description.places["train" if self._is_part(split) else split]
+        if not all(place.is_dir() for place in places):  # the pictures of a list may be anywhere
+            return look()[0]
+        folders = [*places, *(Path(labels) for place in places if (labels := labels_beside(str(place))))]
+        key: str | None = self.remembered.recall(
+            cache_folder(self.root), (split, self.split, folders, *facts), folders, look
+        )
+        return key
 
     def _labels_alone(self, split: str, images: list[Labeled]) -> list[str]:
         if self.split is not None:

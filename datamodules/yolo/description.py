@@ -50,7 +50,10 @@ def read_description(root: Path, name: str) -> Description:
         raise UserError(f"{file} is missing, which names the classes and the folders of the pictures: {found}.")
     content = _content(file)
     if _given(content.get("kpt_shape", "")):
-        raise UserError(f"{file} has kpt_shape, so its labels are poses: only boxes and polygons can be read.")
+        raise UserError(
+            f"{file} has kpt_shape, so its labels are poses, but only boxes and polygons are read: export them in "
+            "COCO's form, which datamodules.COCOKeypointDataModule reads."
+        )
     names = _class_names(file, content)
     paths = Paths(file, _text(file, "path", content.get("path", "")))
     places = {split: paths.places(*_entry(file, content, split)) for split in SPLITS}

@@ -94,9 +94,14 @@ class LabelFolders:
 
     @staticmethod
     def _labels_of(folder: str) -> str:
-        before, images, after = f"{folder}/".rpartition("/images/")
-        other = f"{before}/labels/{after}".rstrip("/")
-        return other if images and os.path.isdir(other) else folder
+        other = labels_beside(folder)
+        return other if other and os.path.isdir(other) else folder
+
+
+def labels_beside(folder: str) -> str | None:
+    """Return the folder of labels, which need not exist, for a folder of pictures; None if none of it is ``images``."""
+    before, images, after = f"{folder}/".rpartition("/images/")
+    return f"{before}/labels/{after}".rstrip("/") if images else None
 
 
 def _in_folder(place: Path) -> Iterator[str]:

@@ -73,7 +73,8 @@ def known_cost(jobs: Sequence[Job]) -> Cost | None:
     if not seconds:
         return None
     size = statistics.median(_folder_bytes(folder) for folder in folders[-WEIGHED:])
-    return Cost(statistics.median(seconds) + statistics.median(around), size, f"as in {len(seconds)} earlier runs")
+    basis = "as in 1 earlier run" if len(seconds) == 1 else f"as in {len(seconds)} earlier runs"
+    return Cost(statistics.median(seconds) + statistics.median(around), size, basis)
 
 
 def timed_cost(jobs: Sequence[Job], bound: float = math.inf) -> Cost | None:

@@ -46,8 +46,8 @@ def launch(
         missing = [job for job in missing if job not in left_out]
         if queued_elsewhere := _active_elsewhere(missing, executor.name):
             missing = [job for job in missing if job not in queued_elsewhere]
-        costs = estimate(sweep, jobs, missing, executor, measure if dry_run else bool(measure))
-        say(overview(sweep, jobs, missing, len(left_out)) + costs)
+        costs = estimate(sweep, jobs, missing, executor, measure, dry_run)
+        say(overview(sweep, jobs) + costs)
         if dry_run:
             _say_missing(missing)
             print(executor.preview(missing))
@@ -106,13 +106,13 @@ def make_queue(
     return queue
 
 
-def overview(sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], failed: int = 0) -> str:
+def overview(sweep: Sweep, jobs: Sequence[Job]) -> str:
     """Describe the size of the sweep: arms, seeds, runs, and the number of finished runs."""
     seeds = len({job.trial.seed for job in jobs})
     size = f"{_counted(len(jobs) // seeds, 'arm')} × {_counted(seeds, 'seed')} = {_counted(len(jobs), 'run')}"
     if sweep.method != "grid" or len(jobs) % seeds:
         size = f"{sweep.method}, {total_runs(sweep, len(jobs))} runs"
-    return f"{sweep.name}: {size}, {len(jobs) - len(missing) - failed} done"
+    return f"{sweep.name}: {size}, {sum(job.finished for job in jobs)} done"
 
 
 def _counted(number: int, noun: str) -> str:
@@ -120,28 +120,31 @@ def _counted(number: int, noun: str) -> str:
 
 
 def estimate(
-    sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], executor: Executor, measure: bool | None
+    sweep: Sweep, jobs: Sequence[Job], missing: Sequence[Job], executor: Executor, measure: bool | None, dry_run: bool
 ) -> str:
-    """Describe the cost of the remaining runs (see ``lit_cv.ablation.cost``), or why it is unknown; empty without runs.
+    """Describe the cost of the remaining runs (see ``lit_cv.ablation.cost``), or for a dry run why it is unknown.
+
+    Empty without runs, and for runs that start now at an unknown cost: they show their time left themselves.
 
     Args:
         sweep: The sweep.
         jobs: Its known runs.
         missing: The runs still to be done.
         executor: Carries them out.
-        measure: Whether to time a few steps instead of looking for earlier runs. None: if there are no earlier runs,
-            and this machine carries out the runs and has their data, for at most ``TIMED_SECONDS``.
+        measure: Whether to time a few steps instead of looking for earlier runs. None: on a dry run if there are no
+            earlier runs, and this machine carries out the runs and has their data, for at most ``TIMED_SECONDS``.
+        dry_run: Whether the runs are only described.
     """
     if not missing:
         return ""
     try:
-        cost, reason = _cost(missing, executor, measure)
+        cost, reason = _cost(missing, executor, measure if dry_run else bool(measure))
     except UserError as error:
         if measure:
             raise
         cost, reason = None, str(error).rstrip(".")
     if cost is None:
-        return f"; cost unknown, because {reason}"
+        return f"; cost unknown, because {reason}" if dry_run else ""
     runs = len(missing) + total_runs(sweep, len(jobs)) - len(jobs)
     return "; " + describe(cost, runs, executor.workers, executor.gpus, missing[0].folder.parent)
 
@@ -170,7 +173,8 @@ def _active_elsewhere(jobs: Sequence[Job], executor: str) -> list[Job]:
     if found:
         states = ", ".join(sorted({tasks[job.folder.name].state for job in found}))
         names = ", ".join(sorted({tasks[job.folder.name].name.partition("_")[0] for job in found}))
-        print(f"{len(found)} runs are left to job {names} of another executor ({states}); cancel it to run them here.")
+        runs = "1 run is" if len(found) == 1 else f"{len(found)} runs are"
+        print(f"{runs} left to job {names} of another executor ({states}); cancel it to run them here.")
     return found
 
 

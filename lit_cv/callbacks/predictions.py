@@ -13,6 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lit_cv.contract import HasImageFiles, data_of, require
 from lit_cv.errors import UserError
 from lit_cv.metrics.base import gather
+from lit_cv.predictions.files import NAMES
 from lit_cv.runs.files import replaced
 
 
@@ -95,7 +96,7 @@ class PredictionWriter(Callback):
 
 
 def distinct_names(paths: Sequence[Path], suffixes: Sequence[str]) -> list[str]:
-    """Choose a name for the drawings of each image, relative to the folder that contains all images.
+    """Choose a name for the drawings of each image, relative to the folder that contains all images, or to its parent.
 
     Args:
         paths: The images.
@@ -104,7 +105,9 @@ def distinct_names(paths: Sequence[Path], suffixes: Sequence[str]) -> list[str]:
     Returns:
         The stem of each image, or its name if another image has the stem; with a number if files would still collide.
     """
-    base = os.path.commonpath([path.parent for path in paths])
+    base = Path(os.path.commonpath([path.parent for path in paths]))
+    if any(path.relative_to(base).parts[0] in NAMES for path in paths):  # where predictions are kept
+        base = base.parent
     relative = [path.relative_to(base) for path in paths]
     stems = Counter(path.with_suffix("") for path in relative)
     taken: set[str] = set()

@@ -92,6 +92,7 @@ def write_page(config: Path, overrides: Sequence[str], *, split: Split, epoch: i
         seed_everything(None if seed is True else seed, verbose=False)
     data.fetch()
     packed = data.open_split(split)
+    data.remembered.confirm()
     if packed is None:
         raise UserError(f"{config} has no {split} data: choose another --split, or set data.{split}_sets.")
     data.splits = {split: packed}  # names of classes and joints are those of the shown split

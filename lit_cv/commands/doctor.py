@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lit_cv.commands.parsers import Verbs, add_config, add_verb, refuse_missing_config
-from lit_cv.errors import UsageError, UserError, did_you_mean
+from lit_cv.errors import UsageError, UserError
+from lit_cv.runs.near import did_you_mean_path
 
 if TYPE_CHECKING:
     from datamodules.base import DataModule
@@ -32,13 +33,9 @@ def _run(options: argparse.Namespace) -> int:
             )
         return examine_folder(options.config)
     if not options.config.exists() and not options.config.suffix:
-        raise UserError(f"{options.config}: there is no such file or folder{_near(options.config) or '.'}")
+        raise UserError(f"{options.config}: there is no such file or folder{did_you_mean_path(options.config) or '.'}")
     refuse_missing_config(["--config", str(options.config)])
     return run_doctor(options.config, options.overrides)
-
-
-def _near(path: Path) -> str:
-    return did_you_mean(str(path), [str(near) for near in path.parent.glob("*") if near.is_dir()])
 
 
 def run_doctor(config: Path, overrides: Sequence[str]) -> int:

@@ -1,28 +1,30 @@
-"""`litcv validate | test | predict`: evaluate a trained run."""
+"""`litcv validate | test | predict`: evaluate a trained run; `litcv evaluate`: its predictions, or those of others."""
 
 import argparse
 import tempfile
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from lit_cv.commands.fit import prepare_process
-from lit_cv.commands.parsers import Verbs, add_verb
+from lit_cv.commands.parsers import Verbs, add_config, add_verb, refuse_missing_config
 from lit_cv.errors import UsageError, UserError
+from lit_cv.runs.folder import require_run
 
 UNPARSED = ("validate", "test")
-RAW, EMA = "raw", "ema"
+RAW, EMA, TTA = "raw", "ema", "tta"
 
 
 def add_parser(verbs: Verbs) -> None:
-    """Add `validate` and `test`, whose options LightningCLI parses, and `predict`."""
+    """Add `validate` and `test`, whose options LightningCLI parses, `predict` and `evaluate`."""
     for verb, split, option in (("validate", "validation", " [--data.batch_size=8]"), ("test", "test", "")):
         summary = f"measure a run's best checkpoint on the {split} set"
         parser = add_verb(verbs, verb, summary, f"litcv {verb} runs/quickstart/1f2e3d4c5b{option}")
-        parser.usage = f"litcv {verb} RUN [--weights ema] [--SETTING=VALUE ...]"
+        parser.usage = f"litcv {verb} RUN [--weights ema] [--tta SETTINGS] [--SETTING=VALUE ...]"
         parser.description = (
             f"{summary}\n\nPrints the metrics and writes {verb}.json into the run's folder. With --weights ema it "
-            f"measures the averaged weights (lit_cv.callbacks.EMA) of the checkpoint and writes {verb}_ema.json."
+            f"measures the averaged weights (lit_cv.callbacks.EMA) of the checkpoint and writes {verb}_ema.json. With "
+            "--tta '{flip: true, scales: [0.75, 1.0, 1.25]}' the network sees each image once for each scale, and once "
+            f"more mirrored, its predictions are merged, and {verb}_tta.json is written."
         )
     parser = add_verb(verbs, "predict", "draw what a run's network finds on images",
                       "litcv predict runs/quickstart/1f2e3d4c5b photos/ --output found/", _predict)  # fmt: skip
@@ -30,70 +32,81 @@ def add_parser(verbs: Verbs) -> None:
         "run_folder", type=Path, metavar="RUN", help="folder of a trained run, or of a group of runs: the newest"
     )
     parser.add_argument(
-        "images", type=Path, metavar="IMAGES", help="folder of images, with its subfolders, or one image"
+        "images", type=Path, metavar="IMAGES", help="folder of images, with its subfolders, one image, or a video"
     )
-    parser.add_argument("--output", type=Path, help="folder for the pictures and predictions.json (RUN/predictions)")
-    _add_weights(parser)
+    parser.add_argument("--output", type=Path, help="folder for pictures and predictions (RUN/predictions)")
+    _add_choices(parser)
     parser.add_argument("--score-threshold", type=float, default=0.3, help="lowest score that is drawn (0.3)")
+    parser = add_verb(verbs, "evaluate", "score predictions from their files, without a network",
+                      "litcv evaluate detections.json experiments/coco/faster_rcnn.yaml", _evaluate_files)  # fmt: skip
+    parser.add_argument(
+        "predictions", type=Path, metavar="PREDICTIONS",
+        help="folder that a run has written, RUN/predictions/val, or COCO results of any program: a JSON file",
+    )  # fmt: skip
+    add_config(parser, "YAML file of the experiment or run whose data and metrics are used")
+    parser.add_argument("--split", choices=["val", "test"], help="images of a JSON file (val); a folder knows its own")
+    parser.add_argument("--output", type=Path, help="JSON file for the metrics; without it they are only printed")
 
 
 def run_unparsed(verb: str, args: Sequence[str]) -> int:
     """Carry out `litcv validate ARGS` or `litcv test ARGS`."""
     if args[:1] and not args[0].startswith("-"):
         require_run(Path(args[0]))
-    weights, args = _weights(args)
+    choices, args = _choices(args)
     prepare_process(args)
-    evaluate(verb, args, weights)
+    evaluate(verb, args, choices.weights, choices.tta)
     return 0
 
 
-def _add_weights(parser: argparse.ArgumentParser) -> None:
+def _add_choices(parser: argparse.ArgumentParser) -> None:
     words = "ema: the averaged weights of the checkpoint (lit_cv.callbacks.EMA) in the place of its own (raw)"
     parser.add_argument("--weights", choices=(RAW, EMA), default=RAW, help=words)
+    parser.add_argument("--tta", metavar="SETTINGS", help="test-time augmentation, the setting model.tta: '{}' sees "
+                        "each image also mirrored, '{flip: false, scales: [0.75, 1.0]}' at two scales")  # fmt: skip
 
 
-def _weights(args: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the weights that the arguments ask for, and the other arguments."""
+def _choices(args: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Return the weights and the test-time augmentation that the arguments ask for, and the other arguments."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    _add_weights(parser)
+    _add_choices(parser)
     try:
-        known, others = parser.parse_known_args(args)
+        return parser.parse_known_args(args)
     except argparse.ArgumentError as error:
-        raise UsageError(f"--weights: {error.message}.") from None
-    return known.weights, others
+        raise UsageError(f"{error.argument_name}: {error.message}.") from None
 
 
-def require_run(folder: Path) -> None:
-    """Check that a folder is one of a run, before anything heavy is imported.
+def evaluate(verb: str, args: Sequence[str], weights: str = RAW, tta: str | None = None) -> None:
+    """Run `validate` or `test` on a finished run's folder (best checkpoint) or on LightningCLI's own options.
 
-    Raises:
-        UserError: It is missing, or has no configuration of a run.
+    Args:
+        verb: `validate` or `test`.
+        args: The folder and LightningCLI's options, or these alone.
+        weights: `raw` or `ema`; the latter leaves its files beside those of the former.
+        tta: Value of `model.tta` in YAML, which does so too; None is the run's own.
     """
-    if (folder / "config.yaml").is_file():
-        return
-    runs = sorted(file.parent for file in (*folder.glob("*/config.yaml"), *folder.parent.glob("*/config.yaml")))
-    names = {run.name: run for run in runs}
-    near = get_close_matches(folder.name, names, n=1) or list(names)[:1]
-    hint = f", such as {names[near[0]]}" if near else " (runs/<group>/<run id>)"
-    what = "is no run, it has no config.yaml" if folder.is_dir() else "there is no such folder"
-    raise UserError(f"{folder}: {what}; give the folder of a run{hint}.")
-
-
-def evaluate(verb: str, args: Sequence[str], weights: str = RAW) -> None:
-    """Run `validate` or `test` on a finished run's folder (best checkpoint) or on LightningCLI's own options."""
     from lit_cv.runs.files import write_json
+    from lit_cv.tasks.tta.settings import tta_record
     from lit_cv.training.lightning_cli import LitCLI
+    from lit_cv.training.scoring.kept import FOLDER, KeptPredictions
 
     if args[:1] and not args[0].startswith("-"):
-        folder = Path(args[0])
-        cli = LitCLI([verb, *_options_of_run(folder), *args[1:]], averaged=weights == EMA)
+        folder, others = Path(args[0]), [*args[1:], *_tta_setting(tta)]
+        kinds = [EMA] * (weights == EMA) + [TTA] * any(option.startswith("--model.tta") for option in others)
+        kept = KeptPredictions(folder / "_".join([FOLDER, *kinds]))
+        cli = LitCLI([verb, *_options_of_run(folder), *others], callbacks=[kept], averaged=weights == EMA)
         metrics = {name: float(value) for name, value in sorted(cli.trainer.callback_metrics.items())}
         if cli.trainer.is_global_zero:
-            file = folder / (f"{verb}_{EMA}.json" if weights == EMA else f"{verb}.json")
-            write_json(file, metrics)
+            file = folder / f"{'_'.join([verb, *kinds])}.json"
+            write_json(file, metrics | tta_record(cli.model))
+            if cli.model.tta is not None:
+                print(f"test-time augmentation: {cli.model.tta}")
             _tell(metrics, file)
     else:
-        LitCLI([verb, *args], averaged=weights == EMA)
+        LitCLI([verb, *args, *_tta_setting(tta)], averaged=weights == EMA)
+
+
+def _tta_setting(tta: str | None) -> list[str]:
+    return [] if tta is None else [f"--model.tta={tta}"]
 
 
 def _options_of_run(folder: Path) -> list[str]:
@@ -105,18 +118,38 @@ def _options_of_run(folder: Path) -> list[str]:
     return ["--config", str(folder / "config.yaml"), *checkpoint, place, "--verbose=false"]
 
 
-def _tell(metrics: Mapping[str, float], file: Path) -> None:
+def _tell(metrics: Mapping[str, float], file: Path | None) -> None:
     """Print the metrics, for which Lightning's own table has 17 digits."""
     width = max(map(len, metrics), default=0)
     for name, value in metrics.items():
         print(f"{name.ljust(width)}  {value:.4g}")
-    print(f"metrics: {file}", flush=True)
+    if file:
+        print(f"metrics: {file}", flush=True)
+
+
+def _evaluate_files(options: argparse.Namespace) -> int:
+    refuse_missing_config(["--config", str(options.config)])
+    if not options.predictions.exists():
+        raise UserError(f"{options.predictions}: there is no such file or folder; give predictions.")
+    from lit_cv.runs.files import write_json
+    from lit_cv.training.experiment import parsed
+    from lit_cv.training.noise import quiet
+    from lit_cv.training.scoring.rescoring import rescore
+
+    experiment = parsed(["fit", "--config", str(options.config), *options.overrides]).fit
+    with quiet():
+        metrics = rescore(options.predictions, experiment, options.split)
+    if options.output:
+        write_json(options.output, metrics)
+    _tell(metrics, options.output)
+    return 0
 
 
 def _predict(options: argparse.Namespace) -> int:
     run = _newest_run(options.run_folder)
     require_run(run)
-    predict(run, options.images, options.output or run / "predictions", options.score_threshold, options.weights)
+    output = options.output or run / "predictions"
+    predict(run, options.images, output, options.score_threshold, options.weights, options.tta)
     return 0
 
 
@@ -130,24 +163,31 @@ def _newest_run(folder: Path) -> Path:
     return newest
 
 
-def predict(run: Path, images: Path, output: Path, score_threshold: float, weights: str = RAW) -> None:
-    """Draw what the network of a run finds on a folder of images or on one image.
+def predict(
+    run: Path, images: Path, output: Path, score_threshold: float, weights: str = RAW, tta: str | None = None
+) -> None:
+    """Draw what the network of a run finds on a folder of images, on one image or on the frames of a video.
 
-    Writes one PNG for each image and `predictions.json` into `output`.
+    Writes into `output` one PNG for each image, `predictions.json` with what is drawn, and with all scores `coco.json`
+    and the folder `predict` (see `lit_cv.predictions.files.Predictions`).
     """
+    from datamodules.video import is_video
     from lit_cv.callbacks.predictions import PredictionWriter
     from lit_cv.runs.checkpoints import best_checkpoint
     from lit_cv.runs.files import read_yaml, write_yaml
     from lit_cv.training.lightning_cli import LitCLI
+    from lit_cv.training.scoring.kept import KeptPredictions
 
     config = read_yaml(run / "config.yaml")
     bits = (config["data"].get("init_args") or {}).get("bits")  # of pictures of 16 bits, which are read as in training
     settings = {"root": str(images), "bits": bits}
-    config["data"] = {"class_path": "datamodules.ImageFolderDataModule", "init_args": settings}
+    kind = "video.VideoDataModule" if is_video(images) else "ImageFolderDataModule"
+    config["data"] = {"class_path": f"datamodules.{kind}", "init_args": settings}
     writer = PredictionWriter(output, score_threshold=score_threshold)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.yaml"
         write_yaml(path, config)
         checkpoint = ["--ckpt_path", str(best_checkpoint(run)), "--return_predictions=false"]
-        LitCLI(["predict", "--config", str(path), *checkpoint], callbacks=[writer], averaged=weights == EMA)
+        command = ["predict", "--config", str(path), *checkpoint, *_tta_setting(tta)]
+        LitCLI(command, callbacks=[KeptPredictions(output), writer], averaged=weights == EMA)
     print(f"predictions: {output}")

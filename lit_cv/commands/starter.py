@@ -50,7 +50,7 @@ class Kind:
     rate: str = "6.0e-4"
 
 
-_RATES = ("Which learning rate is better?", "model.scheduler.max_lr")
+_RATES = ("Which learning rate is better?", "model.optimizer.lr")
 KINDS: dict[str, Kind] = {
     "detection": Kind("Faster R-CNN", "DetectionTask", "detection", "val/map"),
     "instances": Kind("Mask R-CNN", "InstanceTask", "instances", "val/mask_map"),

@@ -78,6 +78,7 @@ def statistics_of(config: Path, overrides: Sequence[str]) -> "tuple[Statistics, 
     network: Any = built_task(experiment.model).network
     has_anchors = isinstance(network, Anchored)
     found = collect(data, AnchorFit(network) if has_anchors else None)
+    data.remembered.confirm()
     anchors = "its anchors are compared with the boxes" if has_anchors else "it has no anchors"
     return found, f"{_data_name(data)}. Network: {type(network).__name__}, {anchors}."
 

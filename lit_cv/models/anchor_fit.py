@@ -52,7 +52,7 @@ class AnchorFit:
         match self.network:
             case SquareImages(size=side):
                 return (side, side), (side, side)
-            case FittedImages(min_size=int(shorter), max_size=longer):
+            case FittedImages(eval_min_size=int(shorter), max_size=longer):
                 size = fit_size(size, shorter, longer)
         step = getattr(self.network, "divisible", 1)
         return size, (-(-size[0] // step) * step, -(-size[1] // step) * step)

@@ -3,7 +3,10 @@
 from collections import defaultdict
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
@@ -11,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from lit_cv.errors import UserError
 
 Size = tuple[int, int]
+AnyImage = Tensor | NDArray[np.uint8] | Image.Image
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -55,8 +59,33 @@ class Objects(NamedTuple):
 
 
 def size_of(pixels: Tensor) -> Size:
-    """Return height and width of an image, a batch or a map (..., H, W), as constants when the call is traced."""
-    return int(pixels.shape[-2]), int(pixels.shape[-1])
+    """Return height and width of an image, a batch or a map (..., H, W).
+
+    They are constants when ``torch.jit`` traces the call, and symbols when ``torch.export`` does and they may vary.
+    """
+    height, width = pixels.shape[-2:]
+    return (height, width) if torch.compiler.is_exporting() else (int(height), int(width))
+
+
+def as_tensor(image: AnyImage) -> Tensor:
+    """Return an image as uint8 (3, H, W) RGB; tensors are returned as they are.
+
+    Args:
+        image: Also an array of NumPy, uint8 (H, W, 3) RGB or (H, W) gray, or an image of Pillow in any mode.
+
+    Raises:
+        UserError: It is something else, such as a path.
+    """
+    if isinstance(image, Tensor):
+        return image
+    if isinstance(image, Image.Image):
+        image = np.array(image.convert("RGB"))
+    if not isinstance(image, np.ndarray):
+        raise UserError(f"an image is a {type(image).__name__}; give lit_cv.image(path), a tensor or an array.")
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
+        raise UserError(f"an image is an array of {image.dtype} {image.shape}; give uint8 RGB (H, W, 3).")
+    pixels = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
 def fit_size(size: Size, min_size: int, max_size: int) -> Size:

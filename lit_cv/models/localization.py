@@ -126,6 +126,8 @@ class LocalizationNet(SquareImages, OnePassNetwork, BackboneNetwork):
             self.pool = _pool5(self.size) if flat else nn.Identity()
             heads = [self._pretrained(dropout, width) for width in outputs.values()]
         self.class_head, self.box_head = heads
+        of_classes = {"class_head": self.class_head, **({"box_head": self.box_head} if box_head == "per_class" else {})}
+        self.class_layers = {f"{name}.{len(layers) - 1}.*": "first" for name, layers in of_classes.items()}  # type: ignore[misc]
         for layers, deviation, start in zip(heads, DEVIATIONS, STARTS, strict=True):
             weight, bias = list(layers.parameters())[-2:]
             nn.init.normal_(weight, std=deviation)

@@ -1,18 +1,19 @@
 """The interface of every network: uint8 images and targets in, named losses or predictions out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lit_cv.errors import UserError
-from lit_cv.models.images import ImageBatch
+from lit_cv.models.images import AnyImage, ImageBatch, as_tensor
 from lit_cv.ops.limits import at_least
 
 Target = dict[str, Tensor]
+ClassOrder = Literal["first", "last", "whole"]
 
 
 class Network(nn.Module, ABC):
@@ -33,6 +34,11 @@ class Network(nn.Module, ABC):
         stages: Maps a submodule or method (dotted name) to the stage of ``predict`` under which ``litcv bench`` counts
             its time: ``proposals``, ``backbone``, ``heads`` or ``nms``. Missing names are ignored. Time in a part that
             runs inside a part of another stage counts for the inner one.
+        class_layers: Patterns (``fnmatch``) of the parameters with a part for each class, along their first dimension,
+            and the order there: ``first``: all outputs of the first class, then all of the second; ``last``: the
+            outputs of all classes for the first anchor, then those for the second; ``whole``: another order, so that
+            the parameter fits the same classes only.
+        class_names: Names of labels 1..C, or of the joints; ``lit_cv.load`` sets them.
 
     Args:
         channels_last: Whether the weights and the batches have the memory format ``torch.channels_last``. It is faster
@@ -40,6 +46,8 @@ class Network(nn.Module, ABC):
     """
 
     loss_names: ClassVar[tuple[str, ...]]
+    class_layers: ClassVar[Mapping[str, ClassOrder]] = {}
+    class_names: Sequence[str] = ()
     stages: ClassVar[dict[str, str]] = {
         **dict.fromkeys(("rpn", "rpn.propose"), "proposals"),
         **dict.fromkeys(("backbone", "neck", "features"), "backbone"),
@@ -82,17 +90,17 @@ class Network(nn.Module, ABC):
             A float32 scalar for each of ``loss_names``. It is finite even if the batch has nothing to learn from.
         """
 
-    def predict(self, images: list[Tensor]) -> list[Any]:
+    def predict(self, images: Sequence[AnyImage]) -> list[Any]:
         """Predict without gradients and in eval mode; the modes of all submodules are restored.
 
         Args:
-            images: The batch, see the class.
+            images: The batch, see the class. Images of Pillow and uint8 arrays of NumPy (H, W, 3) are converted.
 
         Returns:
             One prediction for each image. Its type depends on the task.
         """
         with torch.no_grad(), evaluating(self):
-            return self._predict(images)
+            return self._predict([as_tensor(image) for image in images])
 
     @abstractmethod
     def _predict(self, images: list[Tensor]) -> list[Any]:
@@ -128,6 +136,10 @@ class OnePassNetwork(Network):
     def found_in(self, outputs: Any, batch: ImageBatch) -> list[Any]:
         """Convert raw outputs to predictions, see ``Network.predict``."""
 
+    def predict_batch(self, batch: ImageBatch) -> list[Any]:
+        """Predict for resized and normalized images, see ``Network.predict``."""
+        return self.found_in(self(batch.pixels), batch)
+
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """See ``Network.losses``."""
         batch = self.batch(images)
@@ -141,8 +153,7 @@ class OnePassNetwork(Network):
             return Evaluation(self.losses_of(outputs, batch, targets), self.found_in(outputs, batch), outputs)
 
     def _predict(self, images: list[Tensor]) -> list[Any]:
-        batch = self.batch(images)
-        return self.found_in(self(batch.pixels), batch)
+        return self.predict_batch(self.batch(images))
 
 
 @contextmanager

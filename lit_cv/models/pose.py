@@ -83,6 +83,7 @@ class PoseNet(SquareImages, OnePassNetwork, BackboneNetwork):
         self.pool = average_pool(self.size, stride, pool)
         hidden = [head_features] if isinstance(head_features, int) else head_features
         self.head = fully_connected(channels, pool, hidden, dropout, 2 * self.num_joints)
+        self.class_layers = {f"head.{len(self.head) - 1}.*": "first"}  # type: ignore[misc]
         # At first all joints are predicted close to the center of the crop.
         weight, bias = list(self.head.parameters())[-2:]
         nn.init.normal_(weight, std=0.01 * weight.shape[1] ** -0.5)

@@ -9,6 +9,7 @@ from torchvision.ops import batched_nms, nms
 from lit_cv.ops.global_batch import rank
 from lit_cv.ops.global_random import uniform
 from lit_cv.ops.stages import stage
+from lit_cv.ops.traced.nms import traced_nms
 
 Weights = tuple[float, float, float, float]
 
@@ -182,7 +183,9 @@ def grouped_nms(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float)
         int64 indices of the kept boxes, by descending score.
     """
     kept: Tensor
-    if boxes.is_cuda and len(boxes):
+    if torch.compiler.is_exporting():
+        kept = traced_nms(boxes, scores, groups, threshold)
+    elif boxes.is_cuda and len(boxes):
         kept = nms(boxes + (groups * (boxes.amax() + 1))[:, None], scores, threshold)
     else:
         kept = batched_nms(boxes, scores, groups, threshold)

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.ops import roi_align
 
 from lit_cv.ops.mask_runs import MaskRuns, decode_masks, encode_masks, select_masks
@@ -45,6 +46,18 @@ def paste_masks(probabilities: Tensor, boxes: Tensor, size: tuple[int, int]) -> 
         for some, around in zip(torch.split(probabilities, step), torch.split(boxes, step), strict=True)
     ]
     return MaskRuns(torch.cat([part.runs for part in parts]), torch.cat([part.lengths for part in parts]), size)
+
+
+def paste_dense(probabilities: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Paste like ``paste_masks`` all at once, to masks uint8 (K, H, W) with values 0 and 1."""
+    return (_paste(probabilities, boxes, *size) >= 0.5).to(torch.uint8)
+
+
+def paste_rounded(probabilities: Tensor, boxes: Tensor, size: tuple[int, int]) -> MaskRuns:
+    """Paste masks as torchvision does, into boxes of whole pixels; see ``paste_masks``."""
+    if not len(boxes):
+        return paste_masks(probabilities, boxes, size)
+    return encode_masks(paste_masks_in_image(probabilities[:, None], boxes, size)[:, 0] >= 0.5)
 
 
 def _paste(probabilities: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:

@@ -32,8 +32,9 @@ def pool_rois(maps: list[Tensor], strides: list[int], rois: Tensor, size: int, o
         (K, C, size, size), in the order of ``rois``.
     """
     levels = pyramid_levels(rois[:, 1:], strides)
-    exported = torch.compiler.is_compiling()  # exporters cannot see into the compiled loops of ``roi_cpu.max_pool``
-    if rois.device.type == "cpu" and (op == "align" or (op == "pool" and not exported)):
+    exported = torch.compiler.is_exporting()
+    traced = torch.compiler.is_compiling()  # tracers cannot see into the compiled loops of ``roi_cpu.max_pool``
+    if rois.device.type == "cpu" and not exported and (op == "align" or (op == "pool" and not traced)):
         cells = roi_cpu.find_cells(maps, strides, rois, levels)
         on_cpu = roi_cpu.align(cells, size) if op == "align" else roi_cpu.max_pool(cells, size)
         return on_cpu.to(maps[0].dtype)
@@ -42,11 +43,16 @@ def pool_rois(maps: list[Tensor], strides: list[int], rois: Tensor, size: int, o
     if len(maps) == 1:
         pooled: Tensor = kernel(maps[0], rois, size, 1 / strides[0], **options)
         return pooled
-    order = levels.argsort(stable=True)
-    counts = (levels[:, None] == torch.arange(len(maps), device=levels.device)).sum(dim=0).tolist()
+    if exported:  # the number of regions on each level is not known
+        own = [(levels == level).nonzero()[:, 0] for level in range(len(maps))]
+        order, sorted_rois = torch.cat(own), [rois[index] for index in own]
+    else:
+        order = levels.argsort(stable=True)
+        counts = (levels[:, None] == torch.arange(len(maps), device=levels.device)).sum(dim=0).tolist()
+        sorted_rois = list(torch.split(rois[order], counts))
     parts = [
         kernel(features, part, size, 1 / stride, **options)
-        for features, stride, part in zip(maps, strides, torch.split(rois[order], counts), strict=True)
+        for features, stride, part in zip(maps, strides, sorted_rois, strict=True)
     ]
     return torch.cat(parts)[order.argsort()]
 

@@ -126,4 +126,6 @@ def checkerboard(scores: Tensor, stride: int) -> Tensor:
 
 
 def _is_channels_last(x: Tensor) -> bool:
+    if torch.compiler.is_exporting():  # contiguous, and the sizes that tell so may be unknown
+        return False
     return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()

@@ -10,6 +10,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from lit_cv.errors import UserError
 from lit_cv.runs.files import replaced
+from lit_cv.runs.near import did_you_mean_path
 
 AVERAGED = "averaged_state_dict"  # of a checkpoint: the averaged weights, beside `state_dict`
 
@@ -59,7 +60,7 @@ def require_training_state(path: Path) -> None:
     """
     fix = "give a checkpoint of a run (runs/<group>/<id>/checkpoints/last.ckpt)"
     if not path.is_file():
-        raise UserError(f"{path}: there is no such file; {fix}.")
+        raise UserError(f"{path}: there is no such file; {fix}{did_you_mean_path(path) or '.'}")
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path}: is no checkpoint, or only a part of one; {fix}.")
     try:
@@ -68,7 +69,10 @@ def require_training_state(path: Path) -> None:
         reason = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")
         raise UserError(f"{path}: cannot be read as a checkpoint ({reason}); {fix}.") from None
     if not isinstance(checkpoint, dict) or not {"state_dict", "pytorch-lightning_version"} <= checkpoint.keys():
-        raise UserError(f"{path}: holds no state of a training, only weights or other data; {fix}.")
+        raise UserError(
+            f"{path}: holds no state of a training, only weights or other data; {fix}, or give "
+            "these weights as model.initial_weights."
+        )
 
 
 def last_checkpoint(folder: Path) -> Path | None:

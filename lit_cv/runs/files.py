@@ -5,16 +5,16 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 import yaml
 
 from lit_cv.errors import UserError, did_you_mean
+from lit_cv.runs.near import did_you_mean_path
 from lit_cv.runs.yaml_text import parse_yaml
 
 TAIL_BYTES = 1 << 16
@@ -84,11 +84,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def similar(path: Path) -> str:
-    """Return "; did you mean FILE?" for a misspelled path of a YAML file; empty if none is near."""
-    here = {file.name: file for file in path.parent.glob("*.yaml")}
-    name = get_close_matches(path.name, here, n=1, cutoff=0.7)
+    """Return "; did you mean PATH?" for a misspelled path of a YAML file or a run; empty if none is near."""
     known = [str(file) for pattern in ("experiments/*/*.yaml", "sweeps/*.yaml") for file in Path().glob(pattern)]
-    return f"; did you mean {here[name[0]]}?" if name else did_you_mean(str(path), known)
+    named = [file for file in known if Path(file).name == path.name]
+    return did_you_mean_path(path) or did_you_mean(str(path), named, cutoff=0.0) or did_you_mean(str(path), known)
 
 
 def read_curve(folder: Path, metric: str) -> dict[int, float]:
@@ -154,6 +153,8 @@ def read_tail(path: Path, first: int = 0) -> str:
 def lock(path: Path, message: str, patience: float = 0.0) -> Iterator[None]:
     """Hold an exclusive lock on ``path``; the system frees it even when the process is killed.
 
+    Folders that are made for the file are deleted at the end if nothing else was written into them.
+
     Args:
         path: File that is locked.
         message: Text of the error.
@@ -162,18 +163,37 @@ def lock(path: Path, message: str, patience: float = 0.0) -> Iterator[None]:
     Raises:
         UserError: Another process holds the lock; the text is ``message``.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    made = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
     end = time.monotonic() + patience
-    with path.open("w") as handle:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= end:
-                    raise UserError(message) from None
-                time.sleep(0.1)
-        yield
+    while (handle := _locked(path)) is None:
+        if time.monotonic() >= end:
+            raise UserError(message)
+        time.sleep(0.1)
+    with handle:
+        try:
+            yield
+        finally:
+            if made and path.parent.is_dir() and os.listdir(path.parent) == [path.name]:
+                path.unlink()
+                _remove_empty(made)
+
+
+def _locked(path: Path) -> TextIO | None:
+    """Open and lock a file; None if another process holds it, or has deleted it between the two."""
+    with ExitStack() as stack, suppress(BlockingIOError, FileNotFoundError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = stack.enter_context(path.open("w"))
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(handle.fileno()), path.stat()):
+            stack.pop_all()
+            return handle
+    return None
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    with suppress(OSError):  # another process has written into one
+        for folder in folders:
+            folder.rmdir()
 
 
 @contextmanager

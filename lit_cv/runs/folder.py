@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from lit_cv.errors import UserError
+from lit_cv.runs.near import near_run
 from lit_cv.runs.settings import merged_arguments, plain, portable, split_arguments
 
 DEFAULT_ROOT = "runs"
@@ -63,3 +64,19 @@ def run_folder(args: Sequence[str]) -> Path:
 def is_finished(folder: Path) -> bool:
     """Tell whether the run of this folder has written its result."""
     return (folder / "result.json").is_file()
+
+
+def require_run(folder: Path) -> None:
+    """Check that a folder is one of a run.
+
+    Raises:
+        UserError: It is missing, or has no configuration of a run.
+    """
+    if (folder / "config.yaml").is_file():
+        return
+    if folder.is_file():
+        raise UserError(f"{folder}: is a file; give the folder of a run, or --config {folder}.")
+    near = near_run(folder)
+    hint = f", such as {near}" if near else " (runs/<group>/<run id>)"
+    what = "is no run, it has no config.yaml" if folder.is_dir() else "there is no such folder"
+    raise UserError(f"{folder}: {what}; give the folder of a run{hint}.")

@@ -110,6 +110,7 @@ NUMBER = Form("a number", _number)
 WORDS = Form("a list of texts", _list_of(_text))
 MAPPING = Form("a mapping", lambda value: isinstance(value, dict))
 NUMBERS = Form("a mapping of names to numbers", _mapping_of(lambda value: value is None or _number(value)))
+RATES = Form("a mapping of names to numbers", _mapping_of(_number))
 FACTS = Form("a mapping of metrics to `percent` and `higher_is_better`", _mapping_of(_facts))
 YES = Form("true or false", lambda value: isinstance(value, bool))
 TIME = Form("a time", _time)
@@ -129,20 +130,19 @@ RESULT = Kind(
     {
         **{"id": FOLDER, "group": FOLDER, "status": TEXT, "started": TIME, "finished": TIME, "stopped_early": YES},
         **{"git.earlier_commits": WORDS, "versions": MAPPING, "hardware": MAPPING},
-        **{"metric_facts": FACTS, "data.counts": NUMBERS},
+        **{
+            "metric_facts": FACTS,
+            "data.counts": NUMBERS,
+            "optimization": MAPPING,
+            "optimization.learning_rate": MAPPING,
+        },
+        **{"optimization.learning_rate.peak": NUMBER, "optimization.learning_rate.groups": RATES},
     },
     {
         **{"seed": SEED, "git.commit": TEXT, "best": BEST, "started_from": MAPPING, "started_from.checkpoint": TEXT},
-        **{
-            "stopped_by": TEXT,
-            "stopped": MAPPING,
-            "stopped.step": COUNT,
-            "stopped.reason": TEXT,
-            "wandb_url": TEXT,
-            "params": COUNT,
-            "trainable_params": COUNT,
-            "gflops": NUMBER,
-        },
+        **{"initial_weights": MAPPING, "stopped_by": TEXT, "wandb_url": TEXT},
+        **{"stopped": MAPPING, "stopped.step": COUNT, "stopped.reason": TEXT},
+        **{"params": COUNT, "trainable_params": COUNT, "gflops": NUMBER},
         **{"seconds_per_image": NUMBER, "peak_memory_gb": NUMBER},
     },
     "delete its run folder and run it again",

@@ -5,10 +5,13 @@ Run ids cover the paths, because the data may be absent when an id is needed.
 
 import hashlib
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from lit_cv.errors import UserError
+from lit_cv.runs.initial_weights import weights_file
 from lit_cv.runs.settings import canonical
 
 LOADING = ("num_workers", "cache", "pin_memory", "persistent_workers", "prefetch_factor")
@@ -35,10 +38,20 @@ def essence(settings: Mapping[str, Any], swept: Collection[str] = ()) -> str:
 
 def contents(key: str, value: Any) -> Any:
     """Return a digest of the file of weights that a setting names; other values as they are."""
-    if not (key.split(".")[-1] == "weights" and isinstance(value, str) and Path(value).is_file()):
+    name = key.split(".")[-1]
+    if name not in ("weights", "initial_weights") or not isinstance(value, str):
         return value
-    state = Path(value).stat()
-    return _digest(value, state.st_mtime_ns, state.st_size)
+    file: Path | None = Path(value)
+    if name == "initial_weights":
+        with suppress(UserError):  # a file that is missing is named by its path
+            file = weights_file(value)
+    return digest(file) if file is not None and file.is_file() else value
+
+
+def digest(file: Path) -> str:
+    """Return the SHA-256 digest of a file, in hexadecimal digits; a file that has not changed is not read again."""
+    state = file.stat()
+    return _digest(str(file.resolve()), state.st_mtime_ns, state.st_size)
 
 
 @cache

@@ -17,7 +17,7 @@ class _Once:
         seen = set[str]()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"`{key.value}` stands twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"`{key.value}` appears twice", key.start_mark)
             seen.add(str(key.value))
         return super().construct_mapping(node, deep)  # type: ignore[misc]
 

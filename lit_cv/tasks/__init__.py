@@ -6,17 +6,21 @@ from lit_cv.tasks.detection import DetectionTask
 from lit_cv.tasks.instances import InstanceTask
 from lit_cv.tasks.localization import LocalizationTask
 from lit_cv.tasks.pose import PoseTask
-from lit_cv.tasks.schedules import RestartingStepLR, WarmupMultiStepLR
+from lit_cv.tasks.schedules import OneCycle, RestartingStepLR, WarmupDecayLR, WarmupMultiStepLR
 from lit_cv.tasks.segmentation import SegmentationTask
+from lit_cv.tasks.tta.settings import TTA
 
 __all__ = [
+    "TTA",
     "CaptioningTask",
     "DetectionTask",
     "InstanceTask",
     "LocalizationTask",
+    "OneCycle",
     "PoseTask",
     "RestartingStepLR",
     "SegmentationTask",
     "Task",
+    "WarmupDecayLR",
     "WarmupMultiStepLR",
 ]

@@ -3,12 +3,10 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, ClassVar, NamedTuple
 
 import lightning as L
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
@@ -22,9 +20,21 @@ from lit_cv.models.compiling import check_mode, compile_network
 from lit_cv.models.network import Network
 from lit_cv.ops.global_batch import global_batch
 from lit_cv.renderers import Renderer
+from lit_cv.tasks.initial_weights.initial import InitialWeights
+from lit_cv.tasks.parameter_groups import ParameterGroups, Undecayed
 from lit_cv.tasks.precision import keep_coordinates
-from lit_cv.tasks.schedules import WarmupMultiStepLR, check_length, check_schedule
+from lit_cv.tasks.refusals import refuse_non_finite, refuse_other_weights
+from lit_cv.tasks.schedules import (
+    WarmupMultiStepLR,
+    check_saved_length,
+    follow_training,
+    peaks,
+    scheduled,
+    tell_continued,
+)
 from lit_cv.tasks.sharding import shard_for_strategy
+from lit_cv.tasks.tta.merging import predict_views
+from lit_cv.tasks.tta.settings import TTA, fitting_tta
 
 Targets = Sequence[Mapping[str, Tensor]]
 Predictions = Sequence[Any]
@@ -70,6 +80,13 @@ class Task(L.LightningModule, ABC):
         optimizer: Builds the optimizer from the parameters; the default is ``sgd``.
         scheduler: Builds the learning-rate scheduler, stepped after every optimizer step, from the optimizer; the
             default is ``warmup``, and None keeps the rate constant.
+        initial_weights: Weights of a whole network to start from: the path of a state dict or checkpoint,
+            ``run:<folder>`` (its best checkpoint) or ``torchvision:<name>``. None starts from the backbone's weights.
+        tta: Test-time augmentation of the evaluation and of ``predict``; None sees each image once, as it is.
+        lr_factors: Factors of the rate by pattern of parameter names, such as ``{"backbone.*": 0.1}``; of several that
+            match, the last one counts.
+        no_weight_decay: Parameters without weight decay.
+        layer_decay: Factor of the rate from one stage of the backbone to the one before it; None for one rate.
         compile: Whether ``torch.compile`` compiles the network, or a mode of it; see ``compile_network``.
 
     Raises:
@@ -80,12 +97,16 @@ class Task(L.LightningModule, ABC):
         PER_CLASS: Unit and direction of each number for single classes, logged as ``val/<name>/<class>``.
         SIZE: Argument and attribute of the network that follows from the data.
         MONITOR: The metric that selects ``best.ckpt``.
+        FOUND: Keys of a prediction that the evaluation needs.
+        OF_NETWORK: Numbers of the evaluation that do not follow from predictions alone.
     """
 
     METRICS: ClassVar[Mapping[str, Fact]] = {}
     PER_CLASS: ClassVar[Mapping[str, Fact]] = {}
     SIZE: ClassVar[str] = "num_classes"
     MONITOR: ClassVar[str] = "val/loss"
+    FOUND: ClassVar[tuple[str, ...]] = ()
+    OF_NETWORK: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -93,6 +114,11 @@ class Task(L.LightningModule, ABC):
         loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = sgd,
         scheduler: LRSchedulerCallable | None = warmup,
+        initial_weights: str | None = None,
+        tta: TTA | None = None,
+        lr_factors: dict[str, float] | None = None,
+        no_weight_decay: list[Undecayed] | None = None,
+        layer_decay: float | None = None,
         compile: bool | str = False,
     ) -> None:
         super().__init__()
@@ -104,7 +130,10 @@ class Task(L.LightningModule, ABC):
         check_mode(compile)
         self.loss_weights = dict.fromkeys(self.loss_names, 1.0) | (loss_weights or {})
         self.optimizer, self.scheduler, self.compile_mode = optimizer, scheduler, compile
+        self.initial_weights = InitialWeights(initial_weights)
+        self.parameter_groups = ParameterGroups(network, lr_factors, no_weight_decay, layer_decay)
         self.class_names: list[str] = []
+        self.tta = fitting_tta(network, tta)
         self._counts_before: dict[str, int] = {}
         self.mean_losses = nn.ModuleDict({name: ExactMean() for name in ("loss", *self.loss_names)})
 
@@ -141,9 +170,14 @@ class Task(L.LightningModule, ABC):
         self.check_size(data)
 
     def configure_model(self) -> None:
-        """Divide the network between the processes if the strategy is ``fsdp2``, and compile it if asked."""
+        """Load the initial weights; divide the network between the processes of ``fsdp2``; compile it if asked."""
+        self.initial_weights.load_into(self.network, self.output_names(), getattr(self.network, self.SIZE))
         shard_for_strategy(self, self.network)
         compile_network(self.network, self.compile_mode)
+
+    def output_names(self) -> list[str]:
+        """Return the names of the ``SIZE`` outputs, without the background."""
+        return self.class_names
 
     @classmethod
     def size(cls, data: object) -> Size:
@@ -189,27 +223,18 @@ class Task(L.LightningModule, ABC):
             UserError: The schedule needs a metric, or ends before the training.
         """
         with refused("model.optimizer"):
-            optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
-        if self.scheduler is None:
+            optimizer = self.optimizer(self.parameter_groups.of(self.named_parameters()))
+        self.parameter_groups.scale(optimizer)
+        schedule = scheduled(optimizer, self.scheduler, self.trainer) if self.scheduler else None
+        self._peaks = peaks(optimizer)
+        if schedule is None:
             return optimizer
-        with refused("model.scheduler"):
-            schedule = self.scheduler(optimizer)
-        check_schedule(schedule, self._given_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_start(self) -> None:
-        """Check the schedule again if the number of steps follows from epochs.
-
-        Raises:
-            UserError: The schedule ends before the training.
-        """
-        with suppress(MisconfigurationException):  # the number of batches of a step changes, so no number is known
-            for config in self.trainer.lr_scheduler_configs:
-                check_schedule(config.scheduler, lambda: self.trainer.estimated_stepping_batches)
-
-    def _given_steps(self) -> float:
-        """Return the number of steps, 0 if it follows from epochs: to ask for it sets up the data too early."""
-        return self.trainer.max_steps if self.trainer.max_epochs == -1 and self.trainer.max_steps > 0 else 0
+        """Give the schedule its length if the number of steps follows from epochs."""
+        follow_training(self.trainer)
+        tell_continued(peaks(self.trainer.optimizers[0]), self._peaks)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make the randomness of a step a function of (seed, step), so that a resumed run repeats it on every rank."""
@@ -224,13 +249,13 @@ class Task(L.LightningModule, ABC):
             losses = self.network.losses(*batch)
         losses["loss"] = self.total(losses)
         if not torch.isfinite(losses["loss"]):
-            self._refuse_non_finite(losses, batch[1])
+            refuse_non_finite(losses, batch[1], self.global_step)
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if every and (self.global_step + 1) % every == 0:
             # Each call costs a third of a millisecond, too much for every step.
             logged = {f"train/{name}": loss.detach() for name, loss in losses.items()}
             self.log_dict(logged, batch_size=len(batch[0]), sync_dist=True)
-            self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+            self.log("train/lr", max(group["lr"] for group in self.trainer.optimizers[0].param_groups))
         return losses["loss"]
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
@@ -254,7 +279,7 @@ class Task(L.LightningModule, ABC):
 
     def evaluate(self, batch: Batch) -> tuple[Mapping[str, Tensor], Predictions]:
         """Return losses and predictions of an evaluation batch."""
-        return self.network.losses(*batch), self.network.predict(batch[0])
+        return self.network.losses(*batch), self.predict(batch[0])
 
     def test_step(self, batch: Batch, batch_idx: int) -> Predictions:  # type: ignore[override]
         """Evaluate as in validation."""
@@ -262,7 +287,16 @@ class Task(L.LightningModule, ABC):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Predictions:
         """Return the prediction for each image, in the pixels of the input image."""
-        return self.network.predict(batch[0])
+        return self.predict(batch[0])
+
+    def predict(self, images: list[Tensor], given: list[Tensor] | None = None) -> Predictions:
+        """Return the predictions for images, merged over their views with ``tta``; ``given`` are proposals."""
+        return predict_views(self.network, self.tta, images, given, self.joint_pairs)
+
+    @property
+    def joint_pairs(self) -> Sequence[Sequence[int]]:
+        """(right, left) joints, which a mirrored image swaps."""
+        return ()
 
     def on_validation_epoch_start(self) -> None:
         """Note what metrics of the training have counted."""
@@ -297,10 +331,12 @@ class Task(L.LightningModule, ABC):
         self._refuse_kept()
         for mean in self.mean_losses.values():
             mean.reset()  # type: ignore[operator]
-        return {
-            **{name: value for name, value in computed.items() if value != NOTHING or f"{prefix}{name}" in monitored},
-            **losses,
+        measured = {
+            name: torch.as_tensor(value, dtype=torch.float64)  # Lightning would round a float to 7 digits
+            for name, value in computed.items()
+            if value != NOTHING or f"{prefix}{name}" in monitored  # the callbacks need a number
         }
+        return {**measured, **losses}
 
     def _metric_counts(self) -> dict[str, int]:
         """Return the number of updates of each metric since its last reset; mean losses are the base class's own."""
@@ -325,41 +361,26 @@ class Task(L.LightningModule, ABC):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the names of the classes with the weights."""
         checkpoint["class_names"] = self.class_names
+        checkpoint["initial_weights"] = self.initial_weights.record
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the names of the classes.
 
         Raises:
-            UserError: The checkpoint is of another program or network, or its schedule ends before the training.
+            UserError: The checkpoint is of another program or network, its optimizer has other groups of parameters,
+                or its schedule ends before the training.
         """
         if "class_names" not in checkpoint:
             raise UserError("the checkpoint was not written by lit-cv; give the last.ckpt or best.ckpt of a run.")
         if "state_dict" in checkpoint:  # fsdp2 has loaded it before
-            self._check_weights(checkpoint["state_dict"])
+            refuse_other_weights(self.state_dict(), checkpoint["state_dict"])
         if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
-            for state in checkpoint.get("lr_schedulers", []):
-                if "total_steps" in state:
-                    check_length(state["total_steps"], self._given_steps(), " of the checkpoint")
+            check_saved_length(checkpoint.get("lr_schedulers", []), self.trainer)
+            for state in checkpoint.get("optimizer_states", []):
+                self.parameter_groups.check_saved(state["param_groups"], self.named_parameters())
         self.class_names = list(checkpoint["class_names"])
-
-    def _check_weights(self, saved: Mapping[str, Tensor]) -> None:
-        own = {name: tuple(value.shape) for name, value in self.state_dict().items()}
-        theirs = {name: tuple(value.shape) for name, value in saved.items()}
-        for name in [*own, *theirs]:
-            if own.get(name) != theirs.get(name):
-                raise UserError(
-                    f"the checkpoint is of another network: {name} has shape {theirs.get(name, 'none')} in it and "
-                    f"{own.get(name, 'none')} here; give a checkpoint of a run with the same `model`."
-                )
+        self.initial_weights.record = checkpoint.get("initial_weights")
 
     def _seed_step(self, step: int, stream: int) -> None:
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         torch.manual_seed(((seed * 2 + stream) * 1_000_003**2 + step) % 2**63)
-
-    def _refuse_non_finite(self, losses: Mapping[str, Tensor], targets: Targets) -> None:
-        values = ", ".join(f"{name} {loss.item():.4g}" for name, loss in losses.items())
-        images = [int(target["image_id"]) for target in targets]
-        raise UserError(
-            f"the loss is not finite at step {self.global_step} ({values}) on the images with image_id {images}; "
-            "lower the learning rate, clip the gradient, or look at these images."
-        )

@@ -40,12 +40,13 @@ class CaptioningTask(Task):
         loss_weights: See ``Task``.
         optimizer: See ``Task``.
         scheduler: See ``Task``.
-        compile: See ``Task``.
+        options: Further arguments of ``Task``.
     """
 
     network: DenseCap
     SIZE: ClassVar[str] = "vocabulary_size"
     MONITOR: ClassVar[str] = "val/densecap_map"
+    FOUND: ClassVar[tuple[str, ...]] = ("boxes", "scores", "phrases")
 
     def __init__(
         self,
@@ -54,10 +55,10 @@ class CaptioningTask(Task):
         test_boxes: Literal["found", "given"] = "found",
         loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = sgd,
-        scheduler: LRSchedulerCallable = warmup,
-        compile: bool | str = False,
+        scheduler: LRSchedulerCallable | None = warmup,
+        **options: Any,
     ) -> None:
-        super().__init__(network, loss_weights, optimizer, scheduler, compile)
+        super().__init__(network, loss_weights, optimizer, scheduler, **options)
         self.meteor, self.test_boxes = meteor, test_boxes
         self.vocabulary = Vocabulary(SPECIAL)
         if meteor == "exact_match_meteor":
@@ -80,6 +81,10 @@ class CaptioningTask(Task):
         """Return the number of words that the network needs for a DataModule."""
         words = len(require(cls, data, HasVocabulary).vocabulary)
         return Size(words, f"a vocabulary of {words} words")
+
+    def output_names(self) -> list[str]:
+        """Return the words."""
+        return list(self.vocabulary.words)
 
     @classmethod
     def target_renderer(cls, data: object) -> PhraseRenderer:

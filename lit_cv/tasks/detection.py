@@ -37,6 +37,7 @@ class DetectionTask(Task):
     }
     PER_CLASS: ClassVar[Mapping[str, Fact]] = {"ap": SHARE, "voc_ap": SHARE}
     MONITOR: ClassVar[str] = "val/map"
+    FOUND: ClassVar[tuple[str, ...]] = ("boxes", "scores", "labels")
 
     def setup(self, stage: str) -> None:
         """Build the metrics for the classes of the data."""
@@ -58,9 +59,9 @@ class DetectionTask(Task):
     def evaluate(self, batch: Batch) -> tuple[Mapping[str, Tensor], Predictions]:
         """Return the losses and the detections of an evaluation batch, on its proposals if the network takes any."""
         images, targets = batch
-        given = (self.network.given(targets),) if isinstance(self.network, ProposalDetector) else ()
+        given = self.network.given(targets) if isinstance(self.network, ProposalDetector) else None
         losses = self.network.losses(images, [without_crowds(target) for target in targets])
-        return losses, self.network.predict(images, *given)
+        return losses, self.predict(images, given)
 
     def update_metrics(self, found: Predictions, targets: Targets) -> None:
         """Add the detections of a batch."""

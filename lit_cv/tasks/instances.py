@@ -41,7 +41,7 @@ class InstanceTask(Task):
         optimizer: See ``Task``.
         scheduler: See ``Task``.
         sigmas: The spread of each joint, for OKS; the default is that of COCO's 17 joints.
-        compile: See ``Task``.
+        options: Further arguments of ``Task``.
 
     Raises:
         UserError: The network has a different number of joints than the data or than ``sigmas``.
@@ -49,19 +49,36 @@ class InstanceTask(Task):
 
     network: MaskRCNN
     MONITOR: ClassVar[str] = "val/map"
+    FOUND: ClassVar[tuple[str, ...]] = ("boxes", "scores", "labels")
 
     def __init__(
         self,
         network: MaskRCNN,
         loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = sgd,
-        scheduler: LRSchedulerCallable = warmup,
+        scheduler: LRSchedulerCallable | None = warmup,
         sigmas: Sequence[float] = COCO_SIGMAS,
-        compile: bool | str = False,
+        **options: Any,
     ) -> None:
-        super().__init__(network, loss_weights, optimizer, scheduler, compile)
+        super().__init__(network, loss_weights, optimizer, scheduler, **options)
         self.sigmas = sigmas
         self.skeleton: dict[str, Any] | None = None
+
+    @property
+    def joint_pairs(self) -> Sequence[Sequence[int]]:
+        """See ``Task``.
+
+        Raises:
+            UserError: The network finds joints of unknown sides.
+        """
+        if "keypoint" not in self.network.heads:
+            return ()
+        pairs: Sequence[Sequence[int]] = (self.skeleton or {}).get("pairs", ())
+        if self.tta is not None and self.tta.flip and not pairs:
+            raise UserError(
+                "model.tta.flip: the data does not say which joints are left and right; set tta.flip to false."
+            )
+        return pairs
 
     @property
     def kinds(self) -> list[IouType]:
@@ -112,7 +129,7 @@ class InstanceTask(Task):
     def evaluate(self, batch: Batch) -> tuple[Mapping[str, Tensor], Predictions]:
         """Return the losses and the predictions of an evaluation batch."""
         images, targets = batch
-        return self.network.losses(images, [without_crowds(target) for target in targets]), self.network.predict(images)
+        return self.network.losses(images, [without_crowds(target) for target in targets]), self.predict(images)
 
     def update_metrics(self, found: Predictions, targets: Targets) -> None:
         """Add the predictions of a batch."""

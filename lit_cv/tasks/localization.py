@@ -29,6 +29,7 @@ class LocalizationTask(Task):
     network: LocalizationNet
     METRICS: ClassVar[Mapping[str, Fact]] = LocalizationAccuracy.FACTS
     MONITOR: ClassVar[str] = "val/loc_accuracy"
+    FOUND: ClassVar[tuple[str, ...]] = ("boxes", "labels")
 
     def setup(self, stage: str) -> None:
         """Build the metric."""
@@ -54,7 +55,7 @@ class LocalizationTask(Task):
     def evaluate(self, batch: Batch) -> tuple[Mapping[str, Tensor], Predictions]:
         """Return the losses and the predictions of one forward pass."""
         output = self.network.evaluate(*batch)
-        return output.losses, output.found
+        return output.losses, output.found if self.tta is None else self.predict(batch[0])
 
     def update_metrics(self, found: Predictions, targets: Targets) -> None:
         """Add the predictions of a batch."""

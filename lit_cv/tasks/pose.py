@@ -41,8 +41,14 @@ class PoseTask(Task):
     PER_CLASS: ClassVar[Mapping[str, Fact]] = {"pckh_50": PCKh.FACT, "pck_20": PCK.FACT}
     SIZE: ClassVar[str] = "num_joints"
     MONITOR: ClassVar[str] = "val/pckh"
+    FOUND: ClassVar[tuple[str, ...]] = ("keypoints",)
     limbs: Sequence[Sequence[int]] = ()
     pairs: Sequence[Sequence[int]] = ()
+
+    @property
+    def joint_pairs(self) -> Sequence[Sequence[int]]:
+        """See ``Task``."""
+        return self.pairs
 
     def setup(self, stage: str) -> None:
         """Take the skeleton from the DataModule and build the metrics."""
@@ -74,7 +80,7 @@ class PoseTask(Task):
     def evaluate(self, batch: Batch) -> tuple[Mapping[str, Tensor], Predictions]:
         """Return the losses and the predictions of one forward pass."""
         output = self.network.evaluate(*batch)
-        return output.losses, output.found
+        return output.losses, output.found if self.tta is None else self.predict(batch[0])
 
     def update_metrics(self, found: Predictions, targets: Targets) -> None:
         """Add the poses of a batch."""

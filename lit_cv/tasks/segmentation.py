@@ -34,6 +34,8 @@ class SegmentationTask(Task):
     METRICS: ClassVar[Mapping[str, Fact]] = {**SegmentationMetrics.FACTS, "checkerboard": LOSS}
     PER_CLASS: ClassVar[Mapping[str, Fact]] = {"iou": SHARE}
     MONITOR: ClassVar[str] = "val/miou"
+    FOUND: ClassVar[tuple[str, ...]] = ("mask",)
+    OF_NETWORK: ClassVar[tuple[str, ...]] = ("checkerboard",)
 
     def setup(self, stage: str) -> None:
         """Build the metrics for the classes of the data."""
@@ -61,7 +63,7 @@ class SegmentationTask(Task):
         """Return the losses and the predictions of one forward pass, and measure the pattern in the scores."""
         losses, found, scores = self.network.evaluate(*batch)
         self.checkerboard.update(checkerboard(scores, self.network.upsampling_stride), weight=len(scores))
-        return losses, found
+        return losses, found if self.tta is None else self.predict(batch[0])
 
     def update_metrics(self, found: Predictions, targets: Targets) -> None:
         """Add the masks of a batch."""

@@ -11,6 +11,7 @@ import yaml
 
 from lit_cv.errors import UserError
 from lit_cv.runs.files import write_json
+from lit_cv.runs.near import did_you_mean_path
 from lit_cv.runs.records import PLANNED_METRIC, RESTORED, checked, read_record
 from lit_cv.tracking.log import HEADER_BYTES, RESULT, STEP, records, started
 from lit_cv.tracking.server import address, ask, has_key
@@ -48,8 +49,11 @@ def read_server(path: str) -> list[dict[str, Any]]:
     """Read the runs of a sweep, `ENTITY/PROJECT/SWEEP`, from W&B's server; each is as `read_offline` returns it.
 
     Raises:
-        UserError: There is no key, or the server refuses it, cannot be reached or has no such sweep.
+        UserError: The path is a mistyped folder, there is no key, or the server refuses it, cannot be reached or has no
+            such sweep.
     """
+    if near := did_you_mean_path(Path(path)):
+        raise UserError(f"--wandb {path}: there is no such folder{near}")
     if not has_key():
         raise UserError(f"--wandb {path}: there is no key for W&B at {address()}; set WANDB_API_KEY.")
     runs: list[dict[str, Any]] = ask("runs", path=path, history=True)

@@ -22,7 +22,7 @@ def sync(group: Path) -> int:
     folders = sorted({log.parents[2] for log in group.glob("*/wandb/*run-*/run-*.wandb")})
     logs = [log for folder in folders if not _at_work(folder) for log in unsynced(folder)]
     if not logs:
-        print(f"{group}: W&B has everything.")
+        print(f"{group}: {'W&B has everything.' if folders else 'no run has a log of W&B.'}")
         return 0
     require_online("--sync")
     left = upload(logs)

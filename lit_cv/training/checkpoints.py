@@ -1,5 +1,7 @@
 """Callbacks that keep the best and the last checkpoint of a run."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,31 @@ class BestCheckpoint(ModelCheckpoint):
         monitor: Metric that decides.
         mode: `max` or `min`.
         own: Whether the checkpoint that is loaded, if any, is one of this run; another run's best score does not count.
+        then: Called in the first process after `best.ckpt` was saved.
     """
 
-    def __init__(self, folder: Path, monitor: str, mode: str, own: bool = True) -> None:
+    def __init__(
+        self, folder: Path, monitor: str, mode: str, own: bool = True, then: Callable[[], None] = lambda: None
+    ) -> None:
         super().__init__(folder, "best", monitor, mode=mode, enable_version_counter=False)
-        self.own = own
+        self.own, self.then = own, then
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save if the metric is the best so far."""
+        with self._noticing(trainer):
+            super().on_validation_end(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save if the validation at the end of the epoch is the best so far."""
+        with self._noticing(trainer):
+            super().on_train_epoch_end(trainer, pl_module)
+
+    @contextmanager
+    def _noticing(self, trainer: L.Trainer) -> Iterator[None]:
+        before = self.best_model_score
+        yield
+        if self.best_model_score is not before and trainer.is_global_zero:
+            self.then()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a checkpoint; the files that it names are now in the folder of this run."""

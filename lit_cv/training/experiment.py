@@ -43,10 +43,12 @@ def data_fingerprint(args: Sequence[str], *, generate: bool) -> str | None:
         data.prepare_data()
     if not data.root.exists():
         return None
+    fingerprint = None
     with suppress(UserError):  # incomplete data
         data.setup()
-        return data.fingerprint
-    return None
+        fingerprint = data.fingerprint
+    data.remembered.confirm()
+    return fingerprint
 
 
 @cache

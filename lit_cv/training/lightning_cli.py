@@ -29,6 +29,7 @@ from lit_cv.training.live import EvaluationLine, LiveLine, tell_result
 from lit_cv.training.metrics_csv import MetricsCSV
 from lit_cv.training.noise import lightning_reasons, quiet, refuse_tuners, restoring
 from lit_cv.training.provenance import Provenance
+from lit_cv.training.scoring.kept import FOLDER, KeptPredictions
 from lit_cv.training.stop_request import StopRequest
 from lit_cv.training.stopping import NoSignalHandlers, StopBetweenSteps
 
@@ -108,6 +109,10 @@ class LitCLI(LightningCLI):
         path = self.config[verb].get("ckpt_path") if verb else None
         if path and not self.checkpoint:
             require_training_state(Path(path))
+            if verb == "fit" and self.config[verb].model.init_args.get("initial_weights"):
+                raise UserError(
+                    "--ckpt_path restores all weights, so model.initial_weights would have no effect; give one of them."
+                )
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Carry out the subcommand; an error while a checkpoint is restored becomes one sentence."""
@@ -164,9 +169,10 @@ class LitCLI(LightningCLI):
             task = type(self.model).__name__
             raise UserError(f"{task}: MONITOR is {monitor}, which METRICS does not name; add it, or set MONITOR.")
         mode = "max" if facts[monitor].higher_is_better else "min"
-        self.best = BestCheckpoint(checkpoints, monitor, mode, own)
+        kept = KeptPredictions(folder / FOLDER)
+        self.best = BestCheckpoint(checkpoints, monitor, mode, own, then=kept.keep_best)
         last = LastCheckpoint(checkpoints, self._get(self.config_init, "run").checkpoint_every)
-        return [self.provenance, self.best, last, StopRequest(folder), StopBetweenSteps(last)]
+        return [self.provenance, kept, self.best, last, StopRequest(folder), StopBetweenSteps(last)]
 
     def _loggers(self, given: Any) -> list[Logger]:
         assert self.folder is not None
@@ -199,6 +205,8 @@ class LitCLI(LightningCLI):
         kwargs = super()._prepare_subcommand_kwargs(subcommand)
         if subcommand == "fit" and self.checkpoint:
             kwargs["ckpt_path"] = self.checkpoint
+        if kwargs.get("ckpt_path"):
+            self.model.initial_weights.skip()
         return kwargs | {"weights_only": True}
 
     def after_fit(self) -> None:

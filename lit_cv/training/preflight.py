@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from datamodules.base import DataModule
 from lit_cv.errors import UserError, did_you_mean, nearest
-from lit_cv.runs.settings import canonical
+from lit_cv.runs.settings import canonical, split_arguments
 from lit_cv.tasks.base import Task
 from lit_cv.training.arguments.arms import parsed_arms
 from lit_cv.training.arguments.parsing import Parser
@@ -25,6 +25,7 @@ from lit_cv.training.monitored import known_metrics
 
 SIZE = 21  # outputs of a network whose size only the data knows: the names of its metrics do not depend on it
 CLASS = "<class>"
+RATE = "model.optimizer.lr"
 SLOW = {Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_}
 
 
@@ -52,8 +53,8 @@ def check_trials(trials: Sequence[Sequence[str]], metric: str | None) -> None:
         metric: The sweep's metric; None for a sweep without one.
 
     Raises:
-        UserError: An argument is unknown to the experiment or has a wrong value, a network cannot be built, or a task
-            does not log the metric.
+        UserError: An argument is unknown to the experiment or has a wrong value, a network cannot be built, a task
+            does not log the metric, or the schedule overrules the learning rate.
     """
     arms = dict[tuple[str, ...], Sequence[str]]()
     for args in trials:
@@ -62,6 +63,7 @@ def check_trials(trials: Sequence[Sequence[str]], metric: str | None) -> None:
     for args, experiment in zip(arms.values(), parsed_arms(list(arms.values()), _parsed), strict=True):
         with _of_arm(args):
             missing_size(experiment.model)
+            _refuse_overruled_rate(args, experiment.model)
         model = experiment.model.as_dict()
         settings = canonical({"model": model, "data": experiment.data and experiment.data.as_dict()})
         by_network[canonical(model["init_args"].get("network"))].setdefault(settings, (args, experiment))
@@ -74,6 +76,17 @@ def check_trials(trials: Sequence[Sequence[str]], metric: str | None) -> None:
                 task = tasks[model] = tasks.get(model) or built_task(experiment.model, network)
                 if metric is not None:
                     check_metric(task, experiment, metric)
+
+
+def _refuse_overruled_rate(args: Sequence[str], model: Any) -> None:
+    """Refuse a rate of the optimizer that PyTorch's schedules with a `max_lr` of their own replace."""
+    peak, rate = (model.init_args.get(key) for key in ("scheduler.init_args.max_lr", "optimizer.init_args.lr"))
+    if peak not in (None, rate) and RATE in dict(split_arguments(args)):
+        name = model.init_args.scheduler.class_path.rpartition(".")[2]
+        raise UserError(
+            f"{RATE}: {name} takes its rates from model.scheduler.max_lr ({peak}), so {rate} would change nothing; set "
+            "model.scheduler to lit_cv.tasks.OneCycle, which takes its peak from the optimizer."
+        )
 
 
 def _parsed(args: Sequence[str]) -> Any:

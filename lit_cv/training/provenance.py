@@ -22,6 +22,7 @@ from lit_cv.contract import Recordable, data_of, require
 from lit_cv.errors import UserError
 from lit_cv.runs.files import write_json
 from lit_cv.tasks.base import Task
+from lit_cv.tasks.tta.settings import tta_record
 from lit_cv.training.checkpoints import BestCheckpoint, in_other_batches
 from lit_cv.training.early_end import early_end
 from lit_cv.training.monitored import known_metrics, refuse_unknown_monitors
@@ -49,7 +50,7 @@ class Provenance(Callback):
         self.git = {**git_state(), "earlier_commits": []}  # now: the folder may change during the run
         self.start = {"checkpoint": start, "step": 0} if start else None
         self.own = own
-        self.rates: dict[str, float] = {}
+        self.rates: dict[str, Any] = {}
         self.metrics: dict[str, float] = {}
         self.stopped: dict[str, Any] | None = None
         self.validated_step = -1
@@ -133,9 +134,14 @@ class Provenance(Callback):
         self._pace.begin()
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any) -> None:
-        """Record the first and the highest learning rate that is used."""
+        """Record the first and the highest learning rate that is used, and the highest one of each group."""
         rate = _rate(optimizer)
-        self.rates = {"first": self.rates.get("first", rate), "peak": max(self.rates.get("peak", rate), rate)}
+        self.rates["first"] = self.rates.get("first", rate)
+        self.rates["peak"] = max(self.rates.get("peak", rate), rate)
+        if len(optimizer.param_groups) > 1:
+            highest = self.rates.setdefault("groups", {})
+            for group in optimizer.param_groups:
+                highest[group["name"]] = max(highest.get(group["name"], 0.0), float(group["lr"]))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keep the numbers, so that they survive a kill between the last validation and the result."""
@@ -166,6 +172,7 @@ class Provenance(Callback):
                 "stopped": self.stopped,
                 "metrics": self.metrics,
                 "metric_facts": self._facts(trainer, pl_module),
+                **tta_record(pl_module),
                 "best": _best(trainer),
                 "steps": trainer.global_step,
                 "epochs": trainer.current_epoch,
@@ -195,7 +202,7 @@ class Provenance(Callback):
         return self.seconds + max(0.0, time.monotonic() - self._clock)
 
     def _identity(self, trainer: L.Trainer) -> dict[str, Any]:
-        data = require(self, data_of(trainer), Recordable)
+        data, task = require(self, data_of(trainer), Recordable), trainer.lightning_module
         return {
             "id": self.folder.name,
             "group": self.folder.parent.name,
@@ -220,6 +227,7 @@ class Provenance(Callback):
                 **({"batch_sizes": self.batch_sizes} if len(self.batch_sizes) > 1 else {}),
             },
             "started_from": self.start,
+            "initial_weights": task.initial_weights.record if isinstance(task, Task) else None,
             "data": {"fingerprint": data.fingerprint, "counts": data.counts},
             "started": self.started,
         }

@@ -131,6 +131,17 @@ def test_a_first_dry_run_measures_by_itself_and_not_against_the_will(jobs, capsy
     assert main([*dry, "--measure"]) == 1
 
 
+def test_a_refused_sweep_leaves_no_folder_and_does_not_explain_its_cost(jobs, capsys):
+    def refuse(*_):
+        raise UserError("no such metric.")
+
+    jobs("study", 20)
+    with pytest.raises(UserError, match="no such metric"):
+        run_sweep(Path("sweep.yaml"), workers=2, preflight=refuse)
+    assert not Path("runs").exists()
+    assert capsys.readouterr().out.splitlines() == ["sweep: 2 arms × 1 seed = 2 runs, 0 done"]
+
+
 def test_the_pace_of_a_run(monkeypatch):
     clock = iter([0.0, 1.0, 4.0, 5.0, 7.0, 8.0, 13.0, 15.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))

@@ -121,7 +121,8 @@ def test_the_status_works_when_slurm_cannot_be_asked(sweep, submitted, capsys):
 def test_a_local_sweep_leaves_runs_to_slurm(sweep, submitted, capsys):
     assert run_sweep(sweep, workers=2, preflight=lambda *_: None) == 0
     output = capsys.readouterr()
-    assert "1 runs are left to job 17 of another executor (unknown); cancel it to run them here." in output.out
+    assert "1 run is left to job 17 of another executor (unknown); cancel it to run them here." in output.out
+    assert "4 runs, 0 done" in output.out  # a run that is left to Slurm is not done
     assert "delete this file if they will never run" in output.err
     assert "3 of 4 runs finished" in output.out
     assert not submitted[1].folder.exists()

@@ -80,21 +80,22 @@ def test_a_text_that_yaml_reads_as_another_type_is_refused_in_a_file(text: str, 
     assert answer.errors[-1].endswith(", which YAML reads as another type; put the text in quotes.")
 
 
-def test_a_name_that_stands_twice_is_refused(tmp_path: Path) -> None:
+def test_a_name_that_appears_twice_is_refused(tmp_path: Path) -> None:
     twice = tmp_path / "x.yaml"
     twice.write_text((ROOT / "experiments/quickstart/ssd.yaml").read_text() + "trainer: {max_steps: 3}\n")
     answer = litcv("fit", str(twice))
     assert answer.code == 1
-    assert answer.errors[-1].startswith(f"litcv: error: {twice}: not valid YAML (`trainer` stands twice")
+    assert answer.errors[-1].startswith(f"litcv: error: {twice}: not valid YAML (`trainer` appears twice")
     twice.write_text((ROOT / "sweeps/quickstart.yaml").read_text() + "parameters: {seed_everything: {values: [1]}}\n")
     answer = litcv("sweep", str(twice), "--dry-run")
     assert answer.code == 1
-    assert "`parameters` stands twice" in answer.errors[-1]
+    assert "`parameters` appears twice" in answer.errors[-1]
 
 
 @pytest.mark.parametrize("given", ["ReduceLROnPlateau", "{class_path: torch.optim.lr_scheduler.ReduceLROnPlateau}"])
 def test_a_schedule_that_needs_a_metric_is_refused_by_every_name(given: str, tmp_path: Path) -> None:
     args = ("experiments/quickstart/ssd.yaml", f"--model.scheduler={given}", f"--run.root={tmp_path}", HERE[0])
-    answer = litcv("fit", *args, "--trainer.fast_dev_run=true")
+    data = (f"--data.root={tmp_path}", "--data.shapes.train=4", "--data.shapes.val=2")
+    answer = litcv("fit", *args, *data, "--trainer.fast_dev_run=true")
     assert answer.code != 0
     assert answer.errors[-1].startswith("litcv: error: model.scheduler: ReduceLROnPlateau waits for a metric")

@@ -26,6 +26,7 @@ SHARED = {
 }
 SETS = {"train_sets", "val_sets", "test_sets"}
 OWN = {"annotations", "images", "split"}
+OWN_COCO = OWN | {"categories"}
 OWN_VOC = OWN | {"lists", "classes", "first_pixel"}
 OWN_MASKS = (OWN_VOC | {"masks", "mask_suffix", "palette"}) - {"annotations", "first_pixel"}
 POSE = {"val_fraction", "crop_size", "rotation", "scale_jitter", "flip"}
@@ -33,9 +34,9 @@ ARGUMENTS = {
     "VOCDetectionDataModule": SHARED | SETS | OWN_VOC | {"augmentation", "difficult", "proposals"},
     "VOCLocalizationDataModule": SHARED | SETS | OWN_VOC | {"augmentation"},
     "VOCSegmentationDataModule": SHARED | SETS | OWN_MASKS | {"augmentation", "mask_values"},
-    "COCODetectionDataModule": SHARED | SETS | OWN | {"augmentation", "proposals"},
-    "COCOInstanceDataModule": SHARED | SETS | OWN | {"augmentation"},
-    "COCOKeypointDataModule": SHARED | SETS | OWN | {"augmentation", "masks", "joint_pairs", "flip_pairs"},
+    "COCODetectionDataModule": SHARED | SETS | OWN_COCO | {"augmentation", "proposals"},
+    "COCOInstanceDataModule": SHARED | SETS | OWN_COCO | {"augmentation"},
+    "COCOKeypointDataModule": SHARED | SETS | OWN_COCO | {"augmentation", "masks", "joint_pairs", "flip_pairs"},
     "YOLODetectionDataModule": SHARED | {"augmentation", "proposals", "file", "split"},
     "YOLOInstanceDataModule": SHARED | {"augmentation", "file", "split"},
     "MPIIPoseDataModule": SHARED | POSE | {"annotations"},

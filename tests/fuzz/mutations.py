@@ -14,7 +14,7 @@ class Raw(str):
 
 
 class Twin(str):
-    """A key that may stand twice in a mapping."""
+    """A key that may appear twice in a mapping."""
 
     __slots__ = ()
 

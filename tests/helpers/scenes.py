@@ -1,12 +1,16 @@
 """Random images, targets and weights for the tests of the networks."""
 
+import tempfile
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from lit_cv.models import Detector
+from lit_cv.models import Detector, Network
 from lit_cv.models.rcnn.proposals import propose
 from lit_cv.ops import boxes as ops
+from lit_cv.tasks.initial_weights.initial import InitialWeights
 
 CLASSES = 5
 
@@ -71,6 +75,17 @@ def randomize(module: nn.Module) -> None:
             value.uniform_(0.4, 0.8, generator=generator)
         elif value.dim() > 1:
             value.normal_(0, (2 / value[0].numel()) ** 0.5, generator=generator)
+
+
+def load_from_peer(ours: Network, theirs: nn.Module) -> None:
+    """Load the weights of torchvision's network from a file, as ``initial_weights`` does; all of them must fit."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "theirs.pth"
+        torch.save(theirs.state_dict(), path)
+        initial = InitialWeights(str(path))
+        initial.load_into(ours, [], ours.num_classes)
+    assert initial.record is not None
+    assert (initial.record["share"], initial.record["fresh"], initial.record["unused"]) == (1, [], [])
 
 
 def first_come(monkeypatch: pytest.MonkeyPatch) -> None:

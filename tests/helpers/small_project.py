@@ -164,5 +164,6 @@ def small(config: dict[str, Any]) -> dict[str, Any]:
     data, network = config["data"]["init_args"], config["model"]["init_args"]["network"]["init_args"]
     data |= DATA
     network |= {key: value for key, value in NETWORK.items() if key in network}
+    config["model"]["init_args"].pop("initial_weights", None)  # nothing is downloaded
     config["trainer"] |= TRAINER
     return config

@@ -53,6 +53,7 @@ DETECTORS = {
 OTHERS = {
     "mask_rcnn": mask_rcnn,
     "fcn": lambda: FCN(CLASSES, backbone="tiny", dropout=0.5),
+    "several_scales": lambda: FCN(CLASSES, backbone="tiny", min_size=[48, 64, 80, 96], max_size=128),
     "full_resolution": lambda: FullResolutionFCN(CLASSES, widths=[8, 8], dilations=[1, 2]),
     "sliding_window_segmenter": lambda: SlidingWindowSegmenter(CLASSES, widths=[4, 8]),
     "pose": lambda: PoseNet(JOINTS, backbone="tiny", size=64, pool=2, head_features=32),

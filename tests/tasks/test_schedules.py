@@ -14,7 +14,8 @@ from torch.optim.lr_scheduler import (
 )
 
 from lit_cv.errors import UserError
-from lit_cv.tasks.schedules import WarmupMultiStepLR, check_schedule, last_step
+from lit_cv.tasks.schedules import WarmupMultiStepLR
+from lit_cv.tasks.schedules.length import check_schedule, last_step
 
 
 def optimizer() -> torch.optim.SGD:

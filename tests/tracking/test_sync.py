@@ -83,3 +83,8 @@ def wait_until(condition, seconds=90):
     while not condition():
         assert time.monotonic() < end, "timed out"
         time.sleep(0.05)
+
+
+def test_a_sweep_without_a_log_is_not_called_complete(sweep_file, capsys):
+    assert main(["sweep", str(sweep_file()), "--sync"]) == 0
+    assert capsys.readouterr().out == "runs/study: no run has a log of W&B.\n"

@@ -1,6 +1,7 @@
 """Several real processes (gloo) give the same batches, losses and metrics as one."""
 
 import csv
+import json
 import os
 import socket
 import subprocess
@@ -48,7 +49,10 @@ def test_metrics_of_two_processes_equal_those_of_one(tmp_path: Path) -> None:
     places = [f"--run.root={tmp_path / 'runs'}", f"--data.root={tmp_path / 'shapes'}"]
     litcv("fit", *OPTIONS, *places, "--trainer.devices=2", "--trainer.strategy=ddp")
     (result,) = tmp_path.glob("runs/ddp/*/result.json")
+    predictions = result.parent / "predictions" / "val"
+    of_two = {file.name: file.read_bytes() for file in predictions.iterdir()}
     litcv("validate", str(result.parent), "--trainer.devices=1", "--trainer.strategy=auto")
+    assert {file.name: file.read_bytes() for file in predictions.iterdir()} == of_two
     two = orjson.loads(result.read_bytes())
     one = orjson.loads((result.parent / "validate.json").read_bytes())
     assert two["hardware"]["devices"] == 2
@@ -81,6 +85,15 @@ def test_network_without_backbone_cannot_be_sharded() -> None:
 
 
 WORLDS = (1, 2, 4)
+MOSAIC = {"class_path": "datamodules.augmentation.mixing.Mosaic", "init_args": {"size": 128}}
+MIXED = [f"--data.mixing={json.dumps([MOSAIC])}", "--model.network.min_size=[96, 112, 128]"]
+GROUPS = [
+    "--model.scheduler=lit_cv.tasks.WarmupDecayLR",
+    "--model.scheduler.warmup_steps=0.1",
+    '--model.lr_factors={"backbone.*": 0.3}',
+    "--model.no_weight_decay=[norms, biases]",
+    "--model.layer_decay=0.8",
+]
 TRAINING = [
     "--data.shapes.train=64",
     "--data.shapes.val=10",
@@ -141,14 +154,19 @@ def logged(folder: Path) -> dict[tuple[str, str], float]:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("experiment", "precision", "terms"),
+    ("experiment", "precision", "terms", "more"),
     # In single precision, growing rounding errors change the last two losses by 2e-2 and 6e-3 after 50 steps.
-    [("faster_rcnn", "32-true", 6), ("ssd", "64-true", 4), ("retinanet", "64-true", 4)],
+    [
+        ("faster_rcnn", "32-true", 6, []),
+        ("ssd", "64-true", 4, GROUPS),
+        ("retinanet", "64-true", 4, []),
+        ("faster_rcnn", "64-true", 6, MIXED),
+    ],
 )
 def test_fifty_steps_are_the_same_on_one_two_and_four_processes(
-    tmp_path: Path, experiment: str, precision: str, terms: int
+    tmp_path: Path, experiment: str, precision: str, terms: int, more: list[str]
 ) -> None:
-    setting = [f"--config=experiments/quickstart/{experiment}.yaml", f"--trainer.precision={precision}"]
+    setting = [f"--config=experiments/quickstart/{experiment}.yaml", f"--trainer.precision={precision}", *more]
     mp.spawn(train, args=(tmp_path, free_ports(len(WORLDS)), setting), nprocs=max(WORLDS))
     wanted, batches = logged(tmp_path / "1"), orjson.loads((tmp_path / "1_0.json").read_bytes())
     assert len(batches) == 50
@@ -167,6 +185,8 @@ def test_fifty_steps_are_the_same_on_one_two_and_four_processes(
         for key in measured:
             assert found[key] == pytest.approx(wanted[key], rel=0, abs=0, nan_ok=True), (world, key)
         result = orjson.loads((tmp_path / str(world) / "result.json").read_bytes())
+        groups = result["optimization"]["learning_rate"].pop("groups", {})
+        assert len(groups) == (10 if more else 0)
         rates = [value for (_, name), value in found.items() if name == "train/lr"]
         used = {"first": pytest.approx(rates[0]), "peak": pytest.approx(max(rates))}
         assert result["optimization"] == {"world_size": world, "global_batch_size": 4, "learning_rate": used}
@@ -190,7 +210,7 @@ def train_sharded(rank: int, root: Path, ports: list[int]) -> None:
     become(rank)
     small = ["--model.network.backbone=resnet18", "--model.network.channels_last=true", "--data.shapes.val=6"]
     length = ["--trainer.max_steps=8", "--trainer.val_check_interval=4", "--run.checkpoint_every=2"]
-    options = [*OPTIONS, *small, *length, f"--data.root={root / 'shapes'}", "--trainer.log_every_n_steps=1"]
+    options = [*OPTIONS, *GROUPS, *small, *length, f"--data.root={root / 'shapes'}", "--trainer.log_every_n_steps=1"]
     callbacks = {"fsdp2": [ShardedParameters(), KeepCheckpoint(step=6)]}
     starts = {"ddp": None, "fsdp2": None, "resumed": root / "fsdp2.ckpt"}
     for port, (name, start) in zip(ports, starts.items(), strict=True):

@@ -1,5 +1,6 @@
 """Runs that are killed at random times end with exactly the weights of an uninterrupted run."""
 
+import json
 import os
 import random
 from collections.abc import Iterator
@@ -25,14 +26,29 @@ LENGTHS = {  # an epoch has 16 steps
         "--trainer.check_val_every_n_epoch=2",
         "--trainer.val_check_interval=1.0",
     ],
-    "steps": [f"--trainer.max_steps={32 * KILLS}", "--trainer.val_check_interval=10", "--run.checkpoint_every=8"],
+    "steps": [
+        f"--trainer.max_steps={32 * KILLS}",
+        "--trainer.val_check_interval=10",
+        "--run.checkpoint_every=8",
+        "--model.scheduler=lit_cv.tasks.WarmupDecayLR",
+        "--model.scheduler.warmup_steps=0.1",
+        '--model.lr_factors={"backbone.*": 0.3}',
+        "--model.no_weight_decay=[norms, biases]",
+        "--model.layer_decay=0.8",
+    ],
 }
+MIXING = [  # of random streams, as the scale of each image
+    {"class_path": "datamodules.augmentation.mixing.Mosaic", "init_args": {"size": 128}},
+    {"class_path": "datamodules.augmentation.mixing.MixUp"},
+]
 OPTIONS = [
     "--config=experiments/quickstart/faster_rcnn.yaml",
     "--data.shapes.train=64",
     "--data.shapes.val=24",
     "--data.batch_size=4",
     "--data.num_workers=1",
+    f"--data.mixing={json.dumps(MIXING)}",
+    "--model.network.min_size=[96, 112, 128]",
     "--trainer.log_every_n_steps=1",
     "--run.checkpoint_every=5",
     "--run.wandb=disabled",
@@ -79,6 +95,7 @@ def test_killed_and_resumed_runs_end_bit_identical(tmp_path: Path, length: str, 
         orjson.loads(next(tmp_path.glob(f"{name}/runs/test/*/result.json")).read_bytes())
         for name in ("uninterrupted", "killed")
     ]
+    assert results[0]["optimization"] == results[1]["optimization"]
     for name, value in results[0]["metrics"].items():
         assert results[1]["metrics"][name] == pytest.approx(value, nan_ok=True, abs=0), name
 

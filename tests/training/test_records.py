@@ -64,11 +64,11 @@ def test_metrics_are_those_of_the_weights_that_are_saved(tmp_path: Path, shapes:
 def test_rates_that_were_used_are_recorded_and_best_is_the_tasks_metric(tmp_path: Path, shapes: str) -> None:
     added = ["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.monitor=train/loss"]
     added += ["--trainer.callbacks.save_last=true"]
-    rates = ["--model.optimizer.lr=0.5", "--model.scheduler.total_steps=4", "--model.scheduler.max_lr=1e-3"]
+    rates = ["--model.optimizer.lr=1e-3", "--model.scheduler=lit_cv.tasks.OneCycle"]
     folder = tmp_path / "run"
     LitCLI(["fit", *SMALL, shapes, *STEPS, *rates, *added], folder)
     used = result(folder)["optimization"]["learning_rate"]
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1e-3, total_steps=4)
     expected = []
     for _ in range(4):
@@ -116,7 +116,7 @@ def test_resume_refuses_other_data_and_records_other_code(
 
 
 def test_start_from_another_run_is_recorded_and_its_best_score_does_not_count(tmp_path: Path, shapes: str) -> None:
-    LitCLI(["fit", *SMALL, shapes, *STEPS], tmp_path / "first")
+    LitCLI(["fit", *SMALL, shapes, *STEPS, "--model.scheduler.total_steps=6"], tmp_path / "first")
     last = tmp_path / "first/checkpoints/last.ckpt"
     checkpoint = torch.load(last, weights_only=True)
     (state,) = [value for key, value in checkpoint["callbacks"].items() if key.startswith("BestCheckpoint")]
@@ -143,10 +143,13 @@ def test_trial_of_a_few_batches_leaves_no_run(tmp_path: Path, shapes: str, capsy
     ("options", "sentence"),
     [
         (
-            ["--trainer.max_steps=400"],
+            ["--trainer.max_steps=400", "--model.scheduler.total_steps=360"],
             r"schedule ends after 360 steps \(total_steps\), but the training takes 400",
         ),
-        (["--trainer.max_steps=-1", "--trainer.max_epochs=181"], "but the training takes 362"),
+        (
+            ["--trainer.max_steps=-1", "--model.scheduler.total_steps=360", "--trainer.max_epochs=181"],
+            "but the training takes 362",
+        ),
         (["--model.scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau"], "ReduceLROnPlateau waits for a metric"),
         (["--trainer.accelerator=gpu"], "trainer.accelerator: PyTorch finds no GPU on this machine"),
         (["--trainer.callbacks+=LearningRateFinder"], "LearningRateFinder changes a setting that the run records"),

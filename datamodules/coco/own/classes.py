@@ -1,6 +1,7 @@
 """The classes of sets whose files may number them in different ways: equal names are the same class."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from datamodules.coco.categories import joints_of
 from datamodules.coco.files import COCOSet, Own, read_categories
 from datamodules.coco.tables import Categories, File
 from datamodules.defects import Defect
+from lit_cv.errors import UserError, nearest
 
 _SHOWN = 8  # names in a sentence
 
@@ -27,7 +29,38 @@ def by_name(file: File, expected: Categories) -> File:
 
 def expected_categories(source: COCOSet, file: File, own: Own) -> Categories:
     """Return the categories that a set has to follow."""
-    return file.categories if own.reference == source.file else read_categories(own.reference)
+    if own.reference == source.file:
+        return file.categories
+    return chosen(own.reference, read_categories(own.reference), own.categories)
+
+
+def chosen(path: Path, categories: Categories, names: Sequence[str] | None) -> Categories:
+    """Return the categories that the setting names; all of them if it is None.
+
+    Raises:
+        UserError: If the file has no category of a name.
+    """
+    there = [kind["name"] for kind in categories]
+    for name in names or ():
+        if name not in there:
+            raise UserError(
+                f"data.categories names {name!r}, but {path} has {', '.join(nearest(name, there))}: fix one of the two."
+            )
+    return categories if names is None else [kind for kind in categories if kind["name"] in names]
+
+
+def without_others(source: COCOSet, file: File) -> tuple[File, list[Defect]]:
+    """Return a file without the objects of classes that the setting leaves out, and a note about their number."""
+    own = source.own
+    if own is None or own.categories is None:
+        return file, []
+    kept = chosen(source.file, file.categories, own.categories) if own.reference == source.file else file.categories
+    kept = [kind for kind in kept if kind["name"] in own.categories]
+    others = [kind["id"] for kind in file.categories if kind not in kept]
+    rows = ~np.isin(file.annotations.categories, others)
+    what = f"has {int((~rows).sum())} of {len(rows)} objects of classes that data.categories leaves out"
+    note = Defect(source.file, what, "class left out", note=True)
+    return file.of_rows(rows)._replace(categories=kept), [] if rows.all() else [note]
 
 
 def class_errors(source: COCOSet, file: File, expected: Categories, keypoints: bool) -> Iterator[Defect]:

@@ -1,6 +1,6 @@
 """The files that ``annotations``, ``images`` and ``split`` name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datamodules.coco.files import COCOSet, Own
@@ -21,13 +21,21 @@ class OwnLayout:
         images: One folder, or the folder of each split; None to find them, see :func:`images_folder`.
         split: Divides one file; the file of ``train`` if each split has a file. None divides a file for everything with
             the default shares.
+        categories: The classes to take; None for all.
 
     Raises:
         UserError: If the settings contradict each other.
     """
 
-    def __init__(self, root: Path, annotations: Paths, images: Paths | None, split: Split | None) -> None:
-        self.root = root
+    def __init__(
+        self,
+        root: Path,
+        annotations: Paths,
+        images: Paths | None,
+        split: Split | None,
+        categories: Sequence[str] | None = None,
+    ) -> None:
+        self.root, self.categories = root, None if categories is None else tuple(categories)
         named = _by_split("annotations", annotations)
         folders = {} if images is None else _by_split("images", images)
         if "" in named and folders and "" not in folders:
@@ -63,9 +71,8 @@ class OwnLayout:
         self.check(file)
         if split not in self._found:
             self._found[split] = images_folder(file, self.root) if folder is None else self.root / folder
-        return [
-            COCOSet(file, self._found[split], Own(split, self.reference, self.split if split in self.divided else None))
-        ]
+        own = Own(split, self.reference, self.split if split in self.divided else None, self.categories)
+        return [COCOSet(file, self._found[split], own)]
 
     def division(self, counts: Mapping[str, int]) -> list[str]:
         """Return a sentence about how one file was divided, given the number of images of each split; else nothing."""

@@ -2,10 +2,13 @@
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from datamodules.defects import Defect, Report, stop
 from datamodules.loading.decode import check_size, image_size
-from datamodules.loading.picture_folders import files_key
+from datamodules.loading.packed import cache_folder
+from datamodules.loading.picture_folders import Looked, look_at
+from datamodules.loading.remembered import Remembered
 from datamodules.voc.files import XMLReading, read_xml, relative_name
 from datamodules.voc.own.classes import Classes, Listed, annotated_classes, listed_classes
 from datamodules.voc.own.files import Item, OwnFiles, xml_id
@@ -21,10 +24,13 @@ class OwnBoxes:
         classes: The names of the classes, or their file; None takes them from the annotations if no file lists them.
         first_pixel: See :class:`XMLReading`.
         upright: See :class:`XMLReading`.
+        remembered: Results of the last start.
     """
 
-    def __init__(self, layout: OwnLayout, classes: Classes, first_pixel: int, upright: bool) -> None:
-        self.root, self.layout = layout.root, layout
+    def __init__(
+        self, layout: OwnLayout, classes: Classes, first_pixel: int, upright: bool, remembered: Remembered
+    ) -> None:
+        self.root, self.layout, self._remembered = layout.root, layout, remembered
         self._classes, self.first_pixel, self.upright = classes, first_pixel, upright
         self.files = OwnFiles(layout, xml_id)
 
@@ -38,8 +44,15 @@ class OwnBoxes:
         """Names of labels 1..C."""
         if self.listed:
             return self.listed.names
-        folders = dict.fromkeys(part.labels for part in self.layout.parts.values())
-        return annotated_classes(self.root, [file for folder in folders for file in self.files.labels(folder).values()])
+        folders = list(dict.fromkeys(part.labels for part in self.layout.parts.values()))
+
+        def look() -> tuple[tuple[str, ...], Looked]:
+            files = [file for folder in folders for file in self.files.labels(folder).values()]
+            looked = look_at((), files, "classes", self.root.resolve())
+            return annotated_classes(self.root, files, looked.key), looked
+
+        facts = "voc classes", self.root.resolve(), folders
+        return tuple(self._remembered.recall(cache_folder(self.root), facts, folders, look))
 
     @cached_property
     def reading(self) -> XMLReading:
@@ -51,11 +64,31 @@ class OwnBoxes:
         """Return the images of a split; see :meth:`OwnFiles.items`."""
         return self.files.items(split, report)
 
-    def key(self, items: list[Item], *facts: object) -> str:
-        """Return the key of the packed annotations of images, which depend on further facts."""
-        pictures = [path for folder in dict.fromkeys(item.pictures for item in items) for path in folder.paths]
-        labels = [item.file for item in items]
-        return files_key(pictures, labels, "voc", self.class_names, self.first_pixel, self.root.resolve(), *facts)
+    def key(self, split: str, *facts: object) -> str | None:
+        """Return the key of a split's packed annotations, which depend on further facts; None without images."""
+        key: str | None = self._start(split, *facts)["key"]
+        return key
+
+    def told(self, split: str, *facts: object) -> list[str]:
+        """Return the sentences of :meth:`notes`, those of the last start if no file was added or removed."""
+        notes: list[str] = self._start(split, *facts)["notes"]
+        return notes
+
+    def _start(self, split: str, *facts: object) -> dict[str, Any]:
+        every = "voc", self.class_names, self.first_pixel, self.root.resolve(), *facts
+
+        def look() -> tuple[dict[str, Any], Looked]:
+            items = self.items(split)
+            pictures = [path for folder in dict.fromkeys(item.pictures for item in items) for path in folder.paths]
+            looked = look_at(pictures, [item.file for item in items], *every)
+            notes = [str(note.error) for note in self.notes(split)]
+            return {"key": looked.key if items else None, "notes": notes}, looked
+
+        part = self.layout.parts.get(split)
+        facts = split, part, self.layout.split, self.listed, *every
+        places = self.files.places(part) if part else []
+        start: dict[str, Any] = self._remembered.recall(cache_folder(self.root), facts, places, look)
+        return start
 
     def record(self, item: Item) -> ImageRecord:
         """Read the annotation of an image, and compare its size with that in the image's header.

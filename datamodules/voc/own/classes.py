@@ -6,7 +6,6 @@ from typing import ClassVar, NamedTuple
 
 from datamodules.defects import Defect
 from datamodules.loading.packed import Content, Packed, as_bytes, cache_folder, open_packed
-from datamodules.loading.picture_folders import files_key
 from datamodules.loading.text import read_text
 from datamodules.voc.files import class_of, parse_xml
 from datamodules.voc.lists import BACKGROUND, IGNORED, Task, read_classes
@@ -69,8 +68,8 @@ def listed_classes(root: Path, classes: Classes, task: Task) -> Listed | None:
     return Listed(read.names, {}, found[0], read.notes)
 
 
-def annotated_classes(root: Path, files: Sequence[str]) -> tuple[str, ...]:
-    """Return the sorted names of the classes in XML files; they are read on the first call.
+def annotated_classes(root: Path, files: Sequence[str], key: str) -> tuple[str, ...]:
+    """Return the sorted names of the classes in XML files, whose key is given; they are read on the first call.
 
     Raises:
         UserError: If a file is unusable, or none has an object.
@@ -86,7 +85,6 @@ def annotated_classes(root: Path, files: Sequence[str]) -> tuple[str, ...]:
                     raise UserError(f"{file} is no VOC annotation: {error}; fix it.") from None
         return Content({"names": as_bytes(sorted(names))}, {})
 
-    key = files_key((), files, "classes", root.resolve())
     packed = open_packed(Names, cache_folder(root), key, build)
     if not len(packed):
         raise UserError(f"{files[0]} and the other annotations have no object, so there is no class: annotate some.")

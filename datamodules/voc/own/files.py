@@ -187,6 +187,11 @@ class OwnFiles:
             self._pictures[folder] = pictures
         return self._pictures[folder]
 
+    def places(self, part: Part) -> list[Path]:
+        """Return the folders and the list that :meth:`items` and :meth:`alone` look into."""
+        folder = part.images or self._around(Path(os.path.normpath(part.labels)))
+        return [part.labels, folder, *([part.names] if part.names else [])]
+
     def alone(self, split: str) -> list[str]:
         """Return the pictures of a split's folder without a label; none if a list names its images."""
         part = self.layout.parts[split]
@@ -204,7 +209,7 @@ class OwnFiles:
         labels = Path(os.path.normpath(labels))
         if self._fits(labels, labels):
             return labels
-        around = labels.parent if labels != Path(os.path.normpath(self.layout.root)) else labels
+        around = self._around(labels)
         folders = [folder for folder in sorted(around.iterdir()) if folder.is_dir() and folder != labels]
         fitting = [folder for folder in folders if self._fits(folder, labels)]
         usual = [folder for folder in fitting if folder.name.lower() in _USUAL] or fitting
@@ -215,6 +220,9 @@ class OwnFiles:
         if not usual and not self._fits(around, labels):
             raise UserError(f"No pictures for {labels} lie in it or beside it: set data.images to their folder.")
         return usual[0] if usual else around
+
+    def _around(self, labels: Path) -> Path:
+        return labels.parent if labels != Path(os.path.normpath(self.layout.root)) else labels
 
     def _fits(self, folder: Path, labels: Path) -> bool:
         is_label = self._is_label(folder, labels)

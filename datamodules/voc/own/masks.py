@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from datamodules.defects import Defect, Report, stop
-from datamodules.loading.picture_folders import files_key
+from datamodules.loading.picture_folders import look_at
 from datamodules.voc.mask_files import Coding, MaskedImage
 from datamodules.voc.own.classes import Classes, Listed, listed_classes, palette_colors, palette_names
 from datamodules.voc.own.files import OwnFiles, mask_id
@@ -80,7 +80,7 @@ class OwnMasks:
         """Return the key of the packed masks of images, which depend on further facts."""
         pictures, masks = [str(image.picture) for image in images], [str(image.mask) for image in images]
         coding = dict(self._values), sorted(self.coding.colors.items())
-        return files_key(pictures, masks, "voc-masks", self.listed.names, coding, self.layout.root.resolve(), *facts)
+        return look_at(pictures, masks, "voc-masks", self.listed.names, coding, self.layout.root.resolve(), *facts).key
 
     def notes(self, split: str) -> list[Defect]:
         """Return notes about the classes and about pictures without a mask."""

@@ -45,7 +45,8 @@ def design(row: Row) -> Design | None:
     """Read the design of an arm's network from its resolved config; None if the config names no class."""
     config = next(iter(row.arm.runs.values())).config
     path = config.get(f"{NETWORK}.class_path")
-    sizes = [config[key] for key in SIZES if config.get(key) is not None]
+    given = [config[key] for key in SIZES if config.get(key) is not None]
+    sizes = [value[-1] if isinstance(value, list) else value for value in given]  # of several, the evaluated one
     if path is None:
         return None
     name = path.rpartition(".")[2]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lit_cv.ablation.results.cells import scaled
+from lit_cv.ablation.results.identical import few
 from lit_cv.ablation.results.published import Published
 from lit_cv.ablation.results.scores import BEST, LAST
 from lit_cv.ablation.results.study import Study
@@ -52,7 +53,8 @@ def _seeds(study: Study, table: Table) -> str:
 
 def remarks(study: Study, table: Table, published: Published | None) -> list[str]:
     """Return notes: agreement with the published order, source of the published numbers, and how to read the table."""
-    notes = [*_about_published(study, table, published), *_about_null(table), *_about_time(study, table)]
+    notes = [*_about_published(study, table, published), *_about_null(table), *_about_rates(table)]
+    notes += _about_time(study, table)
     if CONFIG in table.names:
         notes.append("config: the arms are whole networks; only the network and its loss weights may differ.")
     unit = ", in percent" if table.percent else ""
@@ -66,6 +68,24 @@ def remarks(study: Study, table: Table, published: Published | None) -> list[str
 def _about_null(table: Table) -> list[str]:
     keys = [key for key in table.names if any(row.arm.values[key] is None for row in table.rows)]
     return [f"{table.names[key]} null: {NULL.get(key, f'{key} is not set, so its default applies')}." for key in keys]
+
+
+def _about_rates(table: Table) -> list[str]:
+    """Return the highest learning rates that were used, where arms differ in them."""
+    rates = {row.arm.label: _rates([run.result for run in row.arm.runs.values()]) for row in table.rows}
+    if len(set(rates.values())) < 2:
+        return []
+    return [
+        f"Highest learning rates that were used: {few((f'{label} {text}' for label, text in rates.items()), '; ')}."
+    ]
+
+
+def _rates(results: Sequence[Mapping[str, Any]]) -> str:
+    """Return the highest rate of some runs, or those of its groups of parameters."""
+    used = [result.get("optimization", {}).get("learning_rate", {}) for result in results]
+    groups = [f"{name} {rate:g}" for name, rate in used[0].get("groups", {}).items()]
+    peaks = [f"{peak:g}" for peak in sorted({rates["peak"] for rates in used if "peak" in rates})]
+    return f"({', '.join(groups)})" if groups else " to ".join(peaks[:: max(1, len(peaks) - 1)]) or "unknown"
 
 
 def _about_time(study: Study, table: Table) -> list[str]:

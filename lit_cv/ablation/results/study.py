@@ -10,6 +10,7 @@ from lit_cv.ablation.sweep.labels import CLASS, CONFIG, is_object, short_names, 
 from lit_cv.ablation.sweep.sweep_file import SEED, Metric
 from lit_cv.errors import UserError
 from lit_cv.runs.files import read_curve, read_json, read_yaml
+from lit_cv.runs.near import near_path
 from lit_cv.runs.records import METRIC_FILE, PLAN, RESULT, checked, read_record
 from lit_cv.runs.settings import canonical, distinct, flatten, setting, split_arguments
 
@@ -175,7 +176,9 @@ def load_study(folders: Sequence[Path], *, partial: bool = False) -> Study:
 
 def _load_group(folder: Path) -> Study:
     if not folder.is_dir():
-        raise UserError(f"{folder}: there is no such folder; pass a group of runs such as runs/quickstart.")
+        near = near_path(folder) or Path("runs/quickstart")
+        group = near.parent if (near / "run.json").exists() else near
+        raise UserError(f"{folder}: there is no such folder; pass a group of runs such as {group}.")
     if (folder / "run.json").exists() or (folder / "result.json").exists():
         raise UserError(f"{folder}: is a single run, and a report compares the runs of a group; pass {folder.parent}.")
     groups = sorted({str(file.parents[1]) for file in folder.glob("*/*/run.json")})

@@ -6,6 +6,7 @@ from typing import Any
 
 from lit_cv.ablation.sweep.jobs import Job
 from lit_cv.errors import UserError
+from lit_cv.runs.initial_weights import weights_file
 
 GENERATED = ("shapes", "download")  # values of `data.source` with which a run makes or fetches missing files
 OWN = "datamodules."  # only these DataModules are known to need an existing root
@@ -46,6 +47,11 @@ def _missing(settings: Mapping[str, Any]) -> Iterator[str]:
         named = key.split(".")[-1] in ("weights", "ckpt_path") and isinstance(value, str) and _is_path(value)
         if named and not Path(value).is_file():
             yield f"{key}: there is no file {value}; give an existing file"
+        if key.split(".")[-1] == "initial_weights" and isinstance(value, str):
+            try:
+                weights_file(value)
+            except UserError as error:
+                yield str(error).rstrip(".")
 
 
 def _is_path(text: str) -> bool:

@@ -1,6 +1,6 @@
 """Backbones whose layers run one after the other."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -55,11 +55,16 @@ class Chain(nn.Sequential, Layers):
         names = {name for stage in stages for name in stage.layers}
         return Chain.of((name, layer) for name, layer in self.named_children() if name in names)
 
-    def freeze(self, stages: Sequence[Stage]) -> None:
+    def parameters_of(self, stages: Sequence[Stage]) -> Iterator[nn.Parameter]:
         """See ``Layers``."""
         for stage in stages:
             for name in stage.layers:
-                self.get_submodule(name).requires_grad_(False)
+                yield from self.get_submodule(name).parameters()
+
+    def freeze(self, stages: Sequence[Stage]) -> None:
+        """See ``Layers``."""
+        for parameter in self.parameters_of(stages):
+            parameter.requires_grad_(False)
 
     def taps(self, stages: Sequence[Stage]) -> nn.Module:
         """See ``Layers``."""

@@ -21,10 +21,14 @@ class Pyramid(nn.Module):
         stages: The stages that the pyramid reads, finest first.
         channels: Channels of each map of the pyramid.
         top: Adds further levels.
+
+    Attributes:
+        strides: Strides of the stages.
     """
 
     def __init__(self, trunk: Trunk, stages: Sequence[Stage], channels: int, top: ExtraFPNBlock) -> None:
         super().__init__()
+        self.strides = [stage.stride for stage in stages]
         self.body = trunk.layers.taps(stages)
         self.fpn = FeaturePyramidNetwork([stage.channels for stage in stages], channels, top)
 
@@ -49,28 +53,33 @@ def dense_pyramid(trunk: Trunk, trainable_layers: int | None, channels: int) -> 
 
 
 class SingleMap(nn.Module):
-    """Layers that return their last map alone, under the key ``"0"``."""
+    """A backbone that returns its last map alone, under the key ``"0"``.
 
-    def __init__(self, layers: nn.Module) -> None:
+    Attributes:
+        strides: The stride of the map, in a list.
+    """
+
+    def __init__(self, trunk: Trunk) -> None:
         super().__init__()
-        self.body = layers
+        self.strides = [trunk.stages[-1].stride]
+        self.body = trunk.layers
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         """Map pixels (B, 3, H, W) to ``{"0": (B, C, H / stride, W / stride)}``."""
         return {"0": self.body(pixels)}
 
 
-def single_map(trunk: Trunk, trainable_layers: int | None) -> tuple[nn.Module, int, int]:
+def single_map(trunk: Trunk, trainable_layers: int | None) -> tuple[SingleMap, int, int]:
     """Build the backbone of Faster R-CNN's paper, with one map at stride 16 ("C4").
 
     Returns:
         As ``feature_pyramid``.
     """
     trunk = trunk.up_to(16).freeze(trainable_layers)
-    return SingleMap(trunk.layers), trunk.stages[-1].channels, 1
+    return SingleMap(trunk), trunk.stages[-1].channels, 1
 
 
-def feature_pyramid(trunk: Trunk, trainable_layers: int | None, channels: int = 256) -> tuple[nn.Module, int, int]:
+def feature_pyramid(trunk: Trunk, trainable_layers: int | None, channels: int = 256) -> tuple[Pyramid, int, int]:
     """Build a feature pyramid (Lin et al. 2017) on the stages at strides 4 to 32, with one pooled map on top.
 
     MobileNets follow torchvision's detectors: a pyramid on the first block at stride 32 and on the last layer.

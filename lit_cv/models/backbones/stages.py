@@ -1,7 +1,7 @@
 """Stages of a backbone, and the interface of its layers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -56,6 +56,10 @@ class Layers(nn.Module, ABC):
     @abstractmethod
     def up_to(self, stages: Sequence[Stage]) -> "Layers":
         """Return the layers without those after the last of the given stages."""
+
+    @abstractmethod
+    def parameters_of(self, stages: Sequence[Stage]) -> Iterator[nn.Parameter]:
+        """Return the parameters of the given stages."""
 
     @abstractmethod
     def freeze(self, stages: Sequence[Stage]) -> None:

@@ -43,5 +43,5 @@ def refuse_whole_network(state: dict[str, Tensor], source: str) -> None:
     if "backbone" in parts and len(parts) > 1:
         raise UserError(
             f"Weights {source} are those of a whole network ({', '.join(parts)}), but weights takes those of a "
-            "classification network: give such a state dict, 'imagenet' or null."
+            "classification network: give such a state dict, 'imagenet' or null, and these as model.initial_weights."
         )

@@ -1,7 +1,7 @@
 """The networks of timm as backbones, by timm's own description of their feature maps."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -137,6 +137,11 @@ class TimmLayers(_Maps, Layers):
         layers._needs, layers._frozen = self._needs, self._frozen
         layers._train_only(stages[-1:])
         return layers
+
+    def parameters_of(self, stages: Sequence[Stage]) -> Iterator[nn.Parameter]:
+        """See ``Layers``: all parameters that the maps of the stages depend on."""
+        needed = set().union(*(self._needs[stage] for stage in stages))
+        return (parameter for name, parameter in self.network.named_parameters() if name in needed)
 
     def freeze(self, stages: Sequence[Stage]) -> None:
         """See ``Layers``; all parameters that the maps of the stages depend on are frozen."""

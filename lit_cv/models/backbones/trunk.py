@@ -17,6 +17,8 @@ Norm = Literal["frozen", "train"]
 class Trunk:
     """A classification network without its classifier.
 
+    Each parameter of a stage gets the attribute ``stage``, the number of the first stage that needs it, from 0.
+
     Attributes:
         name: As given to ``build_trunk``.
         family: Its row in the table of backbones.
@@ -28,6 +30,12 @@ class Trunk:
     family: Family
     layers: Layers
     stages: list[Stage]
+
+    def __post_init__(self) -> None:
+        """Number the parameters."""
+        for last in reversed(range(len(self.stages))):
+            for parameter in self.layers.parameters_of(self.stages[: last + 1]):
+                parameter.stage = last  # type: ignore[attr-defined]
 
     def up_to(self, stride: int) -> "Trunk":
         """Leave out the stages coarser than ``stride``.

@@ -64,7 +64,8 @@ def _place(shapes: Tensor, size: Size, grid: Size) -> Tensor:
     rows, columns = grid
     y = torch.arange(rows, dtype=torch.int32, device=shapes.device) * (size[0] // rows)
     x = torch.arange(columns, dtype=torch.int32, device=shapes.device) * (size[1] // columns)
-    cells = torch.stack((x.repeat(rows), y.repeat_interleave(columns)) * 2, dim=1)
+    corners = (x.expand(rows, -1), y[:, None].expand(-1, columns))
+    cells = torch.stack(corners * 2, dim=-1).flatten(0, 1)
     return (cells[:, None] + shapes).flatten(0, 1)
 
 

@@ -49,7 +49,7 @@ def best_candidates(scores: Tensor, counts: list[int]) -> tuple[Tensor, Tensor, 
     classes = scores.shape[2]
     values, places, start = [], [], 0
     for level in torch.split(scores, counts, dim=1):
-        best = level.flatten(1).topk(min(CANDIDATES, level[0].numel()), dim=1)
+        best = level.flatten(1).topk(torch.sym_min(CANDIDATES, level.shape[1] * classes), dim=1)
         values.append(best.values)
         places.append(best.indices + start * classes)
         start += level.shape[1]

@@ -72,7 +72,7 @@ class Detector(BackboneNetwork, ABC):
 
 def keep_best(boxes: Tensor, scores: Tensor, labels: Tensor, keep: Keep) -> Detection:
     """Select the detections among boxes (N, 4) of one image, each with one score (N,) and one label (N,)."""
-    usable = scores > keep.score_threshold
+    usable = (scores > keep.score_threshold).nonzero()[:, 0]
     boxes, scores, labels = boxes[usable], scores[usable], labels[usable]
     kept = grouped_nms(boxes, scores, labels, keep.nms_threshold)[: keep.detections_per_image]
     return Detection(boxes=boxes[kept], scores=scores[kept], labels=labels[kept])
@@ -87,8 +87,9 @@ def best_of_regions(boxes: Tensor, scores: Tensor, keep: Keep) -> Detection:
         keep: Thresholds and maximum number of detections.
     """
     usable = (scores > keep.score_threshold) & (boxes[..., 2:] - boxes[..., :2] >= SMALLEST_SIDE).all(-1)
-    labels = usable.nonzero()[:, 1] + 1
-    return keep_best(boxes.expand(*scores.shape, 4)[usable], scores[usable], labels, keep)
+    region, column = usable.nonzero(as_tuple=True)
+    boxes = boxes.expand(*scores.shape, 4)
+    return keep_best(boxes[region, column], scores[region, column], column + 1, keep)
 
 
 def restore(detections: list[Detection], batch: ImageBatch) -> list[Detection]:

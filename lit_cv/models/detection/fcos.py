@@ -58,6 +58,7 @@ class FCOS(DenseDetector):
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("class", "box", "centerness")
+    class_layers = {"head.classification_head.cls_logits.*": "last"}
 
     def __init__(
         self,
@@ -122,7 +123,7 @@ class FCOS(DenseDetector):
     def found_in(self, outputs: FCOSOutputs, batch: ImageBatch) -> list[Detection]:
         """Decode the best cells of each level and apply NMS."""
         scores = (outputs.logits[..., 1:].sigmoid() * outputs.centerness.sigmoid()[..., None]).sqrt()
-        index, labels, best = best_candidates(scores, list(map(len, outputs.squares)))
+        index, labels, best = best_candidates(scores, [level.shape[0] for level in outputs.squares])
         boxes = decode_cells(take(outputs.offsets, index), torch.cat(outputs.squares)[index])
         return suppress(boxes, best, labels, batch, self.keep)
 

@@ -55,6 +55,7 @@ class RetinaNet(DenseDetector):
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("class", "box")
+    class_layers = {"head.classification_head.cls_logits.*": "last"}
 
     def __init__(
         self,
@@ -123,7 +124,7 @@ class RetinaNet(DenseDetector):
 
     def found_in(self, outputs: RetinaNetOutputs, batch: ImageBatch) -> list[Detection]:
         """Decode the best anchors of each level and apply NMS."""
-        index, labels, best = best_candidates(outputs.logits[..., 1:], list(map(len, outputs.anchors)))
+        index, labels, best = best_candidates(outputs.logits[..., 1:], [level.shape[0] for level in outputs.anchors])
         boxes = decode_boxes(take(outputs.deltas, index), torch.cat(outputs.anchors)[index])
         return suppress(boxes, best.sigmoid(), labels, batch, self.keep)
 

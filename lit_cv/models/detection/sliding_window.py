@@ -16,7 +16,7 @@ from lit_cv.models.detection.detector import Detection, Detector, best_of_region
 from lit_cv.models.images import ImageBatch, Objects, Size, batch_objects
 from lit_cv.models.layers.tensor_cache import TensorCache
 from lit_cv.models.network import Target
-from lit_cv.models.resizing import FittedImages
+from lit_cv.models.resizing import FittedImages, MinSize
 from lit_cv.ops.boxes import clip_boxes, match_boxes, random_keys, sample_balanced
 from lit_cv.ops.global_batch import shared_count
 from lit_cv.ops.limits import at_least
@@ -55,6 +55,7 @@ class SlidingWindowDetector(FittedImages, Detector):
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("window_class",)
+    class_layers = {"class_head.*": "first"}
     divisible = 1
 
     def __init__(
@@ -65,7 +66,7 @@ class SlidingWindowDetector(FittedImages, Detector):
         window_ratios: Sequence[float] = (0.5, 1.0, 2.0),
         stride: float = 0.33,
         size: int = 64,
-        min_size: int | None = 320,
+        min_size: MinSize = 320,
         max_size: int = 533,
         windows_per_image: int = 64,
         window_batch: int = 256,

@@ -70,6 +70,7 @@ class SSD(SquareImages, OnePassNetwork, Detector):
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("class", "box")
+    class_layers = {"head.classification_head.module_list.*": "last"}
 
     def __init__(
         self,

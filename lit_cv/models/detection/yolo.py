@@ -112,6 +112,8 @@ class YOLO(SquareImages, OnePassNetwork, Detector):
         width = neck_channels[-1] if neck_channels else last.channels
         starts = (*BOX_START * boxes_per_cell, *[0.0] * (self.num_classes - 1))
         self.head = GridHead(head, width, grid, hidden, dropout, starts)
+        output = 0 if head == "convolutional" else len(self.head.layers) - 1
+        self.class_layers = {f"head.layers.{output}.*": "whole"}  # type: ignore[misc]
         self.use_memory_format()
 
     def forward(self, pixels: Tensor) -> Cells:

@@ -12,7 +12,7 @@ from lit_cv.errors import UserError
 from lit_cv.models.detection.detector import SMALLEST_SIDE, Detection, restore
 from lit_cv.models.images import ImageBatch, Size, size_of
 from lit_cv.models.network import Target, evaluating, known_size
-from lit_cv.models.rcnn.faster_rcnn import FasterRCNN, pooled_maps
+from lit_cv.models.rcnn.faster_rcnn import FasterRCNN
 from lit_cv.models.rcnn.language_model import LanguageModel
 from lit_cv.models.rcnn.roi_head import ROI_WEIGHTS, RegionSample, RoIHead
 from lit_cv.models.rcnn.two_stage import HeadOutputs
@@ -127,6 +127,7 @@ class DenseCap(FasterRCNN):
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("rpn_objectness", "rpn_box", "objectness", "box", "caption")
+    class_layers = {"language_model.words.*": "whole", "language_model.output.*": "whole"}
     stages: ClassVar[dict[str, str]] = {**FasterRCNN.stages, "language_model.write": "heads"}
     roi_heads: RecognitionHead
 
@@ -209,7 +210,7 @@ class DenseCap(FasterRCNN):
 
     def _codes(self, size: Size, maps: list[Tensor], rois: Tensor) -> Tensor:
         """Return the codes (K, D) of regions (K, 5), see ``pool_rois``."""
-        codes: Tensor = self.roi_heads.box_head(self.roi_heads.pool(*pooled_maps(size, maps), rois))
+        codes: Tensor = self.roi_heads.box_head(self.roi_heads.pool(*self.pooled_maps(maps), rois))
         return codes
 
     def _described(self, found: list[Detection], codes: Tensor) -> list[DescribedRegions]:

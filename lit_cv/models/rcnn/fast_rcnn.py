@@ -15,6 +15,7 @@ from lit_cv.models.rcnn.region_svm import RegionClassifiers
 from lit_cv.models.rcnn.roi_detector import RoIHeadDetector
 from lit_cv.models.rcnn.roi_head import RoIHead
 from lit_cv.models.rcnn.truncated_svd import check_ranks, truncate_head
+from lit_cv.models.resizing import MinSize
 from lit_cv.ops.limits import at_least, fractions
 from lit_cv.ops.roi import RoIOp, as_rois
 
@@ -57,6 +58,7 @@ class FastRCNN(RoIHeadDetector, ProposalDetector):
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("roi_class", "roi_box")
+    class_layers = {**RoIHeadDetector.class_layers, "region_classifiers.*": "whole"}
     stages: ClassVar[dict[str, str]] = {**ProposalDetector.stages, "_features": "heads"}
 
     def __init__(
@@ -64,7 +66,7 @@ class FastRCNN(RoIHeadDetector, ProposalDetector):
         *args: Any,
         backbone: str = "vgg16",
         roi_op: RoIOp = "pool",
-        min_size: int | None = 600,
+        min_size: MinSize = 600,
         max_size: int = 1000,
         nms_threshold: float = 0.3,
         roi_batch: int = 64,

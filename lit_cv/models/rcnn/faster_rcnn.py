@@ -1,6 +1,5 @@
 """Faster R-CNN (Ren et al. 2015): region proposals and region classification on shared features."""
 
-import math
 from typing import Any, Literal
 
 from torch import Tensor
@@ -9,7 +8,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from lit_cv.errors import UserError
 from lit_cv.models.backbones.necks import feature_pyramid, single_map
 from lit_cv.models.detection.anchors import anchor_shapes
-from lit_cv.models.images import Size, size_of
+from lit_cv.models.images import Size
 from lit_cv.models.rcnn.roi_detector import RoIHeadDetector
 from lit_cv.models.rcnn.roi_head import RoIHead
 from lit_cv.models.rcnn.two_stage import TwoStageDetector
@@ -48,7 +47,8 @@ class FasterRCNN(RoIHeadDetector, TwoStageDetector):
         if self.region_head == "backbone" and neck != "c4":
             raise UserError(f"head: backbone needs the single map of neck: c4, not neck: {neck}; choose head: mlp.")
         build_neck = feature_pyramid if neck == "fpn" else single_map
-        self.backbone, channels, levels = build_neck(self.build_trunk(), self.trainable_layers)
+        backbone, channels, levels = build_neck(self.build_trunk(), self.trainable_layers)
+        self.backbone, self.strides = backbone, backbone.strides
         anchors = AnchorGenerator(*anchor_shapes(anchor_scales, self.anchor_ratios, levels))
         self.rpn = self.build_rpn(channels, anchors, rpn_score_threshold)
         box_head, features = self.build_box_head(channels)
@@ -56,16 +56,9 @@ class FasterRCNN(RoIHeadDetector, TwoStageDetector):
         self.use_memory_format()
 
     def _classify(self, size: Size, maps: list[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
-        outputs: tuple[Tensor, Tensor] = self.roi_heads(*pooled_maps(size, maps), rois)
+        outputs: tuple[Tensor, Tensor] = self.roi_heads(*self.pooled_maps(maps), rois)
         return outputs
 
-
-def pooled_maps(size: Size, maps: list[Tensor]) -> tuple[list[Tensor], list[int]]:
-    """Return the maps that regions are pooled from (all but the pyramid's pooled top) and their strides.
-
-    Args:
-        size: Height and width of the batch in pixels.
-        maps: Feature maps of the batch, finest first.
-    """
-    maps = maps[:-1] if len(maps) > 1 else maps
-    return maps, [2 ** round(math.log2(size[1] / size_of(level)[1])) for level in maps]
+    def pooled_maps(self, maps: list[Tensor]) -> tuple[list[Tensor], list[int]]:
+        """Return the maps that regions are pooled from, all but the pyramid's pooled top, and their strides."""
+        return maps[: len(self.strides)], self.strides

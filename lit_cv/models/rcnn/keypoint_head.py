@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads, KeypointRCNNPredictor
+from torchvision.models.detection.roi_heads import heatmaps_to_keypoints
 
 from lit_cv.ops.global_batch import shared_count
 
@@ -63,3 +64,18 @@ def read_keypoints(logits: Tensor, boxes: Tensor) -> Tensor:
     center = (torch.stack((column, row), dim=-1) + shift).clamp(0, cells)
     side = (boxes[:, 2:] - boxes[:, :2])[:, None]
     return torch.cat((boxes[:, None, :2] + center * side / cells, best.values[..., None]), dim=-1)
+
+
+def read_enlarged(logits: Tensor, boxes: Tensor, scale: Tensor) -> Tensor:
+    """Find the joints of each region as torchvision does: the largest pixel of the map enlarged to the region.
+
+    Args:
+        logits: float32 (N, K, M, M).
+        boxes: float32 (N, 4), the regions in pixels of the resized image.
+        scale: float32 (2,), factors of x and y from the input image to the resized image.
+
+    Returns:
+        float32 (N, K, 3): ``x, y`` in pixels of the input image, and the interpolated logit.
+    """
+    points, scores = heatmaps_to_keypoints(logits, boxes)
+    return torch.cat((points[..., :2] / scale, scores[..., None]), dim=-1)

@@ -79,4 +79,4 @@ def mask_loss(logits: Tensor, targets: Tensor, classes: Tensor, kind: MaskLoss) 
 def mask_probabilities(logits: Tensor, classes: Tensor, kind: MaskLoss) -> Tensor:
     """Return the mask of each region's class, float32 (K, M, M) in [0, 1]."""
     probabilities = logits.sigmoid() if kind == "sigmoid" else logits.softmax(dim=1)
-    return probabilities[torch.arange(len(classes), device=classes.device), classes]
+    return probabilities[torch.arange(classes.shape[0], device=classes.device), classes]

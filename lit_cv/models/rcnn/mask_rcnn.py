@@ -8,10 +8,10 @@ from torch import Tensor
 
 from lit_cv.errors import UserError
 from lit_cv.models.detection.detector import Detection, restore
-from lit_cv.models.images import ImageBatch, Size, size_of
+from lit_cv.models.images import ImageBatch, Size
 from lit_cv.models.network import Target
-from lit_cv.models.rcnn.faster_rcnn import FasterRCNN, pooled_maps
-from lit_cv.models.rcnn.keypoint_head import keypoint_layers, keypoint_loss, read_keypoints
+from lit_cv.models.rcnn.faster_rcnn import FasterRCNN
+from lit_cv.models.rcnn.keypoint_head import keypoint_layers, keypoint_loss, read_enlarged, read_keypoints
 from lit_cv.models.rcnn.mask_head import (
     MaskHeadKind,
     MaskLoss,
@@ -24,11 +24,12 @@ from lit_cv.models.rcnn.region_heads import FINE_POOLED, shared_stage
 from lit_cv.models.rcnn.roi_head import RegionSample
 from lit_cv.models.rcnn.two_stage import HeadOutputs
 from lit_cv.ops.limits import at_least
-from lit_cv.ops.masks import paste_masks
+from lit_cv.ops.masks import paste_dense, paste_masks, paste_rounded
 from lit_cv.ops.objects import masks_of
 from lit_cv.ops.roi import as_rois, pool_rois
 
 Branch = Literal["mask", "keypoint"]
+Readout = Literal["exact", "torchvision"]
 NEEDED: dict[Branch, tuple[str, ...]] = {"mask": ("mask_runs", "masks"), "keypoint": ("keypoints",)}  # in the targets
 
 
@@ -39,6 +40,7 @@ class Instance(Detection, total=False):
         mask_runs: int64 (R,), the masks as ``lit_cv.ops.mask_runs.MaskRuns``.
         mask_lengths: int64 (M,), see there.
         mask_size: int64 (2,), height and width of the image.
+        masks: uint8 (M, H, W) with values 0 and 1; of an exported network, instead of the runs.
         keypoints: float32 (M, K, 3), ``x, y`` in pixels of the input image and the logit of the joint. As for boxes,
             (0, 0) is the corner of the image.
     """
@@ -46,6 +48,7 @@ class Instance(Detection, total=False):
     mask_runs: Tensor
     mask_lengths: Tensor
     mask_size: Tensor
+    masks: Tensor
     keypoints: Tensor
 
 
@@ -58,7 +61,7 @@ class MaskRCNN(FasterRCNN):
 
     With the same settings, the parameters, losses and detections are those of torchvision's ``MaskRCNN`` and
     ``KeypointRCNN``, whose published state dicts load with ``load_state_dict``. There are two differences: torchvision
-    resizes the masks of the targets with the image, and it finds joints in maps enlarged to the size of each region.
+    resizes the masks of the targets with the image, and its results are rounded to pixels, see ``readout``.
 
     ``more`` in the raw outputs holds the logits of each branch in the order of ``heads``: float32
     (K, num_classes, M, M) for masks and (K, joints, M, M) for keypoints.
@@ -68,6 +71,9 @@ class MaskRCNN(FasterRCNN):
         mask_head: ``fcn`` or ``mlp``, see ``mask_layers``.
         mask_loss: ``sigmoid`` or ``softmax``, see ``lit_cv.models.rcnn.mask_head.mask_loss``.
         num_keypoints: Number of joints K.
+        readout: ``exact`` pastes masks into the exact boxes and finds joints between the cells of their maps.
+            ``torchvision`` pastes masks into boxes of whole pixels and finds joints in maps enlarged to the size of
+            each region, which takes longer; it gives torchvision's results.
         options: Arguments of ``FasterRCNN``.
 
     Raises:
@@ -75,6 +81,10 @@ class MaskRCNN(FasterRCNN):
     """
 
     loss_names: ClassVar[tuple[str, ...]] = (*FasterRCNN.loss_names, "mask", "keypoint")
+    class_layers = {
+        **FasterRCNN.class_layers,
+        **dict.fromkeys(("roi_heads.mask_predictor.mask_fcn_logits.*", "roi_heads.mask_predictor.0.*"), "first"),
+    }
     stages: ClassVar[dict[str, str]] = {
         **FasterRCNN.stages,
         **dict.fromkeys(("roi_heads.mask_head", "roi_heads.mask_predictor", "_masks"), "heads"),
@@ -88,6 +98,7 @@ class MaskRCNN(FasterRCNN):
         mask_head: MaskHeadKind = "fcn",
         mask_loss: MaskLoss = "sigmoid",
         num_keypoints: int = 17,
+        readout: Readout = "exact",
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
@@ -95,6 +106,7 @@ class MaskRCNN(FasterRCNN):
         if len(set(heads)) < len(heads) or not set(heads) <= {"mask", "keypoint"}:
             raise UserError(f"heads={list(heads)}: name each of mask and keypoint at most once.")
         self.heads, self.mask_loss, self.num_keypoints = tuple(heads), mask_loss, num_keypoints
+        self.readout: Readout = readout
         self.loss_names = (*FasterRCNN.loss_names, *heads)  # type: ignore[misc]
         layers = self.roi_heads
         channels, size = self.rpn.head.cls_logits.in_channels, FINE_POOLED
@@ -110,7 +122,7 @@ class MaskRCNN(FasterRCNN):
         """See ``TwoStageDetector.head_outputs`` and the class."""
         logits, deltas = self._classify(size, maps, rois)
         of_branch = {"mask": self._masks, "keypoint": self._keypoints}
-        return HeadOutputs(logits, deltas, tuple(of_branch[name](size, maps, rois) for name in self.heads))
+        return HeadOutputs(logits, deltas, tuple(of_branch[name](maps, rois) for name in self.heads))
 
     def _region_losses(
         self, batch: ImageBatch, maps: list[Tensor], sample: RegionSample, targets: list[Target]
@@ -121,56 +133,61 @@ class MaskRCNN(FasterRCNN):
                     f"heads={list(self.heads)}: the targets have no {NEEDED[name][0]}; leave {name} out, or choose a "
                     "DataModule that has them (data.init_args.masks of COCOKeypointDataModule)."
                 )
-        losses, size = super()._region_losses(batch, maps, sample, targets), size_of(batch.pixels)
+        losses = super()._region_losses(batch, maps, sample, targets)
         positive = sample.classes > 0
         rois, classes, objects = sample.rois[positive], sample.classes[positive], sample.objects[positive]
         counts = torch.bincount(rois[:, 0].long(), minlength=len(targets)).tolist()
         scales = batch.scales()[rois[:, 0].long()]
         boxes, parts = rois[:, 1:] / scales, torch.split(objects, counts)
         if "mask" in self.heads:
-            masks, logits = [masks_of(target, rois.device) for target in targets], self._masks(size, maps, rois)
+            masks, logits = [masks_of(target, rois.device) for target in targets], self._masks(maps, rois)
             wanted = mask_targets(masks, list(parts), list(torch.split(boxes, counts)), logits.shape[-1])
             losses["mask"] = mask_loss(logits, wanted, classes, self.mask_loss)
         if "keypoint" in self.heads:
             points = [target["keypoints"].to(rois.device)[index] for target, index in zip(targets, parts, strict=True)]
-            losses["keypoint"] = keypoint_loss(self._keypoints(size, maps, rois), torch.cat(points), boxes)
+            losses["keypoint"] = keypoint_loss(self._keypoints(maps, rois), torch.cat(points), boxes)
         return losses
 
-    def _predict(self, images: list[Tensor]) -> list[Detection]:
-        batch = self.batch(images)
-        size, maps = size_of(batch.pixels), self._maps(batch.pixels)
+    def predict_batch(self, batch: ImageBatch) -> list[Detection]:
+        """Predict for resized and normalized images, see ``Network.predict``; exporters get dense ``masks``."""
+        maps = self._maps(batch.pixels)
         detections = self._detect(batch, maps)
-        rois = as_rois([found["boxes"] for found in detections])
-        counts = [len(found["boxes"]) for found in detections]
+        resized = [found["boxes"] for found in detections]
+        rois, peer = as_rois(resized), self.readout == "torchvision"
+        counts = [found["boxes"].shape[0] for found in detections]
         found = [cast(Instance, detection) for detection in restore(detections, batch)]
         if "mask" in self.heads:
             labels = torch.cat([one["labels"] for one in found])
-            masks = mask_probabilities(self._masks(size, maps, rois), labels, self.mask_loss)
+            masks = mask_probabilities(self._masks(maps, rois), labels, self.mask_loss)
             for one, own, original in zip(found, torch.split(masks, counts), batch.original_sizes, strict=True):
-                pasted = paste_masks(own, one["boxes"], original)
+                if torch.compiler.is_exporting():  # runs are for the memory of evaluations
+                    one["masks"] = paste_dense(own, one["boxes"], original)
+                    continue
+                pasted = (paste_rounded if peer else paste_masks)(own, one["boxes"], original)
                 one["mask_runs"], one["mask_lengths"] = pasted.runs, pasted.lengths
                 one["mask_size"] = torch.tensor(original, device=rois.device)
         if "keypoint" in self.heads:
-            maps_of_joints = torch.split(self._keypoints(size, maps, rois), counts)
-            for one, own in zip(found, maps_of_joints, strict=True):
-                one["keypoints"] = read_keypoints(own, one["boxes"])
+            maps_of_joints = torch.split(self._keypoints(maps, rois), counts)
+            for one, own, boxes, scale in zip(found, maps_of_joints, resized, batch.scales(), strict=True):
+                read = read_enlarged(own, boxes, scale[:2]) if peer else read_keypoints(own, one["boxes"])
+                one["keypoints"] = read
         return list[Detection](found)
 
-    def _masks(self, size: Size, maps: list[Tensor], rois: Tensor) -> Tensor:
+    def _masks(self, maps: list[Tensor], rois: Tensor) -> Tensor:
         """Return the logits of the masks of regions (K, 5), float32 (K, classes, M, M)."""
-        return self._branch("mask", self._regions(size, maps, rois))
+        return self._branch("mask", self._regions(maps, rois))
 
-    def _keypoints(self, size: Size, maps: list[Tensor], rois: Tensor) -> Tensor:
+    def _keypoints(self, maps: list[Tensor], rois: Tensor) -> Tensor:
         """Return the logits of the joints' maps of regions (N, 5), float32 (N, K, M, M)."""
-        return self._branch("keypoint", self._regions(size, maps, rois))
+        return self._branch("keypoint", self._regions(maps, rois))
 
     def _branch(self, name: Branch, regions: Tensor) -> Tensor:
         head, predictor = (self.roi_heads.get_submodule(f"{name}_{part}") for part in ("head", "predictor"))
         logits: Tensor = predictor(head(regions))
         return logits.float()
 
-    def _regions(self, size: Size, maps: list[Tensor], rois: Tensor) -> Tensor:
+    def _regions(self, maps: list[Tensor], rois: Tensor) -> Tensor:
         """Return the input of the branches for regions (K, 5), as (K, channels, S, S)."""
-        pooled = pool_rois(*pooled_maps(size, maps), rois, FINE_POOLED, self.roi_heads.op)
+        pooled = pool_rois(*self.pooled_maps(maps), rois, FINE_POOLED, self.roi_heads.op)
         stage = shared_stage(self.roi_heads.box_head)
         return pooled if stage is None else stage(pooled)

@@ -1,6 +1,7 @@
 """Base class of detectors that classify given regions: R-CNN and Fast R-CNN."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from lit_cv.errors import UserError
 from lit_cv.models.detection.detector import Detection, Detector
+from lit_cv.models.images import AnyImage, as_tensor
 from lit_cv.models.network import Target, evaluating
 from lit_cv.ops.limits import at_least
 from lit_cv.ops.selective_search.search import selective_search
@@ -41,7 +43,7 @@ class ProposalDetector(Detector):
             raise UserError(f"{type(self).__name__} needs the proposals of each image: set data.init_args.proposals.")
         return [target["proposals"] for target in targets]
 
-    def predict(self, images: list[Tensor], proposals: list[Tensor] | None = None) -> list[Detection]:
+    def predict(self, images: Sequence[AnyImage], proposals: list[Tensor] | None = None) -> list[Detection]:
         """Predict without gradients and in eval mode; the modes of all submodules are restored.
 
         Args:
@@ -54,7 +56,7 @@ class ProposalDetector(Detector):
         if proposals is None:
             return super().predict(images)
         with torch.no_grad(), evaluating(self):
-            return self._detect(images, proposals)
+            return self._detect([as_tensor(image) for image in images], proposals)
 
     def _predict(self, images: list[Tensor]) -> list[Detection]:
         return self._detect(images, [propose(image) for image in images])

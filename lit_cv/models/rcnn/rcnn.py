@@ -66,6 +66,7 @@ class RCNN(ProposalDetector):
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("region_class",)
+    class_layers = {"class_head.*": "first", "region_classifiers.*": "whole"}
     stages: ClassVar[dict[str, str]] = {
         **Network.stages,
         **dict.fromkeys(("region_classifiers.scores", "region_classifiers.boxes"), "heads"),

@@ -14,6 +14,7 @@ from lit_cv.models.detection.detector import Keep
 from lit_cv.models.images import Size
 from lit_cv.models.rcnn.roi_head import RegionHead
 from lit_cv.models.rcnn.two_stage import TwoStageDetector
+from lit_cv.models.resizing import MinSize
 from lit_cv.ops.limits import above_zero, at_least
 from lit_cv.ops.roi_cpu import SAMPLES
 
@@ -38,6 +39,8 @@ class RFCN(TwoStageDetector):
         options: Arguments of ``TwoStageDetector``.
     """
 
+    class_layers = {"roi_heads.class_maps.*": "first"}
+
     def __init__(
         self,
         *args: Any,
@@ -45,7 +48,7 @@ class RFCN(TwoStageDetector):
         roi_op: BinOp = "pool",
         features: int = 1024,
         anchor_scales: list[float] | None = None,
-        min_size: int | None = 600,
+        min_size: MinSize = 600,
         max_size: int = 1000,
         nms_threshold: float = 0.3,
         rpn_pre_nms_train: int = 12000,

@@ -1,11 +1,13 @@
 """Base class of detectors with a ``RoIHead``: Fast R-CNN, Faster R-CNN and its successors."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from torch import nn
 
 from lit_cv.models.backbones.classifier_ends import Head, backbone_head
 from lit_cv.models.detection.detector import Detector
+from lit_cv.models.network import ClassOrder
 from lit_cv.models.rcnn.region_heads import mlp_head
 from lit_cv.models.resizing import FittedImages
 from lit_cv.ops.limits import at_least
@@ -24,6 +26,8 @@ class RoIHeadDetector(FittedImages, Detector):
         head_features: Width of the two layers of ``mlp``.
         options: Arguments of ``FittedImages`` and ``Detector``.
     """
+
+    class_layers: ClassVar[Mapping[str, ClassOrder]] = {"roi_heads.box_predictor.*": "first"}
 
     def __init__(
         self, *args: Any, roi_op: RoIOp = "align", head: Head = "mlp", head_features: int = 1024, **options: Any

@@ -111,7 +111,7 @@ class RegionHead(nn.Module):
 
     def choose(self, scores: Tensor, deltas: Tensor, proposals: list[Tensor], sizes: list[Size]) -> list[Detection]:
         """Do the same as ``detect`` for scores in [0, 1] (K, classes without background)."""
-        counts = [len(part) for part in proposals]
+        counts = [part.shape[0] for part in proposals]
         boxes = torch.split(decode_boxes(deltas, torch.cat(proposals)[:, None], ROI_WEIGHTS)[:, 1:], counts)
         return [
             best_of_regions(clip_boxes_to_image(image_boxes, size), image_scores, self.keep)

@@ -115,17 +115,21 @@ class RegionProposalNetwork(nn.Module):
         """
         best, start = [], 0
         for level in torch.split(predictions.logits, predictions.counts, dim=1):
-            best.append(level.topk(min(keep.before, level.shape[1]), dim=1).indices + start)
+            best.append(level.topk(torch.sym_min(keep.before, level.shape[1]), dim=1).indices + start)
             start += level.shape[1]
         levels = torch.cat([torch.full_like(index[0], level) for level, index in enumerate(best)])
         index = torch.cat(best, dim=1)
         boxes = clip_boxes(decode_boxes(take(predictions.deltas, index), predictions.anchors[index]), sizes)
         scores = predictions.logits.gather(1, index).sigmoid()
         usable = (boxes[..., 2:] - boxes[..., :2] >= 1e-3).all(-1) & (scores >= self.score_threshold)
-        counts = usable.sum(dim=1).tolist()
-        parts = (torch.split(values[usable], counts) for values in (boxes, scores, levels.expand_as(scores)))
+        image, place = usable.nonzero(as_tuple=True)
+        chosen = (boxes[image, place], scores[image, place], levels[place])
+        # The proposals of one image are not counted, because exporters cannot know the number.
+        counts = [place.shape[0]] if len(sizes) == 1 else usable.sum(dim=1).tolist()
         proposals = []
-        for image_boxes, image_scores, image_levels in zip(*parts, strict=True):
+        for image_boxes, image_scores, image_levels in zip(
+            *(torch.split(part, counts) for part in chosen), strict=True
+        ):
             kept = grouped_nms(image_boxes, image_scores, image_levels, self.nms_threshold)
             proposals.append(image_boxes[kept[: keep.after]])
         return proposals

@@ -167,7 +167,10 @@ class TwoStageDetector(FittedImages, Detector, ABC):
         return {"roi_class": class_loss, "roi_box": box_loss}
 
     def _predict(self, images: list[Tensor]) -> list[Detection]:
-        batch = self.batch(images)
+        return self.predict_batch(self.batch(images))
+
+    def predict_batch(self, batch: ImageBatch) -> list[Detection]:
+        """Predict for resized and normalized images, see ``Network.predict``."""
         return restore(self._detect(batch, self._maps(batch.pixels)), batch)
 
     def _detect(self, batch: ImageBatch, maps: list[Tensor]) -> list[Detection]:

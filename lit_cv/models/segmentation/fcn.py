@@ -93,6 +93,10 @@ class FCN(BackboneNetwork, Segmenter):
             if decoder == "symmetric"
             else ScoreDecoder(num_classes, strides, channels[:-1], upsampling, kernel, step, learned)
         )
+        self.class_layers = {  # type: ignore[misc]
+            f"classifier.{len(self.classifier) - 1}.*": "first",
+            **({"decoder.scores.*": "first", "decoder.*.weight": "whole"} if decoder == "score" else {}),
+        }
         self.upsampling_stride = self.decoder.last_factor
         self.use_memory_format()
 

@@ -1,6 +1,7 @@
 """Base class of all networks for semantic segmentation."""
 
 from abc import ABC
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, TypedDict
 
 import torch
@@ -8,9 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lit_cv.models.images import ImageBatch, Size, size_of
-from lit_cv.models.network import OnePassNetwork, Target, known_size
-from lit_cv.models.resizing import FittedImages
+from lit_cv.models.network import ClassOrder, OnePassNetwork, Target, known_size
+from lit_cv.models.resizing import FittedImages, MinSize
 from lit_cv.ops.global_batch import shared_count
+from lit_cv.ops.traced.resize import traced_resize
 
 VOID = 255
 
@@ -47,9 +49,10 @@ class Segmenter(FittedImages, OnePassNetwork, ABC):
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("cross_entropy",)
+    class_layers: ClassVar[Mapping[str, ClassOrder]] = {"classifier.*": "first"}
     upsampling_stride = 1
 
-    def __init__(self, num_classes: int | None, *, min_size: int | None = None, **options: Any) -> None:
+    def __init__(self, num_classes: int | None, *, min_size: MinSize = None, **options: Any) -> None:
         super().__init__(min_size=min_size, **options)
         self.num_classes = known_size("num_classes", num_classes)
 
@@ -61,13 +64,15 @@ class Segmenter(FittedImages, OnePassNetwork, ABC):
 
     def found_in(self, outputs: Tensor, batch: ImageBatch) -> list[Segmentation]:
         """Resize logits to the input images and take the best class of each pixel."""
-        found = []
+        scores = self.scores_in(outputs, batch)
+        # argmax takes up to three times as long on CPUs
+        return [Segmentation(mask=logits.max(dim=0).indices.to(torch.uint8)) for logits in scores]
+
+    def scores_in(self, outputs: Tensor, batch: ImageBatch) -> Iterator[Tensor]:
+        """Yield the logits of each input image, float32 (num_classes, H, W)."""
         pixel_scores = _resize(outputs, size_of(batch.pixels))
         for image, size, original in zip(pixel_scores, batch.sizes, batch.original_sizes, strict=True):
-            logits = _resize(image[None, :, : size[0], : size[1]], original)
-            best = logits[0].max(dim=0).indices  # argmax takes up to three times as long on CPUs
-            found.append(Segmentation(mask=best.to(torch.uint8)))
-        return found
+            yield _resize(image[None, :, : size[0], : size[1]], original)[0]
 
 
 def batch_masks(targets: list[Target], batch: ImageBatch) -> Tensor:
@@ -95,6 +100,8 @@ def pixel_cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
 
 
 def _resize(scores: Tensor, size: Size) -> Tensor:
+    if torch.compiler.is_exporting():
+        return traced_resize(scores, size)
     if scores.shape[-2:] == size:
         return scores
     return F.interpolate(scores, size=size, mode="bilinear", align_corners=False)

@@ -10,11 +10,11 @@ from jsonargparse import ArgumentError, Namespace
 
 from lit_cv.errors import UserError
 from lit_cv.runs.settings import dotted
+from lit_cv.training.arguments.null_values import TOP
 from lit_cv.training.arguments.parsing import Parser, refuse_values
 from lit_cv.training.arguments.wrong_setting import settings_of
 
 Parse = Callable[[Sequence[str]], Any]
-TOP = {"trainer": "lightning.pytorch.Trainer", "run": "lit_cv.training.lightning_cli.RunOptions"}
 NULLS = ("null", "None")
 
 

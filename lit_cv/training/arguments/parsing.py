@@ -8,6 +8,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 from lit_cv.errors import UsageError, UserError, expected_failure, plain_failures
 from lit_cv.runs.settings import merged_arguments
 from lit_cv.training.arguments.empty_values import dropped
+from lit_cv.training.arguments.null_values import misplaced_null
 from lit_cv.training.arguments.wrong_setting import describe, refusal
 
 INTERVALS = ("val_check_interval", "check_val_every_n_epoch")  # by which Lightning divides
@@ -46,6 +47,8 @@ def parse(parser: LightningArgumentParser, args: ArgsType) -> Any:
         config = parser.parse_args([arg for arg in given if arg not in nulls])
         for arg in nulls:
             _set_null(config[config.subcommand], arg[2:-5])
+        if reason := misplaced_null(config[config.subcommand]):
+            raise UsageError(reason)
         if nulls:
             parser.validate(config)
     except ArgumentError as error:

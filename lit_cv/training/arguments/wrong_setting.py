@@ -8,6 +8,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
 from importlib import import_module
 from inspect import isabstract, isclass
 from typing import Any
@@ -20,8 +21,9 @@ from lightning.pytorch.loggers import Logger
 from lit_cv.errors import did_you_mean, nearest
 from lit_cv.models.network import Network
 from lit_cv.tasks.base import Task
-from lit_cv.tasks.schedules import NEEDS_METRIC
+from lit_cv.tasks.schedules.length import NEEDS_METRIC
 from lit_cv.training.arguments.broken_module import broken_module
+from lit_cv.training.arguments.signatures import kinds_of, setting_of
 
 KEY = re.compile(r'Parser key "([^"]+)"')
 OWNER = re.compile(r"given class_path '([^']+)'|Got value: Namespace\(class_path='([^']+)'")
@@ -94,7 +96,11 @@ def describe(report: str, settings: Mapping[str, Any], options: Iterable[str]) -
         return f"{f'{path}.' * bool(path)}{missing}: {owner}; give it a value."
     if "object has no attribute 'keys'" in report:
         return f"{path}.init_args: expects a mapping of names to values; write one setting per line."
-    wrong = _wrong_class(report, path, owners, settings) or _wrong_type(report, path, settings)
+    wrong = (
+        _no_group(path, owners, settings)
+        or _wrong_class(report, path, owners, settings)
+        or _wrong_type(report, path, settings)
+    )
     return (
         wrong
         or f"{path or 'the experiment'}: {textwrap.shorten(report, 300).rstrip('.')}; all settings: --print_config."
@@ -200,6 +206,20 @@ def _wrong_class(report: str, path: str, owners: list[str], settings: Mapping[st
         examples = "".join(f", such as {example}" for example in _classes(base)[:1])
         return f"{path}: {value} is no {found[1] or found[2]}; name a subclass of it in class_path{examples}."
     return None
+
+
+def _no_group(path: str, owners: list[str], settings: Mapping[str, Any]) -> str | None:
+    """Return the sentence for a plain value of a setting that is a group of settings, such as ``data.split=0.2``."""
+    owner, _, name = owners[-1].rpartition(".") if owners else ("", "", "")
+    declared = setting_of(getattr(import_module(owner), name, None), path.rpartition(".")[2]) if owner else None
+    groups = [kind for kind in kinds_of(declared.kind) if isclass(kind) and is_dataclass(kind)] if declared else []
+    if not groups or isinstance(settings.get(path, {}), Mapping):
+        return None
+    names = [field.name for field in fields(groups[0])]
+    return (
+        f"{path}: expects a group of settings ({', '.join(names)}), not {_value('', path, settings)}; "
+        f"write --{path}.{names[0]}=VALUE."
+    )
 
 
 def _classes(base: type | None) -> list[str]:

@@ -20,7 +20,7 @@ from tests.helpers.fake_project import write_run
 BACKBONE = "model.network.backbone"
 # name, class, settings of the network, milliseconds per image, score
 ARMS = [
-    ("faster_rcnn_100", "FasterRCNN", {"min_size": 128, "max_size": 128, "rpn_post_nms_test": 100}, 8.0, 0.9),
+    ("faster_rcnn_100", "FasterRCNN", {"min_size": [96, 128], "max_size": 128, "rpn_post_nms_test": 100}, 8.0, 0.9),
     ("faster_rcnn_10", "FasterRCNN", {"min_size": 128, "max_size": 256, "rpn_post_nms_test": 10}, 5.0, 0.7),
     ("ssd_128", "SSD", {"size": 128}, 4.0, 0.75),
     ("ssd_96", "SSD", {"size": 96}, 2.0, 0.6),

@@ -151,3 +151,27 @@ def test_a_single_run_and_a_folder_of_groups_are_named(make_group):
         run_report([single])
     with pytest.raises(UserError, match=f"holds groups of runs; pass one of {first}, {second}, or several"):
         run_report([first.parent])
+
+
+def test_highest_rates_are_named_where_arms_differ(make_group, capsys):
+    def line(**groups):
+        group = make_group({"model.optimizer.lr": [0.1, 0.2]}, seeds=(1,))
+        for rate, folder in zip((0.1, 0.2), sorted(path.parent for path in group.glob("*/result.json")), strict=True):
+            used = {"first": 0.0, "peak": rate} | ({"groups": {**groups, "others": rate}} if groups else {})
+            change(folder, optimization={"learning_rate": used})
+        assert run_report([group]) == 0
+        return [text for text in capsys.readouterr().out.splitlines() if text.startswith("Highest learning rates")]
+
+    assert line() == ["Highest learning rates that were used: lr=0.1 0.1; lr=0.2 0.2."]
+    (text,) = line(backbone=0.01)
+    assert text.endswith("lr=0.1 (backbone 0.01, others 0.1); lr=0.2 (backbone 0.01, others 0.2).")
+
+
+def test_rate_that_is_no_number_is_refused(make_group):
+    group = make_group({"model.optimizer.lr": [0.1, 0.2]}, seeds=(1,))
+    change(
+        next(path.parent for path in group.glob("*/result.json")),
+        optimization={"learning_rate": {"groups": {"a": "x"}}},
+    )
+    with pytest.raises(UserError, match=r"optimization\.learning_rate\.groups"):
+        run_report([group])

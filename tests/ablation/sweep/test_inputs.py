@@ -54,6 +54,15 @@ def test_missing_weights_are_found_in_the_arms_that_need_them(make):
     )
 
 
+def test_missing_initial_weights_are_found(make):
+    Path("here.pth").touch()
+    levels = ["torchvision:ssd300_vgg16", "here.pth", "gone.pth", "run:runs/gone", "null"]
+    jobs = plan(load_sweep(make({"model.initial_weights": {"values": levels}})))
+    file, run = missing_inputs(jobs)
+    assert file.startswith("model.initial_weights: there is no file gone.pth; give the path of a state dict")
+    assert run.startswith("model.initial_weights: runs/gone: there is no such folder; give the folder of a run")
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -180,6 +180,32 @@ def test_keypoints_of_own_files(tmp_path: Path) -> None:
             assert target["keypoints"][..., 2].tolist() == expected
 
 
+def test_one_of_several_skeletons_is_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def skeletons(content: dict[str, Any]) -> None:
+        for kind, count in zip(content["categories"], (2, 3), strict=False):
+            kind.update(keypoints=[f"joint {number}" for number in range(count)], skeleton=[])
+        for row in content["annotations"]:
+            row["keypoints"] = [[1, 1, 2] * 2, [2, 2, 2] * 3, []][row["category_id"] - 1]
+
+    settings = cvat(tmp_path, NUMBERS)
+    rewrite(tmp_path / settings["annotations"], skeletons)
+    with pytest.raises(
+        UserError, match=r"\(Hard Hat: 2, no-helmet: 3\): set data\.categories to those of one skeleton"
+    ):
+        opened(tmp_path, COCOKeypointDataModule, **settings)
+    data = opened(tmp_path, COCOKeypointDataModule, categories=["no-helmet", "Köpfe"], **settings)
+    assert (data.class_names, len(data.joint_names)) == (("no-helmet", "Köpfe"), 3)
+    wanted = sorted([label - 1 for label, *_ in boxes(number) if label] for number in NUMBERS)
+    taken = [
+        data.samples(packed, training=False)[index][1]["labels"].tolist()
+        for packed in data.splits.values()
+        for index in range(len(packed))
+    ]
+    assert sorted([label - 1 for label in labels] for labels in taken) == wanted
+    assert "has 8 of 22 objects of classes that data.categories leaves out" in capsys.readouterr().err
+    assert any("data.categories leaves out" in defect.what for defect in examine(data).defects)
+
+
 def no_file(root: Path, settings: dict[str, Any]) -> None:
     settings["annotations"] = "labels/al.json"
 
@@ -245,6 +271,8 @@ BROKEN: list[tuple[Edit, str]] = [
     ),
     (changed(annotations={"val": ALL}, split=Split()), "but annotations names none"),
     (changed(annotations=None), "name these with annotations"),
+    (changed(annotations=None, images=None, categories=["Hard Hat"]), "categories is a setting of your own files"),
+    (changed(categories=["hard hat"]), r"data\.categories names 'hard hat', but .*all\.json has Hard Hat"),
     (changed(train_sets=["train"]), "exclude each other: keep one of the two"),
     (changed(source="shapes"), "but source is shapes: set source to local"),
     (changed(split=Split(val=0.9, group="png")), "nothing is left to train on of 8 images"),

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from datamodules import COCOCaptionDataModule
@@ -115,3 +116,15 @@ def test_settings_of_captions(root: Path) -> None:
         opened(root, annotations={"val": "labels/all.json"})
     with pytest.raises(UserError, match="has no word that occurs min_count=40 times in the training phrases"):
         opened(root, min_count=40)
+
+
+def test_rare_words_are_counted_and_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rewrite(root, lambda content: content["annotations"][0].update(caption="a red zebra"))
+    data = opened(root, annotations={"train": "labels/all.json"}, min_count=2)
+    assert "zebra" not in data.vocabulary.words
+    packed = data.splits["train"]
+    total = sum(len(phrase.split()) for phrase in packed.phrases(np.arange(len(packed.boxes))))
+    told = f"1 of {total} words of the training captions occur less than min_count=2 times and are learned as <UNK>"
+    assert told in capsys.readouterr().err
+    opened(root, annotations={"train": "labels/all.json"})
+    assert "<UNK>" not in capsys.readouterr().err

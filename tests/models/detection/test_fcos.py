@@ -15,6 +15,7 @@ from tests.helpers.scenes import (
     as_peer_images,
     assert_detections_of_peer,
     assert_losses_of_peer,
+    load_from_peer,
     randomize,
     scene,
 )
@@ -31,7 +32,7 @@ def pair() -> tuple[FCOS, PeerFCOS]:
     head.cls_logits.bias.data[0] = -30  # torchvision would also detect the background
     theirs.head.regression_head.bbox_reg.bias.data.add_(1.5)  # otherwise boxes would have no area
     ours = FCOS(CLASSES, norm="train", **SIZES)
-    ours.load_state_dict(theirs.state_dict(), strict=True)
+    load_from_peer(ours, theirs)
     return ours.eval(), theirs.eval()
 
 

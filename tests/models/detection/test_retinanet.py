@@ -14,6 +14,7 @@ from tests.helpers.scenes import (
     as_peer_images,
     assert_detections_of_peer,
     assert_losses_of_peer,
+    load_from_peer,
     randomize,
     scene,
 )
@@ -31,7 +32,7 @@ def pair() -> tuple[RetinaNet, PeerRetinaNet]:
         layer.weight.data.mul_(0.2)
     head.cls_logits.bias.data.view(-1, CLASSES)[:, 0] = -20  # torchvision would also detect the background
     ours = RetinaNet(CLASSES, norm="train", **SIZES)
-    ours.load_state_dict(theirs.state_dict(), strict=True)
+    load_from_peer(ours, theirs)
     return ours.eval(), theirs.eval()
 
 

@@ -14,6 +14,7 @@ from tests.helpers.scenes import (
     as_peer_images,
     assert_detections_of_peer,
     assert_losses_of_peer,
+    load_from_peer,
     randomize,
     scene,
 )
@@ -28,7 +29,7 @@ def pair() -> tuple[SSD, PeerSSD]:
     for convolution in (*theirs.head.regression_head.module_list, *theirs.head.classification_head.module_list):
         convolution.weight.data.mul_(0.1)
     ours = SSD(CLASSES)
-    ours.load_state_dict(theirs.state_dict(), strict=True)
+    load_from_peer(ours, theirs)
     return ours, theirs
 
 

@@ -10,6 +10,7 @@ from tests.helpers.scenes import (
     assert_detections_of_peer,
     assert_losses_of_peer,
     first_come,
+    load_from_peer,
     randomize,
     scene,
 )
@@ -36,7 +37,7 @@ def pair(request: pytest.FixtureRequest) -> tuple[FasterRCNN, peer.FasterRCNN]:
     randomize(theirs)
     for regressor in (theirs.roi_heads.box_predictor.bbox_pred, theirs.rpn.head.bbox_pred):
         regressor.weight.data.mul_(0.2)
-    ours.load_state_dict(theirs.state_dict(), strict=True)
+    load_from_peer(ours, theirs)
     return ours, theirs
 
 

@@ -15,7 +15,15 @@ from lit_cv.models import MaskRCNN
 from lit_cv.models.rcnn.keypoint_head import keypoint_loss, read_keypoints
 from lit_cv.models.rcnn.mask_head import mask_loss, mask_probabilities
 from lit_cv.ops.mask_runs import MaskRuns, decode_masks, encode_masks
-from tests.helpers.scenes import CLASSES, as_peer_images, assert_losses_of_peer, first_come, randomize, scene
+from tests.helpers.scenes import (
+    CLASSES,
+    as_peer_images,
+    assert_losses_of_peer,
+    first_come,
+    load_from_peer,
+    randomize,
+    scene,
+)
 
 JOINTS = 5
 SIZE = (128, 160)  # the networks do not resize this size; torchvision would resize the masks, too
@@ -58,7 +66,7 @@ def pair() -> tuple[MaskRCNN, PeerMaskRCNN]:
     counts = {name.replace("top_n_", ""): count for name, count in counts.items()}
     counts |= {"min_size": 128, "max_size": 200, "detections_per_image": 30}
     ours = MaskRCNN(CLASSES, heads=["mask", "keypoint"], num_keypoints=JOINTS, **counts)
-    ours.load_state_dict(theirs.state_dict(), strict=True)
+    load_from_peer(ours, theirs)
     return ours, theirs
 
 
@@ -93,6 +101,24 @@ def test_predicts_torchvisions_masks_and_keypoints(pair: tuple[MaskRCNN, PeerMas
         sides = (wanted["boxes"][:, 2:] - wanted["boxes"][:, :2]).amin(dim=1)
         distance = (found["keypoints"][..., :2] - wanted["keypoints"][..., :2]).norm(dim=-1)
         assert (distance[sides > 20] / sides[sides > 20, None]).median() < 0.15  # noise has several high cells
+
+
+def test_reads_masks_and_keypoints_out_as_torchvision(
+    pair: tuple[MaskRCNN, PeerMaskRCNN], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = pair
+    monkeypatch.setattr(ours, "readout", "torchvision")
+    images, _ = scene([0], [(96, 150)])  # resized, unlike the images above
+    with torch.no_grad():
+        (wanted,) = theirs.eval()(as_peer_images(images))
+    (found,) = ours.predict(images)
+    assert len(wanted["boxes"]) > 10
+    torch.testing.assert_close(found["boxes"], wanted["boxes"], rtol=0, atol=1e-3)
+    torch.testing.assert_close(found["keypoints"][..., :2], wanted["keypoints"][..., :2], rtol=0, atol=1e-3)
+    torch.testing.assert_close(found["keypoints"][..., 2], wanted["keypoints_scores"], rtol=1e-4, atol=1e-4)
+    masks = decode_masks(MaskRuns(found["mask_runs"], found["mask_lengths"], (96, 150))).bool()
+    unsure = (wanted["masks"][:, 0] - 0.5).abs() < 1e-4
+    assert torch.equal(masks | unsure, (wanted["masks"][:, 0] >= 0.5) | unsure)
 
 
 def test_joints_are_found_between_cells() -> None:

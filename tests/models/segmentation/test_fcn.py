@@ -14,7 +14,7 @@ from lit_cv.models import FCN
 from lit_cv.models.images import IMAGENET_MEAN, IMAGENET_STD
 from lit_cv.models.segmentation.segmenter import VOID
 from lit_cv.ops.upsampling import bilinear
-from tests.helpers.scenes import randomize
+from tests.helpers.scenes import load_from_peer, randomize
 
 CLASSES = 4
 UPSAMPLINGS = ("nearest", "bilinear", "bed_of_nails", "max_unpool", "transposed")
@@ -118,7 +118,7 @@ def resnets() -> tuple[FCN, torch.nn.Module]:
     ours = FCN(
         CLASSES, backbone="resnet50", output_stride=8, head="conv", upsampling="bilinear", norm="train", dropout=0.0
     )
-    ours.load_state_dict(theirs.state_dict(), strict=True)
+    load_from_peer(ours, theirs)
     theirs.classifier[3].p = 0.0
     return ours, theirs
 

@@ -1,20 +1,11 @@
-"""Learning-rate schedules, in optimizer steps."""
+"""Schedules of detection papers: drops at given steps."""
 
 from bisect import bisect_right
-from collections.abc import Callable
 from functools import partial
-from itertools import accumulate, pairwise
-from math import inf
+from itertools import accumulate
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ChainedScheduler, LambdaLR, LRScheduler, ReduceLROnPlateau, SequentialLR
-
-from lit_cv.errors import UserError
-
-NEEDS_METRIC = (
-    "model.scheduler: ReduceLROnPlateau waits for a metric, but a schedule here advances with every step; take another "
-    "one, such as lit_cv.tasks.WarmupMultiStepLR, or null for a constant rate."
-)
+from torch.optim.lr_scheduler import LambdaLR
 
 
 class WarmupMultiStepLR(LambdaLR):
@@ -40,6 +31,7 @@ class WarmupMultiStepLR(LambdaLR):
         start_factor: float = 0.001,
     ) -> None:
         milestones = sorted(milestones or [])
+        self.warmup_steps = warmup_steps
         super().__init__(optimizer, partial(_factor, warmup_steps, milestones, gamma, start_factor))
 
 
@@ -70,45 +62,3 @@ class RestartingStepLR(LambdaLR):
 def _restarting_factor(ends: list[int], drops: list[int], gamma: float, step: int) -> float:
     stage = min(bisect_right(ends, step), len(ends) - 1)
     return gamma if step >= drops[stage] else 1.0
-
-
-def check_schedule(schedule: LRScheduler, steps: Callable[[], float]) -> None:
-    """Check that a schedule can advance with every step of a training.
-
-    Args:
-        schedule: The schedule.
-        steps: Returns the number of optimizer steps of the training; called only for a schedule that ends.
-
-    Raises:
-        UserError: It needs a metric, or raises an error after its last step, before the training ends.
-    """
-    if isinstance(schedule, ReduceLROnPlateau):
-        raise UserError(NEEDS_METRIC)
-    if (last := last_step(schedule)) < inf:
-        check_length(last, steps())
-
-
-def check_length(last: float, steps: float, place: str = "") -> None:
-    """Check that a schedule of ``last`` steps is not shorter than the training.
-
-    Raises:
-        UserError: It is shorter.
-    """
-    if last < steps:
-        length = "has no end" if steps == inf else f"takes {steps:.0f}"
-        raise UserError(
-            f"model.scheduler: the schedule{place} ends after {last:.0f} steps (total_steps), but the training "
-            f"{length}; set total_steps and trainer.max_steps to the same number."
-        )
-
-
-def last_step(schedule: LRScheduler) -> float:
-    """Return the number of steps after which a schedule refuses to advance; infinity if it never does."""
-    parts = getattr(schedule, "_schedulers", [])
-    if isinstance(schedule, ChainedScheduler):
-        return min(map(last_step, parts))
-    if isinstance(schedule, SequentialLR):
-        starts = [0, *schedule._milestones, inf]
-        ends = [(start + last_step(part), end) for part, (start, end) in zip(parts, pairwise(starts), strict=True)]
-        return min((last for last, end in ends if last < end), default=inf)
-    return float(getattr(schedule, "total_steps", inf))

@@ -1,0 +1,1 @@
+"""Functions in forms that torch.export can trace."""

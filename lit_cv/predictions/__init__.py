@@ -1,0 +1,1 @@
+"""Predictions as files: compact arrays, and the formats of evaluation servers."""

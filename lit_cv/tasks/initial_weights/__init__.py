@@ -1,0 +1,1 @@
+"""Training that starts from the weights of a whole network."""

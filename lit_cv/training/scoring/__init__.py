@@ -1,0 +1,1 @@
+"""Predictions of evaluations: kept as files, scored again, and exported."""

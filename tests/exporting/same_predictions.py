@@ -1,0 +1,64 @@
+"""Compares predictions of a network with those of its exported files."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lit_cv.ops.mask_runs import decode_masks
+from lit_cv.ops.objects import masks_of
+
+PIXELS, SCORE, LOGIT = 0.01, 1e-4, 1e-3
+SWAPPED = 1e-3  # share of the pixels of a mask whose class two almost equal values decide
+
+
+def dense(found: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return a prediction of `predict` with dense masks, as exported networks have them."""
+    columns = {name: column for name, column in found.items() if not name.startswith("mask_")}
+    return {**columns, "masks": decode_masks(masks_of(found))} if "mask_runs" in found else columns
+
+
+def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, float]:
+    """Match the objects of two predictions of one image, and return the largest differences of the matched ones.
+
+    Objects of almost equal scores may have another order, so that each is matched with the nearest one of its class.
+
+    Raises:
+        AssertionError: The outputs have other names, types or sizes, or an object has no partner of its own.
+    """
+    found = {name: torch.as_tensor(np.asarray(column)) for name, column in found.items()}
+    expected = dense(expected)
+    assert {name: (column.shape, column.dtype) for name, column in found.items()} == {
+        name: (column.shape, column.dtype) for name, column in expected.items()
+    }
+    if "boxes" in expected:
+        apart = (found["boxes"] - expected["boxes"][:, None]).abs().amax(dim=-1)
+        apart += 1e4 * (found["labels"] != expected["labels"][:, None])
+        apart += (found["scores"] - expected["scores"][:, None]).abs()
+        partner = apart.argmin(dim=1)
+        assert sorted(partner.tolist()) == list(range(len(partner)))
+        found = {name: column[partner] for name, column in found.items()}
+    apart = {}
+    for name, column in found.items():
+        if not column.numel():
+            continue
+        difference = (column.double() - expected[name].double()).abs()
+        if name in ("mask", "masks"):
+            apart[name] = float((difference > 0).double().mean())
+        elif name == "keypoints":
+            apart[name] = float(difference[..., :2].max())
+            apart["logits"] = float(difference[..., 2:].sum(-1).max())  # 0 for joints without logits
+        else:
+            apart[name] = float(difference.max())
+    return apart
+
+
+def assert_same(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Check that two predictions of one image agree: boxes and joints, scores, and the pixels of masks."""
+    apart = differences(found, expected)
+    bounds = {"boxes": PIXELS, "keypoints": PIXELS, "logits": LOGIT, "scores": SCORE, "labels": 0}
+    bounds |= {"mask": SWAPPED, "masks": SWAPPED}
+    worse = {name: value for name, value in apart.items() if value > bounds[name]}
+    assert not worse, f"larger differences than {bounds}: {worse}"
