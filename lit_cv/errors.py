@@ -24,6 +24,7 @@ ADVICE = {
 # Errors of libraries that are about the user's settings or machine, by name: nothing heavy is imported here.
 LIBRARY = {
     "lightning.fabric.utilities.exceptions.MisconfigurationException": "{}",
+    "mlflow.exceptions.MlflowException": "trainer.logger: MLflow refuses: {}",
     "torch._dynamo.exc.TorchDynamoException": "model.compile: torch.compile fails for this network here ({}); set it "
     "to false.",
     "torch.OutOfMemoryError": "the memory of the GPU is full ({}); reduce data.batch_size or the size of the images.",

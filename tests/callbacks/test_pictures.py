@@ -128,7 +128,7 @@ def test_tensorboard_gets_every_picture(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_mlflow_gets_every_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mlflow")
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # MLflow calls its file store outdated
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     logger = MLFlowLogger(experiment_name="test", tracking_uri=f"file:{tmp_path / 'mlruns'}")
     trainer(tmp_path, Pictures(count=2), logger).fit(Detector(), Data())
     found = {file.name: file for file in tmp_path.glob("mlruns/*/*/artifacts/pictures/*.png")}

@@ -108,7 +108,9 @@ def describe(report: str, settings: Mapping[str, Any], options: Iterable[str]) -
 
 
 def refusal(error: ValueError) -> str | None:
-    """Return one sentence for the values that a library refuses, if the parser has kept no more than its text of them.
+    """Return one sentence for a missing package, or for the values that a library refuses.
+
+    The latter only if the parser has kept no more than the library's text of them.
 
     The parser tries each type of a setting and chains the error of the first one alone. None if the chain has the
     original error, whose traceback may be needed.
@@ -117,10 +119,14 @@ def refusal(error: ValueError) -> str | None:
     while root.__cause__ is not None:
         root = root.__cause__
     lines = [line.strip().removeprefix("- ") for line in str(error).splitlines()]
+    built = next((CLASS_PATH.findall(line) for line in lines if line.startswith("Given value: ")), [])
+    if isinstance(root, ModuleNotFoundError) and root.name is None:  # a library's own check of an optional package
+        reason = str(root).partition(". ")[0].rstrip(".")
+        extra = 'pip install "lit-cv[loggers]" has those of TensorBoard and MLflow'
+        return f"{' or '.join(built)}: {reason}; install the package ({extra})."
     if not PARSERS_OWN.match(str(root)):
         return None
     reasons = [line.partition(" [type=")[0] for line in lines if not PARSERS_OWN.match(line)]
-    built = next((CLASS_PATH.findall(line) for line in lines if line.startswith("Given value: ")), [])
     return f"{' or '.join(built)}: {' '.join(dict.fromkeys(reasons))}; fix its settings."
 
 
