@@ -24,22 +24,31 @@ def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[s
     """Match the objects of two predictions of one image, and return the largest differences of the matched ones.
 
     Objects of almost equal scores may have another order, so that each is matched with the nearest one of its class.
+    Only the last ones may lack a partner: those as good as the worst one that was kept.
 
     Raises:
-        AssertionError: The outputs have other names, types or sizes, or an object has no partner of its own.
+        AssertionError: The outputs have other names, types or sizes, or another object has no partner of its own.
     """
     found = {name: torch.as_tensor(np.asarray(column)) for name, column in found.items()}
     expected = dense(expected)
-    assert {name: (column.shape, column.dtype) for name, column in found.items()} == {
-        name: (column.shape, column.dtype) for name, column in expected.items()
+    assert {name: (column.shape[1:], column.dtype) for name, column in found.items()} == {
+        name: (column.shape[1:], column.dtype) for name, column in expected.items()
     }
-    if "boxes" in expected:
+    if len(expected.get("boxes", ())) and len(found["boxes"]):
         apart = (found["boxes"] - expected["boxes"][:, None]).abs().amax(dim=-1)
-        apart += 1e4 * (found["labels"] != expected["labels"][:, None])
         apart += (found["scores"] - expected["scores"][:, None]).abs()
-        partner = apart.argmin(dim=1)
-        assert sorted(partner.tolist()) == list(range(len(partner)))
+        apart += 1e4 * (found["labels"] != expected["labels"][:, None])
+        least, partner = apart.min(dim=1)
+        rows, partner = (least < 1).nonzero()[:, 0], partner[least < 1]
+        for column, matched in ((expected["scores"], rows), (found["scores"], partner)):
+            alone = torch.ones_like(column, dtype=torch.bool).index_fill(0, matched, False)
+            assert (column[alone] <= column.min() + SCORE).all(), f"objects without a partner: {column[alone]}"
+        assert len(partner) == len(partner.unique())
+        expected = {name: column[rows] for name, column in expected.items()}
         found = {name: column[partner] for name, column in found.items()}
+    assert {name: column.shape for name, column in found.items()} == {
+        name: column.shape for name, column in expected.items()
+    }
     apart = {}
     for name, column in found.items():
         if not column.numel():
