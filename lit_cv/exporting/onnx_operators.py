@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from lit_cv.errors import UserError
-from lit_cv.ops.traced_nms import FEW
+from lit_cv.ops.traced.nms import FEW
 
 Function = Callable[..., Any]
 

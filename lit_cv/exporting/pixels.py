@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from lit_cv.models.images import IMAGENET_MEAN, IMAGENET_STD, ImageBatch
 from lit_cv.models.network import Network
 from lit_cv.models.resizing import FittedImages, SquareImages
-from lit_cv.ops.traced_resize import traced_resize
+from lit_cv.ops.traced.resize import traced_resize
 
 
 def traced_batch(network: Network, image: Tensor) -> ImageBatch:

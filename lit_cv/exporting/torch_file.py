@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.export import ExportedProgram
 
-from lit_cv.ops.traced_nms import by_offsets
+from lit_cv.ops.traced.nms import by_offsets
 from lit_cv.runs.files import replaced
 
 

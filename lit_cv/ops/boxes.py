@@ -9,7 +9,7 @@ from torchvision.ops import batched_nms, nms
 from lit_cv.ops.global_batch import rank
 from lit_cv.ops.global_random import uniform
 from lit_cv.ops.stages import stage
-from lit_cv.ops.traced_nms import traced_nms
+from lit_cv.ops.traced.nms import traced_nms
 
 Weights = tuple[float, float, float, float]
 

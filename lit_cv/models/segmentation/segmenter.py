@@ -11,7 +11,7 @@ from lit_cv.models.images import ImageBatch, Size, size_of
 from lit_cv.models.network import OnePassNetwork, Target, known_size
 from lit_cv.models.resizing import FittedImages
 from lit_cv.ops.global_batch import shared_count
-from lit_cv.ops.traced_resize import traced_resize
+from lit_cv.ops.traced.resize import traced_resize
 
 VOID = 255
 
