@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from torch.export import ExportedProgram
 
 from lit_cv.errors import UserError
 from lit_cv.exporting.onnx_operators import translations
-from lit_cv.exporting.program import first_line
+from lit_cv.exporting.program import first_line, quiet_tracing
 from lit_cv.runs.files import replaced
 
 OPSET = 18
@@ -32,8 +31,7 @@ def write_onnx(program: ExportedProgram, notes: Mapping[str, Any], file: Path) -
     """
     table = translations()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet_tracing():
         try:
             converted = torch.onnx.export(
                 program,

@@ -1,5 +1,9 @@
 """A network as a program of ``torch.export``: the pixels of one image in, its predictions out."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
@@ -53,13 +57,22 @@ def exported_program(network: Network) -> ExportedProgram:
     )
     image = torch.zeros(3, *EXAMPLE, dtype=torch.uint8)
     sizes = ({1: Dim("height"), 2: Dim("width")},)
-    with torch.no_grad():
+    with torch.no_grad(), quiet_tracing():
         try:
             return torch.export.export(module, (image,), dynamic_shapes=sizes)
         except Exception as error:  # a network of the user's own may do anything, and torch raises many types
             raise UserError(
                 f"{name_of(network)} cannot be exported: torch.export refuses it ({first_line(error)})."
             ) from error
+
+
+@contextmanager
+def quiet_tracing() -> Iterator[None]:
+    """Trace inside the ``with`` block without oneDNN, whose use depends on sizes that a trace of PyTorch 2.11 lacks."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they concern PyTorch's own calls
+        with torch.backends.mkldnn.flags(enabled=False):
+            yield
 
 
 def refuse(network: Network) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.export import ExportedProgram
 
+from lit_cv.exporting.program import quiet_tracing
 from lit_cv.ops.traced.nms import by_offsets
 from lit_cv.runs.files import replaced
 
@@ -20,7 +21,8 @@ def write_program(program: ExportedProgram, notes: Mapping[str, Any], file: Path
         notes: Written into the file, as JSON texts by name.
         file: The file, with the suffix ``.pt2``.
     """
-    program = program.run_decompositions({torch.ops.lit_cv.grouped_nms.default: by_offsets})
+    with quiet_tracing():
+        program = program.run_decompositions({torch.ops.lit_cv.grouped_nms.default: by_offsets})
     extra = {name: json.dumps(note) for name, note in notes.items()}
     with replaced(file) as temporary:
         renamed = temporary.with_name(f"{temporary.name}.pt2")  # torch wants the suffix

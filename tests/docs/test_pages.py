@@ -33,7 +33,7 @@ SOURCES = (
     ".ci/run",
     "Makefile",
 )
-NO_VARIABLES = {"DATA_ROOT", "NAME", "NODE_FAIL"}  # a test's own, a placeholder, a state of Slurm
+NO_VARIABLES = {"DATA_ROOT", "NAME", "NODE_FAIL", "RUN"}  # a test's own, placeholders, a state of Slurm
 # read by a library or by make itself, so that the code does not name them
 OF_LIBRARIES = {"TORCH_HOME", "PYTHON", "WORLD_SIZE"}
 

@@ -40,7 +40,8 @@ BACKBONES["faster_rcnn_fpn"] = ("timm/tf_efficientnet_lite0", "tf_efficientnet_l
 def build(name: str, weights: Path, image: Tensor) -> Network:
     """Return a network whose random heads give scores of all sizes on photographs.
 
-    Each layer of the heads is scaled so that its outputs on one image have a variance of 1 (Mishkin & Matas 2016).
+    Each layer of the heads is scaled so that its outputs on one image have a deviation of 1 (Mishkin & Matas 2016), and
+    the logarithms of boxes' sides one of 0.2.
     """
     torch.manual_seed(0)
     backbone, file = BACKBONES[name]
@@ -51,11 +52,12 @@ def build(name: str, weights: Path, image: Tensor) -> Network:
         if layer in scaled or output.numel() < 2:
             return None
         scaled.add(layer)
-        deviation = output.std()
+        deviation = output.std() * (5 if layer in of_boxes else 1)
         layer.weight.data /= deviation
         layer.bias.data /= deviation
         return output / deviation
 
+    of_boxes = {layer for name, layer in network.named_modules() if "bbox" in name}
     hooks = []
     for part, module in network.named_children():
         if part != "backbone":

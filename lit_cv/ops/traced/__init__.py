@@ -1,1 +1,1 @@
-"""Functions in forms that torch.export can trace."""
+"""Operators that ``torch.export`` can trace, where the usual ones have branches or other digits."""
