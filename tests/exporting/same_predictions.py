@@ -10,7 +10,7 @@ from torch import Tensor
 from lit_cv.ops.mask_runs import decode_masks
 from lit_cv.ops.objects import masks_of
 
-PIXELS, SCORE, LOGIT = 0.01, 1e-4, 1e-3
+PIXELS, SCORE, LOGIT = 0.01, 1e-4, 1e-2
 SWAPPED = 1e-3  # share of the pixels of a mask whose class two almost equal values decide
 ELSEWHERE = 0.02  # share of the joints read from a map with two almost equal maxima
 
