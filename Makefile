@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-TESTS := -m pytest -q -n 3 --dist loadfile -m "not long"
+TESTS := -m pytest -q -n 4 --dist loadfile -m "not long"
 
 # One sentence in place of an error of pip; the program runs in every Python, also in version 2.
 GOAL := $(or $(firstword $(MAKECMDGOALS)),demo)
@@ -70,7 +70,7 @@ install: .venv/installed
 	@$*/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
 	@echo "install: 3 of 3, PyTorch and all other packages"
 	@$*/bin/uv pip install --python $*/bin/python --compile-bytecode $(RESOLUTION) \
-		--editable ".[captions,export,timm]" --group dev
+		--editable ".[captions,export,loggers,timm]" --group dev
 	@touch $@
 	@echo "install: done; in every new shell: source $*/bin/activate"
 

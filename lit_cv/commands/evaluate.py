@@ -52,7 +52,7 @@ def run_unparsed(verb: str, args: Sequence[str]) -> int:
     """Carry out `litcv validate ARGS` or `litcv test ARGS`."""
     if args[:1] and not args[0].startswith("-"):
         require_run(Path(args[0]))
-    choices, args = _choices(args)
+    choices, args = weights_and_tta(args)
     prepare_process(args)
     evaluate(verb, args, choices.weights, choices.tta)
     return 0
@@ -65,7 +65,7 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
                         "each image also mirrored, '{flip: false, scales: [0.75, 1.0]}' at two scales")  # fmt: skip
 
 
-def _choices(args: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+def weights_and_tta(args: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Return the weights and the test-time augmentation that the arguments ask for, and the other arguments."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     _add_choices(parser)

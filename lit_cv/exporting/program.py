@@ -88,6 +88,10 @@ def refuse(network: Network) -> None:
         raise UserError(f"{name} cannot be exported: it writes phrases in a loop whose length depends on the words.")
     if isinstance(network, SlidingWindowDetector | SlidingWindowSegmenter):
         raise UserError(f"{name} cannot be exported: it cuts the image into windows in a loop over their places.")
+    if getattr(network, "readout", "exact") != "exact":
+        raise UserError(
+            f"{name} cannot be exported with readout: {network.readout}; set model.network.readout to exact."
+        )
     if not isinstance(network, OnePassNetwork | TwoStageDetector):
         raise UserError(
             f"{name} cannot be exported: its predict is no function of one batch of pixels, such as predict_batch of "

@@ -29,16 +29,17 @@ OWN = {"annotations", "images", "split"}
 OWN_COCO = OWN | {"categories"}
 OWN_VOC = OWN | {"lists", "classes", "first_pixel"}
 OWN_MASKS = (OWN_VOC | {"masks", "mask_suffix", "palette"}) - {"annotations", "first_pixel"}
+MIXED = {"augmentation", "mixing"}
 POSE = {"val_fraction", "crop_size", "rotation", "scale_jitter", "flip"}
 ARGUMENTS = {
-    "VOCDetectionDataModule": SHARED | SETS | OWN_VOC | {"augmentation", "difficult", "proposals"},
+    "VOCDetectionDataModule": SHARED | SETS | OWN_VOC | MIXED | {"difficult", "proposals"},
     "VOCLocalizationDataModule": SHARED | SETS | OWN_VOC | {"augmentation"},
     "VOCSegmentationDataModule": SHARED | SETS | OWN_MASKS | {"augmentation", "mask_values"},
-    "COCODetectionDataModule": SHARED | SETS | OWN_COCO | {"augmentation", "proposals"},
-    "COCOInstanceDataModule": SHARED | SETS | OWN_COCO | {"augmentation"},
-    "COCOKeypointDataModule": SHARED | SETS | OWN_COCO | {"augmentation", "masks", "joint_pairs", "flip_pairs"},
-    "YOLODetectionDataModule": SHARED | {"augmentation", "proposals", "file", "split"},
-    "YOLOInstanceDataModule": SHARED | {"augmentation", "file", "split"},
+    "COCODetectionDataModule": SHARED | SETS | OWN_COCO | MIXED | {"proposals"},
+    "COCOInstanceDataModule": SHARED | SETS | OWN_COCO | MIXED,
+    "COCOKeypointDataModule": SHARED | SETS | OWN_COCO | MIXED | {"masks", "joint_pairs", "flip_pairs"},
+    "YOLODetectionDataModule": SHARED | MIXED | {"proposals", "file", "split"},
+    "YOLOInstanceDataModule": SHARED | MIXED | {"file", "split"},
     "MPIIPoseDataModule": SHARED | POSE | {"annotations"},
     "LSPPoseDataModule": SHARED | POSE,
     "VisualGenomeDataModule": (SHARED | SETS | {"augmentation", "max_words", "min_count", "shuffle_phrases"})

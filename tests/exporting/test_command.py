@@ -20,6 +20,7 @@ from tests.exporting.same_predictions import assert_same
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = [
+    "--run.wandb=disabled",
     *("--trainer.max_steps=1", "--trainer.val_check_interval=1", "--trainer.accelerator=cpu", "--trainer.callbacks=[]"),
     *("--data.batch_size=2", "--data.shapes.train=2", "--data.shapes.val=2", "--data.shapes.size=64"),
 ]

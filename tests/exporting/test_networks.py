@@ -121,6 +121,7 @@ REFUSED = {
     "densecap": (DETECTORS["densecap"], "DenseCap cannot be exported: it writes phrases"),
     "sliding_window": (DETECTORS["sliding_window"], "SlidingWindowDetector cannot be exported: it cuts the image"),
     "windows": (OTHERS["sliding_window_segmenter"], "SlidingWindowSegmenter cannot be exported: it cuts the image"),
+    "readout": (lambda: MaskRCNN(CLASSES, readout="torchvision", **TINY), "MaskRCNN cannot be exported with readout: "),
     "own pixels": (lambda: OwnPixels(CLASSES, backbone="tiny"), "OwnPixels cannot be exported: it prepares its images"),
     "decision": (lambda: Deciding(CLASSES, backbone="tiny"), "Deciding cannot be exported: torch.export refuses it"),
 }

@@ -87,7 +87,7 @@ def _quiet() -> Iterator[StringIO]:
 def _litcv(args: list[str]) -> None:
     verb, rest = args[0], args[1:]
     if verb in (*fit.UNPARSED, *evaluate.UNPARSED) and "--help" not in args:
-        _training(verb, rest)
+        _training(verb, evaluate.weights_and_tta(rest)[1] if verb in evaluate.UNPARSED else rest)
         return
     if "--help" in args or "--version" in args:
         try:

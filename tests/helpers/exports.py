@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-CLASSES = ("Hard Hat", "no-helmet", "Köpfe")  # in the order of their names
+CLASSES = ("Hard Hat", "no-helmet", "Köpfe")
 SIZE = (64, 48)  # width and height
 Records = dict[str, list[dict[str, Any]]]
 

@@ -24,8 +24,9 @@ def server(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def sweep_file(tmp_path):
+def sweep_file(tmp_path, monkeypatch):
     """Return a function that writes a sweep of 2 arms × 2 seeds logging to W&B; ``settings`` go into its experiment."""
+    monkeypatch.chdir(tmp_path)
 
     def write(seeds=(1, 2), **settings):
         Path("experiment.yaml").write_text(yaml.safe_dump({"model": {"lr": 0.1}, **settings}))

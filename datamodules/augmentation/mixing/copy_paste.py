@@ -22,8 +22,8 @@ class CopyPaste(Mixing):
     both images first: ``[ScaleJitter, CopyPaste]``.
 
     Args:
-        p: See :class:`Mixing`.
-        visible: See :class:`Mixing`.
+        p: Probability of pasting, in [0, 1].
+        visible: Share that has to stay visible below pasted objects, see ``Mixing``.
     """
 
     needs_masks: ClassVar[bool] = True

@@ -19,7 +19,7 @@ class MixUp(Mixing):
 
     Args:
         alpha: Parameter of the distribution, above 0; 1.5 in the paper.
-        p: See :class:`Mixing`.
+        p: Probability of a mixture, in [0, 1].
     """
 
     def __init__(self, alpha: float = 1.5, p: float = 0.5) -> None:

@@ -21,8 +21,8 @@ class Mosaic(Mixing):
     Args:
         size: Width and height of the canvas in pixels.
         scale: Range of the longer side of an image, as a share of the canvas.
-        p: See :class:`Mixing`.
-        visible: See :class:`Mixing`.
+        p: Probability of a mosaic, in [0, 1].
+        visible: Share that has to stay visible in a tile, see ``Mixing``.
     """
 
     def __init__(

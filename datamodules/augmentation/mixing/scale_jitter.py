@@ -22,8 +22,8 @@ class ScaleJitter(Mixing):
     Args:
         size: Width and height of the square in pixels.
         scale: Range of the longer side of the image, as a share of the square.
-        p: See :class:`Mixing`.
-        visible: See :class:`Mixing`.
+        p: Probability of another scale, in [0, 1].
+        visible: Share that has to stay visible in the crop, see ``Mixing``.
     """
 
     def __init__(
