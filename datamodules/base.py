@@ -59,7 +59,7 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
         own_files: Whether the files are not in the data set's official layout.
         targets_only: Whether samples have black pictures, which are not decoded, for a user of the targets alone.
         remembered: Results about many label files that the last start left; loaders call its ``confirm``, and
-            so has to do whatever records something about data that no loader has read.
+            so must code that records something about data which no loader has read.
     """
 
     own_files = False

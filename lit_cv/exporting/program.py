@@ -89,9 +89,7 @@ def refuse(network: Network) -> None:
     if isinstance(network, SlidingWindowDetector | SlidingWindowSegmenter):
         raise UserError(f"{name} cannot be exported: it cuts the image into windows in a loop over their places.")
     if getattr(network, "readout", "exact") != "exact":
-        raise UserError(
-            f"{name} cannot be exported with readout: {network.readout}; set model.network.readout to exact."
-        )
+        raise UserError(f"{name} cannot be exported with readout: {network.readout}; set it to exact.")
     if not isinstance(network, OnePassNetwork | TwoStageDetector):
         raise UserError(
             f"{name} cannot be exported: its predict is no function of one batch of pixels, such as predict_batch of "
