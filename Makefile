@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-TESTS := -m pytest -q -n 4 --dist loadfile -m "not long"
+TESTS := -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not long"
 
 # One sentence in place of an error of pip; the program runs in every Python, also in version 2.
 GOAL := $(or $(firstword $(MAKECMDGOALS)),demo)
