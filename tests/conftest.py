@@ -15,7 +15,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that have slow tests, then those with many, so that no process is left with one at the end."""
+    """Begin with the files that have slow tests, then those with many: no process is left with one at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     number = Counter(item.path for item in items)
     items.sort(key=lambda item: (item.path not in slow, -number[item.path], item.path))
