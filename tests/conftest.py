@@ -25,6 +25,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Use a temporary cache for packed annotations instead of the user's cache."""
     os.environ["LITCV_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    # A pytest that a test starts deletes the folders of earlier sessions at its end, which may take minutes.
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = str(tmp_path_factory.mktemp("pytest"))
 
 
 @pytest.fixture(autouse=True)
