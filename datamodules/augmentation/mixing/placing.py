@@ -12,9 +12,6 @@ from datamodules.augmentation.ssd_transforms import Boxes, Image
 from datamodules.boxes.packed_boxes import Objects, kept_objects
 from lit_cv.ops.mask_runs import MaskRuns, decode_masks, select_masks
 
-MEAN = (123, 117, 104)
-"""Color of a canvas, RGB: the mean of ImageNet, which networks also pad with."""
-
 
 class Place(NamedTuple):
     """Position of an image on a canvas, in pixels.

@@ -3,14 +3,12 @@
 import numpy as np
 from numpy.random import Generator
 
-from datamodules.augmentation.mixing.base import Another, Mixing, Scene
-from datamodules.augmentation.mixing.placing import MEAN, Place, fitted, put
-from datamodules.augmentation.ssd_transforms import Image
-from lit_cv.errors import UserError
-from lit_cv.ops.limits import above_zero, at_least
+from datamodules.augmentation.mixing.base import Another, Scene
+from datamodules.augmentation.mixing.canvas import CanvasMixing
+from datamodules.augmentation.mixing.placing import Place, put
 
 
-class ScaleJitter(Mixing):
+class ScaleJitter(CanvasMixing):
     """Resize an image by a random factor, then crop or pad it to a square ("Simple Copy-Paste", Ghiasi et al. 2021).
 
     The longer side becomes a random share of the square, and the aspect ratio stays. A larger image is cropped at a
@@ -20,8 +18,8 @@ class ScaleJitter(Mixing):
     It mixes nothing itself; before :class:`CopyPaste` it changes both images.
 
     Args:
-        size: Width and height of the square in pixels.
-        scale: Range of the longer side of the image, as a share of the square.
+        size: See ``CanvasMixing``.
+        scale: Range of the longer side of the image, as a share of the square; above 1 it is cropped.
         p: Probability of another scale, in [0, 1].
         visible: Share that has to stay visible in the crop, see ``Mixing``.
     """
@@ -29,17 +27,12 @@ class ScaleJitter(Mixing):
     def __init__(
         self, size: int = 1024, scale: tuple[float, float] = (0.1, 2.0), p: float = 1.0, visible: float = 0.0
     ) -> None:
-        super().__init__(p, visible)
-        at_least(1, size=size)
-        above_zero(scale=scale)
-        if scale[0] > scale[1]:
-            raise UserError(f"scale: {list(scale)} is no range; give the smaller number first.")
-        self.size, self.scale = size, scale
+        super().__init__(size, scale, p=p, visible=visible)
 
     def __call__(self, scene: Scene, another: Another, rng: Generator) -> Scene:
         """Return the sample in another size."""
-        canvas: Image = np.full((self.size, self.size, 3), MEAN, dtype=np.uint8)
-        new = fitted(scene.image, rng.uniform(*self.scale) * self.size)
+        canvas = self.canvas()
+        new = self.resized(scene.image, rng)
         x, y = rng.integers(np.maximum(np.array(new) - self.size, 0), endpoint=True).tolist()
         place = Place(new, (-x, -y), (0, 0, self.size, self.size))
         return Scene(canvas, put(scene, canvas, place, self.visible))

@@ -13,7 +13,7 @@ import datamodules
 from datamodules import COCOKeypointDataModule, Shapes
 from datamodules.augmentation.mixing import CopyPaste, Mixing, MixUp, Mosaic, ScaleJitter
 from datamodules.augmentation.mixing.base import Scene, mix
-from datamodules.augmentation.mixing.placing import MEAN
+from datamodules.augmentation.mixing.canvas import MEAN
 from datamodules.loading.loader import Loader
 from lit_cv.errors import UserError
 from tests.datamodules.coco.test_masks import masks_of
