@@ -28,6 +28,7 @@ from lit_cv.commands import (
 )
 from lit_cv.commands.parsers import VerbParser
 from lit_cv.errors import UsageError, expected_failure
+from lit_cv.runs.prose import say
 
 COMMANDS = (
     *(new, fit, evaluate, export, sweep, report, bench),
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if (failure := expected_failure(error)) is None:
             raise
-        print(f"litcv: error: {failure}", file=sys.stderr)
+        say(f"litcv: error: {failure}", error=True)
         return 2 if isinstance(failure, UsageError) else 1
 
 

@@ -16,3 +16,14 @@ def test_a_sentence_is_wrapped_between_words_on_a_terminal_and_one_line_elsewher
     assert len(lines) > 3
     assert max(map(len, lines)) <= 40
     assert " ".join(line.strip() for line in lines) == TEXT
+
+
+def test_the_error_of_a_verb_is_wrapped_on_a_terminal() -> None:
+    settings = os.environ | {"COLUMNS": "40", "TERM": "xterm"}
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "lit_cv", "valdate", "x"]
+    assert subprocess.run(command, env=settings, stderr=theirs, check=False).returncode == 2
+    lines = os.read(ours, 4096).decode().split("\r\n")[:-1]
+    assert max(map(len, lines)) <= 40
+    sentence = "litcv: error: VERB: there is no valdate; did you mean validate or evaluate?"
+    assert " ".join(line.strip() for line in lines) == sentence
