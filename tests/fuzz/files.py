@@ -15,7 +15,6 @@ import numpy as np
 import scipy.io
 import yaml
 
-from datamodules.loading.matlab import read_variable
 from tests.fuzz.mutations import Raw, Twin, spoiled_bytes, spoiled_tree
 
 RAW_YAML = (
@@ -136,6 +135,8 @@ def _xml(node: Any) -> str:
 
 
 def _spoil_mat(rng: Random, file: Path) -> None:
+    from datamodules.loading.matlab import read_variable  # imported here because it imports torch
+
     name = "joints" if file.stem == "joints" else "RELEASE"
     tree = {name: _unpacked(read_variable(file.read_bytes(), name))}  # scipy alone might crash on damaged tags
     buffer = io.BytesIO()
