@@ -182,7 +182,7 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
 
     @property
     def reading(self) -> Reading:
-        """How the image files are read, as ``exif`` and ``bits`` say."""
+        """The way to read image files that ``exif`` and ``bits`` ask for."""
         return Reading(self.own_files if self.exif is None else self.exif == "apply", self.bits)
 
     @property

@@ -77,13 +77,14 @@ def apply(transform: Transform, data: dict[str, Any]) -> dict[str, Any]:
             f"augmentation has {_culprit(transform, error)}, which fails on {width}x{height} pixels ({reason}): change "
             "its settings, or take it out."
         ) from None
-    if what := _misfit(changed):
+    if what := _misfit(changed) or _left_behind(transform, (height, width), changed["image"]):
         raise Misfit(f"augmentation has {type(transform).__name__}, {what}")
     return changed
 
 
 def _flaw(transform: A.BasicTransform, data: dict[str, Any]) -> str:
     """Return the reason to refuse a transform, as the rest of a sentence; empty if there is none."""
+    size = data["image"].shape[:2]
     lacking = set(transform.targets_as_params) - data.keys()
     if not lacking:
         try:
@@ -94,9 +95,7 @@ def _flaw(transform: A.BasicTransform, data: dict[str, Any]) -> str:
             pass
     if lacking:
         return f"which needs {', '.join(sorted(lacking))}, and samples of this data have none: take it out."
-    if what := _misfit(data):
-        return what
-    return _mask_flaw(transform, data)
+    return _misfit(data) or _left_behind(transform, size, data["image"]) or _mask_flaw(transform, data)
 
 
 def _mask_flaw(transform: A.BasicTransform, data: dict[str, Any]) -> str:
@@ -127,6 +126,16 @@ def _misfit(data: dict[str, Any]) -> str:
         found = ", ".join(f"{mask.dtype} {mask.shape}" for mask in masks)
         return f"after which the mask, {found}, does not fit the image, {image.shape}: take it out."
     return ""
+
+
+def _left_behind(transform: Transform, size: tuple[int, ...], image: np.ndarray) -> str:
+    """Return the reason to refuse a transform that resizes the image alone, as the rest of a sentence."""
+    if not isinstance(transform, A.ImageOnlyTransform) or image.shape[:2] == size:
+        return ""
+    return (
+        f"which makes {image.shape[1]}x{image.shape[0]} pixels of {size[1]}x{size[0]} but, as an ImageOnlyTransform, "
+        "leaves the targets in their place: derive it from DualTransform, or take it out."
+    )
 
 
 def _culprit(transform: Transform, error: Exception) -> str:

@@ -17,7 +17,7 @@ _DECODER = json.JSONDecoder()
 
 @dataclass(frozen=True)
 class Head:
-    """What the first records of a file tell.
+    """Content of the first records of a file.
 
     Attributes:
         names: File names of the first images.

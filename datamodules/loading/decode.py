@@ -25,7 +25,7 @@ _PNG_START, _PNG_END = b"\x89PNG", b"IEND\xaeB`\x82"
 
 @dataclass(frozen=True)
 class Reading:
-    """How the image files of a data set are read.
+    """The way in which the image files of a data set are read.
 
     Attributes:
         upright: Whether to rotate images as their EXIF orientation says; annotations then refer to the upright image.

@@ -55,8 +55,8 @@ class Looked(NamedTuple):
 def look_at(pictures: Sequence[str], labels: Sequence[str], *facts: object) -> Looked:
     """Look at many files.
 
-    Every label file is looked at, because tools edit them in place. Of the pictures, only their names, the times of
-    their folders and a sample are, because a picture that is replaced by one of the same size changes no label.
+    Every label file is looked at, because tools edit them in place. The pictures are judged by their names, the times
+    of their folders and a sample, because a picture that is replaced by one of the same size changes no label.
 
     Args:
         pictures: The paths of the pictures.

@@ -1,4 +1,4 @@
-"""What a page of statistics shows, as numbers. Each of them compares the splits of a data set."""
+"""Numbers of the charts on a page of statistics. Each chart compares the splits of a data set."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple

@@ -19,7 +19,7 @@ from lit_cv.errors import UserError
 from lit_cv.ops.vocabulary import words_of
 
 Columns = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], list[str]]
-"""Of N captions: their ids (-1 if missing) and those of their images, int64 (N,); boxes (N, 4), x, y, width, height."""
+"""Ids of N captions (-1 if missing) and of their images, int64 (N,); their boxes (N, 4): x, y, width, height."""
 
 
 def read_images(path: Path, report: Report = stop) -> Images:

@@ -16,8 +16,8 @@ def add_parser(verbs: Verbs) -> None:
     parser = add_verb(verbs, "bench", "measure a network's time by stage, FLOPs, parameters and memory",
                       "litcv bench experiments/voc/ssd_squeezenet.yaml --images 8 --data.root=data", _run)  # fmt: skip
     add_config(parser, "an experiment's YAML file, or the folder of a run")
-    parser.add_argument("--images", type=int, default=4, help="number of validation images (4)")
-    parser.add_argument("--repeats", type=int, default=5, help="timed passes over each image (5)")
+    parser.add_argument("--images", type=int, default=4, help="number of validation images (default: 4)")
+    parser.add_argument("--repeats", type=int, default=5, help="timed passes over each image (default: 5)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there as well")
 
 

@@ -35,9 +35,9 @@ def add_parser(verbs: Verbs) -> None:
     add_config(parser)
     parser.add_argument("--split", choices=["train", "val"], default="train",
                         help="train: augmented (default); val: not augmented")  # fmt: skip
-    parser.add_argument("--epoch", type=int, default=0, help="epoch of the order and the augmentation (0)")
-    parser.add_argument("--samples", type=int, default=24, help="number of samples (24)")
-    parser.add_argument("--output", type=Path, help="HTML file (browse/<folder>/<experiment>-<split>.html)")
+    parser.add_argument("--epoch", type=int, default=0, help="epoch of the order and the augmentation (default: 0)")
+    parser.add_argument("--samples", type=int, default=24, help="number of samples (default: 24)")
+    parser.add_argument("--output", type=Path, help="HTML file (default: browse/<folder>/<experiment>-<split>.html)")
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -19,13 +19,14 @@ def add_parser(verbs: Verbs) -> None:
     for verb, split, option in (("validate", "validation", " [--data.batch_size=8]"), ("test", "test", "")):
         summary = f"measure a run's best checkpoint on the {split} set"
         parser = add_verb(verbs, verb, summary, f"litcv {verb} runs/quickstart/1f2e3d4c5b{option}")
-        parser.usage = f"litcv {verb} RUN [--weights ema] [--tta SETTINGS] [--SETTING=VALUE ...]"
+        parser.usage = f"litcv {verb} RUN [--weights {{raw,ema}}] [--tta SETTINGS] [--SETTING=VALUE ...]"
         parser.description = (
-            f"{summary}\n\nPrints the metrics and writes {verb}.json into the run's folder. With --weights ema it "
-            f"measures the averaged weights (lit_cv.callbacks.EMA) of the checkpoint and writes {verb}_ema.json. With "
-            "--tta '{flip: true, scales: [0.75, 1.0, 1.25]}' the network sees each image once for each scale, and once "
-            f"more mirrored, its predictions are merged, and {verb}_tta.json is written."
+            f"{summary}\n\nPrints the metrics and writes them to RUN/{verb}.json: with --weights ema to\n"
+            f"RUN/{verb}_ema.json, with --tta to RUN/{verb}_tta.json. --SETTING=VALUE overrides a\n"
+            "setting of the run's experiment."
         )
+        parser.add_argument("run_folder", nargs="?", metavar="RUN", help="folder of a trained run")
+        _add_choices(parser)
     parser = add_verb(verbs, "predict", "draw what a run's network finds on images",
                       "litcv predict runs/quickstart/1f2e3d4c5b photos/ --output found/", _predict)  # fmt: skip
     parser.add_argument(
@@ -34,9 +35,9 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "images", type=Path, metavar="IMAGES", help="folder of images, with its subfolders, one image, or a video"
     )
-    parser.add_argument("--output", type=Path, help="folder for pictures and predictions (RUN/predictions)")
+    parser.add_argument("--output", type=Path, help="folder for pictures and predictions (default: RUN/predictions)")
     _add_choices(parser)
-    parser.add_argument("--score-threshold", type=float, default=0.3, help="lowest score that is drawn (0.3)")
+    parser.add_argument("--score-threshold", type=float, default=0.3, help="lowest score that is drawn (default: 0.3)")
     parser = add_verb(verbs, "evaluate", "score predictions from their files, without a network",
                       "litcv evaluate detections.json experiments/coco/faster_rcnn.yaml", _evaluate_files)  # fmt: skip
     parser.add_argument(
@@ -44,7 +45,9 @@ def add_parser(verbs: Verbs) -> None:
         help="folder that a run has written, RUN/predictions/val, or COCO results of any program: a JSON file",
     )  # fmt: skip
     add_config(parser, "YAML file of the experiment or run whose data and metrics are used")
-    parser.add_argument("--split", choices=["val", "test"], help="images of a JSON file (val); a folder knows its own")
+    parser.add_argument(
+        "--split", choices=["val", "test"], help="images of a JSON file (default: val); a folder knows its own"
+    )
     parser.add_argument("--output", type=Path, help="JSON file for the metrics; without it they are only printed")
 
 

@@ -20,7 +20,10 @@ def add_parser(verbs: Verbs) -> None:
     kind.add_argument("--results", choices=["coco", "voc", "png", "mpii"], help="write its predictions in this form")
     kind.add_argument("--network", choices=FILES, help="write the network of the best checkpoint in this form")
     parser.add_argument(
-        "--output", type=Path, metavar="PATH", help="file (RUN/network.onnx, RUN/network.pt2), or folder (RUN/results)"
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="file (default: RUN/network.onnx or RUN/network.pt2) or folder (default: RUN/results)",
     )
     parser.add_argument(
         "--predictions", choices=["val", "val_best", "test"], default="val",

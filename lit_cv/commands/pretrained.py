@@ -1,4 +1,4 @@
-"""Whether the ImageNet weights of a backbone can be had on this machine."""
+"""Check whether the ImageNet weights of a backbone can be had on this machine."""
 
 import threading
 import urllib.request

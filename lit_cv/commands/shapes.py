@@ -14,10 +14,10 @@ def add_parser(verbs: Verbs) -> None:
                         help="voc: scenes of shapes; coco: shapes and people; visual_genome: shapes with phrases; "
                              "mpii, lsp: people")  # fmt: skip
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder that is written")
-    parser.add_argument("--train", type=int, default=400, help="number of training images (400)")
-    parser.add_argument("--val", type=int, default=100, help="number of validation images (100)")
-    parser.add_argument("--size", type=int, default=128, help="side of an image in pixels (128)")
-    parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal bytes (0)")
+    parser.add_argument("--train", type=int, default=400, help="number of training images (default: 400)")
+    parser.add_argument("--val", type=int, default=100, help="number of validation images (default: 100)")
+    parser.add_argument("--size", type=int, default=128, help="side of an image in pixels (default: 128)")
+    parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal bytes (default: 0)")
 
 
 def _run(options: argparse.Namespace) -> int:

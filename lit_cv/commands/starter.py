@@ -27,7 +27,7 @@ COCO_JOINTS = ("nose", 17)  # the first joint, and their number: the task knows 
 
 @dataclass(frozen=True)
 class Kind:
-    """What the experiments of a task have in common.
+    """Settings that all experiments of a task share.
 
     Attributes:
         title: Beginning of the first line.
@@ -85,7 +85,7 @@ class Starter:
 
     @property
     def kind(self) -> Kind:
-        """What experiments of this task have in common."""
+        """Settings that all experiments of this task share."""
         crops = self.task == "pose" and "Keypoint" not in self.form.data[self.task]["class_path"]
         return KINDS["keypoints" if self.task == "pose" and not crops else self.task]
 

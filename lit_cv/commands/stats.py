@@ -24,7 +24,7 @@ def add_parser(verbs: Verbs) -> None:
     parser = add_verb(verbs, "stats", "count classes, sizes and places of an experiment's data, on one page",
                       "litcv stats experiments/voc/ssd_squeezenet.yaml --data.root=data", _run)  # fmt: skip
     add_config(parser)
-    parser.add_argument("--output", type=Path, help="HTML file (stats/<folder>/<experiment>-<digest>.html)")
+    parser.add_argument("--output", type=Path, help="HTML file (default: stats/<folder>/<experiment>-<digest>.html)")
     parser.add_argument("--wandb", nargs="?", const="auto", choices=["auto", "online", "offline"], metavar="MODE",
                         help="also log to W&B: auto (default), online or offline")  # fmt: skip
 

@@ -40,8 +40,8 @@ class ParameterGroups:
 
     Args:
         network: The network.
-        lr_factors: Factors of the learning rate by pattern of ``fnmatch`` on the parameters' names. Of several patterns
-            that match, the last one counts.
+        lr_factors: Factors of the learning rate by pattern of ``fnmatch`` on the parameters' names. If several patterns
+            match, the last one counts.
         no_weight_decay: Parameters without weight decay: ``norms`` (weights and biases of normalizations), ``biases``.
         layer_decay: Factor of the learning rate from one stage of the backbone to the one before it, in (0, 1]. All
             other layers have the full rate (Clark et al. 2020, ELECTRA; Bao et al. 2022, BEiT).

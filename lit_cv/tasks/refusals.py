@@ -1,4 +1,4 @@
-"""What stops a run: a loss that is not finite, and a checkpoint of another network."""
+"""Reasons that stop a run: a loss that is not finite, and a checkpoint of another network."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""What a run used and what it made, as artifacts on W&B: data, checkpoints and predictions.
+"""Artifacts of a run on W&B: the data that it used, and its checkpoints and predictions.
 
 Private part of W&B's client (checked with 0.31): ``Run._log_artifact``, since ``use_artifact`` refuses offline runs.
 """

@@ -1,4 +1,4 @@
-"""What is needed to measure the network of a run, and the times of all networks of a sweep, measured alone."""
+"""Measure the networks of a sweep, in turns and alone, and collect the settings that this needs from a run."""
 
 import hashlib
 import os

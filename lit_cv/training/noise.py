@@ -1,4 +1,4 @@
-"""What libraries say: their reports about themselves are switched off, their complaints become one sentence."""
+"""Quiet libraries: their reports about themselves are switched off, their complaints become one sentence."""
 
 import logging
 import os

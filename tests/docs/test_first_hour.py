@@ -1,4 +1,4 @@
-"""What a newcomer meets first: `make` with a wrong Python, and the folders of runs that the pages name."""
+"""The first steps of a newcomer: `make` with a wrong Python, and the folders of runs that the pages name."""
 
 import os
 import re

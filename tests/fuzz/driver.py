@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "ready\n"  # its imports are no part of the first input
@@ -97,20 +99,29 @@ class Worker:
         }
 
     def close(self) -> None:
-        """End the process."""
-        self.process.kill()
+        """End the process and those that it has started."""
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def _computed(self) -> float:
-        """Return the seconds of computing of the process so far."""
-        try:
-            words = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        except FileNotFoundError:
-            return 0.0
-        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+        """Return the seconds of computing of the process and its children so far."""
+        return ticks(self.process.pid) / os.sysconf("SC_CLK_TCK")
 
     def _end_of_log(self) -> str:
         return self.log.read_text(errors="replace")[-3_000:]
+
+
+def ticks(pid: int) -> int:
+    """Return the clock ticks that a process and all that it has started have computed."""
+    own, children = 0, 0
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+            words = file.read_text().rpartition(")")[2].split()
+            if file.parent.name == str(pid):
+                own = sum(map(int, words[11:15]))  # with the children that it has waited for
+            elif words[1] == str(pid):
+                children += ticks(int(file.parent.name))
+    return own + children
 
 
 def fuzz(

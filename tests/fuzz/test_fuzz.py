@@ -3,11 +3,16 @@
 The seeds are the ranges below: `python -m tests.fuzz FORMAT SEED` repeats one input.
 """
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.fuzz.driver import Result, Worker, fuzz, table
+from tests.fuzz.driver import Result, Worker, fuzz, table, ticks
 from tests.fuzz.formats import FORMATS
 from tests.fuzz.once_failed import ONCE_FAILED
 
@@ -77,3 +82,15 @@ def test_a_seed_gives_the_same_input_again(tmp_path: Path) -> None:
         worker.close()
     assert inputs[0] == inputs[1]
     assert inputs[0][0] == inputs[0][2] != inputs[0][1]
+
+
+def test_a_process_that_computes_for_another_one_does_not_hang() -> None:
+    compute = "while True: pass"
+    wait = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {compute!r}], timeout=30)"
+    with subprocess.Popen([sys.executable, "-c", wait], start_new_session=True) as process:
+        end = time.monotonic() + 30
+        while ticks(process.pid) < 60 and time.monotonic() < end:  # the process itself needs about 10
+            time.sleep(0.05)
+        computed = ticks(process.pid)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert computed >= 60

@@ -48,7 +48,7 @@ def test_a_written_picture_has_a_caption_above_it(tmp_path):
 
 @pytest.mark.parametrize("count", [2, 10, 60])
 def test_no_name_covers_another(count):
-    """Of boxes of one pixel, a picture shows the plates of the names alone."""
+    """A picture shows only the plates of the names for boxes of one pixel."""
     random = np.random.default_rng(count)
     corners = random.integers(0, (640, 480), (count, 2))
     corners[: count // 2] = (300, 200)  # a pile

@@ -90,5 +90,5 @@ def test_boxes_and_joints_are_those_of_single_precision(name: str) -> None:
     single, half = predict(name, "32-true"), predict(name, "bf16-true")
     assert half.dtype == torch.float32
     apart = torch.cdist(half, single, p=torch.inf).amin(dim=1)
-    # Of boxes with nearly equal scores each precision keeps others.
+    # Each precision keeps other boxes where scores are nearly equal.
     assert apart.quantile(0.25 if name == "RetinaNet" else 0.5) < TOLERANCE.get(name, 0.1)

@@ -17,7 +17,7 @@ def images_folder(file: Path, root: Path) -> Path:
     """Return the folder that the file names of an annotation file are relative to.
 
     Labeling tools write the images beside the file (Roboflow, labelme2coco), in ``images`` beside it (Label Studio) or
-    in ``../images/<subset>`` (CVAT). Of these and similar folders, the one that holds the most images is taken.
+    in ``../images/<subset>`` (CVAT). The one of these and similar folders that holds the most images is taken.
 
     Args:
         file: The annotation file.

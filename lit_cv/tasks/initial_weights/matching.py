@@ -1,4 +1,4 @@
-"""Which parts of a file of weights fit a network, and their loading."""
+"""Find the parts of a file of weights that fit a network, and load them."""
 
 import re
 from collections.abc import Mapping, Sequence

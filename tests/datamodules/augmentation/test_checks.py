@@ -53,6 +53,17 @@ class LateFloat(A.ImageOnlyTransform):  # type: ignore[misc]
         return img.astype(np.float32) if img.shape[1] > 64 else img
 
 
+class Taller(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Resizes the image, but none of its targets."""
+
+    def apply(self, img: np.ndarray, **params: Any) -> np.ndarray:
+        return np.repeat(img, 2, axis=0) if img.shape[0] > self.from_rows else img
+
+    def __init__(self, from_rows: int = 0, p: float = 1) -> None:
+        super().__init__(p=p)
+        self.from_rows = from_rows
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("transform", "sentence"),
@@ -63,6 +74,7 @@ class LateFloat(A.ImageOnlyTransform):  # type: ignore[misc]
         (A.ToGray(num_output_channels=1), r"has ToGray, which returns an image of shape \(64, 64"),
         (A.OneOf([A.Blur(), A.Sequential([A.FromFloat()])]), "has FromFloat, which makes the image float16"),
         (A.FDA(), "has FDA, which needs fda_metadata"),
+        (A.OneOf([Taller()]), "has Taller, (which makes 64x128 pixels of 64x64 but|after which the mask)"),
     ],
 )
 def test_a_transform_that_no_network_takes_is_refused_by_name(kind: Any, transform: Any, sentence: str) -> None:
@@ -79,6 +91,12 @@ def test_a_result_that_only_some_images_give_is_refused_at_the_image(targets: An
     }
     with pytest.raises(Misfit, match="has LateFloat, which makes the image float32"):
         augment(np.zeros((9, 65, 3), np.uint8), *extra.get(targets, []), 0)
+
+
+def test_an_image_that_is_resized_without_its_boxes_is_refused() -> None:
+    augment = Augmentation([Taller(from_rows=64)])  # more rows than the sample of the trial
+    with pytest.raises(Misfit, match="has Taller, which makes 65x160 pixels of 65x80 but"):
+        augment(np.zeros((80, 65, 3), np.uint8), np.zeros((0, 4), np.float32), 0)
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 5, 3), np.float32), np.zeros((4, 5, 1), np.uint8)])

@@ -86,7 +86,7 @@ def test_scale_jitter_by_hand() -> None:
     assert found["boxes"].tolist() == [[2, 0, 6, 2], [0, 2, 2, 4]]
     assert found["area"].tolist() == [8, 4]
     assert found["keypoints"][:, 0].tolist() == [[4.5, 0.5, 2], [0.5, 2.5, 2]]  # centers of pixels of twice the size
-    # Of an image twice as wide as the square, a random part is seen.
+    # A random part is seen of an image that is twice as wide as the square.
     wide = scene(0, (8, 4), (0, 0, 3, 4), (5, 1, 8, 2))._replace(image=np.indices((4, 8, 3), dtype=np.uint8)[1])
     cuts = set()
     for seed in range(20):
