@@ -42,14 +42,14 @@ def samples(config: Path) -> Samples:
     """All samples of an experiment's data: split, image, boxes and names of the classes."""
     data = data_module(parsed(["fit", "--config", str(config)]).fit)
     assert isinstance(data, DataModule)
-    assert set(data.class_names) == set(CLASSES)
+    assert data.class_names == CLASSES
     data.prepare_data()
     data.setup()
     found = []
     for split, packed in data.splits.items():
         for index in range(len(packed)):
             image, target = data.dataset(packed, training=False)[0, index]
-            names = [data.class_names[label - 1] for label in target["labels"].tolist()]  # VOC's are sorted
+            names = [data.class_names[label - 1] for label in target["labels"].tolist()]
             found.append((split, image, target["boxes"], names))
     return found
 
