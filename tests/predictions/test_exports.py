@@ -1,5 +1,6 @@
 """The files for evaluation servers, read by other programs, give the numbers of `validate`."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -33,6 +34,8 @@ def exported(run: Path, form: str) -> Path:
 def test_pycocotools_agrees_on_boxes_masks_and_joints_and_so_do_we(tmp_path: Path) -> None:
     measured = evaluated("instances", tmp_path).trainer.callback_metrics
     results = exported(tmp_path, "coco")
+    shutil.copytree(tmp_path / "predictions", tmp_path / "predictions_ema")
+    assert main(["export", str(tmp_path), "--results", "coco", "--predictions", "predictions_ema/val"]) == 0
     truth = COCO(str(tmp_path / "data" / "annotations" / "person_keypoints_val2017.json"))
     for kind, prefix in (("bbox", ""), ("segm", "mask_"), ("keypoints", "oks_")):
         file = results / f"val_{kind}.json"
@@ -44,6 +47,7 @@ def test_pycocotools_agrees_on_boxes_masks_and_joints_and_so_do_we(tmp_path: Pat
         values = {f"val/{prefix}{name}": value for name, value in zip(names, official.stats, strict=False)}
         ours = {name: float(measured.get(name, -1)) for name in values}
         assert ours == pytest.approx(values, abs=1e-9)
+        assert (tmp_path / "results_ema" / file.name).read_bytes() == file.read_bytes()
         again = scored_again(file, tmp_path)
         assert {name: again.get(name, -1.0) for name in values} == ours
         assert any(0 < value < 1 for value in ours.values())
@@ -181,9 +185,17 @@ def test_a_form_for_other_predictions_is_refused(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("test", "litcv test {}`"),
+        ("predictions_ema/val", "litcv validate {} --weights ema`"),
+        ("predictions_ema_tta/test", "litcv test {} --weights ema --tta '{{}}'`"),
+    ],
+)
 def test_a_run_without_predictions_is_told_how_to_write_them(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "config.yaml").write_text("")
-    assert main(["export", str(tmp_path), "--results", "coco", "--predictions", "test"]) == 1
-    assert f"there are no predictions; write them with `litcv test {tmp_path}`." in capsys.readouterr().err
+    assert main(["export", str(tmp_path), "--results", "coco", "--predictions", name]) == 1
+    assert f"there are no predictions; write them with `{command.format(tmp_path)}." in capsys.readouterr().err
