@@ -141,7 +141,7 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
             return None
         files = [path for source in sets for path in (source.file, source.images)]
         own = [source.own for source in sets if source.own]
-        files += [part.reference for part in own]
+        files += [path for part in own for path in part.files]
         parts = [(part.name, part.split, *(part.categories or ())) for part in own]
         key = source_key(self.root, files, self.masks, self.keypoints, self.root.resolve(), *parts, *self.reading_facts)
 

@@ -37,15 +37,20 @@ class Own(NamedTuple):
 
     Attributes:
         name: The split: ``train``, ``val`` or ``test``.
-        reference: The annotation file whose categories are the classes of all splits.
+        files: The annotation files of all splits; the first is the reference, whose categories are the first classes.
         split: Divides the file, of which the set is a part; None if the set is all of it.
         categories: The classes to take; None for all.
     """
 
     name: str
-    reference: Path
+    files: tuple[Path, ...]
     split: Split | None
     categories: tuple[str, ...] | None
+
+    @property
+    def reference(self) -> Path:
+        """The first file."""
+        return self.files[0]
 
 
 class COCOSet(NamedTuple):
@@ -119,11 +124,15 @@ def read_categories(path: Path) -> Categories:
     rows = [row for _, chunk in chunks for row in reader.columns("category", checked_categories, category_fault, chunk)]
     if synthetic_root(in_order(rows), ()) is None:
         return in_order(rows)
-    chunks = read_records(path, ("annotations",))
-    return _without_root(rows, [number for _, chunk in chunks for number in annotated_categories(chunk)])[0]
+    return _without_root(rows, annotated_ids(path))[0]
 
 
-def _without_root(rows: Categories, annotated: list[int]) -> tuple[Categories, dict[str, Any] | None]:
+def annotated_ids(path: Path) -> set[int]:
+    """Return the ids of the categories that the annotations of a file have, see :func:`read_file`."""
+    return {number for _, chunk in read_records(path, ("annotations",)) for number in annotated_categories(chunk)}
+
+
+def _without_root(rows: Categories, annotated: Iterable[int]) -> tuple[Categories, dict[str, Any] | None]:
     categories = in_order(rows)
     root = synthetic_root(categories, annotated)
     return (categories, None) if root is None else (categories[1:], root)

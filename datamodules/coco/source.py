@@ -11,7 +11,7 @@ from datamodules.coco.archives import fetch_coco
 from datamodules.coco.categories import Facts, category_errors
 from datamodules.coco.checks import folder_errors
 from datamodules.coco.files import CATEGORIES, COCOSet, read_categories
-from datamodules.coco.own.classes import chosen
+from datamodules.coco.own.classes import all_categories
 from datamodules.coco.own.layout import OwnLayout
 from datamodules.defects import stop_at
 from datamodules.shapes.settings import Shapes
@@ -69,8 +69,8 @@ class COCOSource:
         for path in files:
             self.check(path)
         file = files[0] if self.own else min(files, key=lambda path: path.stat().st_size)
-        named = self.own.categories if self.own else None
-        categories, keypoints = chosen(file, read_categories(file), named), self.objects == "person_keypoints"
+        keypoints = self.objects == "person_keypoints"
+        categories = all_categories(files, self.own.categories) if self.own else read_categories(file)
         stop_at(category_errors(file, categories, keypoints))
         return Facts.of(categories, keypoints)
 

@@ -50,6 +50,7 @@ def launch(
         say(overview(sweep, jobs) + costs)
         if dry_run:
             _say_missing(missing)
+            _say_unfit(missing, preflight)
             print(executor.preview(missing))
             if more := total_runs(sweep, len(jobs)) - len(jobs):
                 print(f"The other {more} trials depend on the results of these.")
@@ -193,6 +194,16 @@ def _look_for_inputs(missing: Sequence[Job], executor: Executor) -> None:
 def _say_missing(jobs: Sequence[Job]) -> None:
     for text in missing_inputs(jobs):
         print(f"missing here: {text}", flush=True)
+
+
+def _say_unfit(jobs: Sequence[Job], preflight: Preflight) -> None:
+    """Say whether files of initial weights fit; other checks, for which nothing is read, are left to the launch."""
+    starting = [job for job in jobs if is_litcv(job.trial.program) and job.settings.get("model.initial_weights")]
+    try:
+        if starting:
+            preflight([job.trial.args for job in starting], None)
+    except UserError as error:
+        print(f"would be refused: {error}", flush=True)
 
 
 def _report_failures(jobs: Sequence[Job]) -> list[Job]:

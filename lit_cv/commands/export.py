@@ -8,6 +8,8 @@ from lit_cv.commands.parsers import Verbs, add_verb
 from lit_cv.errors import UsageError
 from lit_cv.runs.folder import require_run
 
+PREDICTIONS = ["val", "val_best", "test"]
+PREDICTIONS += [f"predictions_{kind}/{split}" for kind in ("ema", "tta", "ema_tta") for split in ("val", "test")]
 FILES = {"onnx": "network.onnx", "torch-export": "network.pt2"}
 
 
@@ -26,8 +28,9 @@ def add_parser(verbs: Verbs) -> None:
         help="file (default: RUN/network.onnx or RUN/network.pt2) or folder (default: RUN/results)",
     )
     parser.add_argument(
-        "--predictions", choices=["val", "val_best", "test"], default="val",
-        help="folder in RUN/predictions: that of the latest validation (val), of best.ckpt in training, or of the test",
+        "--predictions", choices=PREDICTIONS, default="val", metavar="NAME",
+        help="folder in RUN/predictions: that of the latest validation (val), of best.ckpt in training (val_best), or "
+             "of the test (test); or one that --weights ema or --tta has left: predictions_ema/val",
     )  # fmt: skip
 
 
@@ -36,8 +39,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.results:
         from lit_cv.training.scoring.results import export_results
 
-        output = options.output or options.run_folder / "results"
-        files = export_results(options.run_folder, options.results, options.predictions, output)
+        files = export_results(options.run_folder, options.results, options.predictions, options.output)
         print(f"results: {files[0] if len(files) == 1 else f'{len(files)} files in {files[0].parent}'}")
         return 0
     export_network(options.run_folder, options.network, options.output)

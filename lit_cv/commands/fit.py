@@ -141,9 +141,12 @@ def fit(args: Sequence[str], resume: bool, verbose: bool = False) -> None:
             LitCLI(args, folder, last_checkpoint(folder / "checkpoints"), verbose=verbose)
         return
     if (folder / "run.json").exists() and not resume:
-        raise UserError(
-            f"{folder}: this run was begun; continue it with `{resuming(args)}`, or delete the folder to start again."
-        )
+        if any((folder / "checkpoints").glob("*.ckpt")):
+            raise UserError(
+                f"{folder}: this run was begun; continue it with `{resuming(args)}`, or delete the folder to start "
+                "again."
+            )
+        print(f"note: an earlier start of this run saved nothing, so it begins again: {folder}", file=sys.stderr)
     if resume and not (folder / "run.json").exists() and (note := note_of_relative(folder, args)):
         print(note, file=sys.stderr)
     busy = f"{folder}: another process is working on this run; wait for it or stop it."

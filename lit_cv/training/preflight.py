@@ -15,8 +15,11 @@ from torch.overrides import TorchFunctionMode
 
 from datamodules.base import DataModule
 from lit_cv.errors import UserError, did_you_mean, nearest
+from lit_cv.runs.initial_weights import weights_file
 from lit_cv.runs.settings import canonical, split_arguments
 from lit_cv.tasks.base import Task
+from lit_cv.tasks.initial_weights.matching import refuse_unfit
+from lit_cv.tasks.initial_weights.sources import read_source
 from lit_cv.training.arguments.arms import parsed_arms
 from lit_cv.training.arguments.parsing import Parser
 from lit_cv.training.experiment import parsed
@@ -53,8 +56,8 @@ def check_trials(trials: Sequence[Sequence[str]], metric: str | None) -> None:
         metric: The sweep's metric; None for a sweep without one.
 
     Raises:
-        UserError: An argument is unknown to the experiment or has a wrong value, a network cannot be built, a task
-            does not log the metric, or the schedule overrules the learning rate.
+        UserError: An argument is unknown to the experiment or has a wrong value, a network cannot be built, initial
+            weights do not fit it, a task does not log the metric, or the schedule overrules the learning rate.
     """
     arms = dict[tuple[str, ...], Sequence[str]]()
     for args in trials:
@@ -68,12 +71,13 @@ def check_trials(trials: Sequence[Sequence[str]], metric: str | None) -> None:
         settings = canonical({"model": model, "data": experiment.data and experiment.data.as_dict()})
         by_network[canonical(model["init_args"].get("network"))].setdefault(settings, (args, experiment))
     for alike in by_network.values():
-        network, tasks = None, dict[str, Task]()
+        network, tasks, fitting = None, dict[str, Task](), set[str]()
         for args, experiment in alike.values():
             with _of_arm(args):
                 network = network or built_network(experiment.model)
                 model = canonical(experiment.model.as_dict())
                 task = tasks[model] = tasks.get(model) or built_task(experiment.model, network)
+                _refuse_unfit_weights(task, fitting)
                 if metric is not None:
                     check_metric(task, experiment, metric)
 
@@ -87,6 +91,25 @@ def _refuse_overruled_rate(args: Sequence[str], model: Any) -> None:
             f"{RATE}: {name} takes its rates from model.scheduler.max_lr ({peak}), so {rate} would change nothing; set "
             "model.scheduler to lit_cv.tasks.OneCycle, which takes its peak from the optimizer."
         )
+
+
+def _refuse_unfit_weights(task: Task, fitting: set[str]) -> None:
+    """Refuse a file of initial weights that does not fit the network; one that is missing here is told elsewhere.
+
+    Args:
+        task: A `built_task`.
+        fitting: The files that are known to fit its network, which grow.
+    """
+    value = task.initial_weights.value
+    if value is None or value in fitting:
+        return
+    try:
+        file = weights_file(value)
+    except UserError:
+        return
+    if file is not None:
+        refuse_unfit(task.network, read_source(value))
+        fitting.add(value)
 
 
 def _parsed(args: Sequence[str]) -> Any:

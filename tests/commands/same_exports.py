@@ -1,7 +1,7 @@
 """The same 24 pictures with the same boxes of 3 classes as six tools export them; the pictures keep their names.
 
 The files are those of `tests.helpers.exports`; YOLO's tree is that of https://docs.ultralytics.com/datasets/detect, and
-VOC's XML that of LabelImg and of https://docs.cvat.ai/docs/dataset_management/formats/format-voc/.
+VOC's that of https://docs.cvat.ai/docs/dataset_management/formats/format-voc/.
 """
 
 from collections.abc import Callable
@@ -69,18 +69,26 @@ def yolo(root: Path) -> None:
 
 
 def voc(root: Path) -> None:
-    """Write XML files for PNG files whose names and classes have blanks; corners count from 1."""
+    """Write CVAT's "PASCAL VOC": corners from 0, one list of pictures, and ``labelmap.txt`` with the classes' order.
+
+    The label map has a line ``background`` first, and no colors for boxes; ``VocExporter`` in
+    https://github.com/cvat-ai/datumaro writes it.
+    """
     _pictures(root / "JPEGImages")
     (root / "Annotations").mkdir(parents=True)
     for number in NUMBERS:
         objects = "".join(
-            f"<object><name>{escape(CLASSES[kind])}</name><difficult>0</difficult><bndbox><xmin>{x + 1}</xmin>"
-            f"<ymin>{y + 1}</ymin><xmax>{x + width}</xmax><ymax>{y + height}</ymax></bndbox></object>"
+            f"<object><name>{escape(CLASSES[kind])}</name><difficult>0</difficult><bndbox><xmin>{x:.1f}</xmin>"
+            f"<ymin>{y:.1f}</ymin><xmax>{x + width:.1f}</xmax><ymax>{y + height:.1f}</ymax></bndbox></object>"
             for kind, x, y, width, height in boxes(number)
         )
         size = f"<size><width>{SIZE[0]}</width><height>{SIZE[1]}</height><depth>3</depth></size>"
         text = f"<annotation><filename>{_name(number)}</filename>{size}{objects}</annotation>"
         (root / "Annotations" / f"shot {number:02d}.xml").write_text(text, encoding="utf-8")
+    (root / "ImageSets" / "Main").mkdir(parents=True)
+    (root / "ImageSets" / "Main" / "default.txt").write_text("".join(f"shot {number:02d}\n" for number in NUMBERS))
+    lines = ["# label:color_rgb:parts:actions", *(f"{name}:::" for name in ("background", *CLASSES))]
+    (root / "labelmap.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def _pictures(folder: Path) -> None:

@@ -10,6 +10,7 @@ import yaml
 
 from datamodules.base import DataModule
 from lit_cv.cli import main
+from lit_cv.runs.folder import run_folder
 from lit_cv.training.experiment import parsed
 from lit_cv.training.from_data import data_module
 from tests.commands.same_exports import EXPORTS, NUMBERS, PARTS
@@ -42,14 +43,14 @@ def samples(config: Path) -> Samples:
     """All samples of an experiment's data: split, image, boxes and names of the classes."""
     data = data_module(parsed(["fit", "--config", str(config)]).fit)
     assert isinstance(data, DataModule)
-    assert set(data.class_names) == set(CLASSES)
+    assert data.class_names == CLASSES
     data.prepare_data()
     data.setup()
     found = []
     for split, packed in data.splits.items():
         for index in range(len(packed)):
             image, target = data.dataset(packed, training=False)[0, index]
-            names = [data.class_names[label - 1] for label in target["labels"].tolist()]  # VOC's are sorted
+            names = [data.class_names[label - 1] for label in target["labels"].tolist()]
             found.append((split, image, target["boxes"], names))
     return found
 
@@ -127,7 +128,12 @@ def test_the_printed_commands_train_and_predict(capsys: Console) -> None:
     printed = litcv(capsys, "new", "one file", "--task", "detection", "--weights", "none", "--name", "trained one")
     fit, predict, sweep, _ = [shlex.split(line)[1:] for line in printed.partition("next:\n")[2].splitlines()]
     small = ["--model.network.backbone=tiny", "--model.network.min_size=48", "--model.network.max_size=64"]
-    litcv(capsys, *fit, *small, "--trainer.max_steps=2", "--trainer.val_check_interval=2", "--run.wandb=disabled")
+    options = [*fit, *small, "--trainer.max_steps=2", "--trainer.val_check_interval=2", "--run.wandb=disabled"]
+    folder = run_folder(["fit", "--config", *options[1:]])
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text("{}")  # of a start that ended before it saved anything
+    assert main(options) == 0
+    assert "an earlier start of this run saved nothing, so it begins again" in capsys.readouterr().err
     output = Path(re.findall(r"predictions: (.*)", litcv(capsys, *predict))[0])
     assert len(list(output.glob("*.png"))) == len(NUMBERS)
     assert output.parent.parent == Path("runs/trained_one")

@@ -1,7 +1,9 @@
 """The files for evaluation servers, read by other programs, give the numbers of `validate`."""
 
+import shutil
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from datamodules import Shapes
+from datamodules.voc.generated import write_voc
 from lit_cv.cli import main
 from lit_cv.predictions.files import Predictions
 from tests.predictions.guesses import evaluated, scored_again
@@ -30,6 +34,8 @@ def exported(run: Path, form: str) -> Path:
 def test_pycocotools_agrees_on_boxes_masks_and_joints_and_so_do_we(tmp_path: Path) -> None:
     measured = evaluated("instances", tmp_path).trainer.callback_metrics
     results = exported(tmp_path, "coco")
+    shutil.copytree(tmp_path / "predictions", tmp_path / "predictions_ema")
+    assert main(["export", str(tmp_path), "--results", "coco", "--predictions", "predictions_ema/val"]) == 0
     truth = COCO(str(tmp_path / "data" / "annotations" / "person_keypoints_val2017.json"))
     for kind, prefix in (("bbox", ""), ("segm", "mask_"), ("keypoints", "oks_")):
         file = results / f"val_{kind}.json"
@@ -41,6 +47,7 @@ def test_pycocotools_agrees_on_boxes_masks_and_joints_and_so_do_we(tmp_path: Pat
         values = {f"val/{prefix}{name}": value for name, value in zip(names, official.stats, strict=False)}
         ours = {name: float(measured.get(name, -1)) for name in values}
         assert ours == pytest.approx(values, abs=1e-9)
+        assert (tmp_path / "results_ema" / file.name).read_bytes() == file.read_bytes()
         again = scored_again(file, tmp_path)
         assert {name: again.get(name, -1.0) for name in values} == ours
         assert any(0 < value < 1 for value in ours.values())
@@ -64,6 +71,63 @@ def test_the_development_kit_gets_voc_boxes_of_inclusive_pixels_from_1(tmp_path:
         for label, score, (x1, y1, x2, y2) in zip(*columns(found), strict=True)
     }
     assert rows == wanted
+
+
+def average_precision(detections: Path, voc: Path, kind: str) -> float:
+    """Score one file of detections as VOCevaldet.m and VOCap.m of the development kit of VOC2012 do."""
+    truth: dict[str, list[dict[str, Any]]] = {}
+    for image in (voc / "ImageSets" / "Main" / "val.txt").read_text().split():
+        objects = ElementTree.parse(voc / "Annotations" / f"{image}.xml").iter("object")
+        truth[image] = [
+            {
+                "box": [float(item.findtext(f"bndbox/{side}", "")) for side in ("xmin", "ymin", "xmax", "ymax")],
+                "difficult": item.findtext("difficult") == "1",
+                "found": False,
+            }
+            for item in objects
+            if item.findtext("name") == kind
+        ]
+    positives = sum(not one["difficult"] for objects in truth.values() for one in objects)
+    rows = [line.split() for line in detections.read_text().splitlines()]
+    true, false = [0], [0]
+    for image, _, *corners in sorted(rows, key=lambda row: -float(row[1])):
+        left, top, right, bottom = map(float, corners)
+        best, match = -np.inf, None
+        for one in truth[image]:
+            x1, y1, x2, y2 = one["box"]
+            width, height = min(right, x2) - max(left, x1) + 1, min(bottom, y2) - max(top, y1) + 1
+            if width > 0 and height > 0:
+                areas = (right - left + 1) * (bottom - top + 1) + (x2 - x1 + 1) * (y2 - y1 + 1)
+                overlap = width * height / (areas - width * height)
+                best, match = max((best, match), (overlap, one), key=lambda pair: pair[0])
+        if match is not None and best >= 0.5 and match["difficult"]:
+            continue
+        hit = match is not None and best >= 0.5 and not match["found"]
+        if hit and match is not None:
+            match["found"] = True
+        true.append(true[-1] + hit)
+        false.append(false[-1] + (not hit))
+    recalls = [*(count / positives for count in true), 1.0]
+    precisions = [0.0, *(hit / (hit + miss) for hit, miss in zip(true[1:], false[1:], strict=True)), 0.0]
+    highest = np.maximum.accumulate(precisions[::-1])[::-1]
+    return float(np.sum(np.diff(recalls) * highest[1:]))
+
+
+def test_the_development_kits_rule_gives_our_ap_from_the_files(tmp_path: Path) -> None:
+    write_voc(tmp_path / "data", Shapes(train=6, val=9, size=64))
+    voc = tmp_path / "data" / "VOCdevkit" / "VOC2012"
+    for file in sorted((voc / "Annotations").glob("*.xml"))[::3]:
+        file.write_text(file.read_text().replace("<difficult>0<", "<difficult>1<", 1))
+    measured = evaluated("detection", tmp_path).trainer.callback_metrics
+    folder = exported(tmp_path, "voc") / "results" / "VOC2012" / "Main"
+    found = {
+        kind: average_precision(folder / f"comp3_det_val_{kind}.txt", voc, kind)
+        for kind in ("circle", "square", "triangle")
+    }
+    ours = {kind: float(measured[f"val/voc_ap/{kind}"]) for kind in found}
+    assert found == pytest.approx(ours, abs=1e-9)
+    assert np.mean(list(found.values())) == pytest.approx(float(measured["val/voc_map"]), abs=1e-9)
+    assert min(found.values()) < max(found.values())
 
 
 @pytest.mark.parametrize("form", ["voc", "png"])
@@ -121,9 +185,17 @@ def test_a_form_for_other_predictions_is_refused(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("test", "litcv test {}`"),
+        ("predictions_ema/val", "litcv validate {} --weights ema`"),
+        ("predictions_ema_tta/test", "litcv test {} --weights ema --tta '{{}}'`"),
+    ],
+)
 def test_a_run_without_predictions_is_told_how_to_write_them(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "config.yaml").write_text("")
-    assert main(["export", str(tmp_path), "--results", "coco", "--predictions", "test"]) == 1
-    assert f"there are no predictions; write them with `litcv test {tmp_path}`." in capsys.readouterr().err
+    assert main(["export", str(tmp_path), "--results", "coco", "--predictions", name]) == 1
+    assert f"there are no predictions; write them with `{command.format(tmp_path)}." in capsys.readouterr().err

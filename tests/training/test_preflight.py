@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
+from lit_cv.cli import main
 from lit_cv.errors import UserError
 from lit_cv.runs.settings import canonical
 from lit_cv.training.arguments.arms import parsed_arms
@@ -60,6 +63,27 @@ def test_an_arm_whose_network_cannot_be_built_is_refused() -> None:
         check_trials([SSD, [*SSD, "--model.network.anchor_ratios=[[2]]"]], "val/map")
     with pytest.raises(UserError, match=r"loss_weights names \['fra'\]"):
         check_trials([[*SSD, "--model.loss_weights.fra=2"]], "val/map")
+
+
+def test_initial_weights_that_do_not_fit_are_refused_before_the_first_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "weights.pth"
+    torch.save(built_task(parsed(SSD).fit.model).network.state_dict(), file)
+    wanted = f"--model.initial_weights={file}"
+    check_trials([SSD, [*SSD, wanted], [*SSD, wanted, "--model.optimizer.lr=1e-3"]], "val/map")
+    said = re.escape(f"{file} has 0% of the backbone of SSD, too little to start from")
+    other = [*SSD, "--model.network.backbone=squeezenet1_0", wanted]
+    with pytest.raises(UserError, match=f"^`fit .*`: model.initial_weights: {said}"):
+        check_trials([SSD, other], "val/map")
+    check_trials([[*SSD, f"--model.initial_weights={tmp_path / 'missing.pth'}"]], "val/map")  # told with missing data
+    sweep = tmp_path / "sweep.yaml"
+    command = [sys.executable, "-m", "lit_cv", "${args}"]
+    levels = {"model.initial_weights": {"values": ["null", str(file)]}, "seed_everything": {"value": 1}}
+    content = {"name": "start", "method": "grid", "command": [*command[:-1], *other[:-1], command[-1]]}
+    sweep.write_text(yaml.safe_dump({**content, "parameters": levels}))
+    assert main(["sweep", str(sweep), "--dry-run", "--no-measure"]) == 0
+    assert re.search(f"would be refused: `fit .*{said}", capsys.readouterr().out)
 
 
 def test_a_network_is_built_as_by_a_run_but_in_a_fraction_of_the_time() -> None:

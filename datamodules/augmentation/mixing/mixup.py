@@ -14,8 +14,9 @@ class MixUp(Mixing):
     """Blend two images and keep the objects of both ("Bag of Freebies", Zhang et al. 2019, section 3.1).
 
     Both images keep their size and share the upper left corner of a black canvas that holds them. The share of the
-    sample is sampled from Beta(``alpha``, ``alpha``), that of the other image is the rest. All objects count fully; the
-    paper's code can also weight their losses by the share of their image.
+    sample is sampled from Beta(``alpha``, ``alpha``), that of the other image is the rest. All objects count fully, as
+    in YOLOX (Ge et al. 2021), which mixes in equal shares; the paper's code (GluonCV) weights the objectness of YOLOv3
+    by the share of the image.
 
     Args:
         alpha: Parameter of the distribution, above 0; 1.5 in the paper.

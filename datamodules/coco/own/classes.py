@@ -1,12 +1,13 @@
 """The classes of sets whose files may number them in different ways: equal names are the same class."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from datamodules.coco.categories import joints_of
-from datamodules.coco.files import COCOSet, Own, read_categories
+from datamodules.coco.files import COCOSet, Own, annotated_ids, read_categories
 from datamodules.coco.tables import Categories, File
 from datamodules.defects import Defect
 from lit_cv.errors import UserError, nearest
@@ -28,10 +29,33 @@ def by_name(file: File, expected: Categories) -> File:
 
 
 def expected_categories(source: COCOSet, file: File, own: Own) -> Categories:
-    """Return the categories that a set has to follow."""
-    if own.reference == source.file:
-        return file.categories
-    return chosen(own.reference, read_categories(own.reference), own.categories)
+    """Return the categories that a set has to follow, those of all splits."""
+    first = file.categories if own.reference == source.file else None
+    return all_categories(own.files, own.categories, first)
+
+
+def all_categories(files: Sequence[Path], names: Sequence[str] | None, first: Categories | None = None) -> Categories:
+    """Return the classes of several files: those of the first one, then others that have objects in another one.
+
+    A file that cannot be read adds none: it is told when its split is read.
+
+    Args:
+        files: The annotation files of all splits.
+        names: The names to take, which the first file has; None for all.
+        first: The categories of the first file, if they are read already.
+
+    Raises:
+        UserError: If the first file is unusable, or has no category of a name.
+    """
+    found = list(chosen(files[0], read_categories(files[0]), names) if first is None else first)
+    for path in files[1:] if names is None else ():
+        with suppress(UserError):
+            known = {kind["name"] for kind in found}
+            more = [kind for kind in read_categories(path) if kind["name"] not in known]
+            used = annotated_ids(path) if more else ()
+            free = 1 + max(kind["id"] for kind in found)
+            found += [{**kind, "id": free + n} for n, kind in enumerate(one for one in more if one["id"] in used)]
+    return found
 
 
 def chosen(path: Path, categories: Categories, names: Sequence[str] | None) -> Categories:
@@ -63,18 +87,9 @@ def without_others(source: COCOSet, file: File) -> tuple[File, list[Defect]]:
     return file.of_rows(rows)._replace(categories=kept), [] if rows.all() else [note]
 
 
-def class_errors(source: COCOSet, file: File, expected: Categories, keypoints: bool) -> Iterator[Defect]:
-    """Yield a defect for each class with objects that the expected categories lack, and one for other joints."""
+def other_joints(source: COCOSet, file: File, expected: Categories, keypoints: bool) -> Iterator[Defect]:
+    """Yield a defect if the joints are not the expected ones."""
     assert source.own is not None
-    names = {kind["name"] for kind in expected}
-    for kind in file.categories:
-        count = int((file.annotations.categories == kind["id"]).sum())
-        if kind["name"] not in names and count:
-            what = (
-                f"has {count} objects of the class {kind['name']!r}, which {source.own.reference} does not name: add "
-                "the class there, or take it out here"
-            )
-            yield Defect(source.file, what, "class of one split")
     if keypoints and joints_of(file.categories) != joints_of(expected):
         what = f"has other joints than {source.own.reference}: choose files that agree"
         yield Defect(source.file, what, "unusable categories")

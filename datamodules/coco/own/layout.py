@@ -56,7 +56,7 @@ class OwnLayout:
 
     @property
     def reference(self) -> Path:
-        """The file whose categories are the classes: that of the training images, else the first one."""
+        """The file whose categories are the first classes: that of the training images, else the first one."""
         return next(iter(self.files.values()))
 
     def sets(self, split: str) -> list[COCOSet]:
@@ -71,7 +71,12 @@ class OwnLayout:
         self.check(file)
         if split not in self._found:
             self._found[split] = images_folder(file, self.root) if folder is None else self.root / folder
-        own = Own(split, self.reference, self.split if split in self.divided else None, self.categories)
+        own = Own(
+            split,
+            tuple(dict.fromkeys(self.files.values())),
+            self.split if split in self.divided else None,
+            self.categories,
+        )
         return [COCOSet(file, self._found[split], own)]
 
     def division(self, counts: Mapping[str, int]) -> list[str]:

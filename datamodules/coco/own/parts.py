@@ -3,7 +3,7 @@
 import numpy as np
 
 from datamodules.coco.files import COCOSet, Own
-from datamodules.coco.own.classes import by_name, class_errors, class_notes, expected_categories
+from datamodules.coco.own.classes import by_name, class_notes, expected_categories, other_joints
 from datamodules.coco.pictures import Pictures
 from datamodules.coco.tables import File
 from datamodules.defects import Defect, Report
@@ -21,7 +21,7 @@ def own_part(
         file: Its content.
         pictures: Its images.
         keypoints: Whether objects have joints.
-        report: Receives a defect for each class that cannot be matched.
+        report: Receives a defect if the joints differ.
 
     Returns:
         The part, its images, and notes.
@@ -30,7 +30,7 @@ def own_part(
         UserError: If nothing is left to train on after a division.
     """
     expected = expected_categories(source, file, own)
-    for defect in class_errors(source, file, expected, keypoints):
+    for defect in other_joints(source, file, expected, keypoints):
         report(defect)
     file = by_name(file, expected)
     if own.split is not None:

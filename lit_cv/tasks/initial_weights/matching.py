@@ -60,10 +60,7 @@ def load_source(network: Network, labels: Sequence[str], source: Source) -> Load
     Raises:
         UserError: Less than half of the backbone fits.
     """
-    own = {name: value for name, value in network.state_dict().items() if not name.endswith(COUNTER)}
-    theirs = {published.renamed(name, own): value for name, value in source.state.items() if not name.endswith(COUNTER)}
-    orders = {name: order for name in own if (order := _order(network, name))}
-    _refuse_unfit(network, {name: value for name, value in own.items() if name not in orders}, theirs, source)
+    own, theirs, orders = refuse_unfit(network, source)
     shared = _shared(labels, source.labels or _recognized(labels, own, theirs, orders))
     missing = dict[str, int]()
     with torch.no_grad():
@@ -78,6 +75,21 @@ def load_source(network: Network, labels: Sequence[str], source: Source) -> Load
         classes=shared.names if shared and orders else None,
         unused=list(dict.fromkeys(name.partition(".")[0] for name in theirs if name not in own)),
     )
+
+
+def refuse_unfit(
+    network: Network, source: Source
+) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, ClassOrder]]:
+    """Return a network's values, those of a source by the network's names, and the orders of the class layers.
+
+    Raises:
+        UserError: Less than half of the backbone fits.
+    """
+    own = {name: value for name, value in network.state_dict().items() if not name.endswith(COUNTER)}
+    theirs = {published.renamed(name, own): value for name, value in source.state.items() if not name.endswith(COUNTER)}
+    orders = {name: order for name in own if (order := _order(network, name))}
+    _refuse_unfit(network, {name: value for name, value in own.items() if name not in orders}, theirs, source)
+    return own, theirs, orders
 
 
 def _order(network: Network, name: str) -> ClassOrder | None:

@@ -30,7 +30,8 @@ def predict_views(
     * Detections of all views go through the network's NMS together; a detection keeps the mask and the joints of its
       view (after ``GeneralizedRCNNWithTTA`` of detectron2, which averages masks).
     * Probabilities of classes are averaged at each pixel.
-    * Joints of a pose, and boxes and probabilities of a localization, are averaged.
+    * Joints of a pose are averaged as coordinates: PoseNet regresses them and has no heat maps, whose average others
+      read. Boxes and probabilities of a localization are averaged, too.
 
     Args:
         network: The network.

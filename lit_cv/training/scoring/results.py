@@ -29,23 +29,25 @@ NEEDED: dict[Form, tuple[str, ...]] = {
 FORMS: tuple[Form, ...] = tuple(NEEDED)
 
 
-def export_results(run: Path, form: Form, name: str, output: Path) -> list[Path]:
+def export_results(run: Path, form: Form, name: str, output: Path | None = None) -> list[Path]:
     """Write predictions of a run as an evaluation server takes them; return the files.
 
     Args:
         run: Folder of the run.
         form: ``coco``: results JSON, one file for boxes, masks and keypoints each; ``voc``: the devkit's text files, or
             PNGs of class masks; ``png``: PNGs of class masks alone; ``mpii``: the evaluation's .mat.
-        name: Folder of the predictions in `RUN/predictions`: ``val``, ``val_best`` or ``test``.
-        output: Folder of the results.
+        name: Folder of the predictions: ``val``, ``val_best`` or ``test`` in `RUN/predictions`, or with the name of a
+            folder that an evaluation of other weights or with test-time augmentation has left, ``predictions_ema/val``.
+        output: Folder of the results; None: `RUN/results`, `RUN/results_ema` and so on.
 
     Raises:
         UserError: The run has no such predictions, or the form is for others.
     """
-    folder = run / FOLDER / name
+    holder, _, name = name.rpartition("/")
+    folder = run / (holder or FOLDER) / name
+    output = output or run / (holder or FOLDER).replace(FOLDER, "results")
     if not folder.is_dir():
-        verb = "test" if name == "test" else "validate"
-        raise UserError(f"{folder}: there are no predictions; write them with `litcv {verb} {run}`.")
+        raise UserError(f"{folder}: there are no predictions; write them with `{_evaluation(run, holder, name)}`.")
     predictions = Predictions.open(folder)
     _check(predictions, form)
     data = _opened(run, predictions)
@@ -64,6 +66,11 @@ def export_results(run: Path, form: Form, name: str, output: Path) -> list[Path]
         return write_masks(predictions, names, place / "Segmentation" / f"comp6_{listed}_cls")
     competition = "comp4" if _uses_other_data(parsed(["fit", "--config", str(run / "config.yaml")]).fit) else "comp3"
     return write_detections(predictions, data.ids(predictions.split), place / "Main", f"{competition}_det_{listed}")
+
+
+def _evaluation(run: Path, holder: str, name: str) -> str:
+    options = [" --weights ema"] * ("_ema" in holder) + [" --tta '{}'"] * ("_tta" in holder)
+    return f"litcv {'test' if name == 'test' else 'validate'} {run}{''.join(options)}"
 
 
 def _check(predictions: Predictions, form: Form) -> None:

@@ -151,14 +151,19 @@ def extra_class(content: dict[str, Any]) -> None:
     content["annotations"][0]["category_id"] = 7
 
 
-def test_a_class_of_the_validation_alone_is_refused(tmp_path: Path) -> None:
+def test_a_class_of_the_validation_alone_is_evaluated_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings = EXPORTS["roboflow"](tmp_path)
     rewrite(tmp_path / "valid" / "_annotations.coco.json", extra_class)
-    with pytest.raises(UserError, match=r"valid/_anno.*has 1 objects of the class 'boot', which .*train/.* add the"):
-        opened(tmp_path, **settings)
-    assert "class of one split" in {
-        one.kind for one in examine(COCODetectionDataModule(str(tmp_path), **settings)).defects
-    }
+    data = opened(tmp_path, **settings)
+    assert data.class_names == (*CLASSES, "boot")
+    labels = {split: packed.labels.tolist() for split, packed in data.splits.items()}
+    assert labels["val"][0] == 4
+    assert 4 not in labels["train"]
+    sentence = "has no object of boot in train: they are not learned"
+    assert sentence in capsys.readouterr().err
+    assert sentence in {one.what for one in examine(COCODetectionDataModule(str(tmp_path), **settings)).defects}
 
 
 def joints(content: dict[str, Any]) -> None:
