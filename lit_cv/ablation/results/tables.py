@@ -27,6 +27,7 @@ class Row:
         gflops: GFLOPs per image.
         time: Time per image, shared by all arms whose networks have the same structure.
         gigabytes: Largest peak memory over the seeds.
+        published_std: Deviation of the published number that its source gives, if it gives one.
     """
 
     arm: Arm
@@ -37,6 +38,7 @@ class Row:
     gflops: float | None
     time: Time | None
     gigabytes: float | None
+    published_std: float | None = None
 
     @property
     def scores(self) -> dict[int | None, float]:
@@ -165,6 +167,7 @@ def make_table(
                 gflops=_middle(arm, "gflops"),
                 time=time,
                 gigabytes=max(_numbers(arm, "peak_memory_gb"), default=None),
+                published_std=published.deviation_of(arm) if published else None,
             )
         )
     if study.method != "grid":
