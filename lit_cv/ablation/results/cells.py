@@ -70,9 +70,8 @@ def stops(row: Row) -> str:
 
 def published(row: Row) -> str:
     """Return ``67.2 ± 0.2``, the published number and its deviation; ``66.9`` if its source gives no deviation."""
-    return (
-        " ± ".join(format(value, ".1f") for value in (row.published, row.published_std) if value is not None) or NOTHING
-    )
+    numbers = [format(value, ".1f") for value in (row.published, row.published_std) if value is not None]
+    return " ± ".join(numbers) or NOTHING
 
 
 def milliseconds(row: Row) -> str:

@@ -2,8 +2,9 @@
 
 The file starts with ``#`` lines (paper, table, protocol), followed by a header with the swept keys and ``published``,
 and one row per arm. Values are written as on the command line (``[128, 256]``, ``true``, ``ssd``). A further column
-``published_std``, or ``±``, holds the deviation that the source gives; it is empty where the source gives none. ``67.2 ± 0.2`` in the column ``published`` is the same. A line
-``# protocol: key=value; key=value`` holds the settings that follow the paper; the report names those that differ.
+``published_std``, or ``±``, holds the deviation that the source gives; it is empty where the source gives none.
+``67.2 ± 0.2`` in the column ``published`` is the same. A line ``# protocol: key=value; key=value`` holds the settings
+that follow the paper; the report names those that differ.
 """
 
 import csv
