@@ -60,8 +60,9 @@ def test_each_number_of_the_page_opens_to_its_command(report: Path) -> None:
         (report_command,) = made.pop(next(name for name in made if name.startswith("Δ")))
         assert shlex.split(report_command)[:2] == ["litcv", "report"]
         assert made.pop("ms/image") == [f"{report_command} --measure"]
+        made = {name: commands for name, commands in made.items() if commands != [report_command]}  # such as claims
+        assert set(made) >= {"val/map_50", "params", "GFLOPs", "GB"}
         (command,) = {command for commands in made.values() for command in commands}
-        assert all(made.values())
         own.append(command)
     assert len(set(own)) == len(NASTY)
     assert set(own) < known
