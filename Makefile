@@ -15,8 +15,8 @@ endef
 
 .PHONY: demo test test-minimum lint docs install clean
 
-demo: install  ## run a small ablation and report it: two arms, two seeds, and a shuffled control
-	@echo "demo: six runs of a small detector and a report, 3 minutes on two CPU cores"
+demo: install  ## run a small ablation and report it: two arms and a shuffled control, three seeds each
+	@echo "demo: nine runs of a small detector and a report, 3 minutes on two CPU cores"
 	$(BIN)/litcv sweep sweeps/quickstart.yaml --workers 2
 	$(BIN)/litcv sweep sweeps/quickstart_control.yaml --workers 2
 	$(BIN)/litcv report runs/quickstart runs/quickstart_control

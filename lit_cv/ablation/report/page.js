@@ -9,16 +9,21 @@
     headers: [...element.tHead.rows[0].cells],
     rows: [...element.tBodies[0].rows].map((row) => ({
       row,
-      text: row.textContent.toLowerCase(),
+      text: [...row.cells].map(shown).join(" ").toLowerCase(),
       keys: [...row.cells].map(sortKey),
     })),
     sort: "",
   }));
 
+  // Returns the text of a cell without the commands that make it.
+  function shown(cell) {
+    return (cell.querySelector("summary") ?? cell).textContent;
+  }
+
   // Returns the cell's number, null if its value is missing, or else its text.
   function sortKey(cell) {
     const value = cell.dataset.v;
-    if (value === undefined) return cell.textContent;
+    if (value === undefined) return shown(cell);
     return value === "" ? null : Number(value);
   }
 
@@ -45,7 +50,7 @@
 
   // A level is matched by its text, a range of numbers by its bounds.
   function chosen(cell, { value, dataset: { low, high } }) {
-    if (low === undefined) return cell.textContent === value;
+    if (low === undefined) return shown(cell) === value;
     const number = cell.dataset.v;
     return Boolean(number) && Number(low) <= Number(number) && Number(number) <= Number(high);
   }
@@ -54,15 +59,15 @@
     const words = form.elements.text.value.toLowerCase().split(/\s+/);
     const options = fields.filter((field) => field.dataset.column && field.value);
     const counts = tables.map(({ element, rows }) => {
-      let shown = 0;
+      let visible = 0;
       for (const { row, text } of rows) {
         row.hidden = !(
           words.every((word) => text.includes(word)) &&
           options.every((field) => chosen(row.cells[Number(field.dataset.column)], field.selectedOptions[0]))
         );
-        shown += !row.hidden;
+        visible += !row.hidden;
       }
-      return `${shown} of ${rows.length} ${element.id}`;
+      return `${visible} of ${rows.length} ${element.id}`;
     });
     form.querySelector("output").textContent = counts.join(", ");
   }

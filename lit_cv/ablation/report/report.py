@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lit_cv.ablation.plots.gallery import draw_gallery
 from lit_cv.ablation.plots.plots import draw_all
+from lit_cv.ablation.report.commands import as_text, of_report
 from lit_cv.ablation.report.page import CAPTIONS, page
 from lit_cv.ablation.report.web_table import arms_table, make_filters, runs_table
 from lit_cv.ablation.report.words import facts, remarks
@@ -24,6 +25,7 @@ from lit_cv.runs.settings import canonical
 from lit_cv.runs.yaml_text import parse_yaml
 
 NEAREST = 5
+COMMANDS = "Commands: commands.txt has that of each number; on the page, open a number to see the one that makes it."
 
 
 def examine(study: Study, metric: str | None, *, partial: bool = False) -> list[Finding]:
@@ -76,7 +78,10 @@ def make_report(
     arm = find_baseline(study, baseline)
     table = make_table(study, name, facts=own, baseline=arm, published=numbers, value=value)
     findings = [*findings, *([Finding(own.warning, False)] if own.warning else [])]
-    return write_report(study, table, findings, numbers, output or study.folders[0] / "report", refresh)
+    forced = any(finding.refuses for finding in findings)
+    options = {"metric": metric, "value": value if value != LAST else None, "baseline": baseline, "force": forced}
+    command = of_report(study.folders, options | {"output": output, "published": published})
+    return write_report(study, table, findings, numbers, output or study.folders[0] / "report", command, refresh)
 
 
 def find_baseline(study: Study, wanted: str | None) -> Arm:
@@ -117,15 +122,16 @@ def write_report(
     findings: Sequence[Finding],
     published: Published | None,
     folder: Path,
+    command: str,
     refresh: int | None = None,
 ) -> list[Path]:
-    """Write report.md, report.html, table.csv, table.tex and the pictures; return the files."""
+    """Write report.md, report.html, table.csv, table.tex, commands.txt and the pictures; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures = [*draw_all(table, folder), *draw_gallery(table, study.seeds, folder)] if table.rows else []
     refused = [finding.text for finding in findings if finding.refuses]
     warned = [finding.text for finding in findings if not finding.refuses]
     controlled = all(finding.controlled for finding in findings)
-    line, notes = facts(study, table, controlled=controlled), remarks(study, table, published)
+    line, notes = facts(study, table, controlled=controlled), [*remarks(study, table, published), COMMANDS]
     images = [f"\n![{CAPTIONS[file.name]}]({file.name})" for file in pictures]
     lists = _list("Not controlled:", refused) + _list("Warnings:", warned)
     paragraphs = [f"# {study.title}\n", f"{line}\n", markdown(table), *(f"{note}\n" for note in notes)]
@@ -134,7 +140,7 @@ def write_report(
         title=study.title,
         facts=line,
         filters=make_filters(study, table),
-        arms=arms_table(table),
+        arms=arms_table(table, command),
         runs=runs_table(study, table, folder),
         boxes=[("refused", refused), ("warned", warned)],
         notes=notes,
@@ -146,6 +152,7 @@ def write_report(
         "report.html": html,
         "table.csv": comma_separated(table, study.seeds),
         "table.tex": latex(table),
+        "commands.txt": as_text(study, table, command),
     }
     for name, content in contents.items():
         (folder / name).write_text(content, encoding="utf-8")

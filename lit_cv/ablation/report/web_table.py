@@ -12,9 +12,10 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from lit_cv.ablation.results.cells import NOTHING, cells, columns, scaled
+from lit_cv.ablation.report.commands import of_cell
+from lit_cv.ablation.results.cells import NOTHING, Column, cells, columns, scaled
 from lit_cv.ablation.results.study import GROUP, Run, Study, Unfinished
-from lit_cv.ablation.results.tables import Table
+from lit_cv.ablation.results.tables import Row, Table
 from lit_cv.ablation.sweep.labels import duration, level
 from lit_cv.runs.files import read_curve
 
@@ -37,11 +38,13 @@ class Cell:
         text: Shown text.
         number: Sort key, NaN for a missing value; None: the cell is sorted by its text.
         links: Links after the text.
+        commands: Commands that make the cell, shown when it is opened.
     """
 
     text: str
     number: float | None = None
     links: Sequence[Link] = ()
+    commands: Sequence[str] = ()
 
     @property
     def sort_key(self) -> str | None:
@@ -103,14 +106,25 @@ class Filter:
     ranges: Sequence[tuple[float, float]]
 
 
-def arms_table(table: Table) -> WebTable:
-    """Return the table of the arms."""
+def arms_table(table: Table, report: str) -> WebTable:
+    """Return the table of the arms.
+
+    Args:
+        table: The rows.
+        report: The command of the report.
+    """
     header, shown, body = cells(table)[0], columns(table), []
     for row in table.rows:
         levels = [_level(key, row.arm.values[key]) for key in table.names]
-        rest = [Cell(column.text(row), _number(column.number(row))) for column in shown]
+        rest = [_made(table, row, column, report) for column in shown]
         body.append(Line("baseline" if row.arm is table.baseline else "", [*levels, *rest]))
     return WebTable("arms", header, len(table.names), len(table.names), body)
+
+
+def _made(table: Table, row: Row, column: Column, report: str) -> Cell:
+    text = column.text(row)
+    commands = [] if text == NOTHING else of_cell(table, row, column.name, report)
+    return Cell(text, _number(column.number(row)), commands=commands)
 
 
 def runs_table(study: Study, table: Table, folder: Path) -> WebTable:

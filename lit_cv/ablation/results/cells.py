@@ -42,7 +42,7 @@ def columns(table: Table) -> list[Column]:
         Column(difference_title(table), partial(difference, table), partial(_change, table)),
         *_optional(table, "claim", claim, lambda row: CLAIMS.index(row.claim) if row.claim else None),
         *_optional(table, STOPS, stops, lambda row: len(row.stops), shown=table.stopped_early),
-        *_optional(table, "published", lambda row: _number(row.published, ".1f"), lambda row: row.published),
+        *_optional(table, "published", published, lambda row: row.published),
         Column(
             "params", lambda row: "–" if row.params is None else f"{row.params / 1e6:.1f} M", lambda row: row.params
         ),
@@ -122,6 +122,12 @@ def stops(row: Row) -> str:
     return f"{len(row.stops)} of {len(row.arm.runs)} at step {first}" + (f"–{last}" if last > first else "")
 
 
+def published(row: Row) -> str:
+    """Return ``67.2 ± 0.2``, the published number and its deviation; ``66.9`` if its source gives no deviation."""
+    numbers = [format(value, ".1f") for value in (row.published, row.published_std) if value is not None]
+    return " ± ".join(numbers) or NOTHING
+
+
 def milliseconds(row: Row) -> str:
     """Return ``12.7`` or, if the measurements differ, ``12.7–46.0``: the shortest and the longest."""
     if row.time is None:
@@ -156,14 +162,14 @@ def comma_separated(table: Table, seeds: Sequence[int | None]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     costs = ["params", "gflops", "ms_per_image", "ms_per_image_max", "peak_memory_gb"]
-    names = ["n", "mean", "std", "paired", "difference", "low", "high", "published", *costs]
+    names = ["n", "mean", "std", "paired", "difference", "low", "high", "published", "published_std", *costs]
     names += ["stopped", "stopped_at_median"] if table.stopped_early else []
     writer.writerow([*table.names, *(f"seed_{seed}" for seed in seeds), *names])
     for row in table.rows:
         gap = row.difference or Difference(math.nan, math.nan, math.nan, 0)
         values = ["nan" if row.values.get(seed, 0) is None else _csv(row.values.get(seed)) for seed in seeds]
         numbers = [len(row.scores), row.mean, row.std, gap.n if row.difference else None]
-        numbers += [gap.mean, gap.low, gap.high, row.published, row.params, row.gflops]
+        numbers += [gap.mean, gap.low, gap.high, row.published, row.published_std, row.params, row.gflops]
         numbers += [row.ms, row.time.high if row.time else None, row.gigabytes]
         numbers += [len(row.stops), statistics.median(row.stops) if row.stops else None] if table.stopped_early else []
         factors = [_json(row.arm.values[key]) for key in table.names]

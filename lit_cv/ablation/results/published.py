@@ -1,13 +1,16 @@
 """Published numbers for the arms of a sweep: ``sweeps/published/<group>.csv``.
 
 The file starts with ``#`` lines (paper, table, protocol), followed by a header with the swept keys and ``published``,
-and one row per arm. Values are written as on the command line (``[128, 256]``, ``true``, ``ssd``). A line
-``# protocol: key=value; key=value`` holds the settings that follow the paper; the report names those that differ.
+and one row per arm. Values are written as on the command line (``[128, 256]``, ``true``, ``ssd``). A further column
+``published_std``, or ``±``, holds the deviation that the source gives; it is empty where the source gives none.
+``67.2 ± 0.2`` in the column ``published`` is the same. A line ``# protocol: key=value; key=value`` holds the settings
+that follow the paper; the report names those that differ.
 """
 
 import csv
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +21,35 @@ from lit_cv.runs.settings import canonical, distinct
 from lit_cv.runs.yaml_text import parse_yaml
 
 COLUMN = "published"
+DEVIATIONS = ("published_std", "±")
 PROTOCOL = "protocol:"
 
 
 @dataclass(frozen=True)
 class Published:
-    """Published values by the canonical text of the arm's swept values, their source, file and protocol."""
+    """Published numbers, their source, file and protocol.
+
+    Attributes:
+        source: Paper, table and protocol in words.
+        values: Published values by the canonical text of the arm's swept values.
+        file: The file.
+        protocol: Settings that follow the paper.
+        deviations: Deviations that the source gives, by the same texts.
+    """
 
     source: str
     values: dict[str, float]
     file: Path
     protocol: dict[str, Any]
+    deviations: dict[str, float] = field(default_factory=dict)
 
     def of(self, arm: Arm) -> float | None:
         """Return the published value of an arm; None if there is none."""
         return self.values.get(_arm_text(arm.values))
+
+    def deviation_of(self, arm: Arm) -> float | None:
+        """Return the deviation that the source gives for an arm; None if it gives none."""
+        return self.deviations.get(_arm_text(arm.values))
 
     def differences(self, study: Study) -> list[str]:
         """Return the settings of the protocol that some of our runs do not have, in words."""
@@ -69,18 +86,35 @@ def load_published(file: Path, study: Study) -> Published:
     source = "; ".join(line for line in comments if not line.startswith(PROTOCOL))
     words = [word for line in comments if line.startswith(PROTOCOL) for word in line.removeprefix(PROTOCOL).split(";")]
     rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
-    wanted = {*study.swept, COLUMN}
-    if not rows or set(rows[0]) != wanted:
+    own = [name for name in DEVIATIONS if rows and name in rows[0]]
+    if not rows or len(own) > 1 or set(rows[0]) != {*study.swept, COLUMN, *own}:
         raise UserError(
-            f"{file}: its columns must be {', '.join([*study.swept, COLUMN])}; fix its header or the sweep."
+            f"{file}: its columns must be {', '.join([*study.swept, COLUMN])}, and {' or '.join(DEVIATIONS)} if the "
+            "source gives deviations; fix its header or the sweep."
         )
+    values, deviations = dict[str, float](), dict[str, float]()
     try:
-        values = {_arm_text({key: parse_yaml(row[key]) for key in study.swept}): float(row[COLUMN]) for row in rows}
+        for row in rows:
+            if None in row.values() or None in row:
+                raise ValueError(f"a row has {'fewer' if None in row.values() else 'more'} values than the header")
+            text = _arm_text({key: parse_yaml(row[key]) for key in study.swept})
+            value, _, deviation = row[COLUMN].partition("±")
+            values[text] = _finite(value)
+            if deviation := deviation.strip() or (row[own[0]].strip() if own else ""):
+                deviations[text] = _finite(deviation, least=0.0)
         settings = [word.partition("=") for word in words]
         protocol = {key.strip(): parse_yaml(text) for key, _, text in settings}
     except ValueError as error:
         raise UserError(f"{file}: contains an invalid value ({error}); fix the row.") from None
-    return Published(source, values, file, protocol)
+    return Published(source, values, file, protocol, deviations)
+
+
+def _finite(text: str, least: float = -math.inf) -> float:
+    """Read a number; raise a ValueError if it is not finite or is below ``least``."""
+    number = float(text)
+    if not math.isfinite(number) or number < least:
+        raise ValueError(f"{text} is no {'deviation, which is at least 0' if least == 0.0 else 'finite number'}")
+    return number
 
 
 def _arm_text(values: Mapping[str, Any]) -> str:

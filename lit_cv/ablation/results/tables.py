@@ -34,6 +34,7 @@ class Row:
         images: Difference to the baseline over resampled images; None without predictions.
         combined: Difference to the baseline over seeds and images; None without predictions.
         claim: ``better``, ``worse`` or ``no claim``, from ``difference``; None for the baseline.
+        published_std: Deviation of the published number that its source gives, if it gives one.
     """
 
     arm: Arm
@@ -49,6 +50,7 @@ class Row:
     images: Difference | None = None
     combined: Difference | None = None
     claim: str | None = None
+    published_std: float | None = None
 
     @property
     def scores(self) -> dict[int | None, float]:
@@ -177,6 +179,7 @@ def make_table(
                 gflops=_middle(arm, "gflops"),
                 time=time,
                 gigabytes=max(_numbers(arm, "peak_memory_gb"), default=None),
+                published_std=published.deviation_of(arm) if published else None,
             )
         )
     if study.method != "grid":

@@ -51,8 +51,9 @@ def test_report_writes_every_file(make_group, capsys):
     assert run_report([group], published=PUBLISHED) == 0
     output = capsys.readouterr().out
     folder = group / "report"
-    names = ["report.md", "report.html", "table.csv", "table.tex", "effects.png", "speed_accuracy.png", "curves.png"]
-    assert output.splitlines()[-7:] == [str(folder / name) for name in names]
+    names = ["report.md", "report.html", "table.csv", "table.tex", "commands.txt"]
+    names += ["effects.png", "speed_accuracy.png", "curves.png"]
+    assert output.splitlines()[-8:] == [str(folder / name) for name in names]
     assert all((folder / name).stat().st_size > 500 for name in names)
     assert "3 paired seeds · 200 steps · commit 1a2b3c4 · data 9f8e7d6 · controlled: yes" in output
     assert "Published: Ren, He, Girshick, Sun 2015" in output
