@@ -1,6 +1,6 @@
 """Errors of poses: the share of correct joints by threshold, joint and visibility, and joints of the wrong side."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from lit_cv.metrics.pckh import CorrectKeypoints
 
 Pair = tuple[Mapping[str, Any], Mapping[str, Any]]
 Numbers = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 THRESHOLDS = tuple(percent / 100 for percent in range(101))
 HIDDEN, VISIBLE = 1, 2  # flags of labeled joints
@@ -46,6 +47,10 @@ class Poses:
         with np.errstate(invalid="ignore"):
             shares = self.errors / self.sizes[size].double().numpy()[:, None]
         return np.where(self.flags.numpy() > 0, shares, np.nan)
+
+    def mean_errors(self, size: str) -> Numbers:
+        """Mean over each person's joints of :meth:`relative`, (N,); NaN for people without one that counts."""
+        return _without_nan(np.mean, self.relative(size))
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,12 @@ def curve(poses: Poses, size: str, left_out: Sequence[int] = (), flag: int | Non
     return Curve(total.numpy(), joints.numpy(), metric.labeled.numpy())
 
 
-def swapped(poses: Poses, size: str, pairs: Sequence[Sequence[int]], threshold: float) -> tuple[Numbers, Numbers]:
+def median_error(poses: Poses, size: str) -> Numbers:
+    """Return the median error of each joint as a share of a size, (K,); NaN for a joint that is never labeled."""
+    return _without_nan(np.median, poses.relative(size).T)
+
+
+def swapped(poses: Poses, size: str, pairs: Sequence[Sequence[int]], threshold: float) -> tuple[Counts, Counts]:
     """Count joints that are wrong and lie on their mirror partner, the inversions of Ronchi & Perona 2017 (§3.1).
 
     Args:
@@ -107,7 +117,7 @@ def swapped(poses: Poses, size: str, pairs: Sequence[Sequence[int]], threshold: 
         threshold: Share of the size within which a joint lies on a target.
 
     Returns:
-        float64 (K,): wrong joints, and those of them that lie on the partner's target.
+        int64 (K,): wrong joints, and those of them that lie on the partner's target.
     """
     partner = np.arange(poses.flags.shape[1])
     for right, left in pairs:
@@ -118,4 +128,10 @@ def swapped(poses: Poses, size: str, pairs: Sequence[Sequence[int]], threshold: 
     points, wanted = poses.points.double().numpy(), poses.wanted.double().numpy()
     beside = np.linalg.norm(points - wanted[:, partner], axis=2) <= limit
     on_partner = wrong & beside & labeled[:, partner] & (partner != np.arange(len(partner)))
-    return wrong.sum(axis=0).astype(np.float64), on_partner.sum(axis=0).astype(np.float64)
+    return wrong.sum(axis=0), on_partner.sum(axis=0)
+
+
+def _without_nan(middle: Callable[[Numbers], Any], rows: Numbers) -> Numbers:
+    """Return the middle of each row without its NaN; NaN for a row of NaN alone."""
+    kept = [row[np.isfinite(row)] for row in rows]
+    return np.array([middle(row) if len(row) else np.nan for row in kept], dtype=np.float64)
