@@ -32,7 +32,7 @@ LAYERS = (
     ("cli",),
     ("commands",),
     ("training", "ablation", "testing"),
-    ("tasks", "callbacks", "bench", "tracking", "exporting"),
+    ("tasks", "callbacks", "bench", "tracking", "exporting", "analysis"),
     ("predictions",),
     ("models", "metrics", "renderers", "pages", "datamodules"),
     ("contract",),

@@ -11,6 +11,7 @@ from io import TextIOWrapper
 
 from lit_cv import __version__
 from lit_cv.commands import (
+    analyze,
     bench,
     browse,
     completion,
@@ -31,7 +32,7 @@ from lit_cv.errors import UsageError, expected_failure
 from lit_cv.runs.prose import say
 
 COMMANDS = (
-    *(new, fit, evaluate, export, sweep, report, bench),
+    *(new, fit, evaluate, analyze, export, sweep, report, bench),
     *(proposals, doctor, stats, browse, shapes, lists, completion),
 )
 

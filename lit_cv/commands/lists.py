@@ -8,7 +8,7 @@ from pathlib import Path
 from shutil import get_terminal_size
 
 from lit_cv.commands.parsers import Verbs, add_verb, refuse_missing_config
-from lit_cv.commands.shipped import shipped_folder
+from lit_cv.commands.starters.shipped import shipped_folder
 from lit_cv.errors import UsageError
 
 Entry = tuple[str, str]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lit_cv.commands.parsers import Verbs, add_verb
-from lit_cv.commands.shipped import copies_of, refuse_existing, sweeps_of, write_new
+from lit_cv.commands.starters.shipped import copies_of, refuse_existing, sweeps_of, write_new
 from lit_cv.errors import UsageError, UserError
 from lit_cv.runs.prose import say
 
@@ -82,8 +82,8 @@ def start(folder: Path, task: "Task | None", name: str | None, out: Path, weight
         UserError: The data has no known form or cannot serve the task, or a file exists.
     """
     from datamodules.forms.recognize import recognize
-    from lit_cv.commands.pretrained import weights_for
-    from lit_cv.commands.starter import BACKBONE, Starter
+    from lit_cv.commands.starters.pretrained import weights_for
+    from lit_cv.commands.starters.starter import BACKBONE, Starter
 
     forms = recognize(folder)
     form, task = _chosen(folder, forms, task)

@@ -9,7 +9,7 @@ import yaml
 
 from lit_cv.ablation.sweep.sweep_file import load_sweep
 from lit_cv.cli import main
-from lit_cv.commands.pretrained import weights_for
+from lit_cv.commands.starters.pretrained import weights_for
 from lit_cv.training.preflight import check_trials
 
 Console = pytest.CaptureFixture[str]

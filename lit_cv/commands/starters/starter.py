@@ -13,7 +13,7 @@ from PIL import Image
 
 from datamodules.forms.form import Form, Task, as_yaml
 from datamodules.loading.picture_folders import folders_below, is_picture
-from lit_cv.commands.pretrained import Weights
+from lit_cv.commands.starters.pretrained import Weights
 
 BACKBONE = "squeezenet1_0"
 BATCH = 4

@@ -1,0 +1,1 @@
+"""Boxes, masks and the keypoints of people: error kinds, curves, confusions, slices and calibration."""

@@ -1,0 +1,43 @@
+"""`litcv analyze RUN`: find what a run gets right and wrong, from its predictions, on one page."""
+
+import argparse
+from pathlib import Path
+
+from lit_cv.commands.parsers import Verbs, add_verb
+from lit_cv.errors import UsageError
+from lit_cv.runs.folder import require_run
+
+SPOKEN = 6  # sentences on the console
+
+
+def add_parser(verbs: Verbs) -> None:
+    """Add `analyze`."""
+    parser = add_verb(verbs, "analyze", "find what a run gets right and wrong, from its predictions, on one page",
+                      "litcv analyze runs/quickstart/1f2e3d4c5b", _run)  # fmt: skip
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a run")
+    parser.add_argument(
+        "--split", choices=["val", "val_best", "test"], default="val",
+        help="folder in RUN/predictions: of the latest validation (val), of best.ckpt in training, or of the test",
+    )  # fmt: skip
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="folder of the analysis (RUN/analysis)")
+
+
+def _run(options: argparse.Namespace) -> int:
+    require_run(options.run_folder)
+    if options.output and options.output.is_file():
+        raise UsageError(f"--output {options.output}: is a file; give a folder.")
+    from lit_cv.runs.prose import say
+    from lit_cv.training.noise import quiet
+    from lit_cv.training.scoring.analyzing import analyze_run
+
+    with quiet():
+        analysis, page = analyze_run(options.run_folder, options.split, options.output or _default(options))
+    for sentence in analysis.sentences[:SPOKEN]:
+        say(f"- {sentence}")
+    print(f"written: {page}")
+    return 0
+
+
+def _default(options: argparse.Namespace) -> Path:
+    folder: Path = options.run_folder / "analysis"
+    return folder if options.split == "val" else folder.with_name(f"analysis_{options.split}")
