@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from lit_cv.analysis.contract import Analysis, Column, Evaluated, Number, Table
-from lit_cv.analysis.figures import bars, matrix
+from lit_cv.analysis.contract import Analysis, Column, Evaluated, Figure, Number, Table
+from lit_cv.analysis.figures import matrix
 from lit_cv.analysis.measures.phrases import IOU, KINDS, METEOR, Captions, Phrase, read_captions
 from lit_cv.analysis.parts import facts, largest, percent
 from lit_cv.metrics.densecap import IOUS, METEORS
@@ -20,26 +20,22 @@ def analyze(run: Evaluated) -> Analysis:
     """Analyze the described regions of a run."""
     captions = read_captions(run, run.settings.get("meteor", "meteor"))
     total = captions.kinds.sum(axis=1)
-    errors = 1 - captions.kinds[:, 0] / np.maximum(total, 1)
-    errors[total == 0] = 0
-    rows = [f"IoU {iou:g}" for iou in IOUS]
-    about = f"{SOURCE}: a region is right with at least this IoU and a METEOR above this threshold."
-    kinds = dict(zip(KINDS, (captions.kinds.sum(axis=0) / max(total.sum(), 1)).tolist(), strict=True))
+    lost = total - captions.kinds[:, 0]
+
+    def words(place: int) -> str:
+        return f"{captions.kinds[place, 0]} of {total[place]} regions described"
+
     return Analysis(
         title=f"Analysis of {run.name}",
         facts=facts(run),
         sentences=_sentences(captions),
         numbers=_numbers(captions),
         tables=[_matrix(captions), _kinds(captions), *_phrases(captions, run), _frequent(captions)],
-        figures=[
-            matrix("ap_matrix", "Average precision by IoU and METEOR", about, ("METEOR above", "IoU at least"), rows,
-                   [f"{score:g}" for score in METEORS], captions.matrix, ".1%"),
-            bars("regions_bars", "What becomes of the target regions", MEANINGS, "share of the regions", kinds),
-        ],
-        images=largest(run, errors, lambda place: f"{captions.kinds[place, 0]} of {total[place]} regions described"),
-        scores=dict(zip(captions.image_ids.tolist(), errors.tolist(), strict=True)),
+        figures=[_matrix_figure(captions)],
+        images=largest(run, lost.astype(np.float64), words),
+        scores=dict(zip(captions.image_ids.tolist(), (lost / np.maximum(total, 1)).tolist(), strict=True)),
         score_words="share of regions that are not described",
-    )  # fmt: skip
+    )
 
 
 def _sentences(captions: Captions) -> list[str]:
@@ -52,8 +48,7 @@ def _sentences(captions: Captions) -> list[str]:
         f"wrong phrase, {percent(box / total)} a wrong box, and {percent(missed / total)} are missed."
     ]
     boxes, whole = captions.boxes.mean(), captions.matrix.mean()
-    said.append(f"Without their phrases, the boxes reach an AP of {percent(boxes)}; the phrases take "
-                f"{percent(boxes - whole)} of it.")  # fmt: skip
+    said.append(f"The AP of the boxes alone is {percent(boxes)}, with their phrases {percent(whole)}.")
     if captions.counts:
         text, count = captions.counts.most_common(1)[0]
         every = captions.counts.total()
@@ -83,8 +78,22 @@ def _matrix(captions: Captions) -> Table:
     rows = [(f"{iou:g}", *map(_value, row)) for iou, row in zip(IOUS, values, strict=True)]
     columns = [Column("IoU"), *(Column(f"METEOR > {score:g}", "percent") for score in METEORS),
                Column("box alone", "percent")]  # fmt: skip
-    about = f"In percent. {SOURCE}; the mean of the matrix is {captions.prefix}densecap_map."
-    return Table("ap", "Average precision by IoU and METEOR", about, columns, rows)
+    about = (
+        f"In percent. {SOURCE}; the mean of the matrix is {captions.prefix}densecap_map, that of the boxes alone "
+        f"box_map.{_measure(captions)}"
+    )
+    return Table("ap", "AP by IoU and METEOR, and of the boxes alone", about, columns, rows)
+
+
+def _matrix_figure(captions: Captions) -> Figure:
+    about = f"{SOURCE}: a region is right with at least this IoU and a METEOR above this threshold.{_measure(captions)}"
+    rows, columns = ([f"{limit:g}" for limit in limits] for limits in (IOUS, METEORS))
+    axes = ("METEOR above", "IoU at least")
+    return matrix("ap_matrix", "AP matrix", about, axes, rows, columns, captions.matrix.clip(0), ".1%")
+
+
+def _measure(captions: Captions) -> str:
+    return " METEOR is exact_match_meteor here, which is a different measure." if captions.prefix else ""
 
 
 def _kinds(captions: Captions) -> Table:
@@ -98,11 +107,11 @@ def _kinds(captions: Captions) -> Table:
 
 def _phrases(captions: Captions, run: Evaluated) -> list[Table]:
     names = dict(zip(run.predictions.image_ids.tolist(), run.predictions.names, strict=True))
-    columns = [Column("phrase"), Column("target's phrases"), Column("METEOR", "number"), Column("IoU", "number"),
-               Column("image")]  # fmt: skip
+    columns = [Column("phrase"), Column("METEOR", "number"), Column("IoU", "number"), Column("image"),
+               Column("target's phrases")]  # fmt: skip
 
     def table(name: str, title: str, phrases: list[Phrase]) -> Table:
-        rows = [(one.text, " / ".join(one.references), one.meteor, one.iou, names[one.image_id]) for one in phrases]
+        rows = [(one.text, one.meteor, one.iou, names[one.image_id], " / ".join(one.references)) for one in phrases]
         about = f"Phrases of regions that have taken a target region with IoU at least {IOU}, each text once."
         return Table(name, title, about, columns, rows)
 

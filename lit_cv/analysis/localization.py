@@ -1,12 +1,14 @@
 """The analysis of classification and localization: class error against box error, confusions, and calibration."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lit_cv.analysis.contract import Analysis, Column, Evaluated, Figure, Number, Table
 from lit_cv.analysis.figures import curves
 from lit_cv.analysis.measures.calibration import BINS, Reliability, class_ece, reliability
 from lit_cv.analysis.measures.cases import IOU, Cases, read_cases
 from lit_cv.analysis.parts import confused, facts, largest, percent, ranked
+from lit_cv.errors import UserError
 
 SOURCE = "A box is right if its IoU with the target is at least 0.5 (Russakovsky et al. 2015, section 4.2)."
 CALIBRATION = (
@@ -16,14 +18,20 @@ CALIBRATION = (
 
 
 def analyze(run: Evaluated) -> Analysis:
-    """Analyze the classes and boxes of a run."""
+    """Analyze the classes and boxes of a run.
+
+    Raises:
+        UserError: The predictions have no scores.
+    """
+    if "scores" not in run.predictions.columns:
+        raise UserError(
+            f"{run.predictions.folder}: has no scores, which the calibration needs; validate the run again."
+        )
     names = list(run.predictions.class_names)
     cases = read_cases(run, len(names))
     errors = 1 - cases.ious + ~cases.named
     table, figure = confused(names, cases.confusion(len(names)), "images")
-    calibration = None if cases.probabilities is None else _reliability(cases)
-    figures = [figure, _iou_curve(cases), *([] if calibration is None else [_reliability_curve(calibration)])]
-    tables = [_four_cases(cases), _repairs(cases), _by_class(cases, names), table]
+    calibration = reliability(cases.probabilities[np.arange(len(errors)), cases.found - 1], cases.named)
 
     def words(place: int) -> str:
         label, wanted = names[cases.found[place] - 1], names[cases.wanted[place] - 1]
@@ -34,15 +42,15 @@ def analyze(run: Evaluated) -> Analysis:
         facts=facts(run),
         sentences=_sentences(cases, names, calibration),
         numbers=_numbers(cases, names, calibration),
-        tables=tables if calibration is None else [*tables, _bins(calibration)],
-        figures=figures,
+        tables=[_four_cases(cases), _repairs(cases), _by_class(cases, names), table, _bins(calibration)],
+        figures=[figure, _iou_curve(cases), _reliability_curve(calibration)],
         images=largest(run, errors, words),
         scores=dict(zip(cases.image_ids.tolist(), errors.tolist(), strict=True)),
         score_words="1 - IoU, and 1 more for a wrong class",
     )
 
 
-def _shares(cases: Cases) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def _shares(cases: Cases) -> dict[str, NDArray[np.bool_]]:
     named, boxed = cases.named, cases.boxed
     return {
         "both right": named & boxed,
@@ -52,7 +60,7 @@ def _shares(cases: Cases) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
     }
 
 
-def _sentences(cases: Cases, names: list[str], calibration: Reliability | None) -> list[str]:
+def _sentences(cases: Cases, names: list[str], calibration: Reliability) -> list[str]:
     shares = {name: float(rows.mean()) for name, rows in _shares(cases).items()}
     right = cases.metrics["loc_accuracy"]
     gains = {"box": cases.metrics["class_accuracy"] - right, "class": 1 - cases.metrics["gt_class_error"] - right}
@@ -67,22 +75,21 @@ def _sentences(cases: Cases, names: list[str], calibration: Reliability | None) 
     own = np.array([cases.named[cases.wanted == label].mean() if (cases.wanted == label).any() else np.nan
                     for label in range(1, len(names) + 1)])  # fmt: skip
     said.append(f"The class is found least often for {ranked(names, own, 3)}.")
-    if calibration:
-        mean = float(np.nansum(calibration.counts * calibration.confidence) / calibration.counts.sum())
-        accuracy = cases.metrics["class_accuracy"]
-        side = "too sure of its classes" if mean > accuracy else "not sure enough of its classes"
-        said.append(f"The network is {side}: its mean probability is {percent(mean)}, its class accuracy "
-                    f"{percent(accuracy)} (ECE {percent(calibration.ece)}).")  # fmt: skip
+    mean, accuracy = float(cases.probabilities.max(axis=1).mean()), cases.metrics["class_accuracy"]
+    said.append(
+        f"The mean probability of the named class is {percent(mean)}, the class accuracy {percent(accuracy)} (ECE "
+        f"{percent(calibration.ece)}): the network is {'too' if mean > accuracy else 'not'} sure"
+        f"{'' if mean > accuracy else ' enough'}."
+    )
     return said
 
 
-def _numbers(cases: Cases, names: list[str], calibration: Reliability | None) -> dict[str, Number]:
+def _numbers(cases: Cases, names: list[str], calibration: Reliability) -> dict[str, Number]:
     words = {"loc_accuracy": "localization accuracy", "class_accuracy": "class accuracy", "mean_iou": "mean IoU",
              "loc_accuracy_top5": "localization accuracy of the best five"}  # fmt: skip
     numbers = {name: Number(cases.metrics[name], text, "percent", True) for name, text in words.items()}
     numbers["gt_class_error"] = Number(cases.metrics["gt_class_error"], "box error of the true class", "percent", False)
-    if calibration:
-        numbers["ece"] = Number(calibration.ece, "calibration error", "percent", False)
+    numbers["ece"] = Number(calibration.ece, "calibration error", "percent", False)
     for name, rows in list(_shares(cases).items())[1:]:
         key = name.replace(" ", "_")
         numbers[key] = Number(float(rows.sum()), f"images with {name}", "count", False)
@@ -118,7 +125,7 @@ def _repairs(cases: Cases) -> Table:
 
 
 def _by_class(cases: Cases, names: list[str]) -> Table:
-    own_ece = [None] * len(names) if cases.probabilities is None else class_ece(cases.probabilities, cases.wanted - 1)
+    own_ece = class_ece(cases.probabilities, cases.wanted - 1).tolist()
     rows = []
     for label, name in enumerate(names, start=1):
         own = cases.wanted == label
@@ -143,12 +150,6 @@ def _iou_curve(cases: Cases) -> Figure:
     lines = {name: (limits, (ious >= limits[:, None]).mean(axis=1)) for name, ious in boxes.items()}
     about = "Share of the images whose box reaches an IoU with the target, whether the class is right or wrong."
     return curves("iou", "Boxes by IoU", about, ("IoU, at least", "share of the images"), lines)
-
-
-def _reliability(cases: Cases) -> Reliability:
-    assert cases.probabilities is not None
-    rows = np.arange(len(cases.found))
-    return reliability(cases.probabilities[rows, cases.found - 1], cases.named)
 
 
 def _reliability_curve(calibration: Reliability) -> Figure:

@@ -1,6 +1,7 @@
 """The analysis of class masks: IoU and boundary IoU by class, confused classes, and where the wrong pixels lie."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lit_cv.analysis.contract import Analysis, Column, Evaluated, Figure, Number, Table
 from lit_cv.analysis.figures import curves
@@ -34,14 +35,18 @@ def analyze(run: Evaluated) -> Analysis:
     )
 
 
-def _mean(values: np.ndarray) -> float:  # type: ignore[type-arg]
+def _mean(values: NDArray[np.float64]) -> float:
     """Return the mean over the classes that have a value."""
     return float(np.mean(values[np.isfinite(values)])) if np.isfinite(values).any() else float("nan")
 
 
 def _sentences(errors: MaskErrors, names: list[str]) -> list[str]:
-    said = [f"The IoU is lowest for {ranked(names, errors.iou, 3)}, highest for "
-            f"{ranked(names, errors.iou, 3, highest=True)}."]  # fmt: skip
+    if not errors.counted.any():
+        return ["All pixels of the targets are void: there is nothing to compare."]
+    said = [
+        f"The IoU is lowest for {ranked(names, errors.iou, 3)}, highest for "
+        f"{ranked(names, errors.iou, 3, highest=True)}."
+    ]
     wrong = errors.confusion - np.diag(errors.confusion.diagonal())
     if not wrong.any():
         return [*said, "No pixel is wrong."]

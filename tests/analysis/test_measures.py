@@ -108,7 +108,6 @@ def test_the_four_cases_make_up_the_logged_accuracies() -> None:
     assert 1 - (cases.own_ious >= 0.5).mean() == cases.metrics["gt_class_error"]
     assert cases.confusion(4).trace() == cases.named.sum()
     assert cases.confusion(4).sum(axis=1).tolist() == [20, 20, 20, 0]
-    assert cases.probabilities is not None
     for (found, _), row in zip(pairs, cases.probabilities, strict=True):
         assert row[found["labels"].numpy() - 1].tolist() == pytest.approx(found["scores"].tolist())
 

@@ -26,7 +26,7 @@ class Cases:
         found: int64 (N,), most probable labels.
         ious: float64 (N,), IoU of the most probable class's box with the target.
         own_ious: float64 (N,), IoU of the true class's box with the target.
-        probabilities: float64 (N, C), column c is that of label c + 1; None if the predictions do not keep them.
+        probabilities: float64 (N, C), column c is that of label c + 1.
     """
 
     metrics: dict[str, float]
@@ -35,7 +35,7 @@ class Cases:
     found: NDArray[np.int64]
     ious: Numbers
     own_ious: Numbers
-    probabilities: Numbers | None
+    probabilities: Numbers
 
     @property
     def named(self) -> NDArray[np.bool_]:
@@ -69,11 +69,9 @@ def read_cases(images: Iterable[Pair], classes: int) -> Cases:
         overlap = pairwise_iou(target["boxes"], found["boxes"])[0].numpy()
         labels, wanted = found["labels"].numpy(), int(target["labels"][0])
         rows.append((int(target["image_id"]), wanted, int(labels[0]), overlap[0], overlap[labels == wanted][0]))
-        if "scores" in found:
-            probabilities.append(np.zeros(classes))
-            probabilities[-1][labels - 1] = found["scores"].numpy()
+        probabilities.append(np.zeros(classes))
+        probabilities[-1][labels - 1] = found["scores"].numpy()
     columns = [np.array(column) for column in zip(*rows, strict=True)]
     ids, wanted_labels, labels = (column.astype(np.int64) for column in columns[:3])
     ious, own_ious = columns[3:]  # float32, as the metric compares them
-    kept = np.stack(probabilities) if len(probabilities) == len(rows) else None
-    return Cases(metric.compute(), ids, wanted_labels, labels, ious, own_ious, kept)
+    return Cases(metric.compute(), ids, wanted_labels, labels, ious, own_ious, np.stack(probabilities))
