@@ -20,16 +20,26 @@ LAST_PIXEL = 1.0  # pixels at both ends belong to a box, as in the released code
 MERGED = 0.7  # target boxes with at least this IoU are merged into one box with several references
 
 
-class _Judged(NamedTuple):
-    """Evaluation of one image after its predictions were assigned to its target boxes."""
+class Judged(NamedTuple):
+    """Evaluation of one image after its M predictions were assigned to its target boxes.
+
+    Attributes:
+        image_id: Its ``image_id``.
+        scores: (M,), descending.
+        ious: (M,), with the merged target box of the highest IoU.
+        takes: (M,), True for the first prediction assigned to that box.
+        meteors: (M,), against that box's references.
+        language: (M,), against all phrases of the image; (0,) if not requested.
+        targets: Number of merged boxes.
+    """
 
     image_id: int
-    scores: NDArray[np.float64]  # (M,), descending
-    ious: NDArray[np.float64]  # (M,) with the merged target box of the highest IoU
-    takes: NDArray[np.bool_]  # (M,) True for the first prediction assigned to that box
-    meteors: NDArray[np.float64]  # (M,) against that box's references
-    language: NDArray[np.float64]  # (M,) against all phrases of the image; (0,) if not requested
-    targets: int  # number of merged boxes
+    scores: NDArray[np.float64]
+    ious: NDArray[np.float64]
+    takes: NDArray[np.bool_]
+    meteors: NDArray[np.float64]
+    language: NDArray[np.float64]
+    targets: int
 
 
 class DenseCaptionAP(ImageMetric):
@@ -117,12 +127,12 @@ class DenseCaptionAP(ImageMetric):
         Raises:
             UserError: If METEOR's program fails.
         """
-        judged = gather(self._judge(), key=lambda image: image.image_id)
+        judged = gather(self.judge(), key=lambda image: image.image_id)
         return _named(judged, PREFIXES[self.measure], self.language)
 
-    def _judge(self) -> list[_Judged]:
+    def judge(self) -> list[Judged]:
         """Evaluate the images of this process and score all their phrases in one call."""
-        judged: list[_Judged] = []
+        judged: list[Judged] = []
         pairs: list[list[Pair]] = []
         for image in self.images:
             boxes, references = merge_boxes(image.wanted["boxes"], image.wanted["phrases"])
@@ -133,7 +143,7 @@ class DenseCaptionAP(ImageMetric):
             every = tuple(dict.fromkeys(image.wanted["phrases"].tolist()))
             pairs += [own, [(phrase, every) for phrase in phrases] if self.language else []]
             scores, none = image.found["scores"][order].astype(np.float64), np.zeros(0)
-            judged.append(_Judged(image.image_id, scores, ious, takes, none, none, len(boxes)))
+            judged.append(Judged(image.image_id, scores, ious, takes, none, none, len(boxes)))
         values = iter(self._score(pairs))
         return [image._replace(meteors=next(values), language=next(values)) for image in judged]
 
@@ -195,7 +205,7 @@ def _labeled(regions: Mapping[str, Any]) -> dict[str, Any]:
     return {**regions, "labels": torch.ones(len(regions["boxes"]), dtype=torch.int64)}
 
 
-def _named(judged: list[_Judged], prefix: str, language: bool) -> dict[str, float]:
+def _named(judged: list[Judged], prefix: str, language: bool) -> dict[str, float]:
     columns = {
         name: np.concatenate([getattr(image, name) for image in judged] or [np.zeros(0)])
         for name in ("scores", "ious", "takes", "meteors", "language")
