@@ -13,10 +13,10 @@ independent with mean 0. The mean over n seeds has the variance σ²_S / n + σ�
 
 So A + B − C estimates the variance. For a mean over images these are the mean squares of the analysis of variance with
 random seeds and images, divided by n N: A of seeds, B of images, C of their interaction (Clark 1973, Journal of Verbal
-Learning and Verbal Behavior 12, 335-359; Searle, Casella & McCulloch 1992, Variance Components, section 4.3). Components
-that would be negative are 0, as in the estimation by restricted maximum likelihood: σ²_S where A < C, σ²_I where B < C.
-The variance is then a sum of B, A or C alone. Its degrees of freedom are Satterthwaite's (1946, Biometrics Bulletin 2,
-110-114): variance² / Σ part² / df(part) with N − 1 for B, (n − 1)(N − 1) for C, and for A those of its estimate.
+Learning and Verbal Behavior 12, 335-359; Searle, Casella & McCulloch 1992, Variance Components, section 4.3).
+Components that would be negative are 0, as in the estimation by restricted maximum likelihood: σ²_S where A < C, σ²_I
+where B < C. The variance is then B, A or C alone. Its degrees of freedom are Satterthwaite's (1946, Biometrics Bulletin
+2, 110-114): variance² / Σ (part² / df(part)), with N − 1 for B, (n − 1)(N − 1) for C, and those of its estimate for A.
 
 A bootstrap of N images has N − 1 degrees of freedom and its variance is too small by (N − 1) / N, so that B and C are
 divided by this factor (Efron & Tibshirani 1993, An Introduction to the Bootstrap, section 5.3).
@@ -96,7 +96,11 @@ def over_images(means: Sequence[float], found: Sequence[Deviations]) -> list[Dif
     """
     errors = [math.sqrt(one.of_images.variance) for one in found]
     largest = np.max(
-        [np.abs(one.of_mean) * math.sqrt(one.correction) / error for one, error in zip(found, errors, strict=True) if error]
+        [
+            np.abs(one.of_mean) * math.sqrt(one.correction) / error
+            for one, error in zip(found, errors, strict=True)
+            if error
+        ]
         or [np.zeros(1)],
         axis=0,
     )

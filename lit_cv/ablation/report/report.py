@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lit_cv.ablation.plots.gallery import draw_gallery
@@ -24,6 +24,7 @@ from lit_cv.runs.settings import canonical
 from lit_cv.runs.yaml_text import parse_yaml
 
 NEAREST = 5
+WithImages = Callable[[Table], tuple[Table, list[str]]]  # returns notes, too
 
 
 def examine(study: Study, metric: str | None, *, partial: bool = False) -> list[Finding]:
@@ -53,6 +54,7 @@ def make_report(
     output: Path | None = None,
     published: Path | None = None,
     refresh: int | None = None,
+    images: WithImages | None = None,
 ) -> list[Path]:
     """Write the report of a study; see ``lit_cv.commands.report.run_report``.
 
@@ -65,6 +67,7 @@ def make_report(
         output: Folder of the report, or None.
         published: CSV with published numbers, or None.
         refresh: Seconds until the page reloads itself, or None.
+        images: Adds intervals over images to the table, see ``lit_cv.ablation.images.paired.with_images``.
 
     Returns:
         The written files, ``report.md`` first.
@@ -75,8 +78,9 @@ def make_report(
     numbers = load_published(file, study) if file else None
     arm = find_baseline(study, baseline)
     table = make_table(study, name, facts=own, baseline=arm, published=numbers, value=value)
+    table, notes = images(table) if images else (table, [])
     findings = [*findings, *([Finding(own.warning, False)] if own.warning else [])]
-    return write_report(study, table, findings, numbers, output or study.folders[0] / "report", refresh)
+    return write_report(study, table, findings, numbers, output or study.folders[0] / "report", refresh, notes)
 
 
 def find_baseline(study: Study, wanted: str | None) -> Arm:
@@ -118,6 +122,7 @@ def write_report(
     published: Published | None,
     folder: Path,
     refresh: int | None = None,
+    more: Sequence[str] = (),
 ) -> list[Path]:
     """Write report.md, report.html, table.csv, table.tex and the pictures; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -125,7 +130,7 @@ def write_report(
     refused = [finding.text for finding in findings if finding.refuses]
     warned = [finding.text for finding in findings if not finding.refuses]
     controlled = all(finding.controlled for finding in findings)
-    line, notes = facts(study, table, controlled=controlled), remarks(study, table, published)
+    line, notes = facts(study, table, controlled=controlled), [*remarks(study, table, published), *more]
     images = [f"\n![{CAPTIONS[file.name]}]({file.name})" for file in pictures]
     lists = _list("Not controlled:", refused) + _list("Warnings:", warned)
     paragraphs = [f"# {study.title}\n", f"{line}\n", markdown(table), *(f"{note}\n" for note in notes)]
