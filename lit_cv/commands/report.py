@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from shutil import get_terminal_size
@@ -26,6 +27,9 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument("--published", type=Path,
                         help="CSV of published numbers (default: sweeps/published/<sweep>.csv)")  # fmt: skip
     parser.add_argument("--output", type=Path, help="folder of the report (default: RUNS/report)")
+    parser.add_argument("--images", action=argparse.BooleanOptionalAction, default=None,
+                        help="intervals over the validation images, from the runs' predictions (default: if they are "
+                             "there and it is little work)")  # fmt: skip
     parser.add_argument("--measure", action="store_true",
                         help="first measure the time per image of all networks, in turns and alone")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="write the report even if the runs are not comparable")
@@ -55,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
         output=options.output,
         published=options.published,
         watch=options.watch,
+        images=options.images,
     )
 
 
@@ -68,6 +73,7 @@ def run_report(
     output: Path | None = None,
     published: Path | None = None,
     watch: int | None = None,
+    images: bool | None = False,
 ) -> int:
     """Compare the runs of one or several groups.
 
@@ -81,6 +87,8 @@ def run_report(
         published: CSV with published numbers; by default ``published/<group>.csv`` beside the sweep file.
         watch: Seconds between two updates while runs are unfinished; the report is then written even if the runs are
             not comparable. By default the report is written once.
+        images: Whether to resample the images of runs' predictions; None: if it is little work. What is kept of
+            earlier calls is used again.
 
     Returns:
         0, or 1 if the runs are not comparable and ``force`` is not given.
@@ -89,6 +97,7 @@ def run_report(
         UserError: A folder has no finished run, the metric or baseline is unknown, or the published file is invalid.
     """
     # imported here because scipy and matplotlib take a while
+    from lit_cv.ablation.images.paired import with_images
     from lit_cv.ablation.report.report import examine, make_report
     from lit_cv.ablation.report.watch import follow
     from lit_cv.ablation.results.study import Study, load_study
@@ -97,7 +106,10 @@ def run_report(
     make = partial(make_report, metric=metric, value=value, baseline=baseline, output=output, published=published)
 
     def write(study: Study, *, refresh: int | None = None) -> list[Path]:
-        return make(study, examine(study, metric, partial=watching), refresh=refresh)
+        over = partial(with_images, asked=images, resample=_resample)
+        wanted = refresh is None and images is not False  # while runs are unfinished, their predictions still change
+        found = examine(study, metric, partial=watching)
+        return make(study, found, refresh=refresh, images=over if wanted else None)
 
     study = load_study(folders) if watch is None else follow(folders, watch, named=metric is not None, write=write)
     if study is None:
@@ -113,3 +125,9 @@ def run_report(
         print(fitted(text, get_terminal_size().columns) if sys.stdout.isatty() else text)
         print(*files, sep="\n")
     return 1 if refusals else 0
+
+
+def _resample(folders: Sequence[Path], metric: str) -> dict[Path, str]:
+    from lit_cv.training.scoring.bootstrap import resample_runs  # imported here because it imports torch
+
+    return resample_runs(folders, metric)

@@ -11,7 +11,7 @@ from lit_cv.metrics.facts import ERROR, SHARE, Fact
 from lit_cv.ops.boxes import pairwise_iou
 
 # IoU is summed in integer multiples of 2^-32: a sum of floats depends on the order, thus on the number of processes.
-_PARTS = 2**32
+PARTS = 2**32
 
 
 class LocalizationAccuracy(Metric):
@@ -89,7 +89,7 @@ class LocalizationAccuracy(Metric):
         found = right & (overlap >= self.iou_threshold)
         columns = (torch.ones_like(right[:, 0]), found[:, 0], found[:, :5].any(dim=1), found.any(dim=1), right[:, 0])
         counts = [column.sum() for column in columns]
-        parts = (overlap[:, 0].double() * _PARTS).round().long().sum()
+        parts = (overlap[:, 0].double() * PARTS).round().long().sum()
         self.sums += torch.stack([*counts, parts]).to(self.sums.device)
 
     def compute(self) -> dict[str, float]:
@@ -101,5 +101,5 @@ class LocalizationAccuracy(Metric):
             "loc_accuracy_top5": top5,
             "gt_class_error": 1 - true_class,
             "class_accuracy": named,
-            "mean_iou": parts / _PARTS,
+            "mean_iou": parts / PARTS,
         }

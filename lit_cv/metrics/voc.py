@@ -12,7 +12,7 @@ from lit_cv.metrics.facts import PRECISION, Fact
 from lit_cv.ops.iou import iou
 
 # k / 10 is rounded like true positives / positives, so a recall of exactly 3/10 reaches the point 0.3.
-_ELEVEN_RECALLS = np.arange(11) / 10
+ELEVEN_RECALLS = np.arange(11) / 10
 
 
 class VOCAveragePrecision(ImageMetric):
@@ -64,7 +64,7 @@ class VOCAveragePrecision(ImageMetric):
         evaluation = self.evaluation()
         check_labels(evaluation, len(self.class_names))
         order = np.argsort(-evaluation.found["scores"], kind="stable")
-        labels, hits, counted = _judge(evaluation, order, self.iou_threshold)
+        labels, hits, counted = judge(evaluation, order, self.iou_threshold)
         wanted_labels = evaluation.wanted["labels"][~evaluation.wanted["difficult"]]
         average = _area if self.interpolation == "area" else _eleven_points
         per_class = np.full(len(self.class_names), np.nan)
@@ -77,7 +77,7 @@ class VOCAveragePrecision(ImageMetric):
         return {"map": mean, "map_per_class": torch.from_numpy(per_class)}
 
 
-def _judge(evaluation: Evaluation, order: Array, iou_threshold: float) -> tuple[Array, Array, Array]:
+def judge(evaluation: Evaluation, order: Array, iou_threshold: float) -> tuple[Array, Array, Array]:
     """Return per detection, in ``order``: its label, True for a true positive, and False if it is to be ignored."""
     found, wanted = evaluation.found, evaluation.wanted
     labels = found["labels"][order]
@@ -131,5 +131,5 @@ def _area(recall: Array, precision: Array) -> float:
 
 def _eleven_points(recall: Array, precision: Array) -> float:
     """Return the mean of the highest precision at recall ≥ 0, 0.1, …, 1 (VOC2007 devkit, VOCevaldet.m)."""
-    reached = recall >= _ELEVEN_RECALLS[:, None]
+    reached = recall >= ELEVEN_RECALLS[:, None]
     return float(np.mean(np.where(reached, precision, 0.0).max(axis=1, initial=0.0)))

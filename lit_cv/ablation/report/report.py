@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lit_cv.ablation.plots.gallery import draw_gallery
@@ -26,6 +26,7 @@ from lit_cv.runs.yaml_text import parse_yaml
 
 NEAREST = 5
 COMMANDS = "Commands: commands.txt has that of each number; on the page, open a number to see the one that makes it."
+WithImages = Callable[[Table], tuple[Table, list[str]]]  # returns notes, too
 
 
 def examine(study: Study, metric: str | None, *, partial: bool = False) -> list[Finding]:
@@ -55,6 +56,7 @@ def make_report(
     output: Path | None = None,
     published: Path | None = None,
     refresh: int | None = None,
+    images: WithImages | None = None,
 ) -> list[Path]:
     """Write the report of a study; see ``lit_cv.commands.report.run_report``.
 
@@ -67,6 +69,7 @@ def make_report(
         output: Folder of the report, or None.
         published: CSV with published numbers, or None.
         refresh: Seconds until the page reloads itself, or None.
+        images: Adds intervals over images to the table, see ``lit_cv.ablation.images.paired.with_images``.
 
     Returns:
         The written files, ``report.md`` first.
@@ -77,11 +80,12 @@ def make_report(
     numbers = load_published(file, study) if file else None
     arm = find_baseline(study, baseline)
     table = make_table(study, name, facts=own, baseline=arm, published=numbers, value=value)
+    table, notes = images(table) if images else (table, [])
     findings = [*findings, *([Finding(own.warning, False)] if own.warning else [])]
     forced = any(finding.refuses for finding in findings)
     options = {"metric": metric, "value": value if value != LAST else None, "baseline": baseline, "force": forced}
     command = of_report(study.folders, options | {"output": output, "published": published})
-    return write_report(study, table, findings, numbers, output or study.folders[0] / "report", command, refresh)
+    return write_report(study, table, findings, numbers, output or study.folders[0] / "report", command, refresh, notes)
 
 
 def find_baseline(study: Study, wanted: str | None) -> Arm:
@@ -124,6 +128,7 @@ def write_report(
     folder: Path,
     command: str,
     refresh: int | None = None,
+    more: Sequence[str] = (),
 ) -> list[Path]:
     """Write report.md, report.html, table.csv, table.tex, commands.txt and the pictures; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -131,7 +136,7 @@ def write_report(
     refused = [finding.text for finding in findings if finding.refuses]
     warned = [finding.text for finding in findings if not finding.refuses]
     controlled = all(finding.controlled for finding in findings)
-    line, notes = facts(study, table, controlled=controlled), [*remarks(study, table, published), COMMANDS]
+    line, notes = facts(study, table, controlled=controlled), [*remarks(study, table, published), *more, COMMANDS]
     images = [f"\n![{CAPTIONS[file.name]}]({file.name})" for file in pictures]
     lists = _list("Not controlled:", refused) + _list("Warnings:", warned)
     paragraphs = [f"# {study.title}\n", f"{line}\n", markdown(table), *(f"{note}\n" for note in notes)]

@@ -1,6 +1,6 @@
 """Evaluate predictions again from their files: the data's targets, the task's metrics, and no network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -129,13 +129,44 @@ def rescore(path: Path, experiment: Any, split: str | None) -> dict[str, float]:
             f"{path}: is of pictures without targets (litcv predict), which have no score; give val or test."
         )
     split = split or (own.split if own else "val")
+    check_kind(path, kind, own)
+    return scored(path, experiment, open_data(experiment, split), split, callbacks=[EvaluationLine()])
+
+
+def open_data(experiment: Any, split: str) -> DataModule[Any]:
+    """Return the opened data of an experiment, without its pictures.
+
+    Raises:
+        UserError: It is missing, or no ``DataModule`` of this project.
+    """
     data = data_module(experiment)
     if not isinstance(data, DataModule):
         raise UserError(f"{type(data).__name__} is no subclass of datamodules.base.DataModule; use one.")
-    check_kind(path, kind, own)
     data.targets_only, data.num_workers = True, 0
     data.prepare_data()
     data.setup("validate" if split == "val" else "test")
+    return data
+
+
+def scored(
+    path: Path,
+    experiment: Any,
+    data: DataModule[Any],
+    split: str,
+    extend: Callable[[type[Task]], type[Task]] = lambda kind: kind,
+    callbacks: Sequence[L.Callback] = (),
+) -> dict[str, float]:
+    """Evaluate predictions on opened data; see ``rescore``.
+
+    Args:
+        path: The predictions.
+        experiment: The `model`, `data` and `trainer` of a parsed experiment.
+        data: See ``open_data``.
+        split: ``val`` or ``test``.
+        extend: Derives a class from that of the task which takes its predictions from the file.
+        callbacks: For the Trainer.
+    """
+    kind = named_class(experiment.model.class_path)
     lookup = Lookup(path, data, split)
     given = ["mask" if column == PIXELS else column for column in lookup.columns]
     if missing := [name for name in kind.FOUND if name not in given]:
@@ -143,11 +174,12 @@ def rescore(path: Path, experiment: Any, split: str | None) -> dict[str, float]:
     limits = {f"limit_{split}_batches": experiment.trainer[f"limit_{split}_batches"]}
     trainer = L.Trainer(
         logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-        use_distributed_sampler=False, accelerator="cpu", devices=1, callbacks=[EvaluationLine()], **limits,
+        use_distributed_sampler=False, accelerator="cpu", devices=1, callbacks=list(callbacks), **limits,
     )  # fmt: skip
     evaluate = trainer.validate if split == "val" else trainer.test
     try:
-        evaluate(rescoring_task(kind, experiment.model.init_args, data, lookup), datamodule=data, verbose=False)
+        task = rescoring_task(kind, experiment.model.init_args, data, lookup, extend)
+        evaluate(task, datamodule=data, verbose=False)
     except ValueError as error:  # a metric refuses what it is given
         raise UserError(f"{path}: {kind.__name__} cannot evaluate it on these targets: {error}.") from error
     return {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
@@ -167,7 +199,13 @@ def check_kind(path: Path, kind: type[Task], own: Predictions | None) -> None:
     raise UserError(f"{path}: its predictions {what}, but the experiment has a {kind.__name__}; choose another one.")
 
 
-def rescoring_task(kind: type[Task], settings: Any, data: DataModule[Any], lookup: Lookup) -> Task:
+def rescoring_task(
+    kind: type[Task],
+    settings: Any,
+    data: DataModule[Any],
+    lookup: Lookup,
+    extend: Callable[[type[Task]], type[Task]] = lambda kind: kind,
+) -> Task:
     """Return a task that takes its predictions from a file.
 
     Args:
@@ -175,6 +213,7 @@ def rescoring_task(kind: type[Task], settings: Any, data: DataModule[Any], looku
         settings: Its parsed arguments; those of the training are left out.
         data: The opened data.
         lookup: The predictions.
+        extend: See ``scored``.
     """
     columns = lookup.columns
     heads = settings.network.init_args.get("heads") or []
@@ -201,7 +240,7 @@ def rescoring_task(kind: type[Task], settings: Any, data: DataModule[Any], looku
             return {name: value for name, value in values.items() if name not in kind.OF_NETWORK}
 
     Rescoring.__name__ = kind.__name__
-    task: Task = Rescoring(Stand(facts), **options)
+    task: Task = extend(Rescoring)(Stand(facts), **options)
     task.mean_losses = nn.ModuleDict()
     return task
 

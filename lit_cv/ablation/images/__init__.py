@@ -1,0 +1,1 @@
+"""Differences over resampled images, and over seeds and images together."""

@@ -1,0 +1,1 @@
+"""Metrics of resampled test sets, from matches that are computed once."""

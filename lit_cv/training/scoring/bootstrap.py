@@ -1,0 +1,100 @@
+"""Metrics of runs on resampled images, from their predictions."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torchmetrics import Metric
+from tqdm import tqdm
+
+from datamodules.base import DataModule
+from lit_cv.errors import UserError
+from lit_cv.metrics.resampling.resample import Matches, bootstrap, multiplicities
+from lit_cv.predictions.files import Predictions
+from lit_cv.runs.files import read_yaml
+from lit_cv.runs.resamples import RESAMPLES, SEED, Resamples, write_resamples
+from lit_cv.runs.settings import canonical
+from lit_cv.tasks.base import Predictions as Found
+from lit_cv.tasks.base import Targets, Task
+from lit_cv.training.experiment import parsed
+from lit_cv.training.from_data import named_class
+from lit_cv.training.noise import quiet
+from lit_cv.training.scoring.matches import image_states, matches, stacked
+from lit_cv.training.scoring.rescoring import check_kind, open_data, scored
+
+
+def resample_runs(folders: Sequence[Path], metric: str) -> dict[Path, str]:
+    """Resample the images of some runs' predictions, and keep the metric of each resample beside them.
+
+    All runs have the same resamples of the same images. Runs of equal data settings share the opened data.
+
+    Args:
+        folders: Folders of predictions, ``RUN/predictions/val``.
+        metric: Logged name, ``val/map``.
+
+    Returns:
+        Why a folder cannot be resampled, for each that cannot.
+    """
+    name, reasons = metric.partition("/")[2], dict[Path, str]()
+    settings = {folder: canonical(read_yaml(_config(folder)).get("data")) for folder in folders}
+    opened: tuple[str, DataModule[Any]] | None = None
+    bar = tqdm(total=len(folders) * RESAMPLES, desc="Resampling images", unit="set", delay=1, disable=None)
+    with bar, quiet():
+        for folder in sorted(folders, key=lambda folder: settings[folder]):
+            bar.set_postfix_str(folder.parents[1].name)
+            try:
+                experiment = parsed(["fit", "--config", str(_config(folder))]).fit
+                if opened is None or opened[0] != settings[folder]:
+                    opened = settings[folder], open_data(experiment, "val")
+                write_resamples(folder, name, _resampled(folder, experiment, opened[1], name, bar.update))
+            except UserError as error:
+                reasons[folder] = str(error)
+    return reasons
+
+
+def _config(folder: Path) -> Path:
+    return folder.parents[1] / "config.yaml"
+
+
+def _resampled(
+    folder: Path, experiment: Any, data: DataModule[Any], name: str, progress: Callable[[int], object]
+) -> Resamples:
+    check_kind(folder, named_class(experiment.model.class_path), Predictions.open(folder))
+    collected: list[tuple[Matches, list[int]]] = []
+    scored(folder, experiment, data, "val", lambda kind: _collecting(kind, name, collected))
+    found, ids = collected[0]
+    # several people of one image are resampled together
+    every = data.image_names("val")
+    names, units = np.unique([every[number] for number in ids], return_inverse=True)
+    weights = multiplicities(len(names), RESAMPLES, SEED)
+    result = bootstrap(found, weights, units.reshape(-1).astype(np.int64), progress)
+    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+    return Resamples(result.whole, result.values, result.incomplete, len(names), digest)
+
+
+def _collecting(kind: type[Task], name: str, collected: list[tuple[Matches, list[int]]]) -> type[Task]:
+    """Return a task that leaves the matches of its evaluation, with the ids of the images, in their order."""
+
+    class Collecting(kind):  # type: ignore[misc, valid-type]
+        def on_validation_epoch_start(self) -> None:
+            super().on_validation_epoch_start()
+            self.ids, self.states = list[int](), list[Any]()
+
+        def update_metrics(self, found: Found, targets: Targets) -> None:
+            for one, target in zip(found, targets, strict=True):
+                super().update_metrics([one], [target])
+                self.ids.append(int(target["image_id"]))
+                self.states.append(image_states(self))
+
+        def compute_metrics(self) -> dict[str, Any]:
+            order = np.argsort(self.ids, kind="stable")
+            collected.append((matches(self, name, stacked(self.states, order)), sorted(self.ids)))
+            for part in self.modules():
+                if isinstance(part, Metric):
+                    part.reset()
+            return {}
+
+    Collecting.__name__ = kind.__name__
+    return Collecting
