@@ -18,6 +18,7 @@ from lit_cv.ablation.results.published import Published, find_published, load_pu
 from lit_cv.ablation.results.scores import LAST, choose_metric, without_metric
 from lit_cv.ablation.results.study import Arm, Study
 from lit_cv.ablation.results.tables import Table, make_table
+from lit_cv.ablation.results.traps.traps import find_traps
 from lit_cv.ablation.sweep.labels import short_names, show_level
 from lit_cv.errors import UserError
 from lit_cv.runs.settings import canonical
@@ -76,6 +77,7 @@ def make_report(
     arm = find_baseline(study, baseline)
     table = make_table(study, name, facts=own, baseline=arm, published=numbers, value=value)
     findings = [*findings, *([Finding(own.warning, False)] if own.warning else [])]
+    findings += [Finding(text, False) for text in find_traps(study, table)]
     return write_report(study, table, findings, numbers, output or study.folders[0] / "report", refresh)
 
 
