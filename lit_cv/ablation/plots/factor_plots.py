@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lit_cv.ablation.plots.style import COLORS, GRAY, bare, short, unit
-from lit_cv.ablation.results.intervals import Difference, mean_effect
+from lit_cv.ablation.results.intervals import mean_effect
 from lit_cv.ablation.results.tables import Table
+from lit_cv.ablation.statistics.difference import Difference
 from lit_cv.ablation.sweep.labels import show_level
 from lit_cv.runs.settings import canonical, distinct
 

@@ -5,30 +5,84 @@ import io
 import json
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from lit_cv.ablation.results.intervals import Difference
 from lit_cv.ablation.results.tables import Row, Table
+from lit_cv.ablation.statistics.difference import BETTER, NO_CLAIM, WORSE, Difference
 from lit_cv.ablation.sweep.labels import level
 from lit_cv.runs.settings import plain
 
 NOTHING = "–"
 STOPS = "stopped early"
+CLAIMS = (WORSE, NO_CLAIM, BETTER)  # in the order they are sorted
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table after the factors.
+
+    Attributes:
+        name: Header.
+        text: Returns the cell of a row.
+        number: Returns the number that the cell is sorted by; None or NaN if it is missing.
+    """
+
+    name: str
+    text: Callable[[Row], str]
+    number: Callable[[Row], float | None]
+
+
+def columns(table: Table) -> list[Column]:
+    """Return the columns after the factors; optional ones only where some row has a value for them."""
+    return [
+        Column(table.title, partial(score, table), lambda row: row.mean),
+        Column(difference_title(table), partial(difference, table), partial(_change, table)),
+        *_optional(table, "claim", claim, lambda row: CLAIMS.index(row.claim) if row.claim else None),
+        *_optional(table, STOPS, stops, lambda row: len(row.stops), shown=table.stopped_early),
+        *_optional(table, "published", lambda row: _number(row.published, ".1f"), lambda row: row.published),
+        Column(
+            "params", lambda row: "–" if row.params is None else f"{row.params / 1e6:.1f} M", lambda row: row.params
+        ),
+        Column("GFLOPs", lambda row: _number(row.gflops, ".1f"), lambda row: row.gflops),
+        Column("ms/image", milliseconds, lambda row: row.ms),
+        Column("GB", lambda row: _number(row.gigabytes, ".2f"), lambda row: row.gigabytes),
+    ]
+
+
+def _optional(
+    table: Table, name: str, text: Callable[[Row], str], number: Callable[[Row], float | None], shown: bool = False
+) -> list[Column]:
+    """Return a column if it is ``shown``, or by default if some row has a number for it."""
+    return [Column(name, text, number)] if shown or any(number(row) is not None for row in table.rows) else []
 
 
 def cells(table: Table) -> list[list[str]]:
     """Return the header and the rows as text."""
-    with_published = any(row.published is not None for row in table.rows)
-    header = [*table.names.values(), table.title, "Δ to baseline [95 %]", *([STOPS] if table.stopped_early else [])]
-    lines = [header + (["published"] if with_published else []) + ["params", "GFLOPs", "ms/image", "GB"]]
-    for row in table.rows:
-        line = [level(key, row.arm.values[key]) for key in table.names]
-        line += [score(table, row), difference(table, row), *([stops(row)] if table.stopped_early else [])]
-        line += [_number(row.published, ".1f")] if with_published else []
-        line += ["–" if row.params is None else f"{row.params / 1e6:.1f} M", _number(row.gflops, ".1f")]
-        lines.append([*line, milliseconds(row), _number(row.gigabytes, ".2f")])
-    return lines
+    shown = columns(table)
+    header = [*table.names.values(), *(column.name for column in shown)]
+    lines = [[level(key, row.arm.values[key]) for key in table.names] for row in table.rows]
+    return [
+        header,
+        *([*line, *(column.text(row) for column in shown)] for line, row in zip(lines, table.rows, strict=True)),
+    ]
+
+
+def difference_title(table: Table) -> str:
+    """Return the header of the differences: it names the level of the intervals and the number of comparisons."""
+    compared = sum(row.difference is not None for row in table.rows)
+    return "Δ to baseline [95 %]" if compared < 2 else f"Δ to baseline [95 %, {compared} arms compared]"
+
+
+def _change(table: Table, row: Row) -> float | None:
+    return 0.0 if row.arm is table.baseline else row.difference.mean if row.difference else None
+
+
+def claim(row: Row) -> str:
+    """Return ``better``, ``worse`` or ``no claim``; ``–`` for the baseline."""
+    return row.claim or NOTHING
 
 
 def score(table: Table, row: Row) -> str:

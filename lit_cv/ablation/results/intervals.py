@@ -7,30 +7,13 @@ difference, not corrected for the number of comparisons.
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
 
-CONFIDENCE = 0.95
-Scores = Mapping[Any, float]  # maps a seed to a value
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A mean difference over ``n`` paired seeds; ``low`` and ``high`` are NaN for a single seed."""
-
-    mean: float
-    low: float
-    high: float
-    n: int
-
-    @property
-    def beyond(self) -> bool:
-        """Whether the interval excludes zero."""
-        return self.low > 0 or self.high < 0
+from lit_cv.ablation.statistics.difference import CONFIDENCE, Difference, Scores
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,13 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from lit_cv.ablation.results.intervals import Difference, Order, mean_std, order, paired_difference
+from lit_cv.ablation.results.intervals import Order, mean_std, order, paired_difference
 from lit_cv.ablation.results.metric_facts import MetricFacts
 from lit_cv.ablation.results.published import Published
 from lit_cv.ablation.results.scores import LAST, final_values
 from lit_cv.ablation.results.study import Arm, Study
 from lit_cv.ablation.results.timing import Time, times
+from lit_cv.ablation.statistics.difference import Difference, Probability
 from lit_cv.ablation.sweep.labels import short_names
 
 
@@ -21,12 +22,18 @@ class Row:
     Attributes:
         arm: The arm.
         values: Value of the metric by seed, as logged; None if it is not finite (the run has diverged).
-        difference: Paired difference to the baseline; None for the baseline itself and without shared seeds.
+        difference: Difference to the baseline over the seeds, its interval adjusted for the number of arms compared;
+            None for the baseline itself and without shared seeds.
         published: Published number in its own unit.
         params: Number of parameters of the network.
         gflops: GFLOPs per image.
         time: Time per image, shared by all arms whose networks have the same structure.
         gigabytes: Largest peak memory over the seeds.
+        p: Exact sign-flip p of the paired differences, Holm-adjusted for the number of arms compared; None without one.
+        superiority: Probability that the arm is better than the baseline on a new seed; None without an interval.
+        images: Difference to the baseline over resampled images; None without predictions.
+        combined: Difference to the baseline over seeds and images; None without predictions.
+        claim: ``better``, ``worse`` or ``no claim``, from ``difference``; None for the baseline.
     """
 
     arm: Arm
@@ -37,6 +44,11 @@ class Row:
     gflops: float | None
     time: Time | None
     gigabytes: float | None
+    p: float | None = None
+    superiority: Probability | None = None
+    images: Difference | None = None
+    combined: Difference | None = None
+    claim: str | None = None
 
     @property
     def scores(self) -> dict[int | None, float]:
