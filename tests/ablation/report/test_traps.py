@@ -5,6 +5,10 @@ import json
 import pytest
 import yaml
 
+from lit_cv.ablation.results.metric_facts import metric_facts
+from lit_cv.ablation.results.study import load_study
+from lit_cv.ablation.results.tables import make_table
+from lit_cv.ablation.results.traps.traps import find_traps
 from lit_cv.cli import main
 from lit_cv.runs.files import write_json
 from tests.helpers.fake_project import METRIC_FACTS, change
@@ -15,13 +19,13 @@ STOPPING = {"class_path": "lightning.pytorch.callbacks.EarlyStopping", "init_arg
 
 
 @pytest.fixture
-def report(make_group, capsys):
-    """Write two arms of two seeds that fall into no trap except a planted one; return the warnings of their report."""
+def traps(make_group):
+    """Write two arms of two seeds that fall into no trap except a planted one; return what is found."""
 
-    def make(*options, curve=None, loss=(), key=KEY, config=None, method="grid", **changes):
+    def make(value="last", curve=None, loss=(), key=KEY, config=None, method="grid", goal="maximize", **changes):
         group = make_group({key: ["a", "b"]}, seeds=(1, 2), score=lambda arm, seed: 0.45 + 0.01 * arm + 0.002 * seed)
         plan = json.loads((group / "sweep.json").read_text())
-        write_json(group / "sweep.json", plan | {"method": method})
+        write_json(group / "sweep.json", plan | {"method": method, "metric": {"name": METRIC, "goal": goal}})
         for number, folder in enumerate(sorted(group.glob("0*"))):
             values = {step: value + 0.001 * number for step, value in (curve or STEADY).items()}
             rows = [f"{step - 1},0,{METRIC},{value}" for step, value in values.items()]
@@ -31,9 +35,10 @@ def report(make_group, capsys):
             (folder / "config.yaml").write_text(yaml.safe_dump(settings | (config or {})))
             result = {"metrics": {METRIC: values[max(values)]}, "optimization": {"learning_rate": {"peak": 0.002}}}
             change(folder, **result | changes)
-        assert main(["report", str(group), *options]) == 0
-        output = capsys.readouterr().out
-        return [line for line in output.partition("Warnings:")[2].splitlines() if line.startswith("- ")]
+        study = load_study([group])
+        facts = metric_facts(study, METRIC)
+        table = make_table(study, METRIC, facts=facts, baseline=study.arms[0], published=None, value=value)
+        return find_traps(study, table)
 
     return make
 
@@ -43,11 +48,9 @@ def losses(end):
     return [(step, 3 - 2 * min(1, step / 150) + (end - 1) * max(0, step - 150) / 50) for step in range(0, 200, 4)]
 
 
-def test_healthy_runs_fall_into_no_trap(report):
-    assert report() == []
-    assert report(curve={200: 0.45}, loss=losses(1.0), metric_facts={}) == [
-        f"- The runs do not record whether {METRIC} is in percent (it is shown as logged)."
-    ]
+def test_healthy_runs_fall_into_no_trap(traps):
+    assert traps() == []
+    assert traps(curve={200: 0.45}, loss=losses(1.0), metric_facts={}) == []
 
 
 TRIVIAL = {METRIC: METRIC_FACTS[METRIC] | {"trivial": 0.05}}
@@ -73,7 +76,7 @@ PLANTED = {
         "val/map_50: anchors/0000000001 40.0 after 50.0 at step 100; ",
     ),
     "the best of all validations": (
-        {"curve": {50: 0.3, 100: 0.45, 150: 0.46, 200: 0.44}, "options": ["--value", "best"]},
+        {"curve": {50: 0.3, 100: 0.45, 150: 0.46, 200: 0.44}, "value": "best"},
         "--value best: each value is the best of up to 4 validations, chosen on the images that it is reported on. It "
         "is better than the last one by 2.0 points on average",
     ),
@@ -94,20 +97,26 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("kind", PLANTED)
-def test_each_trap_is_named_alone(report, kind):
+def test_each_trap_is_named_alone(traps, kind):
     planted, expected = PLANTED[kind]
-    planted = dict(planted)
-    found = [line for line in report(*planted.pop("options", []), **planted) if "do not record" not in line]
-    assert len(found) == 1
-    assert found[0].startswith(f"- {expected}")
+    (line,) = traps(**planted)
+    assert line.startswith(expected)
 
 
-def test_an_error_is_worst_at_100_percent_and_improves_downwards(report):
-    (line,) = report(curve=dict.fromkeys(STEADY, 1.0) | {50: 0.997}, metric_facts=ERROR)
-    assert line.startswith("- val/map_50 is not below 100.0, its worst value, in all 4 runs")
-    (line,) = report(curve={50: 0.9, 100: 0.8, 150: 0.7, 200: 0.6}, metric_facts=ERROR)
+def test_traps_are_warnings_of_the_report(make_group, capsys):
+    group = make_group({KEY: ["a", "b"]}, seeds=(1,))  # their curves are straight lines
+    assert main(["report", str(group)]) == 0
+    warnings = capsys.readouterr().out.partition("Warnings:")[2]
+    assert "\n- 2 of 2 arms still improve at the end" in warnings
+    assert "2 of 2 arms still improve at the end" in (group / "report" / "report.html").read_text()
+
+
+def test_an_error_is_worst_at_100_percent_and_improves_downwards(traps):
+    (line,) = traps(curve=dict.fromkeys(STEADY, 1.0) | {50: 0.997}, metric_facts=ERROR, goal="minimize")
+    assert line.startswith("val/map_50 is not below 100.0, its worst value, in all 4 runs")
+    (line,) = traps(curve={50: 0.9, 100: 0.8, 150: 0.7, 200: 0.6}, metric_facts=ERROR, goal="minimize")
     assert "(augmentation=a -10.0 points; augmentation=b -10.0 points)" in line
 
 
-def test_a_learning_rate_that_is_swept_is_no_trap(report):
-    assert report(key="model.optimizer.lr") == []
+def test_a_learning_rate_that_is_swept_is_no_trap(traps):
+    assert traps(key="model.optimizer.lr") == []

@@ -19,7 +19,7 @@ class Course(NamedTuple):
     Attributes:
         steps: int (N,), in order.
         values: float (N,), finite.
-        start: Level from which progress is counted: the score without training, or the first validation.
+        start: Level from which progress is counted: 0 or 100 % of a metric in percent, or else the first validation.
         known: Whether it is the former.
     """
 
@@ -31,7 +31,7 @@ class Course(NamedTuple):
     def notable(self, change: float, reached: float) -> bool:
         """Return whether a change is at least a tenth of the progress up to the level ``reached``.
 
-        Without a score of no training the change must also be a tenth of the level, or plateaus would count.
+        Without a known worst value the change must also be a tenth of the level, or plateaus would count.
         """
         progress = reached - self.start
         return change > 0 and change >= NOTABLE * (progress if self.known else max(progress, abs(reached)))
@@ -43,17 +43,10 @@ def course(run: Run, table: Table) -> Course | None:
     curve = {step: value for step, value in run.curve(table.metric).items() if np.isfinite(value)}
     steps = np.array(sorted(curve), dtype=np.int64)
     values = sign * np.array([curve[step] for step in steps], dtype=np.float64)
-    worst = worst_value(table)
+    worst = None if not table.percent else 0.0 if table.maximize else -1.0
     if len(steps) < (2 if worst is not None else FEWEST):
         return None
-    return Course(steps, values, float(values[0]) if worst is None else sign * worst, worst is not None)
-
-
-def worst_value(table: Table) -> float | None:
-    """Return the worst value of a metric in percent, or that of a predictor without training; None if unknown."""
-    if table.facts.trivial is not None:
-        return table.facts.trivial
-    return None if not table.percent else 0.0 if table.maximize else 1.0
+    return Course(steps, values, float(values[0]) if worst is None else worst, worst is not None)
 
 
 def points(table: Table, value: float, sign: str = "") -> str:
