@@ -19,6 +19,7 @@ from lit_cv.ablation.results.published import Published, find_published, load_pu
 from lit_cv.ablation.results.scores import LAST, choose_metric, without_metric
 from lit_cv.ablation.results.study import Arm, Study
 from lit_cv.ablation.results.tables import Table, make_table
+from lit_cv.ablation.results.traps.traps import find_traps
 from lit_cv.ablation.sweep.labels import short_names, show_level
 from lit_cv.errors import UserError
 from lit_cv.runs.settings import canonical
@@ -82,6 +83,7 @@ def make_report(
     table = make_table(study, name, facts=own, baseline=arm, published=numbers, value=value)
     table, notes = images(table) if images else (table, [])
     findings = [*findings, *([Finding(own.warning, False)] if own.warning else [])]
+    findings += [Finding(text, False) for text in find_traps(study, table)]
     forced = any(finding.refuses for finding in findings)
     options = {"metric": metric, "value": value if value != LAST else None, "baseline": baseline, "force": forced}
     command = of_report(study.folders, options | {"output": output, "published": published})

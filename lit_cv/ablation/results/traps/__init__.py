@@ -1,0 +1,1 @@
+"""Traps of an ablation: each module finds one kind and describes it in a sentence with its numbers."""
