@@ -154,6 +154,20 @@ def looks_normalized(values: NDArray[np.floating[Any]]) -> bool:
     return bool(values.size and np.all((values >= -ROUNDING) & (values <= 1 + ROUNDING)))
 
 
+def outside_in_words(corners: NDArray[np.floating[Any]], clipped: NDArray[np.floating[Any]]) -> str:
+    """Return a note on the boxes that lose more than a pixel at the border of their image; empty if there is none.
+
+    Args:
+        corners: (N, 4) xyxy in pixels, as they are annotated.
+        clipped: (N, 4), the same boxes within their images.
+    """
+    count = int((np.abs(corners - clipped) > 1).any(axis=1).sum())
+    if not count:
+        return ""
+    reason = ", as if their size were written as corners, or the other way round" if 4 * count > len(corners) else ""
+    return f"{count} of {len(corners)} boxes reach outside their image and are clipped{reason}"
+
+
 def box_defects(file: Path, name: Callable[[int], str], boxes: ArrayLike, sizes: ArrayLike) -> list[Defect]:
     """Return the boxes that are not finite, have no area within their image, or reach outside.
 

@@ -1,6 +1,7 @@
 """Augmentation of uint8 images with boxes or masks by albumentations, each sample from its own random stream."""
 
 import random
+import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
@@ -27,7 +28,9 @@ class _Chain:
 
     def __init__(self, transforms: Sequence[Transform], **options: Any) -> None:
         refuse_unfit(transforms, self.targets)
-        self.compose = A.Compose(list(transforms), **options)
+        with warnings.catch_warnings():  # that transforms of colors alone leave boxes in their place is no news
+            warnings.filterwarnings("ignore", "Got processor for")
+            self.compose = A.Compose(list(transforms), **options)
 
     def seeded(self, seed: int) -> list[Transform]:
         """Start the random stream of a sample and return the transforms, each for :func:`apply`.

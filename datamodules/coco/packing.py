@@ -16,7 +16,7 @@ from datamodules.coco.own.classes import without_others
 from datamodules.coco.own.parts import own_part
 from datamodules.coco.pictures import Pictures, find_pictures
 from datamodules.coco.tables import Annotations, File, Segmentations
-from datamodules.defects import stop, stop_at
+from datamodules.defects import outside_in_words, stop, stop_at
 from datamodules.loading.decode import image_size
 from datamodules.loading.packed import Content, as_bytes, offsets_of
 from lit_cv.errors import UserError
@@ -93,7 +93,8 @@ def listed_ids(root: Path, sources: Sequence[COCOSet], classes: Sequence[str]) -
 
 def _losses(source: COCOSet, file: File) -> Iterator[str]:
     """Yield a sentence about the objects that are left out."""
-    counts = usable_objects(file).counts
+    usable = usable_objects(file)
+    counts = usable.counts
     reasons = {
         "without an area within their image": counts["dropped"],
         "without a usable mask": counts.get("without_mask", 0),
@@ -101,6 +102,8 @@ def _losses(source: COCOSet, file: File) -> Iterator[str]:
     if lost := sum(reasons.values()):
         parts = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
         yield f"{source.file}: {lost} of {lost + counts['boxes']} objects are left out ({parts})."
+    if outside := outside_in_words(usable.corners[usable.kept], usable.boxes[usable.kept]):
+        yield f"{source.file}: {outside}."
     if not counts["boxes"]:
         yield f"{source.file} has no object that can be learned or evaluated."
     if dropped := _polygons_dropped(file.segmentations):

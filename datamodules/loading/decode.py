@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from datamodules.loading.depth import as_8_bits, may_be_deep
 from datamodules.loading.orientation import SIDEWAYS, orientation, orientation_of
@@ -60,7 +60,7 @@ def read_image(path: Path, upright: bool = False, bits: int | None = None) -> ND
     except cv2.error:
         image = None
     if image is None:
-        raise UserError(f"{path} is not an image that can be decoded: replace or remove the file.")
+        raise UserError(f"{path} is not an image that can be decoded{_content(data)}: replace or remove the file.")
     if image.dtype == np.uint16:
         return as_8_bits(path, np.asarray(image, dtype=np.uint16), bits)
     return np.asarray(image, dtype=np.uint8)
@@ -79,6 +79,15 @@ def read_whole(path: Path) -> bytes:
     if is_truncated(data):
         raise UserError(f"{path} is truncated: its end is missing; fetch the file again.")
     return data
+
+
+def _content(data: bytes) -> str:
+    """Return, in brackets, what a file that is no image holds; empty if that is not plain."""
+    if not data:
+        return " (it is empty)"
+    if data.startswith(b"version https://git-lfs"):
+        return " (it is a pointer of Git LFS, `git lfs pull` fetches the image)"
+    return " (it holds text, such as a web page)" if data.lstrip()[:1] == b"<" else ""
 
 
 def is_truncated(data: bytes) -> bool:
@@ -118,6 +127,8 @@ def image_size(path: Path, source: Path, whole: bool = False, upright: bool = Fa
     try:
         with Image.open(BytesIO(read_whole(path)) if whole else path) as image:
             return image.size[::-1] if upright and orientation_of(image) in SIDEWAYS else image.size
+    except UnidentifiedImageError:
+        raise UserError(f"{path} is not a readable image{_content(path.read_bytes())}: replace the file.") from None
     except (OSError, Image.DecompressionBombError) as error:
         raise UserError(f"{path} is not a readable image ({error}): replace the file.") from None
 

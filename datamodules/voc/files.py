@@ -13,7 +13,7 @@ from defusedxml import DefusedXmlException
 
 from datamodules.loading.decode import check_size, image_size
 from datamodules.voc.packed_voc import ImageRecord
-from lit_cv.errors import UserError
+from lit_cv.errors import UserError, did_you_mean
 
 _LOWER = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".bmp", ".webp", ".tif", ".tiff")
 _SUFFIXES = (*_LOWER, *(suffix.upper() for suffix in _LOWER[-4:]), ".Jpg", ".Png")
@@ -123,7 +123,9 @@ def read_xml(root: Path, annotation: Path, find: Callable[[str], Path], reading:
             which = f"object {number} ({(item.findtext('name') or 'without a name').strip()})"
             raise UserError(f"{annotation} is no VOC annotation: {which}: {error}; fix it.") from None
         if name not in reading.class_names:
-            raise UserError(f"{annotation} has the unknown class {name!r}: fix it or list it in {reading.classes}.")
+            hint = did_you_mean(name, reading.class_names) or "."
+            what = f"{annotation} has the unknown class {name!r}"
+            raise UserError(f"{what}: fix it or list it in {reading.classes}{hint}")
         record.boxes.append(box)
         record.labels.append(reading.class_names.index(name) + 1)
         record.difficult.append(difficult)

@@ -59,7 +59,7 @@ def read_list(devkit: Path, name: str, task: str = "Main") -> ImageList:
     r"""Read an official image list: an image id on each line.
 
     The list of one class has a flag behind each id; images with the flag -1 (the class is not in them) are left out.
-    A folder in an id may be separated by ``\``, as on Windows.
+    A folder in an id may be separated by ``\``, as on Windows. A list of file names is read as the ids in them.
 
     Args:
         devkit: The VOCdevkit folder.
@@ -89,7 +89,13 @@ def read_list(devkit: Path, name: str, task: str = "Main") -> ImageList:
         if left := len(lines) - len(images):
             what = f"is the list of one class: {left} of its {len(lines)} images, with -1, are left out"
             notes.append(_note(file, what))
-    return ImageList([(file.parts[-4], image.replace("\\", "/")) for image in images], notes)
+    images = [image.replace("\\", "/") for image in images]
+    if all(re.fullmatch(r".+\.(jpe?g|png)", image, re.IGNORECASE) for image in images):
+        pictures = devkit / file.parts[-4] / "JPEGImages"
+        if (pictures / images[0].removeprefix("JPEGImages/")).is_file():  # else the names themselves end so
+            notes.append(_note(file, f"names files, such as {images[0]}: the ids are their names without the suffix"))
+            images = [image.removeprefix("JPEGImages/").rpartition(".")[0] for image in images]
+    return ImageList([(file.parts[-4], image) for image in images], notes)
 
 
 def read_classes(file: Path, task: Task) -> ClassList:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.boxes.packed_boxes import Objects, PackedBoxes, Rows, clip_boxes
+from datamodules.defects import outside_in_words
 from datamodules.loading.packed import Content, as_bytes, offsets_of, open_packed
 from lit_cv.errors import UserError
 
@@ -101,7 +102,8 @@ def _pack(records: Iterable[ImageRecord], num_classes: int) -> Content:
         "clipped": int(((clipped != boxes).any(axis=1) & valid).sum()),
         "dropped": int((~valid).sum()),
     }
-    return Content(arrays, counts, (*_remarks(images), *_dropped(images, owners, boxes, valid)))
+    lost = (*_dropped(images, owners, boxes, valid), *_outside(boxes[valid], clipped[valid]))
+    return Content(arrays, counts, (*_remarks(images), *lost))
 
 
 def refuse_fractions(images: Sequence[ImageRecord]) -> None:
@@ -142,6 +144,12 @@ def _dropped(
         if chosen.any():
             first = images[owners[chosen][0]].name
             yield f"{chosen.sum()} of {len(valid)} boxes {what} ({first}, ...); `litcv doctor` lists them."
+
+
+def _outside(boxes: NDArray[np.float32], clipped: NDArray[np.float32]) -> Iterator[str]:
+    """Yield a sentence about the boxes that are clipped, if there are any."""
+    if outside := outside_in_words(boxes, clipped):
+        yield f"{outside}; `litcv doctor` lists them."
 
 
 def _check(image: ImageRecord, num_classes: int) -> None:

@@ -57,7 +57,7 @@ def launch(
             return 0
         if missing:
             _look_for_inputs(missing, executor)
-            preflight([job.trial.args for job in missing], sweep.metric.name if sweep.metric else None)
+            preflight([job.trial.args for job in missing], sweep.metric)
         save_plan(sweep, jobs, group)
         queue = make_queue(sweep, jobs, missing, executor.workers, fingerprint)
         try:

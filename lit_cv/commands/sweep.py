@@ -13,7 +13,7 @@ from lit_cv.ablation.status import status
 from lit_cv.ablation.sweep.plan import Preflight, plan
 from lit_cv.ablation.sweep.same_runs import Fingerprint, unknown
 from lit_cv.ablation.sweep.search import refuse_other_search
-from lit_cv.ablation.sweep.sweep_file import Sweep, load_sweep
+from lit_cv.ablation.sweep.sweep_file import Metric, Sweep, load_sweep
 from lit_cv.commands.parsers import Verbs, add_verb
 from lit_cv.errors import UsageError
 from lit_cv.tracking.sync import sync
@@ -80,7 +80,7 @@ def run_sweep(
         retry_failed: Also run trials that failed in an earlier call.
         dry_run: Only print the trials.
         measure: Estimate the cost by timing a few steps; None: only on a dry run without earlier runs.
-        preflight: Called before the first run starts, with the arguments of every run to be done and the metric's name;
+        preflight: Called before the first run starts, with the arguments of every run to be done and its metric;
             raises UserError for a parameter or metric that the experiment does not have.
         fingerprint: Returns the fingerprint of the data that a run's arguments name, or None if it is not here.
         times: Measures the time per image of a group's runs when all have ended; by default nothing does.
@@ -135,10 +135,10 @@ def _load(path: Path, runs: int | None) -> Sweep:
     return sweep if runs is None else replace(sweep, run_cap=min(runs, sweep.run_cap or runs))
 
 
-def _preflight(trials: Sequence[Sequence[str]], metric: str | None) -> None:
+def _preflight(trials: Sequence[Sequence[str]], metric: Metric | None) -> None:
     from lit_cv.training.preflight import check_trials  # imported here because it imports torch
 
-    check_trials(trials, metric)
+    check_trials(trials, *((metric.name, metric.goal) if metric else (None,)))
 
 
 def _times(group: Path) -> None:

@@ -18,6 +18,7 @@ from lit_cv.callbacks.after_training import AfterTraining
 from lit_cv.errors import UserError, refused
 from lit_cv.runs.checkpoints import AtomicCheckpointIO, require_training_state
 from lit_cv.runs.files import write_yaml
+from lit_cv.runs.prose import say
 from lit_cv.tasks.sharding import gathered
 from lit_cv.tracking.artifacts import log_artifacts
 from lit_cv.tracking.run import Mode, default_project, identity, log_result, replay
@@ -221,6 +222,11 @@ class LitCLI(LightningCLI):
             callback.after_training(self.trainer, self.model, self.folder)
         self.provenance.stop_clock()
         steps = self.trainer.global_step
+        if not steps and not later and self.trainer.is_global_zero:
+            say(
+                "note: no step was trained (trainer.max_steps, trainer.max_epochs or trainer.limit_train_batches is "
+                "0), so all numbers are those of the initial weights."
+            )
         if later or self.provenance.validated_step != steps:
             self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
         with gathered(self.model.network):

@@ -8,6 +8,7 @@ import lightning as L
 from lit_cv.callbacks.ema import EMA, of_average
 from lit_cv.errors import UserError, did_you_mean, nearest
 from lit_cv.metrics.facts import Fact
+from lit_cv.runs.prose import say
 from lit_cv.tasks.base import Task
 
 ALWAYS = ("epoch", "step", "train/lr")  # names that a callback may monitor besides metrics
@@ -42,6 +43,8 @@ def refuse_unknown_monitors(trainer: L.Trainer, task: L.LightningModule) -> None
     known = {name for name in facts if not name.startswith("test/")}
     for callback in callbacks:
         name = getattr(callback, "monitor", None)
+        if trainer.is_global_zero and name in known and (note := _other_direction(callback, facts[name])):
+            say(f"note: trainer.callbacks: {note}")
         if name is None or name in known or name in ALWAYS:
             continue
         hint = did_you_mean(name, known) or f"; choose from {', '.join(nearest(name, sorted(known)))}."
@@ -49,6 +52,15 @@ def refuse_unknown_monitors(trainer: L.Trainer, task: L.LightningModule) -> None
             f"trainer.callbacks: {type(callback).__name__} monitors {name!r}, which {type(task).__name__} does not log"
             f"{hint}"
         )
+
+
+def _other_direction(callback: Any, fact: Fact) -> str:
+    """Return the note that a callback waits for the worst value, which is Lightning's default; empty if it does not."""
+    mode, best = getattr(callback, "mode", None), "max" if fact.higher_is_better else "min"
+    if mode not in ("min", "max") or mode == best:
+        return ""
+    words = f"{type(callback).__name__} monitors {callback.monitor} with mode {mode}"
+    return f"{words}, but {callback.monitor} is best at its {best}imum; set its mode to {best}."
 
 
 def _path(callback: Any) -> str:

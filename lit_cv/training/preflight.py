@@ -15,7 +15,9 @@ from torch.overrides import TorchFunctionMode
 
 from datamodules.base import DataModule
 from lit_cv.errors import UserError, did_you_mean, nearest
+from lit_cv.metrics.facts import Fact
 from lit_cv.runs.initial_weights import weights_file
+from lit_cv.runs.prose import say
 from lit_cv.runs.settings import canonical, split_arguments
 from lit_cv.tasks.base import Task
 from lit_cv.tasks.initial_weights.matching import refuse_unfit
@@ -45,7 +47,7 @@ class Unfilled(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def check_trials(trials: Sequence[Sequence[str]], metric: str | None) -> None:
+def check_trials(trials: Sequence[Sequence[str]], metric: str | None, goal: str | None = None) -> None:
     """Parse the arguments of every trial of a sweep, build its task, and check that the task logs the sweep's metric.
 
     Trials that differ only in the seed are one arm; equal networks and equal tasks are built once. The data may be
@@ -54,6 +56,7 @@ def check_trials(trials: Sequence[Sequence[str]], metric: str | None) -> None:
     Args:
         trials: Arguments of each run.
         metric: The sweep's metric; None for a sweep without one.
+        goal: ``maximize`` or ``minimize``; the other direction than the metric's own is told.
 
     Raises:
         UserError: An argument is unknown to the experiment or has a wrong value, a network cannot be built, initial
@@ -70,6 +73,7 @@ def check_trials(trials: Sequence[Sequence[str]], metric: str | None) -> None:
         model = experiment.model.as_dict()
         settings = canonical({"model": model, "data": experiment.data and experiment.data.as_dict()})
         by_network[canonical(model["init_args"].get("network"))].setdefault(settings, (args, experiment))
+    facts = set[Fact | None]()
     for alike in by_network.values():
         network, tasks, fitting = None, dict[str, Task](), set[str]()
         for args, experiment in alike.values():
@@ -79,7 +83,11 @@ def check_trials(trials: Sequence[Sequence[str]], metric: str | None) -> None:
                 task = tasks[model] = tasks.get(model) or built_task(experiment.model, network)
                 _refuse_unfit_weights(task, fitting)
                 if metric is not None:
-                    check_metric(task, experiment, metric)
+                    facts.add(check_metric(task, experiment, metric))
+    better = {"maximize" if fact.higher_is_better else "minimize" for fact in facts if fact}
+    if goal and better and goal not in better:
+        words = f"{metric} is best where it is {'highest' if better == {'maximize'} else 'lowest'}"
+        say(f"note: the sweep's goal is {goal} (W&B's default is minimize), but {words}: set `goal` to {min(better)}.")
 
 
 def _refuse_overruled_rate(args: Sequence[str], model: Any) -> None:
@@ -126,8 +134,8 @@ def _of_arm(args: Sequence[str]) -> Iterator[None]:
         raise UserError(f"`{' '.join(args)}`: {error}") from None
 
 
-def check_metric(task: Task, experiment: Any, metric: str) -> None:
-    """Check that a task logs a metric while it trains.
+def check_metric(task: Task, experiment: Any, metric: str) -> Fact | None:
+    """Check that a task logs a metric while it trains, and return its unit and direction if the data is here.
 
     Args:
         task: A `built_task`.
@@ -139,16 +147,16 @@ def check_metric(task: Task, experiment: Any, metric: str) -> None:
     """
     known = _logged(task, experiment, [CLASS])
     if metric in known:
-        return
+        return known[metric]
     prefixes = [name.removesuffix(CLASS) for name in known if name.endswith(CLASS)]
     if any(metric.startswith(prefix) for prefix in prefixes):
         classes = known_classes(experiment)
         if classes is None:
             print(f"note: the data is not here, so the class in {metric} cannot be checked.", file=sys.stderr)
-            return
+            return None
         known = _logged(task, experiment, classes)
         if metric in known:
-            return
+            return known[metric]
     words = [metric, f"{metric.rpartition('/')[0]}/{CLASS}"] if metric.count("/") > 1 else [metric]
     near = next(filter(None, (did_you_mean(word, known) for word in words)), "")
     hint = near or f"; choose from {', '.join(nearest(metric, sorted(known)))}."
@@ -203,6 +211,6 @@ def known_classes(experiment: Any) -> Sequence[str] | None:
     return None
 
 
-def _logged(task: Task, experiment: Any, class_names: Sequence[str]) -> set[str]:
+def _logged(task: Task, experiment: Any, class_names: Sequence[str]) -> dict[str, Fact]:
     facts = known_metrics(task, experiment.trainer.callbacks or [], class_names)
-    return {name for name in facts if not name.startswith("test/")}
+    return {name: fact for name, fact in facts.items() if not name.startswith("test/")}

@@ -73,7 +73,7 @@ class Worker:
         self.process.stdin.flush()
         start = changed = time.monotonic()
         first = latest = self._computed()
-        while not select.select([self.process.stdout], [], [], 0.2)[0]:
+        while not select.select([self.process.stdout], [], [], 0.5)[0]:
             now, computed = time.monotonic(), self._computed()
             if computed > latest:
                 changed, latest = now, computed
@@ -113,15 +113,17 @@ class Worker:
 
 def ticks(pid: int) -> int:
     """Return the clock ticks that a process and all that it has started have computed."""
-    own, children = 0, 0
+    parents, computed = dict[int, int](), dict[int, int]()
     for file in Path("/proc").glob("[0-9]*/stat"):
         with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
             words = file.read_text().rpartition(")")[2].split()
-            if file.parent.name == str(pid):
-                own = sum(map(int, words[11:15]))  # with the children that it has waited for
-            elif words[1] == str(pid):
-                children += ticks(int(file.parent.name))
-    return own + children
+            number = int(file.parent.name)
+            parents[number] = int(words[1])
+            computed[number] = sum(map(int, words[11:15]))  # with the children that it has waited for
+    family = {pid}
+    while more := {number for number, parent in parents.items() if parent in family} - family:
+        family |= more
+    return sum(computed.get(number, 0) for number in family)
 
 
 def fuzz(

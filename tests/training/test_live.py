@@ -69,6 +69,16 @@ def test_run_without_a_validation_says_so_at_its_start(
     assert capfd.readouterr().out.splitlines()[1].startswith(note)
 
 
+def test_run_of_no_steps_and_a_callback_that_waits_for_the_worst_are_told(
+    tmp_path: Path, options: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    early = ["--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=val/map"]
+    LitCLI(["fit", *options, "--trainer.limit_train_batches=0", *early], tmp_path / "run")
+    output = capfd.readouterr().out
+    assert "note: no step was trained" in output
+    assert "EarlyStopping monitors val/map with mode min, but val/map is best at its maximum; set its mode" in output
+
+
 def test_a_terminal_gets_one_line_that_changes_and_no_noise(tmp_path: Path, options: list[str]) -> None:
     main, terminal = pty.openpty()
     longer = ["--trainer.max_steps=60", "--trainer.val_check_interval=30"]  # the line is drawn four times a second

@@ -32,6 +32,14 @@ def test_metrics_follow_the_heads_of_the_network() -> None:
         check_trials([MASKS, [*MASKS, "--model.network.heads=[]"]], "val/mask_map")
 
 
+def test_a_goal_against_the_direction_of_its_metric_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    check_trials([SSD], "val/map", "minimize")
+    assert "val/map is best where it is highest: set `goal` to maximize" in capsys.readouterr().out
+    check_trials([SSD], "val/map", "maximize")
+    check_trials([SSD], "val/loss", "minimize")
+    assert capsys.readouterr().out == ""
+
+
 def test_metrics_follow_the_settings_of_the_task() -> None:
     captions = ["fit", "--config", "experiments/quickstart/densecap.yaml", "--model.meteor=meteor"]
     check_trials([captions], "val/ap_30_05")

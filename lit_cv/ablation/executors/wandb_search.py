@@ -44,7 +44,7 @@ def search_on_server(sweep: Sweep, agents: Agents, *, dry_run: bool, preflight: 
         if dry_run:
             print(f"for example: {shlex.join(first.command)}")
             return 0
-        preflight([first.trial.args], sweep.metric.name if sweep.metric else None)
+        preflight([first.trial.args], sweep.metric)
         save_plan(sweep, jobs, group)
         try:
             _carry_out(sweep, agents, first, most)

@@ -10,14 +10,14 @@ from lit_cv.ablation.sweep.jobs import Job
 from lit_cv.ablation.sweep.labels import level, short_names, with_names
 from lit_cv.ablation.sweep.same_runs import Fingerprint, unknown, with_finished
 from lit_cv.ablation.sweep.search import searched_trials, trials_of_server
-from lit_cv.ablation.sweep.sweep_file import SEED, Sweep, Trial
+from lit_cv.ablation.sweep.sweep_file import SEED, Metric, Sweep, Trial
 from lit_cv.errors import UserError
 from lit_cv.runs.files import write_json
 from lit_cv.runs.folder import run_folder
 from lit_cv.runs.sameness import essence
 from lit_cv.runs.settings import canonical
 
-Preflight = Callable[[list[list[str]], str | None], None]
+Preflight = Callable[[list[list[str]], Metric | None], None]
 
 
 def busy(sweep: Sweep, group: Path) -> str:

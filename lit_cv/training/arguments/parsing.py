@@ -12,6 +12,13 @@ from lit_cv.training.arguments.null_values import misplaced_null
 from lit_cv.training.arguments.wrong_setting import describe, refusal
 
 INTERVALS = ("val_check_interval", "check_val_every_n_epoch")  # by which Lightning divides
+LOWEST = {  # that Lightning does not check: it divides by a number of batches, and climbs with a negative norm
+    "trainer.accumulate_grad_batches": 1,
+    "trainer.log_every_n_steps": 0,
+    "trainer.gradient_clip_val": 0,
+    "trainer.num_sanity_val_steps": -1,
+    "run.checkpoint_every": 1,
+}
 
 
 class Parser(LightningArgumentParser):
@@ -74,6 +81,10 @@ def refuse_values(experiment: Any) -> None:
     for name in INTERVALS:
         if experiment.trainer[name] == 0:
             raise UsageError(f"trainer.{name}: 0 is no interval; give at least 1, or null.")
+    for name, lowest in LOWEST.items():
+        value = experiment[name]
+        if isinstance(value, int | float) and not value >= lowest:
+            raise UsageError(f"{name}: {value} makes no sense; give at least {lowest}.")
     seed = experiment.seed_everything
     if type(seed) is int and not 0 <= seed < 2**32:
         raise UsageError(f"seed_everything: {seed} is no seed; give a number from 0 to {2**32 - 1}.")

@@ -56,7 +56,7 @@ def test_a_sweep_runs_once_and_saves_its_plan(project, capsys):
     assert "2 arms × 2 seeds = 4 runs, 0 done" in output
     assert "lr=0.5, seed 1: finished" in output
     ((trials, metric),) = seen
-    assert metric == "val/map_50"
+    assert (metric.name, metric.goal) == ("val/map_50", "maximize")
     assert trials[0][-2:] == ["--model.lr=0.5", "--seed_everything=1"]
     saved = read_json(Path("runs/study/sweep.json"))
     assert saved["swept"] == ["model.lr"]

@@ -1,5 +1,6 @@
 """Transforms that no network can take are refused by name; groups of transforms work in every DataModule."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,12 @@ def test_an_image_that_is_resized_without_its_boxes_is_refused() -> None:
     augment = Augmentation([Taller(from_rows=64)])  # more rows than the sample of the trial
     with pytest.raises(Misfit, match="has Taller, which makes 65x160 pixels of 65x80 but"):
         augment(np.zeros((80, 65, 3), np.uint8), np.zeros((0, 4), np.float32), 0)
+
+
+def test_transforms_of_colors_alone_give_no_warning_about_boxes() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Augmentation([A.RandomBrightnessContrast()])
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 5, 3), np.float32), np.zeros((4, 5, 1), np.uint8)])

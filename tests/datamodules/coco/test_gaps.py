@@ -187,6 +187,18 @@ def test_dropped_objects_and_polygons_are_counted_aloud(tmp_path: Path, capsys: 
     ]
 
 
+def test_boxes_that_reach_far_outside_are_counted_aloud(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As when corners are written in the place of width and height."""
+    inside = [record(number, bbox=[5, 5, 10, 10.5]) for number in range(1, 5)]
+    file = write(tmp_path, [*inside, record(5, bbox=[20, 15, 35, 28])])
+    opened(COCODetectionDataModule, tmp_path)
+    note = f"note: {file}: 1 of 5 boxes reach outside their image and are clipped"
+    assert f"{note}.\n" in capsys.readouterr().err
+    file = write(tmp_path, [*inside[:2], record(5, bbox=[20, 15, 35, 28])])
+    opened(COCODetectionDataModule, tmp_path)
+    assert ": 1 of 3 boxes reach outside their image and are clipped, as if their size" in capsys.readouterr().err
+
+
 def test_doctor_names_each_unusable_record(tmp_path: Path) -> None:
     """Even if none is usable: the file is a COCO file all the same."""
     file = write(

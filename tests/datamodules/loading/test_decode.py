@@ -81,6 +81,22 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path, content: bytes) -> Non
         read_image(file)
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "it is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "it is a pointer of Git LFS"),
+        (b"\n<!DOCTYPE html><html>404</html>", "it holds text, such as a web page"),
+    ],
+)
+def test_the_content_of_a_file_that_is_no_image_is_told(tmp_path: Path, content: bytes, words: str) -> None:
+    file = tmp_path / "other.jpg"
+    file.write_bytes(content)
+    for read in (read_image, lambda path: image_size(path, "a.xml")):
+        with pytest.raises(UserError, match=rf"other\.jpg is not an? .*image.*\({words}"):
+            read(file)
+
+
 def test_missing_image_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone\.jpg cannot be read"):
         read_image(tmp_path / "gone.jpg")

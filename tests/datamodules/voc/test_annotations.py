@@ -128,6 +128,12 @@ def test_dropped_boxes_are_said(voc_root: Path, open_data: Open, capsys: pytest.
     assert f"note: 1 of {total} boxes have no area within their image and are dropped (" in capsys.readouterr().err
 
 
+def test_clipped_boxes_are_said(voc_root: Path, open_data: Open, capsys: pytest.CaptureFixture[str]) -> None:
+    objects(first(voc_root, "Annotations"), ("circle", 0, 5, 5, 9000, 20), ("square", 0, 1, 1, 9, 9))
+    total = open_data(voc_root).counts["train/boxes"]
+    assert f"note: 1 of {total} boxes reach outside their image and are clipped; `litcv doc" in capsys.readouterr().err
+
+
 def test_some_fractions_are_said(voc_root: Path, open_data: Open, capsys: pytest.CaptureFixture[str]) -> None:
     file = first(voc_root, "Annotations")
     objects(file, ("circle", 0, 0.1, 0.1, 0.7, 0.2), ("square", 0, 1, 1, 9, 9))

@@ -110,6 +110,18 @@ def test_ids_may_have_spaces_and_folders_of_windows(voc_root: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("line", ["{}.jpg", "JPEGImages/{}.jpg"])
+def test_a_list_of_files_is_read_as_their_ids(voc_root: Path, line: str) -> None:
+    file = year(voc_root) / "ImageSets" / "Main" / "train.txt"
+    ids = file.read_text().split()
+    file.write_text("\n".join(map(line.format, ids)))
+    read = read_list(voc_root / "VOCdevkit", "2012_train")
+    assert read.images == [("VOC2012", name) for name in ids]
+    assert [note.what for note in read.notes] == [
+        f"names files, such as {line.format(ids[0])}: the ids are their names without the suffix"
+    ]
+
+
 def test_the_list_of_one_class_leaves_out_images_without_it(
     voc_root: Path, open_data: Open, capsys: pytest.CaptureFixture[str]
 ) -> None:
