@@ -131,6 +131,8 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
         Raises:
             UserError: If the root, a list, a mask or an image is missing or unusable, or an image is in two lists.
         """
+        if split == "train" and self.own is None:
+            self._refuse_leaks(self._images(split))
         key, names = self._key(split), self.class_names
         if key is None:
             return None
@@ -139,8 +141,6 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
             raise UserError(
                 f"mask_values gives the class {unknown[0]}, but classes are 0..{len(names)}, void is {VOID}: change it."
             )
-        if split == "train" and self.own is None:
-            self._refuse_leaks(self._images(split))
 
         def records() -> Iterator[MaskRecord]:
             for image in tqdm(self._images(split), desc=f"Checking the {split} masks", unit="image", delay=2):
@@ -251,7 +251,7 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
 
     def _refuse_leaks(self, trained: list[MaskedImage]) -> None:
         known = {image.image_id for image in trained}
-        for split in ("val", "test"):
+        for split in ("val", "test") if trained else ():
             shared = [image for image in self._images(split) if image.image_id in known]
             if shared:
                 raise UserError(
