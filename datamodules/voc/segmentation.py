@@ -102,7 +102,7 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
         self._choose_layout("masks", masks, {"mask_suffix": mask_suffix, "palette": palette})
         self.files = None
         if self.own:
-            self.files = OwnMasks(self.own, self.classes, mask_suffix, palette, self.mask_values)
+            self.files = OwnMasks(self.own, self.classes, mask_suffix, palette, self.mask_values, self.remembered)
             self.sbd = {split: [] for split in self.sbd}
 
     @property
@@ -131,28 +131,36 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
         Raises:
             UserError: If the root, a list, a mask or an image is missing or unusable, or an image is in two lists.
         """
-        images, names = self._images(split), self.class_names
-        if not images:
+        if split == "train" and self.own is None:
+            self._refuse_leaks(self._images(split))
+        key, names = self._key(split), self.class_names
+        if key is None:
             return None
         unknown = [label for label in self.mask_values.values() if not (0 <= label <= len(names) or label == VOID)]
         if unknown:
             raise UserError(
                 f"mask_values gives the class {unknown[0]}, but classes are 0..{len(names)}, void is {VOID}: change it."
             )
-        if split == "train" and self.own is None:
-            self._refuse_leaks(images)
 
         def records() -> Iterator[MaskRecord]:
-            for image in tqdm(images, desc=f"Checking the {split} masks", unit="image", delay=2):
+            for image in tqdm(self._images(split), desc=f"Checking the {split} masks", unit="image", delay=2):
                 yield read_mask_record(self.root, image, len(names), self.coding, self.reading.upright)
 
-        files = (file for image in images for file in (image.mask, image.picture))
-        facts = (names, self.root.resolve(), self.mask_values, *self.reading_facts)
-        key = self.files.key(images, *self.reading_facts) if self.files else source_key(self.root, files, *facts)
         packed = open_masks(cache_folder(self.root), key, records, names)
         if not len(packed):
-            raise UserError(f"All masks of {self.named(split)} are void ({images[0].mask}, ...): restore them.")
+            raise UserError(
+                f"All masks of {self.named(split)} are void ({self._images(split)[0].mask}, ...): restore them."
+            )
         return packed
+
+    def _key(self, split: str) -> str | None:
+        """Return the key of the packed masks of a split; None without images."""
+        if self.files:
+            return self.files.key(split, *self.reading_facts)
+        images = self._images(split)
+        files = (file for image in images for file in (image.mask, image.picture))
+        facts = (self.class_names, self.root.resolve(), self.mask_values, *self.reading_facts)
+        return source_key(self.root, files, *facts) if images else None
 
     def setup(self, stage: str | None = None) -> None:
         """Open the masks of all splits, see :meth:`DataModule.setup`.
@@ -186,7 +194,8 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
         """Return those of :class:`VOCDataModule`, and the splits to evaluate on that have no class."""
         others = {split: no_class(self.named(split), np.unique(self.splits[split].values)) for split in self.splits}
         found = [f"{self.root}: {reason}." for split, reason in others.items() if split != "train" and reason]
-        notes = [str(note.error) for split in self.splits for note in self.files.notes(split)] if self.files else []
+        files, facts = self.files, self.reading_facts
+        notes = [note for split in self.splits for note in files.told(split, *facts)] if files else []
         return [*super().remarks(), *dict.fromkeys(notes), *found]
 
     def dataset(self, packed: PackedMasks, training: bool) -> SegmentationDataset:
@@ -242,7 +251,7 @@ class VOCSegmentationDataModule(VOCDataModule[PackedMasks]):
 
     def _refuse_leaks(self, trained: list[MaskedImage]) -> None:
         known = {image.image_id for image in trained}
-        for split in ("val", "test"):
+        for split in ("val", "test") if trained else ():
             shared = [image for image in self._images(split) if image.image_id in known]
             if shared:
                 raise UserError(

@@ -20,7 +20,7 @@ from datamodules.splits import Split, split_names
 from datamodules.yolo.description import Description, read_description
 from datamodules.yolo.objects import objects_of
 from datamodules.yolo.packing import Read, pack_labels, read_labels
-from datamodules.yolo.pictures import Labeled, labels_alone, labels_beside, list_pictures
+from datamodules.yolo.pictures import Labeled, folders_of, labels_alone, list_pictures
 from lit_cv.errors import UserError
 
 
@@ -130,7 +130,7 @@ class YOLODetectionDataModule(BoxDataModule[PackedCOCO]):
         return packed
 
     def _key(self, split: str) -> str | None:
-        """Return the key of the labels of a split, None without pictures; of folders that of the last start."""
+        """Return the key of a split's labels, that of the last start if no folder has changed; None without any."""
         facts = "yolo", self.class_names, self.root.resolve(), self.masks, *self.reading_facts
 
         def look() -> tuple[str | None, Looked]:
@@ -138,10 +138,9 @@ class YOLODetectionDataModule(BoxDataModule[PackedCOCO]):
             looked = look_at([image.picture for image in images], [image.labels for image in images], *facts)
             return looked.key if images else None, looked
 
-        places = self.description.places["train" if self._is_part(split) else split]
-        if not all(place.is_dir() for place in places):  # the pictures of a list may be anywhere
+        folders = folders_of(self.description, "train" if self._is_part(split) else split)
+        if folders is None:
             return look()[0]
-        folders = [*places, *(Path(labels) for place in places if (labels := labels_beside(str(place))))]
         key: str | None = self.remembered.recall(
             cache_folder(self.root), (split, self.split, folders, *facts), folders, look
         )

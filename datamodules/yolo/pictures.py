@@ -109,13 +109,38 @@ def _in_folder(place: Path) -> Iterator[str]:
         yield from (f"{folder}/{name}" for name in files if is_picture(name))
 
 
-def _in_list(description: Description, place: Path, report: Report) -> Iterator[str]:
-    """Yield the pictures of a list: relative to the base, to the list or to data.yaml, or by the end of their path."""
-    bases = list(dict.fromkeys([description.base, place.parent, description.file.parent]))
+def folders_of(description: Description, split: str) -> list[Path] | None:
+    """Return the folders and lists whose times show whether :func:`list_pictures` and the labels are the same.
+
+    None if a list names pictures in a folder that is not here: they may be anywhere.
+    """
+    found = list(description.places[split])
+    for place in description.places[split]:
+        for folder in {} if place.is_dir() else {os.path.dirname(entry): None for _, entry in _entries(place)}:
+            meant = [os.path.normpath(os.path.join(base, folder)) for base in _bases(description, place)]
+            if not any(map(os.path.isdir, meant)):
+                return None
+            found += map(Path, meant)
+    return [*found, *(Path(labels) for place in found if (labels := labels_beside(str(place))))]
+
+
+def _bases(description: Description, place: Path) -> list[Path]:
+    """Return the folders that the entries of a list may be relative to."""
+    return list(dict.fromkeys([description.base, place.parent, description.file.parent]))
+
+
+def _entries(place: Path) -> Iterator[tuple[int, str]]:
+    """Yield the entries of a list, with the numbers of their lines."""
     for number, line in enumerate(read_text(place).splitlines(), 1):
         entry = line.strip().replace("\\", "/")
-        if not entry or entry.startswith("#"):
-            continue
+        if entry and not entry.startswith("#"):
+            yield number, entry
+
+
+def _in_list(description: Description, place: Path, report: Report) -> Iterator[str]:
+    """Yield the pictures of a list: relative to the base, to the list or to data.yaml, or by the end of their path."""
+    bases = _bases(description, place)
+    for number, entry in _entries(place):
         paths = chain((os.path.join(base, entry) for base in bases), _by_end(description, place, entry))
         path = next(filter(os.path.isfile, paths), None)
         if path is None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -44,6 +45,8 @@ SETTINGS = {
     "averages": [f"--trainer.callbacks={json.dumps(CALLBACKS)}", "--trainer.max_steps=100"],
     "compiled": ["--model.compile=aot_eager", "--trainer.max_steps=14", "--trainer.callbacks=[]"],
 }
+if shutil.which("g++"):
+    SETTINGS["inductor"] = ["--model.compile=true", "--trainer.max_steps=14", "--trainer.callbacks=[]"]
 
 
 @pytest.fixture(scope="module")
@@ -120,24 +123,37 @@ def test_two_processes_give_what_one_gives(root: Path, whole: tuple[str, Path], 
     assert first["steps"] == second["steps"]
 
 
-@pytest.mark.parametrize(
-    ("key", "levels", "metric"),
-    [
-        ("trainer.callbacks", [[CALLBACKS[0]], [CALLBACKS[0] | {"init_args": {"decay": 0.5}}]], "val/ema_loss"),
-        ("trainer.callbacks", [[], [STOP | {"init_args": {"monitor": "val/loss", "min_delta": 1e6}}]], "val/loss"),
-        ("model.compile", [False, "aot_eager"], "val/loss"),
-    ],
-    ids=["ema", "early stopping", "compile"],
-)
+MIXING = {name: {"class_path": f"datamodules.augmentation.mixing.{name}"} for name in ("Mosaic", "CopyPaste")}
+MIXING["Mosaic"]["init_args"] = {"size": 64, "p": 1.0}
+SMALL_RCNN = {"config": "experiments/quickstart/mask_rcnn.yaml", "model.network.max_size": 64}
+ARMS: dict[str, tuple[str, list[object], str, dict[str, Any]]] = {
+    "ema": ("trainer.callbacks", [[], [CALLBACKS[0]]], "val/loss", {}),
+    "decay of ema": (
+        "trainer.callbacks", [[CALLBACKS[0]], [CALLBACKS[0] | {"init_args": {"decay": 0.1}}]], "val/ema_loss", {},
+    ),
+    "early stopping": (
+        "trainer.callbacks", [[], [STOP | {"init_args": {"monitor": "val/loss", "min_delta": 1e6}}]], "val/loss",
+        {"trainer.max_steps": 24},
+    ),
+    "compile": ("model.compile", [False, "aot_eager"], "val/loss", {}),
+    "lr_factors": ("model.lr_factors", ["null", {"backbone.*": 0.1}], "val/loss", {}),
+    "rate": ("model.optimizer.lr", [1e-4, 2e-3], "val/loss", {}),
+    "min_size": ("model.network.min_size", [48, [48, 64]], "val/loss", SMALL_RCNN),
+    "mosaic": ("data.mixing", [[], [MIXING["Mosaic"]]], "val/loss", SMALL_RCNN),
+    "copy-paste": ("data.mixing", [[], [MIXING["CopyPaste"]]], "val/loss", SMALL_RCNN),
+}  # fmt: skip
+UNLIKE = ("decay of ema", "rate", "lr_factors", "min_size", "mosaic")  # whose arms differ after few steps
+
+
+@pytest.mark.parametrize("name", ARMS)
 def test_sweep_over_two_arms_is_controlled(
-    root: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    key: str,
-    levels: list[object],
-    metric: str,
+    name: str, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = [*OPTIONS, "--trainer.max_steps=24", f"--data.root={root / 'shapes'}", f"--run.root={tmp_path / 'runs'}"]
+    key, levels, metric, more = ARMS[name]
+    settings = dict(option.removeprefix("--").split("=", 1) for option in OPTIONS)
+    settings |= {"trainer.max_steps": 4, "trainer.val_check_interval": 4, "run.root": tmp_path / "runs", **more}
+    settings["data.root"] = root / Path(settings["config"]).stem
+    options = [f"--{setting}={value}" for setting, value in settings.items()]
     file = tmp_path / "sweep.yaml"
     command = ["${env}", sys.executable, "-m", "lit_cv", "fit", *options, "${args}"]
     content = {"name": "test", "method": "grid", "metric": {"name": metric, "goal": "minimize"}, "command": command}
@@ -147,3 +163,7 @@ def test_sweep_over_two_arms_is_controlled(
     assert main(["sweep", str(file), "--workers", "1"]) == 0, capsys.readouterr()
     assert main(["report", str(tmp_path / "runs/test")]) == 0
     assert "controlled: yes" in capsys.readouterr().out
+    folders = [file.parent for file in (tmp_path / "runs/test").glob("*/result.json")]
+    losses = [record["metrics"][metric] for record in records(*folders)]
+    assert len(losses) == 2
+    assert name not in UNLIKE or losses[0] != losses[1]

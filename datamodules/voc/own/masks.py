@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 from datamodules.defects import Defect, Report, stop
-from datamodules.loading.picture_folders import look_at
+from datamodules.loading.packed import cache_folder
+from datamodules.loading.picture_folders import Looked, look_at
+from datamodules.loading.remembered import Remembered
 from datamodules.voc.mask_files import Coding, MaskedImage
 from datamodules.voc.own.classes import Classes, Listed, listed_classes, palette_colors, palette_names
 from datamodules.voc.own.files import OwnFiles, mask_id
@@ -24,6 +27,7 @@ class OwnMasks:
         ending: Ending of the names of masks; see :func:`mask_id`.
         palette: The color of each class; None for that of a labelmap.txt, or for masks of indices.
         values: See :class:`Coding`.
+        remembered: Results of the last start.
     """
 
     def __init__(
@@ -33,9 +37,10 @@ class OwnMasks:
         ending: str,
         palette: Mapping[str, Sequence[int]] | None,
         values: Mapping[int, int],
+        remembered: Remembered,
     ) -> None:
-        self.layout, self._classes = layout, classes
-        self._palette, self._values = palette, values
+        self.layout, self._classes, self._remembered = layout, classes, remembered
+        self._ending, self._palette, self._values = ending, palette, values
         self.files = OwnFiles(layout, mask_id(ending))
 
     @cached_property
@@ -76,11 +81,32 @@ class OwnMasks:
                 report(Defect.of(error, item.label, "missing image"))
         return images
 
-    def key(self, images: list[MaskedImage], *facts: object) -> str:
-        """Return the key of the packed masks of images, which depend on further facts."""
-        pictures, masks = [str(image.picture) for image in images], [str(image.mask) for image in images]
+    def key(self, split: str, *facts: object) -> str | None:
+        """Return the key of a split's packed masks, which depend on further facts; None without images."""
+        key: str | None = self._start(split, *facts)["key"]
+        return key
+
+    def told(self, split: str, *facts: object) -> list[str]:
+        """Return the sentences of :meth:`notes`, those of the last start if no file was added or removed."""
+        notes: list[str] = self._start(split, *facts)["notes"]
+        return notes
+
+    def _start(self, split: str, *facts: object) -> dict[str, Any]:
         coding = dict(self._values), sorted(self.coding.colors.items())
-        return look_at(pictures, masks, "voc-masks", self.listed.names, coding, self.layout.root.resolve(), *facts).key
+        every = "voc-masks", self.listed.names, coding, self.layout.root.resolve(), *facts
+
+        def look() -> tuple[dict[str, Any], Looked]:
+            images = self.images(split)
+            pictures, masks = [str(image.picture) for image in images], [str(image.mask) for image in images]
+            looked = look_at(pictures, masks, *every)
+            notes = [str(note.error) for note in self.notes(split)]
+            return {"key": looked.key if images else None, "notes": notes}, looked
+
+        part = self.layout.parts.get(split)
+        facts = split, part, self.layout.split, self.listed, self._ending, *every
+        places = self.files.places(part) if part else []
+        start: dict[str, Any] = self._remembered.recall(cache_folder(self.layout.root), facts, places, look)
+        return start
 
     def notes(self, split: str) -> list[Defect]:
         """Return notes about the classes and about pictures without a mask."""
