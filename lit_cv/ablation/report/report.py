@@ -8,6 +8,7 @@ from pathlib import Path
 from lit_cv.ablation.plots.gallery import draw_gallery
 from lit_cv.ablation.plots.plots import draw_all
 from lit_cv.ablation.report.commands import as_text, of_report
+from lit_cv.ablation.report.listings import COMPARE_BASELINE, listings
 from lit_cv.ablation.report.page import CAPTIONS, page
 from lit_cv.ablation.report.web_table import arms_table, make_filters, runs_table
 from lit_cv.ablation.report.words import facts, remarks
@@ -56,6 +57,7 @@ def make_report(
     baseline: str | None = None,
     output: Path | None = None,
     published: Path | None = None,
+    compare: str = COMPARE_BASELINE,
     refresh: int | None = None,
     images: WithImages | None = None,
 ) -> list[Path]:
@@ -69,6 +71,7 @@ def make_report(
         baseline: ``key=value`` pairs of an arm, or None.
         output: Folder of the report, or None.
         published: CSV with published numbers, or None.
+        compare: ``baseline``, or ``all`` for a further table of all pairs of arms.
         refresh: Seconds until the page reloads itself, or None.
         images: Adds intervals over images to the table, see ``lit_cv.ablation.images.paired.with_images``.
 
@@ -86,8 +89,10 @@ def make_report(
     findings += [Finding(text, False) for text in find_traps(study, table)]
     forced = any(finding.refuses for finding in findings)
     options = {"metric": metric, "value": value if value != LAST else None, "baseline": baseline, "force": forced}
+    options |= {"compare": compare if compare != COMPARE_BASELINE else None}
     command = of_report(study.folders, options | {"output": output, "published": published})
-    return write_report(study, table, findings, numbers, output or study.folders[0] / "report", command, refresh, notes)
+    folder = output or study.folders[0] / "report"
+    return write_report(study, table, findings, numbers, folder, command, refresh, notes, compare)
 
 
 def find_baseline(study: Study, wanted: str | None) -> Arm:
@@ -131,8 +136,9 @@ def write_report(
     command: str,
     refresh: int | None = None,
     more: Sequence[str] = (),
+    compare: str = COMPARE_BASELINE,
 ) -> list[Path]:
-    """Write report.md, report.html, table.csv, table.tex, commands.txt and the pictures; return the files."""
+    """Write report.md, report.html, table.csv, table.tex, commands.txt, further tables and the pictures."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures = [*draw_all(table, folder), *draw_gallery(table, study.seeds, folder)] if table.rows else []
     refused = [finding.text for finding in findings if finding.refuses]
@@ -141,7 +147,9 @@ def write_report(
     line, notes = facts(study, table, controlled=controlled), [*remarks(study, table, published), *more, COMMANDS]
     images = [f"\n![{CAPTIONS[file.name]}]({file.name})" for file in pictures]
     lists = _list("Not controlled:", refused) + _list("Warnings:", warned)
+    further = listings(table, compare)
     paragraphs = [f"# {study.title}\n", f"{line}\n", markdown(table), *(f"{note}\n" for note in notes)]
+    paragraphs += [listing.markdown for listing in further]
     text = "\n".join([*paragraphs, *lists, *images])
     html = page(
         title=study.title,
@@ -151,6 +159,7 @@ def write_report(
         runs=runs_table(study, table, folder),
         boxes=[("refused", refused), ("warned", warned)],
         notes=notes,
+        listings=further,
         pictures=pictures,
         refresh=refresh,
     )
@@ -160,6 +169,7 @@ def write_report(
         "table.csv": comma_separated(table, study.seeds),
         "table.tex": latex(table),
         "commands.txt": as_text(study, table, command),
+        **{listing.file: listing.csv for listing in further if listing.csv},
     }
     for name, content in contents.items():
         (folder / name).write_text(content, encoding="utf-8")
