@@ -40,6 +40,8 @@ def columns(table: Table) -> list[Column]:
     return [
         Column(table.title, partial(score, table), lambda row: row.mean),
         Column(difference_title(table), partial(difference, table), partial(_change, table)),
+        *_over(table, "over images [95 %]", lambda row: row.images),
+        *_over(table, "over seeds and images [95 %]", lambda row: row.combined),
         *_optional(table, "claim", claim, lambda row: CLAIMS.index(row.claim) if row.claim else None),
         *_optional(table, STOPS, stops, lambda row: len(row.stops), shown=table.stopped_early),
         *_optional(table, "published", lambda row: _number(row.published, ".1f"), lambda row: row.published),
@@ -57,6 +59,20 @@ def _optional(
 ) -> list[Column]:
     """Return a column if it is ``shown``, or by default if some row has a number for it."""
     return [Column(name, text, number)] if shown or any(number(row) is not None for row in table.rows) else []
+
+
+def _over(table: Table, name: str, gap: Callable[[Row], Difference | None]) -> list[Column]:
+    """Return a column of intervals if some row has one."""
+
+    def text(row: Row) -> str:
+        found = gap(row)
+        return NOTHING if found is None else bounds(table, found)
+
+    def number(row: Row) -> float | None:
+        found = gap(row)
+        return None if found is None else found.low
+
+    return _optional(table, name, text, number)
 
 
 def cells(table: Table) -> list[list[str]]:
@@ -105,9 +121,14 @@ def difference(table: Table, row: Row) -> str:
         return "baseline"
     if row.difference is None:
         return NOTHING
-    low, high = (scaled(table, bound, "+") for bound in (row.difference.low, row.difference.high))
-    bounds = NOTHING if math.isnan(row.difference.low) else f"[{low}, {high}]"
-    return f"{scaled(table, row.difference.mean, '+')} {bounds}{_count(table, row.difference.n)}"
+    interval = bounds(table, row.difference)
+    return f"{scaled(table, row.difference.mean, '+')} {interval}{_count(table, row.difference.n)}"
+
+
+def bounds(table: Table, gap: Difference) -> str:
+    """Return ``[+2.9, +4.5]``, or ``–`` without an interval."""
+    low, high = (scaled(table, bound, "+") for bound in (gap.low, gap.high))
+    return NOTHING if math.isnan(gap.low) else f"[{low}, {high}]"
 
 
 def _count(table: Table, seeds: int) -> str:
@@ -158,6 +179,8 @@ def comma_separated(table: Table, seeds: Sequence[int | None]) -> str:
     costs = ["params", "gflops", "ms_per_image", "ms_per_image_max", "peak_memory_gb"]
     names = ["n", "mean", "std", "paired", "difference", "low", "high", "published", *costs]
     names += ["stopped", "stopped_at_median"] if table.stopped_early else []
+    over_images = any(row.images for row in table.rows)
+    names += ["images_low", "images_high", "seeds_and_images_low", "seeds_and_images_high"] if over_images else []
     writer.writerow([*table.names, *(f"seed_{seed}" for seed in seeds), *names])
     for row in table.rows:
         gap = row.difference or Difference(math.nan, math.nan, math.nan, 0)
@@ -166,6 +189,8 @@ def comma_separated(table: Table, seeds: Sequence[int | None]) -> str:
         numbers += [gap.mean, gap.low, gap.high, row.published, row.params, row.gflops]
         numbers += [row.ms, row.time.high if row.time else None, row.gigabytes]
         numbers += [len(row.stops), statistics.median(row.stops) if row.stops else None] if table.stopped_early else []
+        for found in (row.images, row.combined) if over_images else ():
+            numbers += [found.low, found.high] if found else [None, None]
         factors = [_json(row.arm.values[key]) for key in table.names]
         writer.writerow([*factors, *values, *map(_csv, numbers)])
     return out.getvalue()
