@@ -68,15 +68,14 @@ def _pairs(table: Table, found: Mapping[Path, Resamples]) -> list[Pair]:
     """Return the arms that share seeds with the baseline."""
     baseline = next(row for row in table.rows if row.arm is table.baseline)
     pairs = []
-    for row in table.rows:
+    for row, part in zip(table.rows, _seed_parts(table), strict=True):
         seeds = [seed for seed in row.scores if seed in baseline.scores]
         if row is baseline or row.difference is None or not seeds:
             continue
         own, other = ([found[arm.runs[seed].folder] for seed in seeds] for arm in (row.arm, baseline.arm))
         values = np.array([a.values - b.values for a, b in zip(own, other, strict=True)])
         whole = np.array([a.whole - b.whole for a, b in zip(own, other, strict=True)])
-        deviations = values - whole[:, None]
-        pairs.append(Pair(row, float(whole.mean()), Deviations(deviations, own[0].images), _seed_part(table, row)))
+        pairs.append(Pair(row, float(whole.mean()), Deviations(values - whole[:, None], own[0].images), part))
     # a resample without anything to evaluate is one for all runs, which have the same images
     usable = np.all([np.isfinite(pair.found.by_seed).all(axis=0) for pair in pairs], axis=0)
     if not np.any(usable):
@@ -84,18 +83,22 @@ def _pairs(table: Table, found: Mapping[Path, Resamples]) -> list[Pair]:
     return [replace(pair, found=replace(pair.found, by_seed=pair.found.by_seed[:, usable])) for pair in pairs]
 
 
-def _seed_part(table: Table, row: Row) -> Part | None:
-    """Return the variance of a difference over seeds as the table estimates it; None with one seed."""
-    baseline = next(one for one in table.rows if one.arm is table.baseline)
-    shared = [row.scores[seed] - baseline.scores[seed] for seed in row.scores if seed in baseline.scores]
-    blocked = fit([one.scores for one in table.rows])
-    if row.difference and not row.difference.own_variance and blocked.has_spread:
-        weights = np.zeros(len(table.rows))
-        weights[[table.rows.index(row), table.rows.index(baseline)]] = 1.0, -1.0
-        return Part((blocked.contrast(weights)[1] * blocked.sigma) ** 2, blocked.df)
-    if len(shared) < 2:
-        return None
-    return Part(float(np.var(shared, ddof=1)) / len(shared), len(shared) - 1)
+def _seed_parts(table: Table) -> list[Part | None]:
+    """Return the variance of each row's difference over seeds, as the table estimates it; None without an interval."""
+    place = next(place for place, row in enumerate(table.rows) if row.arm is table.baseline)
+    blocked, parts = fit([row.scores for row in table.rows]), list[Part | None]()
+    for number, row in enumerate(table.rows):
+        shared = [score - table.rows[place].scores[seed] for seed, score in row.scores.items()
+                  if seed in table.rows[place].scores]  # fmt: skip
+        if row.difference and not row.difference.own_variance and blocked.has_spread:
+            weights = np.zeros(len(table.rows))
+            weights[[number, place]] = 1.0, -1.0
+            parts.append(Part((blocked.contrast(weights)[1] * blocked.sigma) ** 2, blocked.df))
+        elif len(shared) > 1:
+            parts.append(Part(float(np.var(shared, ddof=1)) / len(shared), len(shared) - 1))
+        else:
+            parts.append(None)
+    return parts
 
 
 def _filled(row: Row, pair: Pair, interval: Difference, arms: int) -> Row:
