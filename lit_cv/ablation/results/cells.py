@@ -11,12 +11,13 @@ from functools import partial
 from typing import Any
 
 from lit_cv.ablation.results.tables import Row, Table
-from lit_cv.ablation.statistics.difference import BETTER, NO_CLAIM, WORSE, Difference
+from lit_cv.ablation.statistics.difference import BETTER, NO_CLAIM, WORSE, Difference, Probability
 from lit_cv.ablation.sweep.labels import level
 from lit_cv.runs.settings import plain
 
 NOTHING = "–"
 STOPS = "stopped early"
+EVIDENCE = ("own_spread", "sign_flip_p", "superiority", "superiority_low", "superiority_high", "claim")  # in the CSV
 CLAIMS = (WORSE, NO_CLAIM, BETTER)  # in the order they are sorted
 
 
@@ -43,6 +44,10 @@ def columns(table: Table) -> list[Column]:
         *_over(table, "over images [95 %]", lambda row: row.images),
         *_over(table, "over seeds and images [95 %]", lambda row: row.combined),
         *_optional(table, "claim", claim, lambda row: CLAIMS.index(row.claim) if row.claim else None),
+        *_optional(
+            table, "better on a new seed", better, lambda row: row.superiority.value if row.superiority else None
+        ),
+        *_optional(table, "sign-flip p", p_value, lambda row: row.p),
         *_optional(table, STOPS, stops, lambda row: len(row.stops), shown=table.stopped_early),
         *_optional(table, "published", lambda row: _number(row.published, ".1f"), lambda row: row.published),
         Column(
@@ -96,6 +101,23 @@ def _change(table: Table, row: Row) -> float | None:
     return 0.0 if row.arm is table.baseline else row.difference.mean if row.difference else None
 
 
+def better(row: Row) -> str:
+    """Return ``97% [61%, >99%]``: the probability of being better on a new seed, with its interval."""
+    if row.superiority is None:
+        return NOTHING
+    value, low, high = map(_chance, (row.superiority.value, row.superiority.low, row.superiority.high))
+    return f"{value} [{low}, {high}]"
+
+
+def _chance(value: float) -> str:
+    return "<1%" if value < 0.005 else ">99%" if value > 0.995 else f"{value:.0%}"
+
+
+def p_value(row: Row) -> str:
+    """Return the sign-flip p with two digits, such as ``0.25`` or ``<0.001``."""
+    return NOTHING if row.p is None else "<0.001" if row.p < 0.001 else f"{row.p:.2g}"
+
+
 def claim(row: Row) -> str:
     """Return ``better``, ``worse`` or ``no claim``; ``–`` for the baseline."""
     return row.claim or NOTHING
@@ -115,20 +137,26 @@ def score(table: Table, row: Row) -> str:
     return ", ".join(parts) or NOTHING
 
 
+def change(table: Table, found: Difference) -> str:
+    """Return ``+3.7 [+2.9, +4.5]``; without an interval ``+3.7 –``.
+
+    ``own spread`` marks an interval that is not from the common spread, ``(n=2)`` that not all seeds are paired.
+    """
+    marked = " own spread" if found.own_variance else ""
+    return f"{scaled(table, found.mean, '+')} {bounds(table, found)}{marked}{_count(table, found.n)}"
+
+
 def difference(table: Table, row: Row) -> str:
-    """Return ``+3.7 [+2.9, +4.5]``; the interval of one seed is ``–``; ``(n=2)`` if not all seeds are paired."""
+    """Return the difference to the baseline with its interval; see ``change``."""
     if row.arm is table.baseline:
         return "baseline"
-    if row.difference is None:
-        return NOTHING
-    interval = bounds(table, row.difference)
-    return f"{scaled(table, row.difference.mean, '+')} {interval}{_count(table, row.difference.n)}"
+    return NOTHING if row.difference is None else change(table, row.difference)
 
 
-def bounds(table: Table, gap: Difference) -> str:
+def bounds(table: Table, found: Difference) -> str:
     """Return ``[+2.9, +4.5]``, or ``–`` without an interval."""
-    low, high = (scaled(table, bound, "+") for bound in (gap.low, gap.high))
-    return NOTHING if math.isnan(gap.low) else f"[{low}, {high}]"
+    low, high = (scaled(table, bound, "+") for bound in (found.low, found.high))
+    return NOTHING if math.isnan(found.low) else f"[{low}, {high}]"
 
 
 def _count(table: Table, seeds: int) -> str:
@@ -162,7 +190,12 @@ def _number(value: float | None, form: str) -> str:
 
 def markdown(table: Table) -> str:
     """Return the table in Markdown, padded for reading in a terminal."""
-    lines = [[cell.replace("|", "\\|") for cell in line] for line in cells(table)]
+    return padded(cells(table))
+
+
+def padded(texts: Sequence[Sequence[str]]) -> str:
+    """Return a header and rows in Markdown, padded for reading in a terminal."""
+    lines = [[cell.replace("|", "\\|") for cell in line] for line in texts]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
     padded.insert(1, ["-" * width for width in widths])
@@ -177,7 +210,7 @@ def comma_separated(table: Table, seeds: Sequence[int | None]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     costs = ["params", "gflops", "ms_per_image", "ms_per_image_max", "peak_memory_gb"]
-    names = ["n", "mean", "std", "paired", "difference", "low", "high", "published", *costs]
+    names = ["n", "mean", "std", "paired", "difference", "low", "high", *EVIDENCE, "published", *costs]
     names += ["stopped", "stopped_at_median"] if table.stopped_early else []
     over_images = any(row.images for row in table.rows)
     names += ["images_low", "images_high", "seeds_and_images_low", "seeds_and_images_high"] if over_images else []
@@ -186,13 +219,16 @@ def comma_separated(table: Table, seeds: Sequence[int | None]) -> str:
         gap = row.difference or Difference(math.nan, math.nan, math.nan, 0)
         values = ["nan" if row.values.get(seed, 0) is None else _csv(row.values.get(seed)) for seed in seeds]
         numbers = [len(row.scores), row.mean, row.std, gap.n if row.difference else None]
-        numbers += [gap.mean, gap.low, gap.high, row.published, row.params, row.gflops]
-        numbers += [row.ms, row.time.high if row.time else None, row.gigabytes]
-        numbers += [len(row.stops), statistics.median(row.stops) if row.stops else None] if table.stopped_early else []
+        numbers += [gap.mean, gap.low, gap.high, int(gap.own_variance) if row.difference else None, row.p]
+        chance = row.superiority or Probability(math.nan, math.nan, math.nan)
+        numbers += [chance.value, chance.low, chance.high]
+        rest: list[float | None] = [row.published, row.params, row.gflops]
+        rest += [row.ms, row.time.high if row.time else None, row.gigabytes]
+        rest += [len(row.stops), statistics.median(row.stops) if row.stops else None] if table.stopped_early else []
         for found in (row.images, row.combined) if over_images else ():
-            numbers += [found.low, found.high] if found else [None, None]
+            rest += [found.low, found.high] if found else [None, None]
         factors = [_json(row.arm.values[key]) for key in table.names]
-        writer.writerow([*factors, *values, *map(_csv, numbers)])
+        writer.writerow([*factors, *values, *map(_csv, numbers), row.claim or "", *map(_csv, rest)])
     return out.getvalue()
 
 
