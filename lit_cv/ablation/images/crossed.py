@@ -128,7 +128,7 @@ def variance(seeds: Part, found: Deviations) -> Part:
     return Part(whole, whole**2 / sum(part.variance**2 / part.df for part in parts))
 
 
-def over_both(mean: float, seeds: Part, found: Deviations, critical: Critical) -> Difference:
+def over_both(mean: float, seeds: Part, found: Deviations, critical: Critical, least: float = 0.0) -> Difference:
     """Return the interval of a difference over seeds and images.
 
     Args:
@@ -136,7 +136,9 @@ def over_both(mean: float, seeds: Part, found: Deviations, critical: Critical) -
         seeds: A.
         found: The deviations.
         critical: See ``Critical``.
+        least: Half of the widest interval over seeds or over images alone. With two seeds Satterthwaite's interval can
+            be narrower, and then holds in 89 to 94 % of simulated studies; with this lower bound in 95 % and more.
     """
     part = variance(seeds, found)
-    half = critical(part.df) * math.sqrt(part.variance)
+    half = max(least, critical(part.df) * math.sqrt(part.variance))
     return Difference(mean, mean - half, mean + half, len(found.by_seed))

@@ -64,9 +64,9 @@ def collect(table: Table, asked: bool | None, resample: Resample) -> Kept:
 
 
 def _without(runs: Sequence[Run], count: int, folder: str) -> str:
-    which = "no run has" if len(runs) == count else f"{few(run.name for run in runs)} has no"
-    kept = "" if len(runs) < count else " (runs of earlier versions did not keep them)"
-    return f"{which} {folder}{kept}."
+    if len(runs) == count:
+        return f"no run has {folder} (runs of earlier versions did not keep them)."
+    return f"{few(run.name for run in runs)} {'has' if len(runs) == 1 else 'have'} no {folder}."
 
 
 def _too_much(folders: Sequence[Path]) -> str:
@@ -82,8 +82,9 @@ def _unequal(found: dict[Path, Resamples]) -> str:
     other = [run for run in others if found[run].names != found[first].names]
     if not other:
         return ""
+    was = "was" if len(other) == 1 else "were"
     return (
-        f"{few(_name(run) for run in other)} was evaluated on other images ({found[other[0]].images:,}) than "
+        f"{few(_name(run) for run in other)} {was} evaluated on other images ({found[other[0]].images:,}) than "
         f"{_name(first)} ({found[first].images:,}), so they cannot be paired."
     )
 

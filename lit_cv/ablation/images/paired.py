@@ -6,17 +6,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.special import stdtrit
 
 from lit_cv.ablation.images.crossed import Deviations, Part, over_both, over_images
 from lit_cv.ablation.images.kept import Resample, collect
 from lit_cv.ablation.results.cells import scaled
 from lit_cv.ablation.results.tables import Row, Table
-from lit_cv.ablation.statistics.blocked import fit
-from lit_cv.ablation.statistics.difference import CONFIDENCE, Difference
+from lit_cv.ablation.statistics.comparisons import to_baseline
+from lit_cv.ablation.statistics.critical import dunnett
+from lit_cv.ablation.statistics.difference import Difference
 from lit_cv.runs.resamples import RESAMPLES, Resamples
 
-FINITE = 1e9  # degrees of freedom from which Student's t is the normal distribution
+FINITE = 1e4  # degrees of freedom from which Student's t is taken as the normal distribution
 
 
 @dataclass(frozen=True)
@@ -68,15 +68,14 @@ def _pairs(table: Table, found: Mapping[Path, Resamples]) -> list[Pair]:
     """Return the arms that share seeds with the baseline."""
     baseline = next(row for row in table.rows if row.arm is table.baseline)
     pairs = []
-    for row in table.rows:
+    for row, part in zip(table.rows, _seed_parts(table), strict=True):
         seeds = [seed for seed in row.scores if seed in baseline.scores]
         if row is baseline or row.difference is None or not seeds:
             continue
         own, other = ([found[arm.runs[seed].folder] for seed in seeds] for arm in (row.arm, baseline.arm))
         values = np.array([a.values - b.values for a, b in zip(own, other, strict=True)])
         whole = np.array([a.whole - b.whole for a, b in zip(own, other, strict=True)])
-        deviations = values - whole[:, None]
-        pairs.append(Pair(row, float(whole.mean()), Deviations(deviations, own[0].images), _seed_part(table, row)))
+        pairs.append(Pair(row, float(whole.mean()), Deviations(values - whole[:, None], own[0].images), part))
     # a resample without anything to evaluate is one for all runs, which have the same images
     usable = np.all([np.isfinite(pair.found.by_seed).all(axis=0) for pair in pairs], axis=0)
     if not np.any(usable):
@@ -84,31 +83,28 @@ def _pairs(table: Table, found: Mapping[Path, Resamples]) -> list[Pair]:
     return [replace(pair, found=replace(pair.found, by_seed=pair.found.by_seed[:, usable])) for pair in pairs]
 
 
-def _seed_part(table: Table, row: Row) -> Part | None:
-    """Return the variance of a difference over seeds as the table estimates it; None with one seed."""
-    baseline = next(one for one in table.rows if one.arm is table.baseline)
-    shared = [row.scores[seed] - baseline.scores[seed] for seed in row.scores if seed in baseline.scores]
-    blocked = fit([one.scores for one in table.rows])
-    if row.difference and not row.difference.own_variance and blocked.has_spread:
-        weights = np.zeros(len(table.rows))
-        weights[[table.rows.index(row), table.rows.index(baseline)]] = 1.0, -1.0
-        return Part((blocked.contrast(weights)[1] * blocked.sigma) ** 2, blocked.df)
-    if len(shared) < 2:
-        return None
-    return Part(float(np.var(shared, ddof=1)) / len(shared), len(shared) - 1)
+def _seed_parts(table: Table) -> list[Part | None]:
+    """Return the variance of each row's difference over seeds, as the table estimates it; None without an interval."""
+    baseline = next(place for place, row in enumerate(table.rows) if row.arm is table.baseline)
+    estimates = to_baseline(table.pool, baseline)
+    return [Part(one.error**2, one.df) if one and math.isfinite(one.error) else None for one in estimates]
 
 
-def _filled(row: Row, pair: Pair, interval: Difference, arms: int) -> Row:
+def _filled(row: Row, pair: Pair, over: Difference, arms: int) -> Row:
     both = None
-    if pair.seeds and row.difference:
-        both = over_both(row.difference.mean, pair.seeds, pair.found, lambda df: _critical(df, arms))
-    return replace(row, images=interval, combined=both)
+    if pair.seeds and row.difference and math.isfinite(row.difference.low):
+        least = max((one.high - one.low) / 2 for one in (row.difference, over))
+        mean = row.difference.mean
+        both = over_both(mean, pair.seeds, pair.found, lambda df: _critical(df, arms), least)
+    return replace(row, images=over, combined=both)
 
 
 def _critical(df: float, arms: int) -> float:
-    """Return half an interval in standard errors, at 95 % for all of some arms together (Šidák 1967)."""
-    level = CONFIDENCE ** (1 / arms)
-    return float(stdtrit(min(df, FINITE), (1 + level) / 2))
+    """Return half an interval in standard errors, for all of some arms together.
+
+    It is Dunnett's value for correlations of 0.5, those of complete blocks, at the next lower whole degrees of freedom.
+    """
+    return dunnett(0.5 * (np.eye(arms) + 1), int(max(1.0, min(df, FINITE))))
 
 
 def _explained(images: int, arms: int) -> str:

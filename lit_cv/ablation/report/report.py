@@ -92,7 +92,7 @@ def make_report(
     options |= {"compare": compare if compare != COMPARE_BASELINE else None}
     command = of_report(study.folders, options | {"output": output, "published": published})
     folder = output or study.folders[0] / "report"
-    return write_report(study, table, findings, numbers, folder, command, refresh, notes, compare)
+    return write_report(study, table, findings, numbers, folder, command, refresh, compare, notes)
 
 
 def find_baseline(study: Study, wanted: str | None) -> Arm:
@@ -135,8 +135,8 @@ def write_report(
     folder: Path,
     command: str,
     refresh: int | None = None,
-    more: Sequence[str] = (),
     compare: str = COMPARE_BASELINE,
+    more: Sequence[str] = (),
 ) -> list[Path]:
     """Write report.md, report.html, table.csv, table.tex, commands.txt, further tables and the pictures."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -41,6 +41,8 @@ def columns(table: Table) -> list[Column]:
     return [
         Column(table.title, partial(score, table), lambda row: row.mean),
         Column(difference_title(table), partial(difference, table), partial(_change, table)),
+        *_over(table, "over images [95 %]", lambda row: row.images),
+        *_over(table, "over seeds and images [95 %]", lambda row: row.combined),
         *_optional(table, "claim", claim, lambda row: CLAIMS.index(row.claim) if row.claim else None),
         *_optional(
             table, "better on a new seed", better, lambda row: row.superiority.value if row.superiority else None
@@ -62,6 +64,20 @@ def _optional(
 ) -> list[Column]:
     """Return a column if it is ``shown``, or by default if some row has a number for it."""
     return [Column(name, text, number)] if shown or any(number(row) is not None for row in table.rows) else []
+
+
+def _over(table: Table, name: str, gap: Callable[[Row], Difference | None]) -> list[Column]:
+    """Return a column of intervals if some row has one."""
+
+    def text(row: Row) -> str:
+        found = gap(row)
+        return NOTHING if found is None else bounds(table, found)
+
+    def number(row: Row) -> float | None:
+        found = gap(row)
+        return None if found is None else found.low
+
+    return _optional(table, name, text, number)
 
 
 def cells(table: Table) -> list[list[str]]:
@@ -126,10 +142,8 @@ def change(table: Table, found: Difference) -> str:
 
     ``own spread`` marks an interval that is not from the common spread, ``(n=2)`` that not all seeds are paired.
     """
-    low, high = (scaled(table, bound, "+") for bound in (found.low, found.high))
-    bounds = NOTHING if math.isnan(found.low) else f"[{low}, {high}]"
     marked = " own spread" if found.own_variance else ""
-    return f"{scaled(table, found.mean, '+')} {bounds}{marked}{_count(table, found.n)}"
+    return f"{scaled(table, found.mean, '+')} {bounds(table, found)}{marked}{_count(table, found.n)}"
 
 
 def difference(table: Table, row: Row) -> str:
@@ -137,6 +151,12 @@ def difference(table: Table, row: Row) -> str:
     if row.arm is table.baseline:
         return "baseline"
     return NOTHING if row.difference is None else change(table, row.difference)
+
+
+def bounds(table: Table, found: Difference) -> str:
+    """Return ``[+2.9, +4.5]``, or ``–`` without an interval."""
+    low, high = (scaled(table, bound, "+") for bound in (found.low, found.high))
+    return NOTHING if math.isnan(found.low) else f"[{low}, {high}]"
 
 
 def _count(table: Table, seeds: int) -> str:
@@ -199,6 +219,8 @@ def comma_separated(table: Table, seeds: Sequence[int | None]) -> str:
     names = ["n", "mean", "std", "paired", "difference", "low", "high", *EVIDENCE]
     names += ["published", "published_std", *costs]
     names += ["stopped", "stopped_at_median"] if table.stopped_early else []
+    over_images = any(row.images for row in table.rows)
+    names += ["images_low", "images_high", "seeds_and_images_low", "seeds_and_images_high"] if over_images else []
     writer.writerow([*table.names, *(f"seed_{seed}" for seed in seeds), *names])
     for row in table.rows:
         gap = row.difference or Difference(math.nan, math.nan, math.nan, 0)
@@ -210,6 +232,8 @@ def comma_separated(table: Table, seeds: Sequence[int | None]) -> str:
         rest: list[float | None] = [row.published, row.published_std, row.params, row.gflops]
         rest += [row.ms, row.time.high if row.time else None, row.gigabytes]
         rest += [len(row.stops), statistics.median(row.stops) if row.stops else None] if table.stopped_early else []
+        for found in (row.images, row.combined) if over_images else ():
+            rest += [found.low, found.high] if found else [None, None]
         factors = [_json(row.arm.values[key]) for key in table.names]
         writer.writerow([*factors, *values, *map(_csv, numbers), row.claim or "", *map(_csv, rest)])
     return out.getvalue()

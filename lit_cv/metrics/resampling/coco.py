@@ -44,8 +44,8 @@ def coco_rankings(
     ignored = _ignored(evaluation.wanted, iou_type, len(sigmas))[groups.wanted]
     area = evaluation.wanted["area"][groups.wanted]
     ignored |= (area < low) | (area > high)
-    outside = found_areas(evaluation.found, iou_type)[groups.found]
-    outside = (outside < low) | (outside > high)
+    areas = found_areas(evaluation.found, iou_type)[groups.found]
+    outside = (areas < low) | (areas > high)
     crowds = evaluation.wanted["iscrowd"][groups.wanted]
     ious = overlaps(evaluation, groups, iou_type, sigmas)
     # 1 for a true positive, 0 for a false one, -1 for one that does not count

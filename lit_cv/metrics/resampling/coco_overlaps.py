@@ -96,7 +96,8 @@ def _of_boxes(first: Overlaps, second: Overlaps, crowds: NDArray[np.bool_]) -> O
     sides = np.maximum(sides - np.maximum(first[:, :2], second[:, :2]), 0.0)
     common, own = sides[:, 0] * sides[:, 1], first[:, 2] * first[:, 3]
     union = np.where(crowds, own, own + second[:, 2] * second[:, 3] - common)
-    return np.divide(common, union, out=np.zeros(len(common)), where=common > 0)
+    ious: Overlaps = np.divide(common, union, out=np.zeros(len(common)), where=common > 0)
+    return ious
 
 
 def _of_masks(evaluation: Evaluation, groups: Groups) -> Overlaps:
@@ -120,8 +121,8 @@ def _of_keypoints(found: Array, wanted: dict[str, Array], sigmas: Overlaps) -> O
     target = wanted["keypoints"].reshape(-1, joints, 3)
     box = _xywh(wanted["boxes"])
     low, high = box[:, None, :2] - box[:, None, 2:], box[:, None, :2] + 2 * box[:, None, 2:]
-    labeled = target[..., 2] > 0
-    nobody = ~labeled.any(axis=1)
+    labeled: NDArray[np.bool_] = np.asarray(target[..., 2] > 0)
+    nobody: NDArray[np.bool_] = np.asarray(~labeled.any(axis=1))
     beyond = np.maximum(0.0, low - found) + np.maximum(0.0, found - high)
     distance = np.where(nobody[:, None, None], beyond, found - target[..., :2])
     error = (distance**2).sum(axis=2) / (2 * sigmas) ** 2 / (wanted["area"][:, None] + np.spacing(1)) / 2

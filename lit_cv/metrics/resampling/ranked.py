@@ -165,7 +165,7 @@ def _sums(
     sums = np.zeros(rows)
     for row in range(rows):
         weight = weights[row]
-        true, false, place = 0, 0, 0
+        true, false, place = np.int64(0), np.int64(0), 0
         for k in range(len(ends)):
             if len(copy) == length:
                 while place < ends[k]:

@@ -61,40 +61,58 @@ def _config(folder: Path) -> Path:
 def _resampled(
     folder: Path, experiment: Any, data: DataModule[Any], name: str, progress: Callable[[int], object]
 ) -> Resamples:
-    check_kind(folder, named_class(experiment.model.class_path), Predictions.open(folder))
-    collected: list[tuple[Matches, list[int]]] = []
-    scored(folder, experiment, data, "val", lambda kind: _collecting(kind, name, collected))
-    found, ids = collected[0]
+    found, ids = collect_matches(folder, experiment, data, [name])
     # several people of one image are resampled together
     every = data.image_names("val")
     names, units = np.unique([every[number] for number in ids], return_inverse=True)
     weights = multiplicities(len(names), RESAMPLES, SEED)
-    result = bootstrap(found, weights, units.reshape(-1).astype(np.int64), progress)
+    result = bootstrap(found[name], weights, units.reshape(-1).astype(np.int64), progress)
     digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
     return Resamples(result.whole, result.values, result.incomplete, len(names), digest)
 
 
-def _collecting(kind: type[Task], name: str, collected: list[tuple[Matches, list[int]]]) -> type[Task]:
-    """Return a task that leaves the matches of its evaluation, with the ids of the images, in their order."""
+def collect_matches(
+    folder: Path, experiment: Any, data: DataModule[Any], names: Sequence[str]
+) -> tuple[dict[str, Matches], list[int]]:
+    """Evaluate predictions of a validation for some numbers at once.
 
-    class Collecting(kind):  # type: ignore[misc, valid-type]
-        def on_validation_epoch_start(self) -> None:
-            super().on_validation_epoch_start()
-            self.ids, self.states = list[int](), list[Any]()
+    Args:
+        folder: The predictions.
+        experiment: The `model`, `data` and `trainer` of a parsed experiment.
+        data: Its opened data.
+        names: Numbers that its task logs, without ``val/``.
 
-        def update_metrics(self, found: Found, targets: Targets) -> None:
-            for one, target in zip(found, targets, strict=True):
-                super().update_metrics([one], [target])
-                self.ids.append(int(target["image_id"]))
-                self.states.append(image_states(self))
+    Returns:
+        The matches for each number, and the ids of the images in their order.
 
-        def compute_metrics(self) -> dict[str, Any]:
-            order = np.argsort(self.ids, kind="stable")
-            collected.append((matches(self, name, stacked(self.states, order)), sorted(self.ids)))
-            for part in self.modules():
-                if isinstance(part, Metric):
-                    part.reset()
-            return {}
+    Raises:
+        UserError: The predictions do not fit the task or the data, or a number does not follow from them.
+    """
+    check_kind(folder, named_class(experiment.model.class_path), Predictions.open(folder))
+    collected: list[tuple[dict[str, Matches], list[int]]] = []
 
-    Collecting.__name__ = kind.__name__
-    return Collecting
+    def collecting(kind: type[Task]) -> type[Task]:
+        class Collecting(kind):  # type: ignore[misc, valid-type]
+            def on_validation_epoch_start(self) -> None:
+                super().on_validation_epoch_start()
+                self.ids, self.states = list[int](), list[Any]()
+
+            def update_metrics(self, found: Found, targets: Targets) -> None:
+                for one, target in zip(found, targets, strict=True):
+                    super().update_metrics([one], [target])
+                    self.ids.append(int(target["image_id"]))
+                    self.states.append(image_states(self))
+
+            def compute_metrics(self) -> dict[str, Any]:
+                states = stacked(self.states, np.argsort(self.ids, kind="stable"))
+                collected.append(({name: matches(self, name, states) for name in names}, sorted(self.ids)))
+                for part in self.modules():
+                    if isinstance(part, Metric):
+                        part.reset()
+                return {}
+
+        Collecting.__name__ = kind.__name__
+        return Collecting
+
+    scored(folder, experiment, data, "val", collecting)
+    return collected[0]

@@ -240,7 +240,8 @@ def rescoring_task(
             return {name: value for name, value in values.items() if name not in kind.OF_NETWORK}
 
     Rescoring.__name__ = kind.__name__
-    task: Task = extend(Rescoring)(Stand(facts), **options)
+    made: Any = extend(Rescoring)
+    task: Task = made(Stand(facts), **options)
     task.mean_losses = nn.ModuleDict()
     return task
 

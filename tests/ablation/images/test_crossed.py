@@ -58,7 +58,13 @@ def test_equals_mixedlm_with_crossed_effects() -> None:
 
 @pytest.mark.parametrize(
     ("seeds", "images", "spread"),
-    [(3, 23, (0.2, 1.0, 0.5)), (3, 40, (0.5, 1.0, 1.0)), (5, 15, (0.4, 0.4, 1.0)), (4, 30, (0.0, 0.0, 1.0))],
+    [
+        (2, 23, (0.5, 1.0, 0.5)),
+        (3, 23, (0.2, 1.0, 0.5)),
+        (3, 40, (0.5, 1.0, 1.0)),
+        (5, 15, (0.4, 0.4, 1.0)),
+        (4, 30, (0.0, 0.0, 1.0)),
+    ],
 )
 def test_covers_the_difference_of_new_seeds_and_new_images(
     seeds: int, images: int, spread: tuple[float, float, float]
@@ -67,7 +73,9 @@ def test_covers_the_difference_of_new_seeds_and_new_images(
     weights, covered, alone = resamples(rng, 200, images), 0, 0
     for _ in range(1000):
         mean, own, found = parts(crossed(rng, seeds, images, spread), weights)
-        both, (image,) = over_both(mean, own, found, critical), over_images([mean], [found])
+        (image,) = over_images([mean], [found])
+        least = max((image.high - image.low) / 2, critical(own.df) * math.sqrt(own.variance))
+        both = over_both(mean, own, found, critical, least)
         covered += both.low <= 0 <= both.high
         alone += image.low <= 0 <= image.high
     assert 0.93 <= covered / 1000 <= 0.985
