@@ -1,6 +1,7 @@
 """``litcv report RUNS...``: check that the runs are comparable, then write the table and the pictures."""
 
 import argparse
+import math
 import sys
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,9 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument("--baseline", help='arm that the others are compared with, as "key=value" (default: the first)')
     parser.add_argument("--published", type=Path,
                         help="CSV of published numbers (default: sweeps/published/<sweep>.csv)")  # fmt: skip
+    parser.add_argument("--resolve", type=float, metavar="DIFFERENCE",
+                        help="name the seeds with which this difference would be shown with 80 %% power, in the unit "
+                             "of the table (percent points)")  # fmt: skip
     parser.add_argument("--output", type=Path, help="folder of the report (default: RUNS/report)")
     parser.add_argument("--measure", action="store_true",
                         help="first measure the time per image of all networks, in turns and alone")  # fmt: skip
@@ -39,6 +43,8 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--watch {options.watch}: give at least 1 second.")
     if not options.runs and not options.wandb:
         raise UsageError("report: name a folder of runs, such as runs/quickstart, or --wandb ENTITY/PROJECT/SWEEP.")
+    if options.resolve is not None and not 0 < options.resolve < math.inf:
+        raise UsageError(f"--resolve {options.resolve:g}: give a difference above 0, such as 0.5.")
     if options.measure and options.watch is not None:
         raise UsageError("--measure: the runs have to have ended; leave out --watch.")
     folders = [*options.runs, *map(restore, options.wandb)]
@@ -55,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
         output=options.output,
         published=options.published,
         watch=options.watch,
+        resolve=options.resolve,
     )
 
 
@@ -68,6 +75,7 @@ def run_report(
     output: Path | None = None,
     published: Path | None = None,
     watch: int | None = None,
+    resolve: float | None = None,
 ) -> int:
     """Compare the runs of one or several groups.
 
@@ -81,6 +89,7 @@ def run_report(
         published: CSV with published numbers; by default ``published/<group>.csv`` beside the sweep file.
         watch: Seconds between two updates while runs are unfinished; the report is then written even if the runs are
             not comparable. By default the report is written once.
+        resolve: Difference, in the unit of the table, whose number of seeds the report names.
 
     Returns:
         0, or 1 if the runs are not comparable and ``force`` is not given.
@@ -94,7 +103,9 @@ def run_report(
     from lit_cv.ablation.results.study import Study, load_study
 
     watching = watch is not None
-    make = partial(make_report, metric=metric, value=value, baseline=baseline, output=output, published=published)
+    make = partial(
+        make_report, metric=metric, value=value, baseline=baseline, output=output, published=published, resolve=resolve
+    )
 
     def write(study: Study, *, refresh: int | None = None) -> list[Path]:
         return make(study, examine(study, metric, partial=watching), refresh=refresh)

@@ -8,6 +8,7 @@ from pathlib import Path
 from lit_cv.ablation.plots.gallery import draw_gallery
 from lit_cv.ablation.plots.plots import draw_all
 from lit_cv.ablation.report.page import CAPTIONS, page
+from lit_cv.ablation.report.resolution import about_resolution
 from lit_cv.ablation.report.web_table import arms_table, make_filters, runs_table
 from lit_cv.ablation.report.words import facts, remarks
 from lit_cv.ablation.results.cells import comma_separated, markdown
@@ -54,6 +55,7 @@ def make_report(
     output: Path | None = None,
     published: Path | None = None,
     refresh: int | None = None,
+    resolve: float | None = None,
 ) -> list[Path]:
     """Write the report of a study; see ``lit_cv.commands.report.run_report``.
 
@@ -66,6 +68,7 @@ def make_report(
         output: Folder of the report, or None.
         published: CSV with published numbers, or None.
         refresh: Seconds until the page reloads itself, or None.
+        resolve: Difference, in the shown unit, whose number of seeds is named; or None.
 
     Returns:
         The written files, ``report.md`` first.
@@ -78,7 +81,7 @@ def make_report(
     table = make_table(study, name, facts=own, baseline=arm, published=numbers, value=value)
     findings = [*findings, *([Finding(own.warning, False)] if own.warning else [])]
     findings += [Finding(text, False) for text in find_traps(study, table)]
-    return write_report(study, table, findings, numbers, output or study.folders[0] / "report", refresh)
+    return write_report(study, table, findings, numbers, output or study.folders[0] / "report", refresh, resolve)
 
 
 def find_baseline(study: Study, wanted: str | None) -> Arm:
@@ -120,6 +123,7 @@ def write_report(
     published: Published | None,
     folder: Path,
     refresh: int | None = None,
+    resolve: float | None = None,
 ) -> list[Path]:
     """Write report.md, report.html, table.csv, table.tex and the pictures; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -128,6 +132,7 @@ def write_report(
     warned = [finding.text for finding in findings if not finding.refuses]
     controlled = all(finding.controlled for finding in findings)
     line, notes = facts(study, table, controlled=controlled), remarks(study, table, published)
+    notes = [*about_resolution(study, table, resolve), *notes]
     images = [f"\n![{CAPTIONS[file.name]}]({file.name})" for file in pictures]
     lists = _list("Not controlled:", refused) + _list("Warnings:", warned)
     paragraphs = [f"# {study.title}\n", f"{line}\n", markdown(table), *(f"{note}\n" for note in notes)]
