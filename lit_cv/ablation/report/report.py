@@ -20,6 +20,7 @@ from lit_cv.ablation.results.scores import LAST, choose_metric, without_metric
 from lit_cv.ablation.results.study import Arm, Study
 from lit_cv.ablation.results.tables import Table, make_table
 from lit_cv.ablation.results.traps.traps import find_traps
+from lit_cv.ablation.results.two_stages import about_stages, with_stages
 from lit_cv.ablation.sweep.labels import short_names, show_level
 from lit_cv.errors import UserError
 from lit_cv.runs.settings import canonical
@@ -79,6 +80,7 @@ def make_report(
     numbers = load_published(file, study) if file else None
     arm = find_baseline(study, baseline)
     table = make_table(study, name, facts=own, baseline=arm, published=numbers, value=value)
+    table = with_stages(study, table)
     findings = [*findings, *([Finding(own.warning, False)] if own.warning else [])]
     findings += [Finding(text, False) for text in find_traps(study, table)]
     return write_report(study, table, findings, numbers, output or study.folders[0] / "report", refresh, resolve)
@@ -132,7 +134,7 @@ def write_report(
     warned = [finding.text for finding in findings if not finding.refuses]
     controlled = all(finding.controlled for finding in findings)
     line, notes = facts(study, table, controlled=controlled), remarks(study, table, published)
-    notes = [*about_resolution(study, table, resolve), *notes]
+    notes = [*about_stages(study, table), *about_resolution(study, table, resolve), *notes]
     images = [f"\n![{CAPTIONS[file.name]}]({file.name})" for file in pictures]
     lists = _list("Not controlled:", refused) + _list("Warnings:", warned)
     paragraphs = [f"# {study.title}\n", f"{line}\n", markdown(table), *(f"{note}\n" for note in notes)]

@@ -7,8 +7,8 @@ For a true difference δ this ratio has a noncentral t distribution with the non
 
     power = 1 − F(c; df, δ / error) + F(−c; df, δ / error)
 
-(Cohen 1988, Statistical Power Analysis for the Behavioral Sciences, chapter 2, for one comparison). The power is that of
-one named arm, not that of all arms together.
+(Cohen 1988, Statistical Power Analysis for the Behavioral Sciences, chapter 2, for one comparison). The power is that
+of one named arm, not that of all arms together.
 """
 
 import math
