@@ -1,6 +1,7 @@
 """``litcv report RUNS...``: check that the runs are comparable, then write the table and the pictures."""
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -28,6 +29,9 @@ def add_parser(verbs: Verbs) -> None:
                         help="compare with the baseline, or also all pairs of arms (default: baseline)")  # fmt: skip
     parser.add_argument("--published", type=Path,
                         help="CSV of published numbers (default: sweeps/published/<sweep>.csv)")  # fmt: skip
+    parser.add_argument("--resolve", type=float, metavar="DIFFERENCE",
+                        help="name the seeds with which this difference would be shown with 80 %% power, in the unit "
+                             "of the table (percent points)")  # fmt: skip
     parser.add_argument("--output", type=Path, help="folder of the report (default: RUNS/report)")
     parser.add_argument("--images", action=argparse.BooleanOptionalAction, default=None,
                         help="intervals over the validation images, from the runs' predictions (default: if they are "
@@ -45,6 +49,8 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--watch {options.watch}: give at least 1 second.")
     if not options.runs and not options.wandb:
         raise UsageError("report: name a folder of runs, such as runs/quickstart, or --wandb ENTITY/PROJECT/SWEEP.")
+    if options.resolve is not None and not 0 < options.resolve < math.inf:
+        raise UsageError(f"--resolve {options.resolve:g}: give a difference above 0, such as 0.5.")
     if options.measure and options.watch is not None:
         raise UsageError("--measure: the runs have to have ended; leave out --watch.")
     folders = [*options.runs, *map(restore, options.wandb)]
@@ -62,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
         published=options.published,
         compare=options.compare,
         watch=options.watch,
+        resolve=options.resolve,
         images=options.images,
     )
 
@@ -77,6 +84,7 @@ def run_report(
     published: Path | None = None,
     compare: str = "baseline",
     watch: int | None = None,
+    resolve: float | None = None,
     images: bool | None = False,
 ) -> int:
     """Compare the runs of one or several groups.
@@ -92,6 +100,7 @@ def run_report(
         compare: ``baseline``, or ``all``: also all pairs of arms.
         watch: Seconds between two updates while runs are unfinished; the report is then written even if the runs are
             not comparable. By default the report is written once.
+        resolve: Difference, in the unit of the table, whose number of seeds the report names.
         images: Whether to resample the images of runs' predictions; None: if it is little work. What is kept of
             earlier calls is used again.
 
@@ -116,6 +125,7 @@ def run_report(
         output=output,
         published=published,
         compare=compare,
+        resolve=resolve,
     )
 
     def write(study: Study, *, refresh: int | None = None) -> list[Path]:

@@ -1,6 +1,7 @@
 """``litcv sweep FILE``: run every trial of a W&B sweep file that has no result yet."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any
 
 from lit_cv.ablation.executors import registry
 from lit_cv.ablation.launch import Times, launch
+from lit_cv.ablation.stages import Goal, continued, run_stages
 from lit_cv.ablation.status import status
 from lit_cv.ablation.sweep.plan import Preflight, plan
 from lit_cv.ablation.sweep.same_runs import Fingerprint, unknown
@@ -28,6 +30,10 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="a W&B sweep file")
     parser.add_argument("--retry-failed", action="store_true", help="also run trials that failed in an earlier call")
     parser.add_argument("--runs", type=int, help="number of runs of a random or Bayesian sweep, at most its `run_cap`")
+    parser.add_argument("--resolve", type=float, metavar="WIDTH",
+                        help="add seeds to all arms until every interval is at most +- WIDTH, in the unit of the table "
+                             "(percent points)")  # fmt: skip
+    parser.add_argument("--max-seeds", type=int, metavar="N", help="largest number of seeds with --resolve")
     parser.add_argument("--dry-run", action="store_true", help="print the commands (or Slurm's script); start no run")
     parser.add_argument("--measure", action=argparse.BooleanOptionalAction, default=None,
                         help="estimate the cost by timing a few steps of each structure (default: on a first dry run, "
@@ -54,6 +60,7 @@ def run(options: argparse.Namespace) -> int:
         preflight=_preflight,
         fingerprint=partial(_fingerprint, generate=not options.dry_run),
         times=_times,
+        goal=_goal(options.resolve, options.max_seeds),
         **registry.given_options(options),
     )
 
@@ -69,6 +76,7 @@ def run_sweep(
     preflight: Preflight,
     fingerprint: Fingerprint = unknown,
     times: Times | None = None,
+    goal: Goal | None = None,
     **options: Any,
 ) -> int:
     """Run a sweep file.
@@ -84,6 +92,7 @@ def run_sweep(
             raises UserError for a parameter or metric that the experiment does not have.
         fingerprint: Returns the fingerprint of the data that a run's arguments name, or None if it is not here.
         times: Measures the time per image of a group's runs when all have ended; by default nothing does.
+        goal: Width of the intervals up to which seeds are added.
         options: Options of the executor, such as ``workers=2``.
 
     Returns:
@@ -95,14 +104,14 @@ def run_sweep(
     """
     sweep = _load(path, runs)
     place = registry.make_executor(executor, sweep, options)
-    if sweep.method != "grid":
+    if sweep.method != "grid" and goal is None:
         code = place.search(sweep, dry_run=dry_run, preflight=preflight)
         if code is not None:
             return code
         refuse_other_search(sweep, on_server=False)
-    return launch(
-        sweep,
-        place,
+    go = partial(
+        launch,
+        executor=place,
         dry_run=dry_run,
         measure=measure,
         retry_failed=retry_failed,
@@ -110,6 +119,19 @@ def run_sweep(
         fingerprint=fingerprint,
         times=times,
     )
+    if goal is None:
+        return go(sweep)
+    return run_stages(sweep, goal, go, dry_run=dry_run, waits=place.waits, fingerprint=fingerprint)
+
+
+def _goal(width: float | None, most: int | None) -> Goal | None:
+    if width is None and most is None:
+        return None
+    if width is None or most is None:
+        raise UsageError("--resolve WIDTH and --max-seeds N belong together; give both, such as 0.5 and 12.")
+    if not 0 < width < math.inf:
+        raise UsageError(f"--resolve {width:g}: give a width above 0, such as 0.5.")
+    return Goal(width, most)
 
 
 def run_sync(path: Path, runs: int | None = None) -> int:
@@ -129,7 +151,7 @@ def run_status(path: Path, runs: int | None = None) -> int:
 
 
 def _load(path: Path, runs: int | None) -> Sweep:
-    sweep = load_sweep(path)
+    sweep = continued(load_sweep(path))
     if runs is not None and runs < 1:
         raise UsageError(f"--runs {runs}: give at least 1.")
     return sweep if runs is None else replace(sweep, run_cap=min(runs, sweep.run_cap or runs))

@@ -104,6 +104,15 @@ def _arm(value: Any) -> bool:
     )
 
 
+def _stages(value: Any) -> bool:
+    forms: dict[str, Callable[[Any], bool]] = {
+        **{"metric": _text, "wanted": _number, "needed": _count, "halves": _list_of(_number)},
+        **{"first": _list_of(_count), "seeds": _list_of(_count)},
+    }
+    whole = isinstance(value, dict) and value.keys() == forms.keys()
+    return whole and all(fits(value[key]) for key, fits in forms.items()) and bool(value["first"] and value["halves"])
+
+
 TEXT = Form("a text", _text)
 COUNT = Form("a whole number, at least 0", _count)
 NUMBER = Form("a number", _number)
@@ -120,6 +129,7 @@ JOBS = Form("a mapping of jobs to their tasks and runs", _mapping_of(_mapping_of
 BEST = Form("a mapping with `metric` and `mode`", _best)
 METRIC = Form("a metric's name and goal", _metric)
 GOAL = Form("maximize or minimize", lambda value: value in ("maximize", "minimize"))
+STAGES = Form("the design of two stages", _stages)
 ARMS = Form("a list of arms with `values` and `runs`", _list_of(_arm))
 
 RESULT = Kind(
@@ -152,9 +162,10 @@ RESTORED = RESULT._replace(needed={**RESULT.needed, "id": FOLDER, "group": FOLDE
 PLAN = Kind(
     {"name": TEXT, "description": TEXT, "file": TEXT, "swept": WORDS, "arms": ARMS},
     {"method": TEXT},
-    {"metric": METRIC, "search_seed": TEXT},
+    {"metric": METRIC, "search_seed": TEXT, "stages": STAGES},
     "delete it, and call `litcv sweep` again, which writes it",
 )
+STAGED = Kind({}, {}, {"stages": STAGES}, PLAN.fix)
 PLANNED_METRIC = Kind({}, {}, {"metric": METRIC}, "delete it, and give --metric")  # the part of a plan that stays
 BEGUN = Kind({"command": WORDS, "id": FOLDER, "started": TIME}, {}, {}, RESULT.fix)
 FAILURE = Kind({"reason": TEXT, "time": TEXT}, {"error": TEXT}, {}, "delete the file, so that the run starts again")

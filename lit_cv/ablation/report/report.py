@@ -10,6 +10,7 @@ from lit_cv.ablation.plots.plots import draw_all
 from lit_cv.ablation.report.commands import as_text, of_report
 from lit_cv.ablation.report.listings import COMPARE_BASELINE, listings
 from lit_cv.ablation.report.page import CAPTIONS, page
+from lit_cv.ablation.report.resolution import about_resolution
 from lit_cv.ablation.report.web_table import arms_table, make_filters, runs_table
 from lit_cv.ablation.report.words import facts, remarks
 from lit_cv.ablation.results.cells import comma_separated, markdown
@@ -21,6 +22,7 @@ from lit_cv.ablation.results.scores import LAST, choose_metric, without_metric
 from lit_cv.ablation.results.study import Arm, Study
 from lit_cv.ablation.results.tables import Table, make_table
 from lit_cv.ablation.results.traps.traps import find_traps
+from lit_cv.ablation.results.two_stages import about_stages, with_stages
 from lit_cv.ablation.sweep.labels import short_names, show_level
 from lit_cv.errors import UserError
 from lit_cv.runs.settings import canonical
@@ -59,6 +61,7 @@ def make_report(
     published: Path | None = None,
     compare: str = COMPARE_BASELINE,
     refresh: int | None = None,
+    resolve: float | None = None,
     images: WithImages | None = None,
 ) -> list[Path]:
     """Write the report of a study; see ``lit_cv.commands.report.run_report``.
@@ -73,6 +76,7 @@ def make_report(
         published: CSV with published numbers, or None.
         compare: ``baseline``, or ``all`` for a further table of all pairs of arms.
         refresh: Seconds until the page reloads itself, or None.
+        resolve: Difference, in the shown unit, whose number of seeds is named; or None.
         images: Adds intervals over images to the table, see ``lit_cv.ablation.images.paired.with_images``.
 
     Returns:
@@ -84,15 +88,16 @@ def make_report(
     numbers = load_published(file, study) if file else None
     arm = find_baseline(study, baseline)
     table = make_table(study, name, facts=own, baseline=arm, published=numbers, value=value)
+    table = with_stages(study, table)
     table, notes = images(table) if images else (table, [])
     findings = [*findings, *([Finding(own.warning, False)] if own.warning else [])]
     findings += [Finding(text, False) for text in find_traps(study, table)]
     forced = any(finding.refuses for finding in findings)
     options = {"metric": metric, "value": value if value != LAST else None, "baseline": baseline, "force": forced}
-    options |= {"compare": compare if compare != COMPARE_BASELINE else None}
+    options |= {"compare": compare if compare != COMPARE_BASELINE else None, "resolve": resolve}
     command = of_report(study.folders, options | {"output": output, "published": published})
     folder = output or study.folders[0] / "report"
-    return write_report(study, table, findings, numbers, folder, command, refresh, compare, notes)
+    return write_report(study, table, findings, numbers, folder, command, refresh, compare, resolve, notes)
 
 
 def find_baseline(study: Study, wanted: str | None) -> Arm:
@@ -136,6 +141,7 @@ def write_report(
     command: str,
     refresh: int | None = None,
     compare: str = COMPARE_BASELINE,
+    resolve: float | None = None,
     more: Sequence[str] = (),
 ) -> list[Path]:
     """Write report.md, report.html, table.csv, table.tex, commands.txt, further tables and the pictures."""
@@ -144,7 +150,8 @@ def write_report(
     refused = [finding.text for finding in findings if finding.refuses]
     warned = [finding.text for finding in findings if not finding.refuses]
     controlled = all(finding.controlled for finding in findings)
-    line, notes = facts(study, table, controlled=controlled), [*remarks(study, table, published), *more, COMMANDS]
+    line, notes = facts(study, table, controlled=controlled), remarks(study, table, published)
+    notes = [*about_stages(study, table), *about_resolution(study, table, resolve), *notes, *more, COMMANDS]
     images = [f"\n![{CAPTIONS[file.name]}]({file.name})" for file in pictures]
     lists = _list("Not controlled:", refused) + _list("Warnings:", warned)
     further = listings(table, compare)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_cv.ablation.sweep.labels import CLASS, CONFIG, is_object, short_names, show_level, with_names
+from lit_cv.ablation.sweep.stages import Stages, recorded
 from lit_cv.ablation.sweep.sweep_file import SEED, Metric
 from lit_cv.errors import UserError
 from lit_cv.runs.files import read_curve, read_json, read_yaml
@@ -93,11 +94,19 @@ class Unfinished:
 
 @dataclass
 class Arm:
-    """The runs that share all swept values and differ only in the seed."""
+    """The runs that share all swept values and differ only in the seed.
+
+    Attributes:
+        values: Swept values by dotted key.
+        runs: Runs by seed.
+        label: Name in tables.
+        half: Half width of its interval after the first of two stages; None without stages.
+    """
 
     values: dict[str, Any]
     runs: dict[int | None, Run] = field(default_factory=dict)
     label: str = ""
+    half: float | None = None
 
 
 @dataclass
@@ -117,6 +126,7 @@ class Study:
         declared: All keys in the sweep file, including those with one value.
         unfinished: Runs without a result.
         logarithmic: Maps each key with a distribution to whether it is one of logarithms.
+        stages: Design of a sweep whose seeds were counted by the spread of the first ones, if any.
     """
 
     title: str
@@ -131,6 +141,7 @@ class Study:
     declared: list[str] = field(default_factory=list)
     unfinished: list[Unfinished] = field(default_factory=list)
     logarithmic: dict[str, bool] = field(default_factory=dict)
+    stages: Stages | None = None
 
     @property
     def runs(self) -> list[tuple[Arm, Run]]:
@@ -213,6 +224,9 @@ def _load_sweep_group(folder: Path) -> Study:
             else:
                 unfinished.append(Unfinished(place, arm.values, entry["seed"]))
         arms.append(arm)
+    stages = recorded(folder)
+    for arm, half in zip(arms, stages.halves if stages else (), strict=False):
+        arm.half = half
     return Study(
         title=plan["description"].splitlines()[0] if plan["description"] else plan["name"],
         folders=[folder],
@@ -226,6 +240,7 @@ def _load_sweep_group(folder: Path) -> Study:
         declared=distinct(key for planned in plan["arms"] for key in planned["values"]),
         unfinished=unfinished,
         logarithmic=_logarithmic(folder / "sweep.yaml"),
+        stages=stages,
     )
 
 

@@ -97,6 +97,8 @@ def save_plan(sweep: Sweep, jobs: Sequence[Job], group: Path) -> None:
         "swept": sweep.swept(),
         "arms": _arms(jobs, sweep.swept()) if sweep.method == "grid" else _searched_arms(jobs, sweep.swept()),
     }
+    if sweep.stages:
+        content["stages"] = sweep.stages.record()
     write_json(group / "sweep.json", content)
 
 

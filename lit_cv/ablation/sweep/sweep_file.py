@@ -17,6 +17,7 @@ from typing import Any
 from lit_cv.ablation.sweep.distributions import MOST_VALUES, Coordinate, Distribution, Levels
 from lit_cv.ablation.sweep.hyperband import Hyperband, make_hyperband
 from lit_cv.ablation.sweep.parameters import Space, grid_values, nest, read_parameters, refuse_unknown, settings_of
+from lit_cv.ablation.sweep.stages import Stages
 from lit_cv.errors import UserError
 from lit_cv.runs.files import similar
 from lit_cv.runs.settings import canonical, distinct
@@ -75,6 +76,7 @@ class Sweep:
         definition: Content of the file.
         run_cap: Maximum number of runs.
         hyperband: The ``early_terminate`` block.
+        stages: Seeds that were added to those of the file (``--resolve``).
     """
 
     path: Path
@@ -89,6 +91,7 @@ class Sweep:
     definition: dict[str, Any]
     run_cap: int | None
     hyperband: Hyperband | None
+    stages: Stages | None = None
 
     def trials(self, interpreter: str = sys.executable) -> list[Trial]:
         """Return all trials of a grid in a fixed order: every arm at the first seed, then every arm at the next seed.

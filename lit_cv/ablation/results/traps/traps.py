@@ -13,9 +13,8 @@ def find_traps(study: Study, table: Table) -> list[str]:
     """
     courses = {id(run): course(run, table) for _, run in study.runs}
     return [
-        *worst.find(table),
-        *improving.find(table, courses),
-        *checkpoints.find(table, courses),
+        # runs that have learned nothing have no progress to judge
+        *(worst.find(table) or [*improving.find(table, courses), *checkpoints.find(table, courses)]),
         *chosen.find(study, table),
         *rates.find(study, table),
     ]

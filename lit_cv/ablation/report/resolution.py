@@ -1,0 +1,62 @@
+"""The line of a report that says how small a difference its design can show, and how many seeds another one needs."""
+
+from lit_cv.ablation.results.study import Study
+from lit_cv.ablation.results.tables import Table
+from lit_cv.ablation.results.traps.course import points
+from lit_cv.ablation.statistics.blocked import fit
+from lit_cv.ablation.statistics.resolution import MOST_SEEDS, Design
+from lit_cv.errors import UserError
+
+ROUND = (1.0, 0.5, 0.2, 0.1)  # percent points that the line names without --resolve
+
+
+def about_resolution(study: Study, table: Table, wanted: float | None) -> list[str]:
+    """Return the line, or nothing for runs that have no spread over seeds.
+
+    Args:
+        study: The runs.
+        table: The rows.
+        wanted: Difference of ``--resolve``, in the unit that the table shows; None: a round one below the smallest.
+
+    Raises:
+        UserError: A difference is wanted, and the runs do not tell their spread.
+    """
+    if reason := _unusable(study, table):
+        if wanted is None:
+            return []
+        raise UserError(f"{study.folders[0]}: --resolve {wanted:g} needs the spread over seeds, and {reason}.")
+    scored = [row.scores for row in table.rows if row.scores]
+    shared = min(len(row.scores) for row in table.rows if row.scores)
+    design = Design(len(scored), shared, fit(scored).sigma)
+    unequal = ", the fewest of an arm" if len({len(scores) for scores in scored}) > 1 else ""
+    text = (
+        f"This design ({len(scored)} arms, {shared} seeds{unequal}) can show a difference of "
+        f"{points(table, design.smallest)} with 80 % power"
+    )
+    named = [wanted] if wanted is not None else [one for one in ROUND if table.percent and one < 100 * design.smallest]
+    return [f"{text}{_needed(table, design, named[0]) if named else ''}."]
+
+
+def _needed(table: Table, design: Design, wanted: float) -> str:
+    seeds = design.needed(wanted / table.scale)
+    unit = " points" if table.percent else ""
+    return f"; for {wanted:g}{unit} it would need {f'{seeds:,}' if seeds else f'more than {MOST_SEEDS:,}'} seeds"
+
+
+def _unusable(study: Study, table: Table) -> str:
+    """Return why the runs do not tell the spread over seeds; empty if they do."""
+    scored = [row.scores for row in table.rows if row.scores]
+    if study.method != "grid":
+        return f"a {study.method} search has one run of each trial"
+    if len(scored) < 2:
+        return f"only {len(scored)} arm has values of {table.metric}" if scored else f"no arm has {table.metric}"
+    if min(map(len, scored)) < 2:
+        return f"an arm has one seed only ({table.rows[0].arm.label if len(study.seeds) < 2 else _single(table)})"
+    found = fit(scored)
+    if not found.has_spread:
+        return "the differences between arms are the same at every seed" if found.df > 0 else "arms share no seeds"
+    return ""
+
+
+def _single(table: Table) -> str:
+    return next(row.arm.label for row in table.rows if len(row.scores) == 1)
