@@ -48,11 +48,11 @@ class Evaluated(Protocol):
     def image(self, image_id: int) -> "Tensor":
         """Return an image, uint8 (3, H, W) RGB."""
 
-    def found(self, image_id: int) -> Objects:
-        """Return the prediction of an image."""
-
     def target(self, image_id: int) -> Objects:
         """Return the target of an image."""
+
+    def found(self, image_id: int) -> Objects:
+        """Return the prediction of an image."""
 
     def renderer(self, score_threshold: float) -> "Renderer":
         """Return the task's renderer of targets and predictions."""
