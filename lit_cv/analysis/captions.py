@@ -9,6 +9,7 @@ from lit_cv.analysis.parts import facts, largest, percent
 from lit_cv.metrics.densecap import IOUS, METEORS
 
 SHOWN = 12  # rows of the tables of phrases
+DRAWN = 0.3  # minimum score of the regions in pictures
 SOURCE = "DenseCap's average precision (Johnson et al. 2016, section 4.2)"
 MEANINGS = (
     f"Each target region, by the first region that has taken it: described, with IoU at least {IOU} and METEOR above "
@@ -32,7 +33,7 @@ def analyze(run: Evaluated) -> Analysis:
         numbers=_numbers(captions),
         tables=[_matrix(captions), _kinds(captions), *_phrases(captions, run), _frequent(captions)],
         figures=[_matrix_figure(captions)],
-        images=largest(run, lost.astype(np.float64), words),
+        images=largest(run, lost.astype(np.float64), words, DRAWN),
         scores=dict(zip(captions.image_ids.tolist(), (lost / np.maximum(total, 1)).tolist(), strict=True)),
         score_words="share of regions that are not described",
     )

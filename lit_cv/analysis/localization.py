@@ -4,12 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_cv.analysis.contract import Analysis, Column, Evaluated, Figure, Number, Table
+from lit_cv.analysis.detection.confidence import BINS, Calibration
 from lit_cv.analysis.figures import curves
-from lit_cv.analysis.measures.calibration import BINS, Reliability, class_ece, reliability
 from lit_cv.analysis.measures.cases import IOU, Cases, read_cases
 from lit_cv.analysis.parts import confused, facts, largest, percent, ranked
 from lit_cv.errors import UserError
 
+FEWEST = 10  # images of a class from which a sentence names it
 SOURCE = "A box is right if its IoU with the target is at least 0.5 (Russakovsky et al. 2015, section 4.2)."
 CALIBRATION = (
     f"Probabilities in {BINS} bins of equal width; ECE is the mean over images of |accuracy - probability| of their "
@@ -31,7 +32,7 @@ def analyze(run: Evaluated) -> Analysis:
     cases = read_cases(run, len(names))
     errors = 1 - cases.ious + ~cases.named
     table, figure = confused(names, cases.confusion(len(names)), "images")
-    calibration = reliability(cases.probabilities[np.arange(len(errors)), cases.found - 1], cases.named)
+    calibration = cases.calibration
 
     def words(place: int) -> str:
         label, wanted = names[cases.found[place] - 1], names[cases.wanted[place] - 1]
@@ -60,7 +61,7 @@ def _shares(cases: Cases) -> dict[str, NDArray[np.bool_]]:
     }
 
 
-def _sentences(cases: Cases, names: list[str], calibration: Reliability) -> list[str]:
+def _sentences(cases: Cases, names: list[str], calibration: Calibration) -> list[str]:
     shares = {name: float(rows.mean()) for name, rows in _shares(cases).items()}
     right = cases.metrics["loc_accuracy"]
     gains = {"box": cases.metrics["class_accuracy"] - right, "class": 1 - cases.metrics["gt_class_error"] - right}
@@ -72,24 +73,27 @@ def _sentences(cases: Cases, names: list[str], calibration: Reliability) -> list
         f"Right boxes would add {percent(gains['box'])} of the images, right classes {percent(gains['class'])}"
         + ("." if gains["box"] == gains["class"] else f": the {more} cost more."),
     ]
-    own = np.array([cases.named[cases.wanted == label].mean() if (cases.wanted == label).any() else np.nan
-                    for label in range(1, len(names) + 1)])  # fmt: skip
-    said.append(f"The class is found least often for {ranked(names, own, 3)}.")
+    counts = np.bincount(cases.wanted, minlength=len(names) + 1)[1:]
+    right_names = np.bincount(cases.wanted[cases.named], minlength=len(names) + 1)[1:]
+    often = counts >= FEWEST
+    if often.any():
+        own = np.where(often, right_names / np.maximum(counts, 1), np.nan)
+        said.append(f"The class is found least often for {ranked(names, own, 3)}, of those with {FEWEST} images.")
     mean, accuracy = float(cases.probabilities.max(axis=1).mean()), cases.metrics["class_accuracy"]
     said.append(
         f"The mean probability of the named class is {percent(mean)}, the class accuracy {percent(accuracy)} (ECE "
-        f"{percent(calibration.ece)}): the network is {'too' if mean > accuracy else 'not'} sure"
+        f"{percent(calibration.error)}): the network is {'too' if mean > accuracy else 'not'} sure"
         f"{'' if mean > accuracy else ' enough'}."
     )
     return said
 
 
-def _numbers(cases: Cases, names: list[str], calibration: Reliability) -> dict[str, Number]:
+def _numbers(cases: Cases, names: list[str], calibration: Calibration) -> dict[str, Number]:
     words = {"loc_accuracy": "localization accuracy", "class_accuracy": "class accuracy", "mean_iou": "mean IoU",
              "loc_accuracy_top5": "localization accuracy of the best five"}  # fmt: skip
     numbers = {name: Number(cases.metrics[name], text, "percent", True) for name, text in words.items()}
     numbers["gt_class_error"] = Number(cases.metrics["gt_class_error"], "box error of the true class", "percent", False)
-    numbers["ece"] = Number(calibration.ece, "calibration error", "percent", False)
+    numbers["ece"] = Number(calibration.error, "calibration error", "percent", False)
     for name, rows in list(_shares(cases).items())[1:]:
         key = name.replace(" ", "_")
         numbers[key] = Number(float(rows.sum()), f"images with {name}", "count", False)
@@ -125,7 +129,7 @@ def _repairs(cases: Cases) -> Table:
 
 
 def _by_class(cases: Cases, names: list[str]) -> Table:
-    own_ece = class_ece(cases.probabilities, cases.wanted - 1).tolist()
+    own_ece = cases.class_ece.tolist()
     rows = []
     for label, name in enumerate(names, start=1):
         own = cases.wanted == label
@@ -152,22 +156,21 @@ def _iou_curve(cases: Cases) -> Figure:
     return curves("iou", "Boxes by IoU", about, ("IoU, at least", "share of the images"), lines)
 
 
-def _reliability_curve(calibration: Reliability) -> Figure:
-    filled = calibration.counts > 0
-    line = (calibration.confidence[filled], calibration.accuracy[filled])
+def _reliability_curve(calibration: Calibration) -> Figure:
+    filled = calibration.numbers > 0
+    line = (calibration.score[filled], calibration.precision[filled])
     about = f"Accuracy of the most probable class by its probability. {CALIBRATION}"
     return curves("reliability", "Calibration", about, ("mean probability", "class accuracy"),
                   {"network": line}, diagonal=True)  # fmt: skip
 
 
-def _bins(calibration: Reliability) -> Table:
-    edges = np.linspace(0, 1, BINS + 1)
+def _bins(calibration: Calibration) -> Table:
+    edges, columns = np.linspace(0, 1, BINS + 1), (calibration.numbers, calibration.score, calibration.precision)
+    places = np.flatnonzero(calibration.numbers).tolist()
     rows = [
-        (f"{low:.2f} to {high:.2f}", count, confidence, accuracy)
-        for low, high, count, confidence, accuracy in zip(
-            edges[:-1], edges[1:], *(column.tolist() for column in calibration), strict=True
-        )
+        (f"{edges[place]:.1f} to {edges[place + 1]:.1f}", *(float(column[place]) for column in columns))
+        for place in places
     ]
-    columns = [Column("probability"), Column("images", "count"), Column("mean probability", "percent"),
+    headers = [Column("probability"), Column("images", "count"), Column("mean probability", "percent"),
                Column("class accuracy", "percent")]  # fmt: skip
-    return Table("calibration", "Calibration", CALIBRATION, columns, rows)
+    return Table("calibration", "Calibration in numbers", CALIBRATION, headers, rows)

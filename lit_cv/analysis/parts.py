@@ -12,7 +12,6 @@ from lit_cv.renderers.canvas import side_by_side
 Numbers = NDArray[np.float64]
 DRAWN = 6  # images with the largest error
 PAIRS, CELLS = 20, 40  # rows of the table of confused classes, classes in its figure
-SCORE_THRESHOLD = 0.3
 
 
 def facts(run: Evaluated) -> str:
@@ -37,16 +36,17 @@ def listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
-def largest(run: Evaluated, errors: Numbers, words: Callable[[int], str]) -> list[Shown]:
+def largest(run: Evaluated, errors: Numbers, words: Callable[[int], str], score_threshold: float = 0.0) -> list[Shown]:
     """Draw the images with the largest errors beside their targets; ties: the first.
 
     Args:
         run: The predictions.
         errors: float64 (N,), the error of each image; images with NaN or 0 are not drawn.
         words: Says what is wrong in the image at a place.
+        score_threshold: Minimum score of the predictions that are drawn.
     """
     order = np.argsort(-np.nan_to_num(errors), kind="stable")[:DRAWN]
-    renderer, shown = run.renderer(SCORE_THRESHOLD), []
+    renderer, shown = run.renderer(score_threshold), []
     for rank, place in enumerate(place for place in order.tolist() if errors[place] > 0):
         image_id = int(run.predictions.image_ids[place])
         image, found = run.image(image_id), run.found(image_id)

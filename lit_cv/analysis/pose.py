@@ -147,10 +147,9 @@ def _by_visibility(found: _Found) -> Table:
 
 def _figures(found: _Found) -> list[Figure]:
     lines = {LABELS[size]: (np.array(THRESHOLDS), own.total) for size, own in found.whole.items()}
-    for flag, name in FLAGS.items():
-        total = found.parts[flag][found.size].total
-        if np.isfinite(total).any():
-            lines[f"{LABELS[found.size]}, {name}"] = (np.array(THRESHOLDS), total)
+    parts = {name: found.parts[flag][found.size].total for flag, name in FLAGS.items()}
+    if all(np.isfinite(total).any() for total in parts.values()):
+        lines |= {f"{LABELS[found.size]}, {name}": (np.array(THRESHOLDS), total) for name, total in parts.items()}
     values = dict(zip(found.joints, found.by_joint().tolist(), strict=True))
     return [
         curves("pck", "Correct joints by threshold", SOURCE, ("share of the size", "share of the joints"), lines),

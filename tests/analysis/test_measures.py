@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from lit_cv.analysis.measures.calibration import class_ece, reliability
 from lit_cv.analysis.measures.cases import read_cases
 from lit_cv.analysis.measures.contours import OUTSIDE
 from lit_cv.analysis.measures.joints import HIDDEN, VISIBLE, curve, read_poses, swapped
@@ -112,17 +111,19 @@ def test_the_four_cases_make_up_the_logged_accuracies() -> None:
         assert row[found["labels"].numpy() - 1].tolist() == pytest.approx(found["scores"].tolist())
 
 
-def test_calibration_by_hand() -> None:
-    probabilities = np.array([0.05, 0.1, 0.55, 0.6, 0.95, 1.0])
-    right = np.array([False, True, True, False, True, True])
-    found = reliability(probabilities, right, bins=10)
-    assert found.counts.tolist() == [2, 0, 0, 0, 0, 2, 0, 0, 0, 2]  # 0.1 and 0.6 are the upper ends of their bins
-    assert found.accuracy[[0, 5, 9]].tolist() == [0.5, 0.5, 1]
-    assert found.ece == pytest.approx((2 * (0.5 - 0.075) + 2 * 0.075 + 2 * 0.025) / 6)
-    both = np.stack([probabilities, 1 - probabilities], axis=1)
-    own = class_ece(both, np.where(right, 0, 1), bins=10)
-    assert own[0] == found.ece
-    assert np.isnan(reliability(np.zeros(0), np.zeros(0, bool)).ece)
+def test_the_calibration_of_classes_by_hand() -> None:
+    box = torch.tensor([[0.0, 0, 10, 10]])
+    pairs: Pairs = [
+        ({"boxes": box.repeat(2, 1), "labels": torch.tensor(labels), "scores": torch.tensor([sure, 1 - sure])},
+         {"boxes": box, "labels": torch.tensor([1]), "image_id": torch.tensor(number)})
+        for number, (labels, sure) in enumerate([([1, 2], 0.95), ([1, 2], 0.75), ([2, 1], 0.75), ([2, 1], 0.55)])
+    ]  # fmt: skip
+    cases = read_cases(pairs, 2)
+    assert cases.probabilities.round(2).tolist() == [[0.95, 0.05], [0.75, 0.25], [0.25, 0.75], [0.45, 0.55]]
+    # The named class: 0.95 right; 0.75 right once in two; 0.55 wrong.
+    assert cases.calibration.error == pytest.approx((0.05 + 2 * 0.25 + 0.55) / 4, abs=1e-7)
+    # Class 1 holds in every image, class 2 in none, so each probability is wrong by its distance from 1 or 0.
+    assert cases.class_ece.tolist() == pytest.approx([(0.05 + 0.25 + 0.75 + 0.55) / 4] * 2, abs=1e-7)
 
 
 def region_pairs() -> Pairs:

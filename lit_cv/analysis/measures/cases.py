@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lit_cv.analysis.detection.confidence import Calibration, calibration
 from lit_cv.metrics import LocalizationAccuracy
 from lit_cv.ops.boxes import pairwise_iou
 
@@ -46,6 +47,17 @@ class Cases:
     def boxed(self) -> NDArray[np.bool_]:
         """Whether the most probable class's box is right, (N,)."""
         return self.ious >= IOU
+
+    @property
+    def calibration(self) -> Calibration:
+        """Reliability of the most probable class."""
+        return calibration(self.named, self.probabilities[np.arange(len(self.found)), self.found - 1])
+
+    @property
+    def class_ece(self) -> Numbers:
+        """Calibration error of each class's probability over all images, (C,) (Kull et al. 2019, class-wise ECE)."""
+        columns = enumerate(self.probabilities.T, start=1)
+        return np.array([calibration(self.wanted == label, column).error for label, column in columns])
 
     def confusion(self, classes: int) -> NDArray[np.int64]:
         """Count images by true class (row) and most probable class (column), (C, C)."""
