@@ -38,7 +38,7 @@ def listings(table: Table, compare: str) -> list[Listing]:
 
 def _effects(table: Table) -> list[Listing]:
     main, mixed = effects(table), interactions(table)
-    if not main:
+    if not any(effect.difference.low == effect.difference.low for effect in main):  # NaN: without an interval
         return []
     shown = mixed or []
     if len(shown) > MOST_INTERACTIONS:
@@ -85,8 +85,8 @@ def _pairs(table: Table) -> Listing:
         notes = ["No two arms share a seed with a finite value, so there is no pair."]
     else:
         notes = [
-            f"Tukey's intervals: all {len(found)} hold together in 95 % of studies. Better or worse: the first arm against "
-            "the second."
+            f"Tukey's intervals: all {len(found)} hold together in 95 % of studies. Better or worse: the first arm "
+            "against the second."
         ]
     if len(chosen) < len(table.ranked):
         left = len(table.ranked) - len(chosen)

@@ -52,7 +52,8 @@ class _Grid:
 
     def intervals(self, weights: Sequence[np.ndarray]) -> list[Difference | None]:
         spread = np.zeros((len(weights), len(self.table.rows)))
-        spread[:, self.places] = weights
+        for row, own in zip(spread, weights, strict=True):
+            row[self.places] = own
         found = contrasts(self.table.pool, spread)
         return [None if estimate is None else estimate.difference for estimate in found]
 
