@@ -17,6 +17,7 @@ from datamodules.loading.decode import read_image
 from datamodules.loading.loader import PlainLoader, collate
 from lit_cv.contract import Batch, Sample
 from lit_cv.errors import UserError
+from lit_cv.runs.near import did_you_mean_path
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif")
 Failure = tuple[int, str]
@@ -109,7 +110,8 @@ class ImageFolderDataModule(LightningDataModule):
             UserError: If the path does not exist or holds no image.
         """
         if not self.root.exists():
-            raise UserError(f"{self.root} does not exist: name an image or a folder of images.")
+            near = did_you_mean_path(self.root) or "."
+            raise UserError(f"{self.root} does not exist: name an image or a folder of images{near}")
         files = [self.root] if self.root.is_file() else sorted(path for path in self.root.rglob("*") if path.is_file())
         self.paths = [path for path in files if is_image(path)]
         if not self.paths:

@@ -74,6 +74,9 @@ def test_a_folder_without_images_or_a_missing_one_is_refused(tmp_path: Path) -> 
         ImageFolderDataModule(str(tmp_path)).setup()
     with pytest.raises(UserError, match="does not exist"):
         ImageFolderDataModule(str(tmp_path / "nowhere")).setup()
+    (tmp_path / "pictures").mkdir()
+    with pytest.raises(UserError, match=r"does not exist: name an image .*; did you mean .*/pictures\?"):
+        ImageFolderDataModule(str(tmp_path / "picures")).setup()
 
 
 @pytest.mark.parametrize(("bits", "brightest"), [(None, 224), (12, 56)])
