@@ -87,8 +87,8 @@ def test_a_real_effect_is_claimed_and_none_where_there_is_none(maximize, claims)
 def test_the_smallest_p_takes_the_number_of_comparisons_into_account():
     arms = [noisy(0.5, place, seeds=6) for place in range(5)]
     assert (
-        "With 6 seeds the exact sign-flip p is never below 0.031, after Holm's adjustment for 4 comparisons never below "
-        "0.12, so this test cannot reach 0.05"
+        "With 6 seeds the exact sign-flip p is never below 0.031, after Holm's adjustment for 4 comparisons never "
+        "below 0.12, so this test cannot reach 0.05"
     ) in told(*make(arms))
     text = told(*make(arms[:2]))
     assert "cannot reach" not in text
