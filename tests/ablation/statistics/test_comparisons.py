@@ -172,6 +172,7 @@ def test_effects_are_contrasts_of_the_model_with_interaction():
         [{1: 0.5}, {1: 0.7}],
         [{1: 0.5, 2: 0.5}, {1: 0.5, 2: 0.5}, {1: 0.5, 2: 0.5}],
         [{1: 0.1, 2: 0.2}, {1: 0.3, 2: 0.4}],
+        [{1: float(np.float32(0.3)), 2: float(np.float32(0.4))}, {1: float(np.float32(0.4)), 2: 0.5}],
         [{}, {}],
         [{1: 0.5, 2: 0.6}, {}],
     ],
