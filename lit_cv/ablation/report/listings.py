@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from lit_cv.ablation.report.web_table import Cell, Line, WebTable
 from lit_cv.ablation.results.cells import change, padded
 from lit_cv.ablation.results.effects import MOST_LEVELS, Effect, effects, effects_csv, interactions
 from lit_cv.ablation.results.pairs import MOST_ARMS, paired_rows, pairs, pairs_csv
 from lit_cv.ablation.results.tables import Table
+from lit_cv.ablation.statistics.difference import NO_CLAIM
 
 COMPARE_BASELINE, COMPARE_ALL = "baseline", "all"
 MOST_INTERACTIONS = 20
@@ -38,7 +41,7 @@ def listings(table: Table, compare: str) -> list[Listing]:
 
 def _effects(table: Table) -> list[Listing]:
     main, mixed = effects(table), interactions(table)
-    if not main:
+    if not any(effect.difference.low == effect.difference.low for effect in main):  # NaN: without an interval
         return []
     shown = mixed or []
     if len(shown) > MOST_INTERACTIONS:
@@ -54,6 +57,8 @@ def _effects(table: Table) -> list[Listing]:
     elif len(shown) < len(mixed):
         left = len(mixed) - len(shown)
         notes.append(f"{left} of {len(mixed)} interactions whose interval has 0 inside are in effects.csv only.")
+    if np.isnan(table.pool.table).any():
+        notes.append("An effect needs a seed that all of its arms have; those without one are left out.")
     if any(len({str(row.arm.values[key]) for row in table.rows}) > MOST_LEVELS for key in table.names):
         notes.append(f"Factors of more than {MOST_LEVELS} levels are left out.")
     header = ["factor", "level", "from", "effect [95 %]", "claim"]
@@ -66,8 +71,8 @@ def _effect_line(table: Table, effect: Effect) -> Line:
     names = " × ".join(table.names[key] for key in effect.keys)
     levels = (" × ".join(effect.levels), " × ".join(effect.references))
     own, mixed = effect.difference, len(effect.keys) > 1
-    beyond = "changes" if own.beyond else "no claim"
-    claim = beyond if mixed else own.claim(maximize=table.maximize)
+    claim = "changes" if mixed and own.beyond else own.claim(maximize=table.maximize)
+    claim = NO_CLAIM if any(row.diverged for row in table.rows) else claim
     return Line("", [Cell(names), *map(Cell, levels), Cell(change(table, own), own.mean), Cell(claim)])
 
 
@@ -85,8 +90,8 @@ def _pairs(table: Table) -> Listing:
         notes = ["No two arms share a seed with a finite value, so there is no pair."]
     else:
         notes = [
-            f"Tukey's intervals: all {len(found)} hold together in 95 % of studies. Better or worse: the first arm against "
-            "the second."
+            f"Tukey's intervals: all {len(found)} hold together in 95 % of studies. Better or worse: the first arm "
+            "against the second."
         ]
     if len(chosen) < len(table.ranked):
         left = len(table.ranked) - len(chosen)

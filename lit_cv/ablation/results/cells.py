@@ -48,7 +48,7 @@ def columns(table: Table) -> list[Column]:
             table, "better on a new seed", better, lambda row: row.superiority.value if row.superiority else None
         ),
         *_optional(table, "sign-flip p", p_value, lambda row: row.p),
-        *_optional(table, STOPS, stops, lambda row: len(row.stops), shown=table.stopped_early),
+        *([Column(STOPS, stops, lambda row: len(row.stops))] if table.stopped_early else []),
         *_optional(table, "published", lambda row: _number(row.published, ".1f"), lambda row: row.published),
         Column(
             "params", lambda row: "–" if row.params is None else f"{row.params / 1e6:.1f} M", lambda row: row.params
@@ -60,10 +60,10 @@ def columns(table: Table) -> list[Column]:
 
 
 def _optional(
-    table: Table, name: str, text: Callable[[Row], str], number: Callable[[Row], float | None], shown: bool = False
+    table: Table, name: str, text: Callable[[Row], str], number: Callable[[Row], float | None]
 ) -> list[Column]:
-    """Return a column if it is ``shown``, or by default if some row has a number for it."""
-    return [Column(name, text, number)] if shown or any(number(row) is not None for row in table.rows) else []
+    """Return a column if some row has a number for it."""
+    return [Column(name, text, number)] if any(number(row) is not None for row in table.rows) else []
 
 
 def _over(table: Table, name: str, gap: Callable[[Row], Difference | None]) -> list[Column]:
