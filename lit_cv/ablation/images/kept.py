@@ -13,7 +13,7 @@ from lit_cv.ablation.results.tables import Table
 from lit_cv.runs.resamples import Resamples, read_resamples
 
 Resample = Callable[[Sequence[Path], str], dict[Path, str]]
-"""Resamples folders of predictions for a metric, and returns why some of them cannot be."""
+"""Resamples folders of predictions for a metric, and returns one that cannot be, with the reason, or nothing."""
 
 PREDICTIONS = "predictions"
 MOST_RUNS, MOST_BYTES = 32, 20 * 2**20  # of predictions that are resampled without being asked
@@ -55,8 +55,8 @@ def collect(table: Table, asked: bool | None, resample: Resample) -> Kept:
         group = runs[0][0].folder.parent
         return Kept(reason=f"{why}; `litcv report {group} --images` resamples them, once for each run.")
     reasons = resample(missing, table.metric) if missing else {}
-    if reasons:
-        return Kept(reason=_several([f"{place.parents[1]}: {text}" for place, text in reasons.items()]))
+    for place, text in reasons.items():
+        return Kept(reason=text if str(place.parents[1]) in text else f"{place.parents[1]}: {text}")
     found |= {run: read_resamples(place, name) for run, place in places.items() if place in missing}
     by_run = {run: kept for run, kept in found.items() if kept is not None}
     reason = _unequal(by_run) or _other_values(table, runs, by_run)
@@ -100,11 +100,6 @@ def _other_values(table: Table, runs: Sequence[tuple[Run, float]], found: dict[P
         f"the predictions of {names} are of another evaluation: they give {scaled(table, wholes[run.folder])} in "
         f"the place of {scaled(table, score)}, so the run was validated since, or its annotations have changed."
     )
-
-
-def _several(texts: Sequence[str]) -> str:
-    more = len(texts) - 1
-    return texts[0] + (f" (and {more} more {'run' if more == 1 else 'runs'})" if more else "")
 
 
 def _name(run: Path) -> str:

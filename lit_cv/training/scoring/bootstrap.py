@@ -35,9 +35,10 @@ def resample_runs(folders: Sequence[Path], metric: str) -> dict[Path, str]:
         metric: Logged name, ``val/map``.
 
     Returns:
-        Why a folder cannot be resampled, for each that cannot.
+        The first folder that cannot be resampled, with the reason: without it, no arms can be compared. Empty if all
+        can.
     """
-    name, reasons = metric.partition("/")[2], dict[Path, str]()
+    name = metric.partition("/")[2]
     settings = {folder: canonical(read_yaml(_config(folder)).get("data")) for folder in folders}
     opened: tuple[str, DataModule[Any]] | None = None
     bar = tqdm(total=len(folders) * RESAMPLES, desc="Resampling images", unit="set", delay=1, disable=None)
@@ -50,8 +51,8 @@ def resample_runs(folders: Sequence[Path], metric: str) -> dict[Path, str]:
                     opened = settings[folder], open_data(experiment, "val")
                 write_resamples(folder, name, _resampled(folder, experiment, opened[1], name, bar.update))
             except UserError as error:
-                reasons[folder] = str(error)
-    return reasons
+                return {folder: str(error)}
+    return {}
 
 
 def _config(folder: Path) -> Path:

@@ -12,7 +12,7 @@ from lit_cv.metrics.coco_tables import COCO_SIGMAS, IouType
 from lit_cv.metrics.resampling.coco import coco_rankings
 from lit_cv.metrics.resampling.resample import multiplicities
 from tests.helpers.detections import random_predictions, random_targets
-from tests.helpers.real_coco import evaluated, load
+from tests.helpers.real_coco import columns, evaluated, grouped, load
 from tests.metrics.test_coco import as_dataset
 from tests.metrics.test_coco_instances import mask_case, people_case
 
@@ -84,21 +84,29 @@ def test_boxes_with_ties_crowds_and_sizes() -> None:
     check("bbox", (predictions, targets), as_dataset(targets, 2), as_results(targets, predictions), 2, NAMES, 50)
 
 
-@pytest.mark.parametrize("iou_type", ["segm", "keypoints"])
-def test_masks_and_people_of_real_images(real_data: Path, iou_type: IouType) -> None:
-    kind = "instances" if iou_type == "segm" else "person_keypoints"
-    dataset = load(real_data / f"coco/annotations/{kind}_val2017.json", images=6)
+def real_case(folder: Path, iou_type: IouType, images: int) -> tuple[tuple[Rows, Rows], dict[str, Any], Rows]:
+    """Return predictions and targets, the data set and the predictions in COCO's format."""
+    kind = "person_keypoints" if iou_type == "keypoints" else "instances"
+    dataset = load(folder / f"coco/annotations/{kind}_val2017.json", images)
+    if iou_type == "bbox":
+        ids = sorted(category["id"] for category in dataset["categories"])
+        targets = sorted((columns(*pair, ids) for pair in grouped(dataset)), key=lambda one: int(one["image_id"]))
+        found = random_predictions(targets, len(ids), seed=2)
+        return (found, targets), as_dataset(targets, len(ids)), as_results(targets, found)
     case, results = (mask_case if iou_type == "segm" else people_case)(dataset)
-    classes = len(dataset["categories"])
-    names = ["map", "map_50", "map_large"] if iou_type == "segm" else ["map", "map_75", "map_medium", "mar_20"]
-    check(iou_type, case, dataset, results, classes, names, 5)
+    return case, dataset, results
+
+
+@pytest.mark.parametrize("iou_type", ["bbox", "segm", "keypoints"])
+def test_real_images(real_data: Path, iou_type: IouType) -> None:
+    case, dataset, results = real_case(real_data, iou_type, images=6)
+    names = ["map", "map_75", "map_medium", "mar_20"] if iou_type == "keypoints" else ["map", "map_50", "map_large"]
+    check(iou_type, case, dataset, results, len(dataset["categories"]), names, 5)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("iou_type", ["segm", "keypoints"])
+@pytest.mark.parametrize("iou_type", ["bbox", "segm", "keypoints"])
 def test_all_real_images(real_data: Path, iou_type: IouType) -> None:
-    kind = "instances" if iou_type == "segm" else "person_keypoints"
-    dataset = load(real_data / f"coco/annotations/{kind}_val2017.json", images=10_000)
-    case, results = (mask_case if iou_type == "segm" else people_case)(dataset)
-    names = NAMES if iou_type == "segm" else ["map", "map_50", "map_75", "map_medium", "map_large", "mar_20"]
+    case, dataset, results = real_case(real_data, iou_type, images=10_000)
+    names = ["map", "map_50", "map_75", "map_medium", "map_large", "mar_20"] if iou_type == "keypoints" else NAMES
     check(iou_type, case, dataset, results, len(dataset["categories"]), names, 50)
