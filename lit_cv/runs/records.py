@@ -106,11 +106,11 @@ def _arm(value: Any) -> bool:
 
 def _stages(value: Any) -> bool:
     forms: dict[str, Callable[[Any], bool]] = {
-        **{"metric": _text, "wanted": _number, "needed": _count, "halves": _list_of(_number)},
+        **{"metric": _text, "wanted": _number, "needed": _count, "half": _number},
         **{"first": _list_of(_count), "seeds": _list_of(_count)},
     }
     whole = isinstance(value, dict) and value.keys() == forms.keys()
-    return whole and all(fits(value[key]) for key, fits in forms.items()) and bool(value["first"] and value["halves"])
+    return whole and all(fits(value[key]) for key, fits in forms.items()) and bool(value["first"] and value["seeds"])
 
 
 TEXT = Form("a text", _text)

@@ -8,7 +8,7 @@ from pathlib import Path
 from lit_cv.ablation.plots.gallery import draw_gallery
 from lit_cv.ablation.plots.plots import draw_all
 from lit_cv.ablation.report.page import CAPTIONS, page
-from lit_cv.ablation.report.resolution import about_resolution
+from lit_cv.ablation.report.resolution import about_resolution, about_stages
 from lit_cv.ablation.report.web_table import arms_table, make_filters, runs_table
 from lit_cv.ablation.report.words import facts, remarks
 from lit_cv.ablation.results.cells import comma_separated, markdown
@@ -20,7 +20,6 @@ from lit_cv.ablation.results.scores import LAST, choose_metric, without_metric
 from lit_cv.ablation.results.study import Arm, Study
 from lit_cv.ablation.results.tables import Table, make_table
 from lit_cv.ablation.results.traps.traps import find_traps
-from lit_cv.ablation.results.two_stages import about_stages, with_stages
 from lit_cv.ablation.sweep.labels import short_names, show_level
 from lit_cv.errors import UserError
 from lit_cv.runs.settings import canonical
@@ -80,7 +79,6 @@ def make_report(
     numbers = load_published(file, study) if file else None
     arm = find_baseline(study, baseline)
     table = make_table(study, name, facts=own, baseline=arm, published=numbers, value=value)
-    table = with_stages(study, table)
     findings = [*findings, *([Finding(own.warning, False)] if own.warning else [])]
     findings += [Finding(text, False) for text in find_traps(study, table)]
     return write_report(study, table, findings, numbers, output or study.folders[0] / "report", refresh, resolve)
