@@ -170,6 +170,12 @@ PLANNED_METRIC = Kind({}, {}, {"metric": METRIC}, "delete it, and give --metric"
 BEGUN = Kind({"command": WORDS, "id": FOLDER, "started": TIME}, {}, {}, RESULT.fix)
 FAILURE = Kind({"reason": TEXT, "time": TEXT}, {"error": TEXT}, {}, "delete the file, so that the run starts again")
 METRIC_FILE = Kind({"name": TEXT, "goal": GOAL}, {}, {}, "restore it, or delete it and give --metric")
+LEAKS = Kind(
+    {"finished": YES, "seconds": NUMBER},
+    {"images": NUMBERS, "leaks": COUNT, "examples": WORDS},
+    {},
+    "delete it, and call `litcv sweep` or `litcv report --measure` again, which write it",
+)
 SUBMITTED = Kind({"jobs": JOBS}, {}, {}, "delete it, and submit the sweep again")
 ON_SERVER = Kind({"path": TEXT, "digest": TEXT}, {}, {}, "delete it to start another sweep on W&B")
 MISSING = object()

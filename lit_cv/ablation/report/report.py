@@ -19,6 +19,7 @@ from lit_cv.ablation.results.published import Published, find_published, load_pu
 from lit_cv.ablation.results.scores import LAST, choose_metric, without_metric
 from lit_cv.ablation.results.study import Arm, Study
 from lit_cv.ablation.results.tables import Table, make_table
+from lit_cv.ablation.results.traps.leaks import about_leaks
 from lit_cv.ablation.results.traps.traps import find_traps
 from lit_cv.ablation.sweep.labels import short_names, show_level
 from lit_cv.errors import UserError
@@ -132,7 +133,7 @@ def write_report(
     warned = [finding.text for finding in findings if not finding.refuses]
     controlled = all(finding.controlled for finding in findings)
     line, notes = facts(study, table, controlled=controlled), remarks(study, table, published)
-    notes = [*about_stages(study, table), *about_resolution(study, table, resolve), *notes]
+    notes = [*about_stages(study, table), *about_resolution(study, table, resolve), *notes, *about_leaks(study)]
     images = [f"\n![{CAPTIONS[file.name]}]({file.name})" for file in pictures]
     lists = _list("Not controlled:", refused) + _list("Warnings:", warned)
     paragraphs = [f"# {study.title}\n", f"{line}\n", markdown(table), *(f"{note}\n" for note in notes)]
