@@ -1,6 +1,7 @@
 """Find every defect of a data set: in its annotations, in its image files, and images that occur twice."""
 
 import hashlib
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -15,6 +16,8 @@ from datamodules.loading.decode import Reading, check_size, read_image
 from datamodules.loading.orientation import orientation
 from datamodules.loading.pool import Pool
 from lit_cv.errors import UserError
+
+LEAK = "leak"
 
 
 class Examination(NamedTuple):
@@ -51,6 +54,34 @@ def examine(data: DataModule[Any]) -> Examination:
     defects += _repetitions(pictures, digests)
     # Defects of an image that two splits list are reported once.
     return Examination({split: len(paths) for split, paths in pictures.items() if paths}, list(dict.fromkeys(defects)))
+
+
+def find_leaks(data: DataModule[Any], seconds: float) -> tuple[dict[str, int], list[Defect]] | None:
+    """Look for pictures that two splits have, as ``examine`` does, within a limit of time.
+
+    Args:
+        data: The data set; fetched, but not prepared.
+        seconds: Time after which the search ends without a result.
+
+    Returns:
+        The number of images of each non-empty split, and a defect for each leak; None if the time was not enough.
+    """
+    end = time.monotonic() + seconds
+    surveys = {split: data.survey(split).images for split in SPLITS}
+    every = {image.path: image for images in surveys.values() for image in images}
+    digests: dict[Path, bytes] = {}
+    with Pool() as pool:
+        for path, (digest, _) in zip(
+            every, pool.map(partial(_look, reading=data.reading), every.values()), strict=True
+        ):
+            if time.monotonic() > end:
+                pool.shutdown(cancel_futures=True)
+                return None
+            if digest:
+                digests[path] = digest
+    pictures = {split: [image.path for image in images] for split, images in surveys.items()}
+    leaks = [defect for defect in _repetitions(pictures, digests) if defect.kind == LEAK]
+    return {split: len(paths) for split, paths in pictures.items() if paths}, leaks
 
 
 def _look(image: Listed, reading: Reading) -> tuple[bytes | None, list[Defect]]:
@@ -102,6 +133,6 @@ def _repetitions(pictures: Mapping[str, Sequence[Path]], digests: Mapping[Path, 
                     defects.append(Defect(path, what, "picture twice in a split"))
                 else:
                     what = f"of {split} is the same picture as {first} of {other}: take it out of one of the two"
-                    defects.append(Defect(path, what, "leak"))
+                    defects.append(Defect(path, what, LEAK))
             others.setdefault(split, path)
     return defects

@@ -34,6 +34,7 @@ def launch(
     preflight: Preflight,
     fingerprint: Fingerprint = unknown,
     times: Times | None = None,
+    leaks: Times | None = None,
 ) -> int:
     """Run the missing runs of a sweep; called again after a crash, it finishes the rest. See ``run_sweep``."""
     jobs = plan(sweep, fingerprint)
@@ -62,8 +63,10 @@ def launch(
         queue = make_queue(sweep, jobs, missing, executor.workers, fingerprint)
         try:
             failed = left_out + ([] if queue.exhausted else executor.execute(queue))
-            if executor.waits and times is not None:
-                _measure_times(group, jobs, times)
+            if executor.waits and times is not None and unmeasured(group):
+                _examine(group, jobs, times)
+            if executor.waits and leaks is not None:
+                _examine(group, jobs, leaks)
         except KeyboardInterrupt:
             print("Stopped. The same command continues where this one ended.", flush=True)
             return 1
@@ -77,11 +80,11 @@ def launch(
         return 1 if failed else 0
 
 
-def _measure_times(group: Path, jobs: Sequence[Job], times: Times) -> None:
-    """Measure the time per image of the finished runs of lit-cv, unless it is known; the runs have ended."""
-    if unmeasured(group) and all(is_litcv(job.trial.program) for job in jobs):
+def _examine(group: Path, jobs: Sequence[Job], examination: Times) -> None:
+    """Measure or examine the finished runs, if they are of lit-cv; the runs have ended."""
+    if all(is_litcv(job.trial.program) for job in jobs):
         try:
-            times(group)
+            examination(group)
         except UserError as error:
             say(f"note: {error}")
 

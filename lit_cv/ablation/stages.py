@@ -86,8 +86,8 @@ def run_stages(
             jobs = plan(sweep, fingerprint)
             _refuse_absent(sweep, jobs, waits=False)
         scale = _scale(sweep, jobs)
-        halves, first = _first_intervals(sweep, jobs), [int(seed) for seed in sweep.parameters[SEED]]
-        former = Stages(sweep.metric.name if sweep.metric else "", goal.width / scale, first, first, 0, halves)
+        half, first = _widest(sweep, jobs), [int(seed) for seed in sweep.parameters[SEED]]
+        former = Stages(sweep.metric.name if sweep.metric else "", goal.width / scale, first, first, 0, half)
     else:
         scale = _scale(sweep, [job for job in plan(sweep, fingerprint) if job.finished])
         if abs(former.wanted * scale - goal.width) > 1e-9 * goal.width:
@@ -100,7 +100,7 @@ def run_stages(
     code = go(staged(sweep, stages))
     if not code and not dry_run and all(job.finished for job in plan(staged(sweep, stages), fingerprint)):
         reached = "as wanted" if stages.reached else f"not ± {goal.width:g}, which needs {stages.needed:,} seeds"
-        say(f"--resolve {goal.width:g}: every interval is at most ± {stages.half * scale:.3g} wide, {reached}.")
+        say(f"--resolve {goal.width:g}: every interval is at most ± {_final(stages) * scale:.3g} wide, {reached}.")
     return code
 
 
@@ -156,10 +156,9 @@ def _scale(sweep: Sweep, jobs: Sequence[Job]) -> float:
     return 100.0 if facts.get(name, {}).get("percent") else 1.0
 
 
-def _first_intervals(sweep: Sweep, jobs: Sequence[Job]) -> list[float]:
-    """Return the half width of each arm's interval after the first stage; 0 for the baseline."""
-    from lit_cv.ablation.statistics.blocked import fit  # imported here because scipy takes a while
-    from lit_cv.ablation.statistics.stein import FirstStage
+def _widest(sweep: Sweep, jobs: Sequence[Job]) -> float:
+    """Return the half width of the widest interval after the first stage."""
+    from lit_cv.ablation.statistics.stein import widest  # imported here because scipy takes a while
 
     metric = sweep.metric.name if sweep.metric else ""
     scores: dict[str, dict[int | None, float]] = {}
@@ -171,21 +170,20 @@ def _first_intervals(sweep: Sweep, jobs: Sequence[Job]) -> list[float]:
                 "rule needs every arm at every seed; fix the run, or take the arm or the seed out of the file."
             )
         scores.setdefault(_arms_of([job.trial])[0], {})[job.trial.seed] = value
-    found = fit(list(scores.values()))
-    if not found.has_spread:
+    half = widest(list(scores.values()))
+    if not half > 0:
         raise UserError(
             f"{sweep.path}: --resolve: the differences between arms are the same at every seed, so there is no spread "
             "that could be resolved; look at the report, which names seeds and keys without effect."
         )
-    stage = FirstStage(len(scores), len(sweep.parameters[SEED]), found.sigma, found.df)
-    return [0.0, *[stage.half_width(stage.seeds)] * (len(scores) - 1)]
+    return half
 
 
 def _counted(former: Stages, goal: Goal) -> Stages:
     """Return the stages with the seeds that are needed and allowed; seeds that exist stay."""
     from lit_cv.ablation.statistics.stein import seeds_needed  # imported here because scipy takes a while
 
-    needed = seeds_needed(len(former.first), max(former.halves), former.wanted)
+    needed = seeds_needed(len(former.first), former.half, former.wanted)
     seeds = list(former.seeds)
     while len(seeds) < min(needed, goal.most):
         seeds.append(max(seeds) + 1)
@@ -196,12 +194,19 @@ def _told(sweep: Sweep, stages: Stages, scale: float, goal: Goal) -> str:
     unit = "percent points of " if scale != 1 else ""
     first, new = len(stages.first), stages.seeds[len(stages.first) :]
     text = (
-        f"--resolve {goal.width:g}: with {first} seeds, intervals are ± {max(stages.halves) * scale:.3g} wide "
+        f"--resolve {goal.width:g}: with {first} seeds, intervals are ± {stages.half * scale:.3g} wide "
         f"({unit}{stages.metric}); ± {goal.width:g} needs {stages.needed:,} seeds"
     )
     if not stages.reached:
-        text += f", but --max-seeds allows {goal.most}, for ± {stages.half * scale:.3g}"
+        text += f", but --max-seeds allows {goal.most}, for ± {_final(stages) * scale:.3g}"
     if not new:
         return f"{text}: no seed is added."
-    arms = len(stages.halves)
+    arms = len(_arms_of(sweep.trials()))
     return f"{text}. Stage 2 of 2: seeds {new[0]} to {new[-1]} of all {arms} arms, {arms * len(new)} runs."
+
+
+def _final(stages: Stages) -> float:
+    """Return the half width of the widest interval with all seeds."""
+    from lit_cv.ablation.statistics.stein import narrowed  # imported here because scipy takes a while
+
+    return narrowed(stages.half, len(stages.first), len(stages.seeds))

@@ -55,9 +55,11 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--measure: the runs have to have ended; leave out --watch.")
     folders = [*options.runs, *map(restore, options.wandb)]
     if options.measure:
+        from lit_cv.training.leaks import check_leaks
         from lit_cv.training.measuring import measure_groups  # imported here because it imports torch
 
         measure_groups(folders)
+        check_leaks(folders)
     return run_report(
         folders,
         metric=options.metric,

@@ -60,6 +60,7 @@ def run(options: argparse.Namespace) -> int:
         preflight=_preflight,
         fingerprint=partial(_fingerprint, generate=not options.dry_run),
         times=_times,
+        leaks=_leaks,
         goal=_goal(options.resolve, options.max_seeds),
         **registry.given_options(options),
     )
@@ -76,6 +77,7 @@ def run_sweep(
     preflight: Preflight,
     fingerprint: Fingerprint = unknown,
     times: Times | None = None,
+    leaks: Times | None = None,
     goal: Goal | None = None,
     **options: Any,
 ) -> int:
@@ -92,6 +94,7 @@ def run_sweep(
             raises UserError for a parameter or metric that the experiment does not have.
         fingerprint: Returns the fingerprint of the data that a run's arguments name, or None if it is not here.
         times: Measures the time per image of a group's runs when all have ended; by default nothing does.
+        leaks: Looks for images in two splits of the data of a group's runs; by default nothing does.
         goal: Width of the intervals up to which seeds are added.
         options: Options of the executor, such as ``workers=2``.
 
@@ -118,6 +121,7 @@ def run_sweep(
         preflight=preflight,
         fingerprint=fingerprint,
         times=times,
+        leaks=leaks,
     )
     if goal is None:
         return go(sweep)
@@ -167,6 +171,12 @@ def _times(group: Path) -> None:
     from lit_cv.training.measuring import measure_groups  # imported here because it imports torch
 
     measure_groups([group], most=MOST_TIMED)
+
+
+def _leaks(group: Path) -> None:
+    from lit_cv.training.leaks import check_leaks  # imported here because it imports torch
+
+    check_leaks([group])
 
 
 def _fingerprint(args: Sequence[str], *, generate: bool) -> str | None:

@@ -106,11 +106,11 @@ def _arm(value: Any) -> bool:
 
 def _stages(value: Any) -> bool:
     forms: dict[str, Callable[[Any], bool]] = {
-        **{"metric": _text, "wanted": _number, "needed": _count, "halves": _list_of(_number)},
+        **{"metric": _text, "wanted": _number, "needed": _count, "half": _number},
         **{"first": _list_of(_count), "seeds": _list_of(_count)},
     }
     whole = isinstance(value, dict) and value.keys() == forms.keys()
-    return whole and all(fits(value[key]) for key, fits in forms.items()) and bool(value["first"] and value["halves"])
+    return whole and all(fits(value[key]) for key, fits in forms.items()) and bool(value["first"] and value["seeds"])
 
 
 TEXT = Form("a text", _text)
@@ -170,6 +170,12 @@ PLANNED_METRIC = Kind({}, {}, {"metric": METRIC}, "delete it, and give --metric"
 BEGUN = Kind({"command": WORDS, "id": FOLDER, "started": TIME}, {}, {}, RESULT.fix)
 FAILURE = Kind({"reason": TEXT, "time": TEXT}, {"error": TEXT}, {}, "delete the file, so that the run starts again")
 METRIC_FILE = Kind({"name": TEXT, "goal": GOAL}, {}, {}, "restore it, or delete it and give --metric")
+LEAKS = Kind(
+    {"finished": YES, "seconds": NUMBER},
+    {"images": NUMBERS, "leaks": COUNT, "examples": WORDS},
+    {},
+    "delete it, and call `litcv sweep` or `litcv report --measure` again, which write it",
+)
 SUBMITTED = Kind({"jobs": JOBS}, {}, {}, "delete it, and submit the sweep again")
 ON_SERVER = Kind({"path": TEXT, "digest": TEXT}, {}, {}, "delete it to start another sweep on W&B")
 MISSING = object()

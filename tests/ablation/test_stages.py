@@ -84,8 +84,6 @@ def test_seeds_are_added_until_the_interval_is_narrow(sweep, capsys, monkeypatch
     ) in capsys.readouterr().out
     row = list(csv.DictReader(Path("runs/study/report/table.csv").read_text().splitlines()))[1]
     assert float(row["high"]) - float(row["difference"]) == pytest.approx(HALF * (3 / 5) ** 0.5, rel=1e-5)
-    assert main(["report", "runs/study", "--metric", "val/map"]) == 0
-    assert "This table is another one (of val/map), so its intervals are the usual ones" in capsys.readouterr().out
 
 
 def test_a_limit_is_obeyed_and_may_be_raised(sweep, capsys):

@@ -10,7 +10,7 @@ from lit_cv.ablation.plots.plots import draw_all
 from lit_cv.ablation.report.commands import as_text, of_report
 from lit_cv.ablation.report.listings import COMPARE_BASELINE, listings
 from lit_cv.ablation.report.page import CAPTIONS, page
-from lit_cv.ablation.report.resolution import about_resolution
+from lit_cv.ablation.report.resolution import about_resolution, about_stages
 from lit_cv.ablation.report.web_table import arms_table, make_filters, runs_table
 from lit_cv.ablation.report.words import facts, remarks
 from lit_cv.ablation.results.cells import comma_separated, markdown
@@ -21,8 +21,8 @@ from lit_cv.ablation.results.published import Published, find_published, load_pu
 from lit_cv.ablation.results.scores import LAST, choose_metric, without_metric
 from lit_cv.ablation.results.study import Arm, Study
 from lit_cv.ablation.results.tables import Table, make_table
+from lit_cv.ablation.results.traps.leaks import about_leaks
 from lit_cv.ablation.results.traps.traps import find_traps
-from lit_cv.ablation.results.two_stages import about_stages, with_stages
 from lit_cv.ablation.sweep.labels import short_names, show_level
 from lit_cv.errors import UserError
 from lit_cv.runs.settings import canonical
@@ -88,7 +88,6 @@ def make_report(
     numbers = load_published(file, study) if file else None
     arm = find_baseline(study, baseline)
     table = make_table(study, name, facts=own, baseline=arm, published=numbers, value=value)
-    table = with_stages(study, table)
     table, notes = images(table) if images else (table, [])
     findings = [*findings, *([Finding(own.warning, False)] if own.warning else [])]
     findings += [Finding(text, False) for text in find_traps(study, table)]
@@ -151,7 +150,8 @@ def write_report(
     warned = [finding.text for finding in findings if not finding.refuses]
     controlled = all(finding.controlled for finding in findings)
     line, notes = facts(study, table, controlled=controlled), remarks(study, table, published)
-    notes = [*about_stages(study, table), *about_resolution(study, table, resolve), *notes, *more, COMMANDS]
+    notes = [*about_stages(study, table), *about_resolution(study, table, resolve), *notes, *more, *about_leaks(study)]
+    notes.append(COMMANDS)
     images = [f"\n![{CAPTIONS[file.name]}]({file.name})" for file in pictures]
     lists = _list("Not controlled:", refused) + _list("Warnings:", warned)
     further = listings(table, compare)

@@ -60,3 +60,17 @@ def _unusable(study: Study, table: Table) -> str:
 
 def _single(table: Table) -> str:
     return next(row.arm.label for row in table.rows if len(row.scores) == 1)
+
+
+def about_stages(study: Study, table: Table) -> list[str]:
+    """Return how the seeds of a sweep in two stages were counted, and which intervals follow; empty for others."""
+    stages = study.stages
+    if stages is None:
+        return []
+    wanted = points(table, stages.wanted) if stages.metric == table.metric else f"{stages.wanted:g} as logged"
+    short = f"; {stages.needed:,} would be needed, and --max-seeds allowed {len(stages.seeds)}"
+    return [
+        f"The number of seeds follows from the spread of the first {len(stages.first)} by Stein's two-stage rule, for "
+        f"intervals of {stages.metric} of at most ± {wanted}{'' if stages.reached else short}. So all intervals use "
+        f"the spread of seeds {', '.join(map(str, stages.first))} alone."
+    ]

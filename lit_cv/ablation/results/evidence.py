@@ -8,6 +8,7 @@ from lit_cv.ablation.statistics.comparisons import all_pairs, to_baseline
 from lit_cv.ablation.statistics.difference import NO_CLAIM, Difference, Probability, Scores
 from lit_cv.ablation.statistics.pool import Pool
 from lit_cv.ablation.statistics.sign_flip import holm, sign_flip
+from lit_cv.ablation.statistics.stein import of_first_stage
 from lit_cv.ablation.statistics.superiority import superiority
 
 
@@ -22,7 +23,13 @@ class Evidence:
 
 
 def evidence(
-    pool: Pool, scores: Sequence[Scores], baseline: int, *, lost: Sequence[bool], maximize: bool
+    pool: Pool,
+    scores: Sequence[Scores],
+    baseline: int,
+    *,
+    lost: Sequence[bool],
+    maximize: bool,
+    first: Sequence[int | None] = (),
 ) -> list[Evidence]:
     """Compare all arms with the baseline.
 
@@ -33,8 +40,11 @@ def evidence(
         lost: Whether each arm has seeds that diverged. Nothing is claimed about such an arm: the seeds that are left
             are a choice by their outcome.
         maximize: Whether a higher value is better.
+        first: Seeds of the first of two stages, whose spread counted the others; empty without stages.
     """
     estimates = to_baseline(pool, baseline)
+    if first:
+        estimates = of_first_stage(estimates, scores, baseline, first)
     tested = [place for place, found in enumerate(estimates) if found is not None and found.n > 1]
     reference = scores[baseline]
     raw = [sign_flip([value - reference[seed] for seed, value in scores[place].items() if seed in reference])

@@ -109,9 +109,15 @@ def _without_effect(key: str, arms: list[Arm]) -> str:
 
 
 def _equal_seeds(arm: Arm) -> list[str]:
-    runs = list(arm.runs.items())
-    equal = [seed for seed, run in runs[1:] if _same_runs(runs[0][1], run)]
-    if not equal:
-        return []
-    seeds = few(str(seed) for seed in [runs[0][0], *equal])
-    return [f"Arm {arm.label}: its seeds {seeds} are bit-identical, so they are one result and have no spread."]
+    groups: list[list[int | None]] = []
+    for seed, run in arm.runs.items():
+        group = next((group for group in groups if _same_runs(arm.runs[group[0]], run)), None)
+        if group is None:
+            groups.append([seed])
+        else:
+            group.append(seed)
+    return [
+        f"Arm {arm.label}: its seeds {few(map(str, group))} are bit-identical, so they are one result and have no spread."
+        for group in groups
+        if len(group) > 1
+    ]

@@ -100,13 +100,11 @@ class Arm:
         values: Swept values by dotted key.
         runs: Runs by seed.
         label: Name in tables.
-        half: Half width of its interval after the first of two stages; None without stages.
     """
 
     values: dict[str, Any]
     runs: dict[int | None, Run] = field(default_factory=dict)
     label: str = ""
-    half: float | None = None
 
 
 @dataclass
@@ -224,9 +222,6 @@ def _load_sweep_group(folder: Path) -> Study:
             else:
                 unfinished.append(Unfinished(place, arm.values, entry["seed"]))
         arms.append(arm)
-    stages = recorded(folder)
-    for arm, half in zip(arms, stages.halves if stages else (), strict=False):
-        arm.half = half
     return Study(
         title=plan["description"].splitlines()[0] if plan["description"] else plan["name"],
         folders=[folder],
@@ -240,7 +235,7 @@ def _load_sweep_group(folder: Path) -> Study:
         declared=distinct(key for planned in plan["arms"] for key in planned["values"]),
         unfinished=unfinished,
         logarithmic=_logarithmic(folder / "sweep.yaml"),
-        stages=stages,
+        stages=recorded(folder),
     )
 
 

@@ -178,7 +178,7 @@ def make_table(
     grid = study.method == "grid"
     values = [final_values(arm, metric, facts, value) for arm in arms]
     rows = []
-    known = _evidence(values, arms, baseline, maximize=facts.higher_is_better)
+    known = _evidence(values, study, baseline, maximize=facts.higher_is_better)
     for arm, own, found, time in zip(arms, values, known, times(study, arms), strict=True):
         rows.append(
             Row(
@@ -205,15 +205,16 @@ def make_table(
 
 
 def _evidence(
-    values: Sequence[Mapping[int | None, float | None]], arms: Sequence[Arm], baseline: Arm, *, maximize: bool
+    values: Sequence[Mapping[int | None, float | None]], study: Study, baseline: Arm, *, maximize: bool
 ) -> list[Evidence]:
     """Return the evidence of each arm against the baseline, which may have no run yet."""
+    arms, first = [arm for arm in study.arms if arm.runs], study.stages.first if study.stages else ()
     scores = [{seed: value for seed, value in own.items() if value is not None} for own in values]
     place = next((place for place, arm in enumerate(arms) if arm is baseline), None)
     if place is None:
         return [Evidence(claim=NO_CLAIM) for _ in arms]
     lost = [len(own) < len(every) for own, every in zip(scores, values, strict=True)]
-    return evidence(make_pool(scores), scores, place, lost=lost, maximize=maximize)
+    return evidence(make_pool(scores), scores, place, lost=lost, maximize=maximize, first=first)
 
 
 def ranked(rows: Sequence[Row], *, maximize: bool) -> list[Row]:

@@ -14,10 +14,11 @@ of one named arm, not that of all arms together.
 import math
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
-from lit_cv.ablation.statistics.many_to_one import critical_value, spreads
+from lit_cv.ablation.statistics.critical import dunnett, spreads
 
 POWER = 0.8
 MOST_SEEDS = 100_000
@@ -47,16 +48,20 @@ class Design:
         """Standard error of the difference of an arm to the baseline."""
         return self.sigma * math.sqrt(2 / self.seeds)
 
+    @property
+    def critical(self) -> float:
+        """Dunnett's critical value of its differences, whose correlations are 1/2."""
+        return dunnett((np.eye(self.arms - 1) + 1) / 2, self.df)
+
     def power(self, difference: float) -> float:
         """Return the probability that a true difference of an arm is claimed, from the noncentral t distribution."""
-        critical, shift = critical_value(self.arms - 1, self.df), abs(difference) / self.error
-        return _power(critical, self.df, shift)
+        return _power(self.critical, self.df, abs(difference) / self.error)
 
     @property
     def smallest(self) -> float:
         """The smallest difference that is claimed with a probability of 80 %."""
-        critical = critical_value(self.arms - 1, self.df)
-        return self.error * float(brentq(lambda shift: _power(critical, self.df, shift) - POWER, 0.0, 3 * critical + 9))
+        critical, df = self.critical, self.df
+        return self.error * float(brentq(lambda shift: _power(critical, df, shift) - POWER, 0.0, 3 * critical + 9))
 
     def needed(self, difference: float) -> int | None:
         """Return the number of seeds with which a difference > 0 is claimed with 80 %, if the spread stays the same.

@@ -1,6 +1,5 @@
 """The record of a sweep in two stages (``--resolve``), in its ``sweep.json``."""
 
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,7 @@ class Stages:
         first: Seeds of the first stage, whose spread fixes everything else.
         seeds: All seeds, those of the first stage first.
         needed: Number of seeds that the wanted width needs; more than ``seeds`` if a limit was given.
-        halves: Half width of the interval of each arm after the first stage, in the order of the sweep; 0 for the
-            baseline, the first arm.
+        half: Half width of the widest interval after the first stage.
     """
 
     metric: str
@@ -27,21 +25,12 @@ class Stages:
     first: list[int]
     seeds: list[int]
     needed: int
-    halves: list[float]
-
-    @property
-    def half(self) -> float:
-        """Half width of the widest interval with all seeds."""
-        return self.narrowed(max(self.halves), len(self.seeds))
+    half: float
 
     @property
     def reached(self) -> bool:
         """Whether all intervals have the wanted width."""
         return len(self.seeds) >= self.needed
-
-    def narrowed(self, half: float, seeds: int) -> float:
-        """Return the half width with some number of seeds of an interval that had ``half`` after the first stage."""
-        return half * math.sqrt(len(self.first) / seeds)
 
     def record(self) -> dict[str, Any]:
         """Return the fields for ``sweep.json``."""

@@ -2,27 +2,11 @@
 
 import numpy as np
 import pytest
-from scipy.stats import dunnett, t
 
-from lit_cv.ablation.statistics.blocked import fit_cells
-from lit_cv.ablation.statistics.many_to_one import critical_value
+from lit_cv.ablation.statistics.comparisons import to_baseline
+from lit_cv.ablation.statistics.pool import make_pool
 from lit_cv.ablation.statistics.resolution import Design
-from lit_cv.ablation.statistics.stein import FirstStage
-
-
-@pytest.mark.parametrize(("comparisons", "df", "tabled"), [(2, 5, 3.03), (5, 10, 2.99), (3, 20, 2.54), (9, 60, 2.77)])
-def test_critical_values_equal_dunnett_s_tables(comparisons, df, tabled):
-    assert round(critical_value(comparisons, df), 2) == tabled
-    assert critical_value(1, df) == pytest.approx(t.ppf(0.975, df), abs=1e-6)
-
-
-def test_critical_value_is_that_of_scipy():
-    groups = [np.array([0.0, 1, 2, 5]), np.array([3.0, 4, 7, 5]), np.array([0.0, 2, 1, 1])]
-    control = np.array([1.0, 2, 0, 2])
-    interval = dunnett(*groups, control=control, rng=1).confidence_interval(0.95)
-    spread = np.sqrt(np.mean([values.var(ddof=1) for values in (*groups, control)]))
-    half = (interval.high - interval.low)[0] / 2
-    assert critical_value(3, 12) * spread * np.sqrt(2 / 4) == pytest.approx(half, rel=2e-3)  # scipy's is random
+from lit_cv.ablation.statistics.stein import first_stage, narrowed, of_first_stage, seeds_needed, widest
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 10])
@@ -43,30 +27,33 @@ def test_needed_seeds_are_the_fewest():
 
 
 def test_stein_s_number_of_seeds_by_hand():
-    stage = FirstStage(arms=2, seeds=3, sigma=0.5, df=2)
-    assert stage.half_width(3) == pytest.approx(4.302653 * 0.5 * (2 / 3) ** 0.5, abs=1e-5)
-    assert stage.needed(1.0) == 10  # 2 (4.3027 · 0.5 / 1)² = 9.26
-    assert stage.half_width(10) <= 1.0 < stage.half_width(9)
-    assert stage.needed(5.0) == 3
+    arms = [{1: 0.0, 2: 0.01, 3: 0.02, 4: 0.5}, {1: 0.02, 2: 0.01, 3: 0.0, 4: 0.5}]
+    begun = [{seed: own[seed] for seed in (1, 2, 3)} for own in arms]
+    half = widest(begun)
+    assert half == pytest.approx(4.302653 * 0.02 / 3**0.5, rel=1e-6)  # t(0.975, 2) · s / √n of -0.02, 0, 0.02
+    assert seeds_needed(3, half, 0.04) == 5  # 3 (0.04968 / 0.04)² = 4.63
+    assert seeds_needed(3, half, 1.0) == 3
+    _, found = of_first_stage(to_baseline(make_pool(arms), 0), arms, 0, (1, 2, 3))
+    assert (found.n, found.df, found.mean) == (4, 2, pytest.approx(0.0))
+    assert found.half == pytest.approx(half * (3 / 4) ** 0.5)
 
 
-def studies(arms, first, wanted, most=10**6, count=1000):
+def studies(arms, first, wanted, most=10**6, count=1000, spread=1.0):
     """Simulate studies with Stein's rule; return the shares of valid and of narrow intervals, and the mean seeds."""
-    rng = np.random.default_rng([arms, first])
+    rng, spreads = np.random.default_rng([arms, first, int(10 * wanted)]), np.ones(arms)
+    spreads[-1] = spread
     valid = narrow = total = 0
     for _ in range(count):
         effects, blocks = rng.normal(size=arms) * 3, rng.normal(size=first) * 5
-        begun = effects[:, None] + blocks + rng.normal(size=(arms, first))
-        found = fit_cells(begun)
-        stage = FirstStage(arms, first, found.sigma, found.df)
-        seeds = min(most, stage.needed(wanted))
-        # a mean over the added seeds, in one number for each arm
-        added = seeds - first
-        later = added * effects + np.sqrt(added) * rng.normal(size=arms)
-        gaps = ((begun.sum(1) - blocks.sum() + later) / seeds)[1:] - ((begun.sum(1) - blocks.sum() + later) / seeds)[0]
-        half = stage.half_width(seeds)
-        valid += bool(np.all(np.abs(gaps - (effects[1:] - effects[0])) <= half))
-        narrow += half <= wanted
+        begun = effects[:, None] + blocks + spreads[:, None] * rng.normal(size=(arms, first))
+        halves = np.array([found.half for found in first_stage(begun) if found])
+        seeds = min(most, seeds_needed(first, halves.max(), wanted))
+        added = seeds - first  # their sum is simulated in one number for each arm; blocks cancel
+        means = (begun.sum(1) + added * effects + np.sqrt(added) * spreads * rng.normal(size=arms)) / seeds
+        errors = np.abs(means[1:] - means[0] - (effects[1:] - effects[0]))
+        final = narrowed(halves.max(), first, seeds)
+        valid += bool(np.all(errors <= [narrowed(half, first, seeds) for half in halves]))
+        narrow += final <= wanted
         total += seeds
     return valid / count, narrow / count, total / count
 
@@ -90,3 +77,6 @@ def test_table_of_stein_s_rule():
                 print(f"| {arms} | {first} | {wanted:g} σ | {seeds:.1f} | {valid:.1%} | {narrow:.0%} |")
                 assert narrow == 1.0
                 assert valid >= 0.95 - 3 * (0.95 * 0.05 / 1000) ** 0.5
+    for first in (3, 5, 8):
+        valid, narrow, seeds = studies(6, first, 1.0, spread=4.0)
+        print(f"| 6, one of 4 σ | {first} | 1 σ | {seeds:.1f} | {valid:.1%} | {narrow:.0%} |")

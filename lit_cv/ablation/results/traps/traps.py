@@ -2,7 +2,7 @@
 
 from lit_cv.ablation.results.study import Study
 from lit_cv.ablation.results.tables import Table
-from lit_cv.ablation.results.traps import checkpoints, chosen, improving, rates, worst
+from lit_cv.ablation.results.traps import checkpoints, chosen, improving, leaks, rates, worst
 from lit_cv.ablation.results.traps.course import course
 
 
@@ -17,4 +17,5 @@ def find_traps(study: Study, table: Table) -> list[str]:
         *(worst.find(table) or [*improving.find(table, courses), *checkpoints.find(table, courses)]),
         *chosen.find(study, table),
         *rates.find(study, table),
+        *leaks.find(study),
     ]
