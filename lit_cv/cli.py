@@ -14,6 +14,7 @@ from lit_cv.commands import (
     bench,
     browse,
     completion,
+    diff,
     doctor,
     evaluate,
     export,
@@ -31,7 +32,7 @@ from lit_cv.errors import UsageError, expected_failure
 from lit_cv.runs.prose import say
 
 COMMANDS = (
-    *(new, fit, evaluate, export, sweep, report, bench),
+    *(new, fit, evaluate, export, sweep, report, diff, bench),
     *(proposals, doctor, stats, browse, shapes, lists, completion),
 )
 
