@@ -28,6 +28,8 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument("--output", type=Path, help="folder of the report (default: RUNS/report)")
     parser.add_argument("--measure", action="store_true",
                         help="first measure the time per image of all networks, in turns and alone")  # fmt: skip
+    parser.add_argument("--checklist", action="store_true",
+                        help="also fill a reproducibility checklist (checklist.md, and on the page)")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="write the report even if the runs are not comparable")
     parser.add_argument("--watch", type=int, nargs="?", const=10, metavar="SECONDS",
                         help="update the report every SECONDS (default: 10) until all runs are finished")  # fmt: skip
@@ -54,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
         force=options.force,
         output=options.output,
         published=options.published,
+        checklist=options.checklist,
         watch=options.watch,
     )
 
@@ -67,6 +70,7 @@ def run_report(
     force: bool = False,
     output: Path | None = None,
     published: Path | None = None,
+    checklist: bool = False,
     watch: int | None = None,
 ) -> int:
     """Compare the runs of one or several groups.
@@ -79,6 +83,7 @@ def run_report(
         force: Write the report even if the runs are not comparable; the report then says so.
         output: Folder of the report; by default ``report/`` in the first group folder.
         published: CSV with published numbers; by default ``published/<group>.csv`` beside the sweep file.
+        checklist: Write the reproducibility checklist, too.
         watch: Seconds between two updates while runs are unfinished; the report is then written even if the runs are
             not comparable. By default the report is written once.
 
@@ -94,7 +99,8 @@ def run_report(
     from lit_cv.ablation.results.study import Study, load_study
 
     watching = watch is not None
-    make = partial(make_report, metric=metric, value=value, baseline=baseline, output=output, published=published)
+    make = partial(make_report, metric=metric, value=value, baseline=baseline, output=output, published=published,
+                   with_checklist=checklist)  # fmt: skip
 
     def write(study: Study, *, refresh: int | None = None) -> list[Path]:
         return make(study, examine(study, metric, partial=watching), refresh=refresh)

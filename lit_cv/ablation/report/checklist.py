@@ -6,7 +6,7 @@ item that the records cannot fill is a question to the author.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +15,11 @@ from lit_cv.ablation.results.identical import few
 from lit_cv.ablation.results.scores import LAST
 from lit_cv.ablation.results.study import Run, Study
 from lit_cv.ablation.results.tables import Table
+from lit_cv.ablation.sweep.jobs import FAILED
 from lit_cv.ablation.sweep.labels import show, show_level
 from lit_cv.errors import UserError
 from lit_cv.runs.files import read_json
-from lit_cv.runs.settings import distinct, flatten
+from lit_cv.runs.settings import distinct
 
 NEURIPS = "https://neurips.cc/public/guides/PaperChecklist"
 PINEAU = "https://www.cs.mcgill.ca/~jpineau/ReproducibilityChecklist-v2.0.pdf"
@@ -110,7 +111,7 @@ def _budget(runs: Sequence[Run]) -> list[str]:
 
 
 def _number_of_runs(study: Study, table: Table) -> Item:
-    failed = [run for run in study.unfinished if (run.folder / "failure.json").exists()]
+    failed = [run for run in study.unfinished if (run.folder / FAILED).exists()]
     diverged = sum(row.diverged for row in table.rows)
     total = len(study.runs) + len(study.unfinished)
     texts = [
@@ -123,15 +124,19 @@ def _number_of_runs(study: Study, table: Table) -> Item:
 
 def _reason(folder: Path) -> str:
     try:
-        failure = read_json(folder / "failure.json")
+        failure = read_json(folder / FAILED)
     except UserError:
-        return "failed; its failure.json is damaged."
+        return "failed; its record is damaged."
     return f"{failure.get('reason')}: {failure.get('error')}" if failure.get("error") else str(failure.get("reason"))
 
 
 def _choice(study: Study, table: Table, runs: Sequence[Run]) -> Item:
-    last = "of its last validation; nothing is chosen" if table.value == LAST else "the best of all its validations"
-    best = distinct((run.result["best"]["metric"], run.result["best"]["mode"]) for run in runs if run.result.get("best"))
+    last = (
+        "that of its last validation; nothing is chosen" if table.value == LAST else "the best of all its validations"
+    )
+    best = distinct(
+        (run.result["best"]["metric"], run.result["best"]["mode"]) for run in runs if run.result.get("best")
+    )
     kept = [f"best.ckpt of a run is the checkpoint with the {mode} of {name}." for name, mode in best]
     split = table.metric.partition("/")[0]
     question = f"Were settings of the baseline or of the arms chosen on the {split} data that the table reports?"
@@ -172,7 +177,9 @@ def _data(runs: Sequence[Run]) -> Item:
         texts.append(f"Fingerprint {record['fingerprint']}: {counts or 'no counts recorded'}.")
     for key in ("class_path", "source", "train_sets", "val_sets", "split"):
         values = distinct(run.config.get(f"data.{key}") for run in runs)
-        texts += [f"`data.{key}`: {' or '.join(map(show, values))}"] if any(value is not None for value in values) else []
+        texts += (
+            [f"`data.{key}`: {' or '.join(map(show, values))}"] if any(value is not None for value in values) else []
+        )
     limited = {key: distinct(run.config.get(f"trainer.{key}") for run in runs) for key in LIMITS}
     left = [f"`trainer.{key}`: {' or '.join(map(show, values))}" for key, values in limited.items() if any(values)]
     texts += [f"Data is left out by {', '.join(left)}."] if left else []

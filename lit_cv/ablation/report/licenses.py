@@ -15,8 +15,8 @@ PLACES = ("*", "annotations/*.json", "*/*.json")
 def stated_licenses(root: Path) -> list[str]:
     """Return what the files of a data set say about its license, each with its file; empty if none says anything.
 
-    Looks at files named like ``LICENSE``, at lines ``License: ...`` of a README or ``data.yaml``, and at ``licenses`` of
-    COCO's files of annotations, within their first mebibyte.
+    Looks at files named like ``LICENSE``, at lines ``License: ...`` of a README or ``data.yaml``, and at ``licenses``
+    within the first mebibyte of COCO's files of annotations.
 
     Args:
         root: Folder of the data.

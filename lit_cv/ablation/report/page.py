@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from lit_cv.ablation.report.checklist import Item
 from lit_cv.ablation.report.web_table import Filter, WebTable
 from lit_cv.pages.document import embedded, environment, read_markup
 
@@ -28,6 +29,7 @@ def page(
     boxes: Sequence[tuple[str, Sequence[str]]],
     notes: Sequence[str],
     pictures: Sequence[Path],
+    checklist: tuple[str, Sequence[Item]] | None = None,
     refresh: int | None = None,
 ) -> str:
     """Return the whole page, with tables that can be sorted and filtered.
@@ -41,6 +43,7 @@ def page(
         boxes: (CSS class, sentences) of each box above the tables.
         notes: Sentences under the first table.
         pictures: PNG files beside the page, shown between the tables.
+        checklist: Source and items of the reproducibility checklist, at the end of the page.
         refresh: Seconds until the page reloads itself; never by default.
     """
     return (
@@ -57,6 +60,7 @@ def page(
             pictures=[(_address(file), CAPTIONS[file.name]) for file in pictures],
             style=read_markup(FOLDER / "page.css"),
             script=read_markup(FOLDER / "page.js"),
+            checklist=checklist,
             refresh=refresh,
         )
     )

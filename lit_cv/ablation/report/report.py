@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lit_cv.ablation.plots.gallery import draw_gallery
 from lit_cv.ablation.plots.plots import draw_all
+from lit_cv.ablation.report.checklist import SOURCE, Item, as_markdown, checklist
 from lit_cv.ablation.report.commands import as_text, of_report
 from lit_cv.ablation.report.page import CAPTIONS, page
 from lit_cv.ablation.report.web_table import arms_table, make_filters, runs_table
@@ -54,6 +55,7 @@ def make_report(
     baseline: str | None = None,
     output: Path | None = None,
     published: Path | None = None,
+    with_checklist: bool = False,
     refresh: int | None = None,
 ) -> list[Path]:
     """Write the report of a study; see ``lit_cv.commands.report.run_report``.
@@ -66,6 +68,7 @@ def make_report(
         baseline: ``key=value`` pairs of an arm, or None.
         output: Folder of the report, or None.
         published: CSV with published numbers, or None.
+        with_checklist: Whether to write the reproducibility checklist, too.
         refresh: Seconds until the page reloads itself, or None.
 
     Returns:
@@ -80,8 +83,12 @@ def make_report(
     findings = [*findings, *([Finding(own.warning, False)] if own.warning else [])]
     forced = any(finding.refuses for finding in findings)
     options = {"metric": metric, "value": value if value != LAST else None, "baseline": baseline, "force": forced}
-    command = of_report(study.folders, options | {"output": output, "published": published})
-    return write_report(study, table, findings, numbers, output or study.folders[0] / "report", command, refresh)
+    command = of_report(
+        study.folders, options | {"output": output, "published": published, "checklist": with_checklist}
+    )
+    items = checklist(study, table) if with_checklist else []
+    folder = output or study.folders[0] / "report"
+    return write_report(study, table, findings, numbers, folder, command, items, refresh)
 
 
 def find_baseline(study: Study, wanted: str | None) -> Arm:
@@ -123,6 +130,7 @@ def write_report(
     published: Published | None,
     folder: Path,
     command: str,
+    items: Sequence[Item] = (),
     refresh: int | None = None,
 ) -> list[Path]:
     """Write report.md, report.html, table.csv, table.tex, commands.txt and the pictures; return the files."""
@@ -145,6 +153,7 @@ def write_report(
         boxes=[("refused", refused), ("warned", warned)],
         notes=notes,
         pictures=pictures,
+        checklist=(SOURCE, items) if items else None,
         refresh=refresh,
     )
     contents = {
@@ -153,6 +162,7 @@ def write_report(
         "table.csv": comma_separated(table, study.seeds),
         "table.tex": latex(table),
         "commands.txt": as_text(study, table, command),
+        **({"checklist.md": as_markdown(study.title, items)} if items else {}),
     }
     for name, content in contents.items():
         (folder / name).write_text(content, encoding="utf-8")

@@ -11,12 +11,13 @@ from functools import partial
 from typing import Any
 
 from lit_cv.ablation.results.tables import Row, Table
-from lit_cv.ablation.statistics.difference import BETTER, NO_CLAIM, WORSE, Difference
+from lit_cv.ablation.statistics.difference import BETTER, NO_CLAIM, WORSE, Difference, Probability
 from lit_cv.ablation.sweep.labels import level
 from lit_cv.runs.settings import plain
 
 NOTHING = "–"
 STOPS = "stopped early"
+EVIDENCE = ("own_spread", "sign_flip_p", "superiority", "superiority_low", "superiority_high", "claim")  # in the CSV
 CLAIMS = (WORSE, NO_CLAIM, BETTER)  # in the order they are sorted
 
 
@@ -41,6 +42,10 @@ def columns(table: Table) -> list[Column]:
         Column(table.title, partial(score, table), lambda row: row.mean),
         Column(difference_title(table), partial(difference, table), partial(_change, table)),
         *_optional(table, "claim", claim, lambda row: CLAIMS.index(row.claim) if row.claim else None),
+        *_optional(
+            table, "better on a new seed", better, lambda row: row.superiority.value if row.superiority else None
+        ),
+        *_optional(table, "sign-flip p", p_value, lambda row: row.p),
         *_optional(table, STOPS, stops, lambda row: len(row.stops), shown=table.stopped_early),
         *_optional(table, "published", published, lambda row: row.published),
         Column(
@@ -80,6 +85,23 @@ def _change(table: Table, row: Row) -> float | None:
     return 0.0 if row.arm is table.baseline else row.difference.mean if row.difference else None
 
 
+def better(row: Row) -> str:
+    """Return ``97% [61%, >99%]``: the probability of being better on a new seed, with its interval."""
+    if row.superiority is None:
+        return NOTHING
+    value, low, high = map(_chance, (row.superiority.value, row.superiority.low, row.superiority.high))
+    return f"{value} [{low}, {high}]"
+
+
+def _chance(value: float) -> str:
+    return "<1%" if value < 0.005 else ">99%" if value > 0.995 else f"{value:.0%}"
+
+
+def p_value(row: Row) -> str:
+    """Return the sign-flip p with two digits, such as ``0.25`` or ``<0.001``."""
+    return NOTHING if row.p is None else "<0.001" if row.p < 0.001 else f"{row.p:.2g}"
+
+
 def claim(row: Row) -> str:
     """Return ``better``, ``worse`` or ``no claim``; ``–`` for the baseline."""
     return row.claim or NOTHING
@@ -100,14 +122,18 @@ def score(table: Table, row: Row) -> str:
 
 
 def difference(table: Table, row: Row) -> str:
-    """Return ``+3.7 [+2.9, +4.5]``; the interval of one seed is ``–``; ``(n=2)`` if not all seeds are paired."""
+    """Return ``+3.7 [+2.9, +4.5]``; without an interval ``+3.7 –``.
+
+    ``own spread`` marks an interval that is not from the common spread, ``(n=2)`` that not all seeds are paired.
+    """
     if row.arm is table.baseline:
         return "baseline"
     if row.difference is None:
         return NOTHING
     low, high = (scaled(table, bound, "+") for bound in (row.difference.low, row.difference.high))
     bounds = NOTHING if math.isnan(row.difference.low) else f"[{low}, {high}]"
-    return f"{scaled(table, row.difference.mean, '+')} {bounds}{_count(table, row.difference.n)}"
+    marked = " own spread" if row.difference.own_variance else ""
+    return f"{scaled(table, row.difference.mean, '+')} {bounds}{marked}{_count(table, row.difference.n)}"
 
 
 def _count(table: Table, seeds: int) -> str:
@@ -162,18 +188,21 @@ def comma_separated(table: Table, seeds: Sequence[int | None]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     costs = ["params", "gflops", "ms_per_image", "ms_per_image_max", "peak_memory_gb"]
-    names = ["n", "mean", "std", "paired", "difference", "low", "high", "published", "published_std", *costs]
+    names = ["n", "mean", "std", "paired", "difference", "low", "high", *EVIDENCE, "published", "published_std", *costs]
     names += ["stopped", "stopped_at_median"] if table.stopped_early else []
     writer.writerow([*table.names, *(f"seed_{seed}" for seed in seeds), *names])
     for row in table.rows:
         gap = row.difference or Difference(math.nan, math.nan, math.nan, 0)
         values = ["nan" if row.values.get(seed, 0) is None else _csv(row.values.get(seed)) for seed in seeds]
         numbers = [len(row.scores), row.mean, row.std, gap.n if row.difference else None]
-        numbers += [gap.mean, gap.low, gap.high, row.published, row.published_std, row.params, row.gflops]
-        numbers += [row.ms, row.time.high if row.time else None, row.gigabytes]
-        numbers += [len(row.stops), statistics.median(row.stops) if row.stops else None] if table.stopped_early else []
+        numbers += [gap.mean, gap.low, gap.high, int(gap.own_variance) if row.difference else None, row.p]
+        chance = row.superiority or Probability(math.nan, math.nan, math.nan)
+        numbers += [chance.value, chance.low, chance.high]
+        rest: list[float | None] = [row.published, row.published_std, row.params, row.gflops]
+        rest += [row.ms, row.time.high if row.time else None, row.gigabytes]
+        rest += [len(row.stops), statistics.median(row.stops) if row.stops else None] if table.stopped_early else []
         factors = [_json(row.arm.values[key]) for key in table.names]
-        writer.writerow([*factors, *values, *map(_csv, numbers)])
+        writer.writerow([*factors, *values, *map(_csv, numbers), row.claim or "", *map(_csv, rest)])
     return out.getvalue()
 
 

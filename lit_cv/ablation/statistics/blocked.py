@@ -42,7 +42,10 @@ class BlockedFit:
 
     def contrast(self, weights: Array) -> tuple[float, float]:
         """Return a weighted sum of the effects, and its standard error for a spread of 1."""
-        return float(weights @ self.effects), math.sqrt(max(0.0, float(weights @ self.inverse @ weights)))
+        used = np.flatnonzero(weights)
+        kept = weights[used]
+        variance = float(kept @ self.inverse[np.ix_(used, used)] @ kept)
+        return float(kept @ self.effects[used]), math.sqrt(max(0.0, variance))
 
 
 def fit(scores: Sequence[Scores]) -> BlockedFit:
