@@ -5,6 +5,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from shutil import get_terminal_size
+from typing import Literal
 
 from lit_cv.commands.parsers import Verbs, add_verb
 from lit_cv.commands.terminal import fitted
@@ -30,6 +31,8 @@ def add_parser(verbs: Verbs) -> None:
                         help="first measure the time per image of all networks, in turns and alone")  # fmt: skip
     parser.add_argument("--checklist", action="store_true",
                         help="also fill a reproducibility checklist (checklist.md, and on the page)")  # fmt: skip
+    parser.add_argument("--wandb-artifact", nargs="?", const="auto", choices=["auto", "online", "offline"],
+                        metavar="MODE", help="also log the report to W&B: auto (default), online or offline")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="write the report even if the runs are not comparable")
     parser.add_argument("--watch", type=int, nargs="?", const=10, metavar="SECONDS",
                         help="update the report every SECONDS (default: 10) until all runs are finished")  # fmt: skip
@@ -57,6 +60,7 @@ def run(options: argparse.Namespace) -> int:
         output=options.output,
         published=options.published,
         checklist=options.checklist,
+        wandb_artifact=options.wandb_artifact,
         watch=options.watch,
     )
 
@@ -71,6 +75,7 @@ def run_report(
     output: Path | None = None,
     published: Path | None = None,
     checklist: bool = False,
+    wandb_artifact: Literal["auto", "online", "offline"] | None = None,
     watch: int | None = None,
 ) -> int:
     """Compare the runs of one or several groups.
@@ -84,6 +89,7 @@ def run_report(
         output: Folder of the report; by default ``report/`` in the first group folder.
         published: CSV with published numbers; by default ``published/<group>.csv`` beside the sweep file.
         checklist: Write the reproducibility checklist, too.
+        wandb_artifact: Mode in which the report is logged to W&B; None: it is not logged.
         watch: Seconds between two updates while runs are unfinished; the report is then written even if the runs are
             not comparable. By default the report is written once.
 
@@ -118,4 +124,9 @@ def run_report(
         text = files[0].read_text(encoding="utf-8").split("\n![")[0]
         print(fitted(text, get_terminal_size().columns) if sys.stdout.isatty() else text)
         print(*files, sep="\n")
+        if wandb_artifact:
+            from lit_cv.tracking.report import log_report
+
+            project = next((run.config.get("run.project") for _, run in study.runs), None)
+            log_report(files, study.folders[0], wandb_artifact, project)
     return 1 if refusals else 0

@@ -47,7 +47,7 @@ def test_records_fill_the_items_and_the_rest_are_questions(make_group, tmp_path:
 
 
 def test_without_the_option_nothing_is_written(make_group) -> None:
-    group = make_group({"model.network.a": [1]}, seeds=(1,))
+    group = make_group({"model.network.a": [1, 2]}, seeds=(1,))
     assert run_report([group]) == 0
     assert not (group / "report/checklist.md").exists()
     assert "Reproducibility checklist" not in (group / "report/report.html").read_text()
