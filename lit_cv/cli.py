@@ -15,6 +15,7 @@ from lit_cv.commands import (
     bench,
     browse,
     completion,
+    diff,
     doctor,
     evaluate,
     export,
@@ -32,7 +33,7 @@ from lit_cv.errors import UsageError, expected_failure
 from lit_cv.runs.prose import say
 
 COMMANDS = (
-    *(new, fit, evaluate, analyze, export, sweep, report, bench),
+    *(new, fit, evaluate, analyze, export, sweep, report, diff, bench),
     *(proposals, doctor, stats, browse, shapes, lists, completion),
 )
 

@@ -9,7 +9,7 @@ from lit_cv.cli import main
 
 ROOT = Path(__file__).parents[1]
 VERBS = (
-    *("fit", "validate", "test", "predict", "evaluate", "sweep", "report"),
+    *("fit", "validate", "test", "predict", "evaluate", "sweep", "report", "diff"),
     *("new", "bench", "export", "proposals", "doctor", "browse", "shapes"),
 )
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from shutil import get_terminal_size
+from typing import Literal
 
 from lit_cv.commands.parsers import Verbs, add_verb
 from lit_cv.commands.terminal import fitted
@@ -38,6 +39,10 @@ def add_parser(verbs: Verbs) -> None:
                              "there and it is little work)")  # fmt: skip
     parser.add_argument("--measure", action="store_true",
                         help="first measure the time per image of all networks, in turns and alone")  # fmt: skip
+    parser.add_argument("--checklist", action="store_true",
+                        help="also fill a reproducibility checklist (checklist.md, and on the page)")  # fmt: skip
+    parser.add_argument("--wandb-artifact", nargs="?", const="auto", choices=["auto", "online", "offline"],
+                        metavar="MODE", help="also log the report to W&B: auto (default), online or offline")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="write the report even if the runs are not comparable")
     parser.add_argument("--watch", type=int, nargs="?", const=10, metavar="SECONDS",
                         help="update the report every SECONDS (default: 10) until all runs are finished")  # fmt: skip
@@ -69,6 +74,8 @@ def run(options: argparse.Namespace) -> int:
         output=options.output,
         published=options.published,
         compare=options.compare,
+        checklist=options.checklist,
+        wandb_artifact=options.wandb_artifact,
         watch=options.watch,
         resolve=options.resolve,
         images=options.images,
@@ -85,6 +92,8 @@ def run_report(
     output: Path | None = None,
     published: Path | None = None,
     compare: str = "baseline",
+    checklist: bool = False,
+    wandb_artifact: Literal["auto", "online", "offline"] | None = None,
     watch: int | None = None,
     resolve: float | None = None,
     images: bool | None = False,
@@ -100,6 +109,8 @@ def run_report(
         output: Folder of the report; by default ``report/`` in the first group folder.
         published: CSV with published numbers; by default ``published/<group>.csv`` beside the sweep file.
         compare: ``baseline``, or ``all``: also all pairs of arms.
+        checklist: Write the reproducibility checklist, too.
+        wandb_artifact: Mode in which the report is logged to W&B; None: it is not logged.
         watch: Seconds between two updates while runs are unfinished; the report is then written even if the runs are
             not comparable. By default the report is written once.
         resolve: Difference, in the unit of the table, whose number of seeds the report names.
@@ -128,6 +139,7 @@ def run_report(
         published=published,
         compare=compare,
         resolve=resolve,
+        with_checklist=checklist,
     )
 
     def write(study: Study, *, refresh: int | None = None) -> list[Path]:
@@ -149,6 +161,11 @@ def run_report(
         text = files[0].read_text(encoding="utf-8").split("\n![")[0]
         print(fitted(text, get_terminal_size().columns) if sys.stdout.isatty() else text)
         print(*files, sep="\n")
+        if wandb_artifact:
+            from lit_cv.tracking.report import log_report
+
+            project = next((run.config.get("run.project") for _, run in study.runs), None)
+            log_report(files, study.folders[0], wandb_artifact, project)
     return 1 if refusals else 0
 
 

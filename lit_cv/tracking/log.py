@@ -13,6 +13,7 @@ from lit_cv.errors import UserError
 MARKER = ".wandb.synced"  # suffix of an empty file beside a log that the server has completely
 STEP = "trainer/global_step"  # WandbLogger's name of the step
 RESULT = "result"  # in a run's summary: the text of its result.json
+OF_REPORTS = "report-"  # begins the ids of runs that hold a report
 HEADER_BYTES = 7  # the client writes in blocks: the log of a run that was killed early is no longer than this
 
 

@@ -13,7 +13,7 @@ from lit_cv.errors import UserError
 from lit_cv.runs.files import write_json
 from lit_cv.runs.near import did_you_mean_path
 from lit_cv.runs.records import PLANNED_METRIC, RESTORED, checked, read_record
-from lit_cv.tracking.log import HEADER_BYTES, RESULT, STEP, records, started
+from lit_cv.tracking.log import HEADER_BYTES, OF_REPORTS, RESULT, STEP, records, started
 from lit_cv.tracking.server import address, ask, has_key
 
 NOT_SETTINGS = ("_wandb", "config")  # keys of a run's config that W&B and its sweeps add
@@ -111,6 +111,7 @@ def _metric(source: Path, root: Path, results: Sequence[Mapping[str, Any]]) -> d
 
 def _read_folder(folder: Path) -> list[dict[str, Any]]:
     found = (log for log in folder.rglob("*run-*/run-*.wandb") if log.stat().st_size > HEADER_BYTES)
+    found = (log for log in found if not log.name.startswith(f"run-{OF_REPORTS}"))
     logs = sorted(found, key=lambda log: (log.name, started(log)))
     return [read_offline(parts) for _, parts in groupby(logs, key=lambda log: log.name)]
 

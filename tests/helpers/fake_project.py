@@ -70,7 +70,7 @@ def write_run(folder: Path, *, seed=1, config=None, score=0.5, command=("fit",),
     write_json(folder / "result.json", result | changes)
 
 
-def change(folder, **changes):
+def change(folder: Path, **changes) -> None:
     """Replace fields of a run's result."""
     result = json.loads((folder / "result.json").read_text())
     write_json(folder / "result.json", result | changes)

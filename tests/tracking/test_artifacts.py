@@ -11,7 +11,8 @@ import wandb
 
 from lit_cv.runs.files import write_json
 from lit_cv.tracking.artifacts import log_artifacts
-from lit_cv.tracking.run import finish
+from lit_cv.tracking.report import log_report
+from lit_cv.tracking.run import Mode, finish
 from lit_cv.tracking.sync import sync
 from tests.tracking.artifact_server import ArtifactServer
 
@@ -37,11 +38,20 @@ def test_artifacts_arrive_with_their_lineage(tmp_path: Path, monkeypatch: pytest
             write_json(folder / "result.json", {"data": DATA, "steps": 7, "best": None, "metrics": {"val/map": 0.5}})
             script = f"import tests.tracking.test_artifacts as t; t.log({str(folder)!r}, {name!r}, {mode!r})"
             subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+        report = [tmp_path / "made" / name for name in ("report.md", "table.csv", "effects.png")]
+        report[0].parent.mkdir()
+        for file in report:
+            file.write_bytes(file.name.encode())
+        script = f"import tests.tracking.test_artifacts as t; t.log_made({list(map(str, report))!r}, {mode!r})"
+        subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
         if mode == "offline":
             assert not server.artifacts
             assert sync(tmp_path / "runs/study") == 0
         for artifact in server.artifacts:
             assert artifact.state == "COMMITTED"
+        (made,) = [artifact for artifact in server.artifacts if artifact.kind == "report"]
+        assert (made.name, made.run.startswith("report-")) == ("report-study", True)
+        assert [server.content(made, file.name) for file in report] == [file.name.encode() for file in report]
         (data,) = [artifact for artifact in server.artifacts if artifact.kind == "dataset"]
         assert (data.name, sorted(data.users), data.metadata) == ("data-0123456789abcdef", ["first", "second"], DATA)
         assert json.loads(server.content(data, "data.json")) == DATA
@@ -59,3 +69,8 @@ def log(folder: str, name: str, mode: str) -> None:
     wandb.init(id=name, project="lit-cv", mode=mode, dir=folder)
     log_artifacts(Path(folder))
     finish(Path(folder))
+
+
+def log_made(files: list[str], mode: Mode) -> None:
+    """Be the process of `litcv report`."""
+    log_report(list(map(Path, files)), Path("runs/study"), mode)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from lit_cv.ablation.report.checklist import Item
 from lit_cv.ablation.report.listings import Listing
 from lit_cv.ablation.report.web_table import Filter, WebTable
 from lit_cv.pages.document import embedded, environment, read_markup
@@ -30,6 +31,7 @@ def page(
     notes: Sequence[str],
     listings: Sequence[Listing],
     pictures: Sequence[Path],
+    checklist: tuple[str, Sequence[Item]] | None = None,
     refresh: int | None = None,
 ) -> str:
     """Return the whole page, with tables that can be sorted and filtered.
@@ -44,6 +46,7 @@ def page(
         notes: Sentences under the first table.
         listings: Further tables, after the notes.
         pictures: PNG files beside the page, shown between the tables.
+        checklist: Source and items of the reproducibility checklist, at the end of the page.
         refresh: Seconds until the page reloads itself; never by default.
     """
     return (
@@ -61,6 +64,7 @@ def page(
             pictures=[(_address(file), CAPTIONS[file.name]) for file in pictures],
             style=read_markup(FOLDER / "page.css"),
             script=read_markup(FOLDER / "page.js"),
+            checklist=checklist,
             refresh=refresh,
         )
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lit_cv.ablation.plots.gallery import draw_gallery
 from lit_cv.ablation.plots.plots import draw_all
+from lit_cv.ablation.report.checklist import SOURCE, Item, as_markdown, checklist
 from lit_cv.ablation.report.commands import as_text, of_report
 from lit_cv.ablation.report.listings import COMPARE_BASELINE, listings
 from lit_cv.ablation.report.page import CAPTIONS, page
@@ -60,6 +61,7 @@ def make_report(
     output: Path | None = None,
     published: Path | None = None,
     compare: str = COMPARE_BASELINE,
+    with_checklist: bool = False,
     refresh: int | None = None,
     resolve: float | None = None,
     images: WithImages | None = None,
@@ -75,6 +77,7 @@ def make_report(
         output: Folder of the report, or None.
         published: CSV with published numbers, or None.
         compare: ``baseline``, or ``all`` for a further table of all pairs of arms.
+        with_checklist: Whether to write the reproducibility checklist, too.
         refresh: Seconds until the page reloads itself, or None.
         resolve: Difference, in the shown unit, whose number of seeds is named; or None.
         images: Adds intervals over images to the table, see ``lit_cv.ablation.images.paired.with_images``.
@@ -94,9 +97,12 @@ def make_report(
     forced = any(finding.refuses for finding in findings)
     options = {"metric": metric, "value": value if value != LAST else None, "baseline": baseline, "force": forced}
     options |= {"compare": compare if compare != COMPARE_BASELINE else None, "resolve": resolve}
-    command = of_report(study.folders, options | {"output": output, "published": published})
+    command = of_report(
+        study.folders, options | {"output": output, "published": published, "checklist": with_checklist}
+    )
+    items = checklist(study, table) if with_checklist else []
     folder = output or study.folders[0] / "report"
-    return write_report(study, table, findings, numbers, folder, command, refresh, compare, resolve, notes)
+    return write_report(study, table, findings, numbers, folder, command, items, refresh, compare, resolve, notes)
 
 
 def find_baseline(study: Study, wanted: str | None) -> Arm:
@@ -138,6 +144,7 @@ def write_report(
     published: Published | None,
     folder: Path,
     command: str,
+    items: Sequence[Item] = (),
     refresh: int | None = None,
     compare: str = COMPARE_BASELINE,
     resolve: float | None = None,
@@ -168,6 +175,7 @@ def write_report(
         notes=notes,
         listings=further,
         pictures=pictures,
+        checklist=(SOURCE, items) if items else None,
         refresh=refresh,
     )
     contents = {
@@ -177,6 +185,7 @@ def write_report(
         "table.tex": latex(table),
         "commands.txt": as_text(study, table, command),
         **{listing.file: listing.csv for listing in further if listing.csv},
+        **({"checklist.md": as_markdown(study.title, items)} if items else {}),
     }
     for name, content in contents.items():
         (folder / name).write_text(content, encoding="utf-8")

@@ -216,8 +216,7 @@ def comma_separated(table: Table, seeds: Sequence[int | None]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     costs = ["params", "gflops", "ms_per_image", "ms_per_image_max", "peak_memory_gb"]
-    names = ["n", "mean", "std", "paired", "difference", "low", "high", *EVIDENCE]
-    names += ["published", "published_std", *costs]
+    names = ["n", "mean", "std", "paired", "difference", "low", "high", *EVIDENCE, "published", "published_std", *costs]
     names += ["stopped", "stopped_at_median"] if table.stopped_early else []
     over_images = any(row.images for row in table.rows)
     names += ["images_low", "images_high", "seeds_and_images_low", "seeds_and_images_high"] if over_images else []
