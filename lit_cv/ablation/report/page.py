@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from markupsafe import Markup
+
 from lit_cv.ablation.report.web_table import Filter, WebTable
 from lit_cv.pages.document import embedded, environment, read_markup
 
@@ -28,6 +30,7 @@ def page(
     boxes: Sequence[tuple[str, Sequence[str]]],
     notes: Sequence[str],
     pictures: Sequence[Path],
+    better: Markup = Markup(),  # noqa: B008  (immutable)
     refresh: int | None = None,
 ) -> str:
     """Return the whole page, with tables that can be sorted and filtered.
@@ -41,6 +44,7 @@ def page(
         boxes: (CSS class, sentences) of each box above the tables.
         notes: Sentences under the first table.
         pictures: PNG files beside the page, shown between the tables.
+        better: Section on what got better; empty without analyses.
         refresh: Seconds until the page reloads itself; never by default.
     """
     return (
@@ -55,6 +59,7 @@ def page(
             boxes=boxes,
             notes=notes,
             pictures=[(_address(file), CAPTIONS[file.name]) for file in pictures],
+            better=better,
             style=read_markup(FOLDER / "page.css"),
             script=read_markup(FOLDER / "page.js"),
             refresh=refresh,

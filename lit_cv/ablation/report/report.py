@@ -5,8 +5,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from markupsafe import Markup
+
 from lit_cv.ablation.plots.gallery import draw_gallery
 from lit_cv.ablation.plots.plots import draw_all
+from lit_cv.ablation.report.better import find_better
 from lit_cv.ablation.report.page import CAPTIONS, page
 from lit_cv.ablation.report.web_table import arms_table, make_filters, runs_table
 from lit_cv.ablation.report.words import facts, remarks
@@ -126,10 +129,11 @@ def write_report(
     warned = [finding.text for finding in findings if not finding.refuses]
     controlled = all(finding.controlled for finding in findings)
     line, notes = facts(study, table, controlled=controlled), remarks(study, table, published)
+    better = find_better(table, folder) if table.rows else None
     images = [f"\n![{CAPTIONS[file.name]}]({file.name})" for file in pictures]
     lists = _list("Not controlled:", refused) + _list("Warnings:", warned)
     paragraphs = [f"# {study.title}\n", f"{line}\n", markdown(table), *(f"{note}\n" for note in notes)]
-    text = "\n".join([*paragraphs, *lists, *images])
+    text = "\n".join([*paragraphs, *lists, *([better.markdown()] if better else []), *images])
     html = page(
         title=study.title,
         facts=line,
@@ -139,6 +143,7 @@ def write_report(
         boxes=[("refused", refused), ("warned", warned)],
         notes=notes,
         pictures=pictures,
+        better=better.html() if better else Markup(),
         refresh=refresh,
     )
     contents = {
