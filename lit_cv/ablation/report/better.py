@@ -1,5 +1,6 @@
 """What got better: the analyses of the runs, arm by arm, as differences to the baseline over the seeds."""
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -76,14 +77,11 @@ def find_better(table: Table, folder: Path) -> Better | None:
     rows, claims = [], {id(arm): list[tuple[float, str]]() for arm in others}
     for name in names:
         facts = shared[0][name]
-        before = {seed: own[name].value for seed, own in reference.items() if own[name].value == own[name].value}
+        before = _values(reference, name)
         mean = mean_std(list(before.values()))[0]
         row = [facts.words, _shown(mean, facts)]
         for arm in others:
-            after = {
-                seed: own[name].value for seed, own in known[id(arm)].items() if own[name].value == own[name].value
-            }
-            difference = paired_difference(after, before)
+            difference = paired_difference(_values(known[id(arm)], name), before)
             row.append("–" if difference is None else in_cell(difference, facts))
             if difference and difference.beyond and mean:
                 claims[id(arm)].append((abs(difference.mean / mean), in_words(_label(arm), facts, mean, difference)))
@@ -97,7 +95,7 @@ def in_cell(difference: Difference, facts: Number) -> str:
     """Return a difference with its interval: ``+3.1 [+1.0, +5.2]``, percentages in points; one seed has none."""
     scale = 100 if facts.form == "percent" else 1
     text = f"{scale * difference.mean:+.1f}"
-    if difference.low != difference.low:
+    if math.isnan(difference.low):
         return text
     return f"{text} [{scale * difference.low:+.1f}, {scale * difference.high:+.1f}]"
 
@@ -136,6 +134,10 @@ def _numbers(arm: Arm) -> Numbers:
     return found
 
 
+def _values(known: Numbers, name: str) -> dict[int | None, float]:
+    return {seed: own[name].value for seed, own in known.items() if math.isfinite(own[name].value)}
+
+
 def _left_out(arms: Sequence[Arm], known: Mapping[int, Numbers]) -> list[str]:
     runs, analyzed = sum(len(arm.runs) for arm in arms), sum(len(known[id(arm)]) for arm in arms)
     if runs == analyzed:
@@ -161,10 +163,4 @@ def _label(arm: Arm) -> str:
 
 
 def _shown(value: float, facts: Number) -> str:
-    return (
-        f"{100 * value:.1f}"
-        if facts.form == "percent"
-        else f"{value:,.3g}"
-        if facts.form == "number"
-        else f"{value:,.0f}"
-    )
+    return {"percent": f"{100 * value:.1f}", "count": f"{value:,.0f}"}.get(facts.form, f"{value:,.3g}")
