@@ -43,6 +43,8 @@ def add_parser(verbs: Verbs) -> None:
                         help="also fill a reproducibility checklist (checklist.md, and on the page)")  # fmt: skip
     parser.add_argument("--wandb-artifact", nargs="?", const="auto", choices=["auto", "online", "offline"],
                         metavar="MODE", help="also log the report to W&B: auto (default), online or offline")  # fmt: skip
+    parser.add_argument("--analyze", action="store_true",
+                        help="first analyze the predictions of all runs, to say what got better")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="write the report even if the runs are not comparable")
     parser.add_argument("--watch", type=int, nargs="?", const=10, metavar="SECONDS",
                         help="update the report every SECONDS (default: 10) until all runs are finished")  # fmt: skip
@@ -65,6 +67,8 @@ def run(options: argparse.Namespace) -> int:
 
         measure_groups(folders)
         check_leaks(folders)
+    if options.analyze:
+        _analyze(folders)
     return run_report(
         folders,
         metric=options.metric,
@@ -80,6 +84,20 @@ def run(options: argparse.Namespace) -> int:
         resolve=options.resolve,
         images=options.images,
     )
+
+
+def _analyze(folders: list[Path]) -> None:
+    """Analyze the predictions of all runs, and compare the first arms with the first one by runs of the same seed."""
+    from lit_cv.ablation.plots.gallery import ARMS
+    from lit_cv.ablation.results.study import load_study
+    from lit_cv.training.scoring.analyzing import analyze_missing  # imported here because it imports torch
+
+    study = load_study(folders)
+    baseline, pairs = study.arms[0].runs, []
+    for arm in study.arms[1:ARMS]:
+        shared = [seed for seed in baseline if seed in arm.runs]
+        pairs += [(baseline[seed].folder, arm.runs[seed].folder) for seed in shared[:1]]
+    analyze_missing([run.folder for _, run in study.runs], pairs)
 
 
 def run_report(

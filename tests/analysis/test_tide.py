@@ -1,7 +1,6 @@
 """TIDE's errors and their costs against a second computation, object by object, from the text of the paper."""
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -61,9 +60,11 @@ def judge(images: list[Image]):
                 hits[d] = best
         for d in order:
             box, label, score = found["boxes"][d].tolist(), int(found["labels"][d]), float(found["scores"][d])
-            same = max((overlap(box, boxes[k]), -k) for k in [*solid, 0] if k in solid and own[k] == label) if any(
-                own[k] == label for k in solid
-            ) else (0.0, 0)
+            same = (
+                max((overlap(box, boxes[k]), -k) for k in [*solid, 0] if k in solid and own[k] == label)
+                if any(own[k] == label for k in solid)
+                else (0.0, 0)
+            )
             other = max(((overlap(box, boxes[k]), -k) for k in solid if own[k] != label), default=(0.0, 0))
             inside = any(overlap(box, boxes[k], True) > 0.5 and own[k] == label for k in crowds)
             wish = None
@@ -159,10 +160,8 @@ def test_a_detection_in_a_crowd_is_no_false_positive_and_of_two_wrong_places_the
     assert (counts["Loc"], counts["Miss"], values["Loc"]) == (2, 0, 1.0)
 
 
-@pytest.mark.skipif("LITCV_TEST_DATA" not in os.environ, reason="needs the real COCO subset")
-def test_the_real_subset_costs_what_a_second_computation_finds() -> None:
-    file = Path(os.environ["LITCV_TEST_DATA"]) / "coco/annotations/instances_val2017.json"
-    dataset = json.loads(file.read_text())
+def test_the_real_subset_costs_what_a_second_computation_finds(real_data: Path) -> None:
+    dataset = json.loads((real_data / "coco/annotations/instances_val2017.json").read_text())
     labels = {row["id"]: place + 1 for place, row in enumerate(dataset["categories"])}
     chance, images = np.random.default_rng(0), []
     for number, row in enumerate(dataset["images"]):

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from markupsafe import Markup
+
 from lit_cv.ablation.report.checklist import Item
 from lit_cv.ablation.report.listings import Listing
 from lit_cv.ablation.report.web_table import Filter, WebTable
@@ -31,6 +33,7 @@ def page(
     notes: Sequence[str],
     listings: Sequence[Listing],
     pictures: Sequence[Path],
+    better: Markup = Markup(),  # noqa: B008  (immutable)
     checklist: tuple[str, Sequence[Item]] | None = None,
     refresh: int | None = None,
 ) -> str:
@@ -46,6 +49,7 @@ def page(
         notes: Sentences under the first table.
         listings: Further tables, after the notes.
         pictures: PNG files beside the page, shown between the tables.
+        better: Section on what got better; empty without analyses.
         checklist: Source and items of the reproducibility checklist, at the end of the page.
         refresh: Seconds until the page reloads itself; never by default.
     """
@@ -62,6 +66,7 @@ def page(
             notes=notes,
             listings=listings,
             pictures=[(_address(file), CAPTIONS[file.name]) for file in pictures],
+            better=better,
             style=read_markup(FOLDER / "page.css"),
             script=read_markup(FOLDER / "page.js"),
             checklist=checklist,

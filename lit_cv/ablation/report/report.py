@@ -5,8 +5,11 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from markupsafe import Markup
+
 from lit_cv.ablation.plots.gallery import draw_gallery
 from lit_cv.ablation.plots.plots import draw_all
+from lit_cv.ablation.report.better import find_better
 from lit_cv.ablation.report.checklist import SOURCE, Item, as_markdown, checklist
 from lit_cv.ablation.report.commands import as_text, of_report
 from lit_cv.ablation.report.listings import COMPARE_BASELINE, listings
@@ -157,6 +160,7 @@ def write_report(
     warned = [finding.text for finding in findings if not finding.refuses]
     controlled = all(finding.controlled for finding in findings)
     line, notes = facts(study, table, controlled=controlled), remarks(study, table, published)
+    better = find_better(table, folder) if table.rows else None
     notes = [*about_stages(study, table), *about_resolution(study, table, resolve), *notes, *more, *about_leaks(study)]
     notes.append(COMMANDS)
     images = [f"\n![{CAPTIONS[file.name]}]({file.name})" for file in pictures]
@@ -164,7 +168,7 @@ def write_report(
     further = listings(table, compare)
     paragraphs = [f"# {study.title}\n", f"{line}\n", markdown(table), *(f"{note}\n" for note in notes)]
     paragraphs += [listing.markdown for listing in further]
-    text = "\n".join([*paragraphs, *lists, *images])
+    text = "\n".join([*paragraphs, *lists, *([better.markdown()] if better else []), *images])
     html = page(
         title=study.title,
         facts=line,
@@ -175,6 +179,7 @@ def write_report(
         notes=notes,
         listings=further,
         pictures=pictures,
+        better=better.html() if better else Markup(),
         checklist=(SOURCE, items) if items else None,
         refresh=refresh,
     )
