@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lit_cv.analysis.contract import Analysis, Column, Evaluated, Figure, Number, Table
+from lit_cv.analysis.contract import Analysis, Column, Evaluated, Figure, Number, Table, Value
 from lit_cv.analysis.figures import matrix
 from lit_cv.analysis.measures.phrases import IOU, KINDS, METEOR, Captions, Phrase, read_captions
 from lit_cv.analysis.parts import facts, largest, percent
@@ -76,7 +76,7 @@ def _numbers(captions: Captions) -> dict[str, Number]:
 
 def _matrix(captions: Captions) -> Table:
     values = [[*row, box] for row, box in zip(captions.matrix.tolist(), captions.boxes.tolist(), strict=True)]
-    rows = [(f"{iou:g}", *map(_value, row)) for iou, row in zip(IOUS, values, strict=True)]
+    rows: list[list[Value]] = [[f"{iou:g}", *map(_value, row)] for iou, row in zip(IOUS, values, strict=True)]
     columns = [Column("IoU"), *(Column(f"METEOR > {score:g}", "percent") for score in METEORS),
                Column("box alone", "percent")]  # fmt: skip
     about = (

@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lit_cv.analysis.contract import Analysis, Column, Evaluated, Figure, Number, Table
+from lit_cv.analysis.contract import Analysis, Column, Evaluated, Figure, Number, Table, Value
 from lit_cv.analysis.detection.confidence import BINS, Calibration
 from lit_cv.analysis.figures import curves
 from lit_cv.analysis.measures.cases import IOU, Cases, read_cases
-from lit_cv.analysis.parts import confused, facts, largest, percent, ranked
+from lit_cv.analysis.parts import confused, facts, largest, lowest, percent
 from lit_cv.errors import UserError
 
 FEWEST = 10  # images of a class from which a sentence names it
@@ -78,7 +78,7 @@ def _sentences(cases: Cases, names: list[str], calibration: Calibration) -> list
     often = counts >= FEWEST
     if often.any():
         own = np.where(often, right_names / np.maximum(counts, 1), np.nan)
-        said.append(f"The class is found least often for {ranked(names, own, 3)}, of those with {FEWEST} images.")
+        said.append(f"The class is found least often for {lowest(names, own)}, of those with {FEWEST} images.")
     mean, accuracy = float(cases.probabilities.max(axis=1).mean()), cases.metrics["class_accuracy"]
     said.append(
         f"The mean probability of the named class is {percent(mean)}, the class accuracy {percent(accuracy)} (ECE "
@@ -167,8 +167,8 @@ def _reliability_curve(calibration: Calibration) -> Figure:
 def _bins(calibration: Calibration) -> Table:
     edges, columns = np.linspace(0, 1, BINS + 1), (calibration.numbers, calibration.score, calibration.precision)
     places = np.flatnonzero(calibration.numbers).tolist()
-    rows = [
-        (f"{edges[place]:.1f} to {edges[place + 1]:.1f}", *(float(column[place]) for column in columns))
+    rows: list[list[Value]] = [
+        [f"{edges[place]:.1f} to {edges[place + 1]:.1f}", *(float(column[place]) for column in columns)]
         for place in places
     ]
     headers = [Column("probability"), Column("images", "count"), Column("mean probability", "percent"),

@@ -10,6 +10,7 @@ from lit_cv.analysis.figures import matrix
 from lit_cv.renderers.canvas import side_by_side
 
 Numbers = NDArray[np.float64]
+NAMED = 3  # names in a sentence
 DRAWN = 6  # images with the largest error
 PAIRS, CELLS = 20, 40  # rows of the table of confused classes, classes in its figure
 
@@ -24,11 +25,34 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def ranked(names: Sequence[str], values: Numbers, most: int, *, highest: bool = False) -> str:
-    """Return the names with the lowest or highest shares in a sentence; those without a value are left out."""
-    places = np.argsort(-values if highest else values, kind="stable")
-    shown = [f"{names[place]} ({percent(values[place])})" for place in places.tolist() if np.isfinite(values[place])]
-    return listed(shown[:most])
+def lowest(names: Sequence[str], shares: Numbers) -> str:
+    """Return the names with the lowest shares in a sentence; those without a share are left out."""
+    return _named(names, shares, _by_share(shares)[:NAMED])
+
+
+def extremes(names: Sequence[str], shares: Numbers, kind: str) -> str:
+    """Return ``lowest for a (0.1 %) and b (0.2 %), highest for c (0.3 %)`` of the names that have a share.
+
+    Args:
+        names: The names.
+        shares: Share of each name, or NaN.
+        kind: Plural of the named, for the number of those whose share is 0.
+    """
+    order, zeros = _by_share(shares), int((shares == 0).sum())
+    if zeros > NAMED:
+        least, others = f"0 for {zeros} of {len(order)} {kind}", order[zeros:]
+    else:
+        least, others = f"lowest for {_named(names, shares, order[:NAMED])}", order[NAMED:]
+    most = others[::-1][:NAMED]
+    return f"{least}, highest for {_named(names, shares, most)}" if most else least
+
+
+def _by_share(shares: Numbers) -> list[int]:
+    return [place for place in np.argsort(shares, kind="stable").tolist() if np.isfinite(shares[place])]
+
+
+def _named(names: Sequence[str], shares: Numbers, places: Sequence[int]) -> str:
+    return listed([f"{names[place]} ({percent(shares[place])})" for place in places])
 
 
 def listed(words: Sequence[str]) -> str:

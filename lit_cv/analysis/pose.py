@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lit_cv.analysis.contract import Analysis, Column, Evaluated, Figure, Number, Table
+from lit_cv.analysis.contract import Analysis, Column, Evaluated, Figure, Number, Table, Value
 from lit_cv.analysis.figures import bars, curves
 from lit_cv.analysis.measures.joints import (
     HIDDEN,
@@ -18,7 +18,7 @@ from lit_cv.analysis.measures.joints import (
     read_poses,
     swapped,
 )
-from lit_cv.analysis.parts import facts, largest, percent, ranked
+from lit_cv.analysis.parts import extremes, facts, largest, percent
 from lit_cv.contract import HasSkeleton, require
 
 AT = {"head": 50, "torso": 20}  # percent of the size, as the task logs them
@@ -44,8 +44,9 @@ class _Found(NamedTuple):
         return f"{LABELS[self.size]} at {AT[self.size] / 100:g}"
 
     def by_joint(self, flag: int | None = None) -> NDArray[np.float64]:
-        curves = self.whole if flag is None else self.parts[flag]
-        return curves[self.size].joints[AT[self.size]]
+        own = self.whole if flag is None else self.parts[flag]
+        shares: NDArray[np.float64] = own[self.size].joints[AT[self.size]]
+        return shares
 
 
 def analyze(run: Evaluated) -> Analysis:
@@ -84,8 +85,7 @@ def _measured(run: Evaluated) -> _Found:
 def _sentences(found: _Found) -> list[str]:
     own, said = found.by_joint(), []
     if np.isfinite(own).any():
-        said.append(f"{found.at} is lowest for {ranked(found.joints, own, 3)}, highest for "
-                    f"{ranked(found.joints, own, 3, highest=True)}.")  # fmt: skip
+        said.append(f"{found.at} is {extremes(found.joints, own, 'joints')}.")
     shares = {FLAGS[flag]: curves[found.size].total[AT[found.size]] for flag, curves in found.parts.items()}
     if all(map(np.isfinite, shares.values())):
         said.append(f"{percent(shares['visible'])} of the visible joints and {percent(shares['hidden'])} of the "
@@ -93,9 +93,9 @@ def _sentences(found: _Found) -> list[str]:
     else:
         missing = [name for name, share in shares.items() if not np.isfinite(share)]
         said.append(f"No joint is labeled as {' or '.join(missing)}.")
-    if found.wrong.sum():
-        share = percent(found.swapped.sum() / found.wrong.sum())
-        said.append(f"{share} of the wrong joints lie on the same joint of the person's other side.")
+    if wrong := int(found.wrong.sum()):
+        share = percent(found.swapped.sum() / wrong)
+        said.append(f"{share} of the {wrong:,} wrong joints lie on the same joint of the person's other side.")
     return said
 
 
@@ -135,9 +135,9 @@ def _by_joint(found: _Found) -> Table:
 
 def _by_visibility(found: _Found) -> Table:
     every = {"all": found.whole} | {name: found.parts[flag] for flag, name in FLAGS.items()}
-    rows = [
-        (name, int(own[found.size].labeled.sum()), *(float(own[size].total[at]) for size, at in AT.items()),
-         own[found.size].area)
+    rows: list[list[Value]] = [
+        [name, int(own[found.size].labeled.sum()), *(float(own[size].total[at]) for size, at in AT.items()),
+         own[found.size].area]
         for name, own in every.items()
     ]  # fmt: skip
     columns = [Column("joints"), Column("labeled", "count"), Column("PCKh 0.5", "percent"),

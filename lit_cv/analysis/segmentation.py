@@ -7,7 +7,7 @@ from lit_cv.analysis.contract import Analysis, Column, Evaluated, Figure, Number
 from lit_cv.analysis.figures import curves
 from lit_cv.analysis.measures.contours import WIDEST
 from lit_cv.analysis.measures.masks import MaskErrors, mask_errors
-from lit_cv.analysis.parts import confused, facts, largest, percent, ranked
+from lit_cv.analysis.parts import NAMED, confused, extremes, facts, largest, listed, percent
 
 NEAR = 5  # pixels, for the sentence about wrong pixels near a contour
 SOURCE = (
@@ -43,10 +43,12 @@ def _mean(values: NDArray[np.float64]) -> float:
 def _sentences(errors: MaskErrors, names: list[str]) -> list[str]:
     if not errors.counted.any():
         return ["All pixels of the targets are void: there is nothing to compare."]
-    said = [
-        f"The IoU is lowest for {ranked(names, errors.iou, 3)}, highest for "
-        f"{ranked(names, errors.iou, 3, highest=True)}."
-    ]
+    said = [f"The IoU is {extremes(names, errors.iou, 'classes')}."]
+    never = [name for name, wanted, found in zip(names, errors.confusion.sum(axis=1), errors.confusion.sum(axis=0),
+                                                 strict=True) if wanted and not found]  # fmt: skip
+    if never:
+        more = f" and {len(never) - NAMED} more" if len(never) > NAMED else ""
+        said.append(f"No pixel is predicted as {(', '.join(never[:NAMED]) + more) if more else listed(never)}.")
     wrong = errors.confusion - np.diag(errors.confusion.diagonal())
     if not wrong.any():
         return [*said, "No pixel is wrong."]

@@ -13,6 +13,7 @@ from datamodules.joints import Skeleton
 from lit_cv.analysis.contract import Analysis
 from lit_cv.analysis.files import read_numbers, write_analysis
 from lit_cv.analysis.kinds import analysis_of
+from lit_cv.analysis.parts import extremes
 from lit_cv.errors import UserError
 from lit_cv.predictions.files import Predictions, write_predictions
 from lit_cv.predictions.records import ImageRecord, to_record
@@ -105,6 +106,7 @@ def test_the_analysis_of_a_task_is_complete_and_its_numbers_are_read_again(task:
 
 def test_sentences_about_masks_by_hand(tmp_path: Path) -> None:
     sentences = analyzed(tmp_path, "SegmentationTask").sentences
+    assert sentences[0].startswith("The IoU is lowest for ")
     # The dog of image 1 is 10 columns too far right, the cat of image 2 20 columns: each has as many wrong pixels in
     # the target as beside it. Within 5 pixels are 5 columns of 150 pixels on each side, and in the target, of the other
     # 5 or 15 columns, 5 pixels at either end: (4 * 750 + 10 * 5 + 10 * 15) of 9,000 pixels.
@@ -132,3 +134,21 @@ def test_localization_without_scores_is_refused(tmp_path: Path) -> None:
     pairs = [({"boxes": found["boxes"], "labels": found["labels"]}, target) for found, target in objects()]
     with pytest.raises(UserError, match="val: has no scores, which the calibration needs; validate the run again"):
         analyzed(tmp_path, "LocalizationTask", pairs)
+
+
+def test_the_lowest_and_highest_shares_are_different_names_and_many_zeros_are_counted() -> None:
+    shares = np.array([0.5, 0.1, np.nan, 0.9, 0.2, 0.3])
+    assert extremes("abcdef", shares, "classes") == (
+        "lowest for b (10.0 %), e (20.0 %) and f (30.0 %), highest for d (90.0 %) and a (50.0 %)"
+    )
+    assert extremes("ab", np.array([0.5, 0.5]), "classes") == "lowest for a (50.0 %) and b (50.0 %)"
+    assert extremes("abcdef", np.array([0, 0, 0, np.nan, 0, 0.7]), "classes") == (
+        "0 for 4 of 5 classes, highest for f (70.0 %)"
+    )
+
+
+def test_classes_that_are_never_predicted_are_named(tmp_path: Path) -> None:
+    pairs = mask_pairs()
+    for found, _ in pairs:
+        found["mask"][found["mask"] == 2] = 1
+    assert "No pixel is predicted as dog." in analyzed(tmp_path, "SegmentationTask", pairs).sentences

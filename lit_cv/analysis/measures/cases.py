@@ -46,7 +46,8 @@ class Cases:
     @property
     def boxed(self) -> NDArray[np.bool_]:
         """Whether the most probable class's box is right, (N,)."""
-        return self.ious >= IOU
+        boxed: NDArray[np.bool_] = self.ious >= IOU
+        return boxed
 
     @property
     def calibration(self) -> Calibration:

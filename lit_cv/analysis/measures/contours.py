@@ -81,7 +81,7 @@ def depth_in_class(labels: Labels) -> NDArray[np.int32]:
     Between a pixel and the nearest other label lies a pixel of its own label that touches it, so one distance
     transform serves all classes.
     """
-    padded = cv2.copyMakeBorder(labels, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=OUTSIDE)
+    padded = np.pad(labels, 1, constant_values=OUTSIDE)
     return _distances(_edges(padded))[1:-1, 1:-1] + 1
 
 
