@@ -11,17 +11,21 @@ from markupsafe import Markup
 
 from lit_cv.ablation.plots.gallery import shown_arms
 from lit_cv.ablation.plots.style import few_digits
-from lit_cv.ablation.results.intervals import Difference, mean_std, paired_difference
+from lit_cv.ablation.results.intervals import mean_std
 from lit_cv.ablation.results.study import Arm
 from lit_cv.ablation.results.tables import Table
+from lit_cv.ablation.statistics.comparisons import to_baseline
+from lit_cv.ablation.statistics.difference import Difference
+from lit_cv.ablation.statistics.pool import make_pool
 from lit_cv.analysis.contract import Number
 from lit_cv.analysis.files import FOLDER, PAGE, is_current, read_numbers
 from lit_cv.pages.document import environment
 
 MOST = 3  # sentences about an arm
 ALONE = (
-    "Each interval is that of one number alone, 95 % over the seeds: of twenty numbers that do not change, one is "
-    "expected to exclude 0. Sentences are made of numbers whose interval excludes 0."
+    "Intervals are 95 % over the seeds, for all arms of one number together, as in the first table. They are not adjusted "
+    "for the number of numbers: of twenty that do not change, one is expected to have an interval that excludes 0. "
+    "Sentences are made of numbers whose interval excludes 0."
 )
 Numbers = Mapping[int | None, Mapping[str, Number]]  # maps a seed to the numbers of its run
 
@@ -80,8 +84,9 @@ def find_better(table: Table, folder: Path) -> Better | None:
         before = _values(reference, name)
         mean = mean_std(list(before.values()))[0]
         row = [facts.words, _shown(mean, facts)]
-        for arm in others:
-            difference = paired_difference(_values(known[id(arm)], name), before)
+        scores = [before, *(_values(known[id(arm)], name) for arm in others)]
+        for arm, estimate in zip(others, to_baseline(make_pool(scores), 0)[1:], strict=True):
+            difference = estimate and estimate.difference
             row.append("–" if difference is None else in_cell(difference, facts))
             if difference and difference.beyond and mean:
                 claims[id(arm)].append((abs(difference.mean / mean), in_words(_label(arm), facts, mean, difference)))
