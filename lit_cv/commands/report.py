@@ -42,7 +42,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument("--checklist", action="store_true",
                         help="also fill a reproducibility checklist (checklist.md, and on the page)")  # fmt: skip
     parser.add_argument("--wandb-artifact", nargs="?", const="auto", choices=["auto", "online", "offline"],
-                        metavar="MODE", help="also log the report to W&B: auto (default), online or offline")  # fmt: skip
+                        metavar="MODE", help="also log the report to W&B: auto, online or offline")  # fmt: skip
     parser.add_argument("--analyze", action="store_true",
                         help="first analyze the predictions of all runs, to say what got better")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="write the report even if the runs are not comparable")

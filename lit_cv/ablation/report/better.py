@@ -23,9 +23,9 @@ from lit_cv.pages.document import environment
 
 MOST = 3  # sentences about an arm
 ALONE = (
-    "Intervals are 95 % over the seeds, for all arms of one number together, as in the first table. They are not adjusted "
-    "for the number of numbers: of twenty that do not change, one is expected to have an interval that excludes 0. "
-    "Sentences are made of numbers whose interval excludes 0."
+    "Intervals are 95 % over the seeds, for all arms of one number together, as in the first table. They are not "
+    "adjusted for the number of numbers: of twenty that do not change, one is expected to have an interval that "
+    "excludes 0. Sentences are made of numbers whose interval excludes 0."
 )
 Numbers = Mapping[int | None, Mapping[str, Number]]  # maps a seed to the numbers of its run
 
@@ -86,7 +86,7 @@ def find_better(table: Table, folder: Path) -> Better | None:
         row = [facts.words, _shown(mean, facts)]
         scores = [before, *(_values(known[id(arm)], name) for arm in others)]
         for arm, estimate in zip(others, to_baseline(make_pool(scores), 0)[1:], strict=True):
-            difference = estimate and estimate.difference
+            difference = estimate.difference if estimate else None
             row.append("–" if difference is None else in_cell(difference, facts))
             if difference and difference.beyond and mean:
                 claims[id(arm)].append((abs(difference.mean / mean), in_words(_label(arm), facts, mean, difference)))

@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
@@ -98,11 +99,10 @@ def make_report(
     findings = [*findings, *([Finding(own.warning, False)] if own.warning else [])]
     findings += [Finding(text, False) for text in find_traps(study, table)]
     forced = any(finding.refuses for finding in findings)
-    options = {"metric": metric, "value": value if value != LAST else None, "baseline": baseline, "force": forced}
-    options |= {"compare": compare if compare != COMPARE_BASELINE else None, "resolve": resolve}
-    command = of_report(
-        study.folders, options | {"output": output, "published": published, "checklist": with_checklist}
-    )
+    options: dict[str, Any] = {"metric": metric, "baseline": baseline, "output": output, "published": published}
+    options |= {"value": value if value != LAST else None, "compare": compare if compare != COMPARE_BASELINE else None}
+    options |= {"resolve": resolve, "checklist": with_checklist, "force": forced}
+    command = of_report(study.folders, options)
     items = checklist(study, table) if with_checklist else []
     folder = output or study.folders[0] / "report"
     return write_report(study, table, findings, numbers, folder, command, items, refresh, compare, resolve, notes)

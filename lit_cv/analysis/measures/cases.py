@@ -41,7 +41,7 @@ class Cases:
     @property
     def named(self) -> NDArray[np.bool_]:
         """Whether the class is right, (N,)."""
-        return self.wanted == self.found
+        return np.equal(self.wanted, self.found)
 
     @property
     def boxed(self) -> NDArray[np.bool_]:

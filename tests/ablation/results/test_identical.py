@@ -70,7 +70,7 @@ def test_levels_without_effect_among_others_are_named(make_group, capsys):
 def test_seeds_without_effect_are_named(make_group, capsys):
     group = make_group({SIZE: [96, 128]}, lambda size, seed: size)
     assert lines_of(group, capsys) == [
-        f"- Arm size={size}: its seeds 1, 2 are bit-identical, so they are one result and have no spread."
+        f"- Arm size={size}: its seeds 1, 2 are bit-identical, so they are one result, without spread."
         for size in (96, 128)
     ]
 
