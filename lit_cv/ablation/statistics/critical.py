@@ -56,14 +56,16 @@ def tukey(arms: int, df: int) -> float:
 def _loadings(correlation: Array) -> Array | None:
     """Return λ with correlation[i, j] = λ_i λ_j for all i ≠ j, rounded to 1e-9; None if there is none."""
     k = len(correlation)
+    off = ~np.eye(k, dtype=bool)
+    if not np.abs(correlation[off]).min() > 0:
+        return None if correlation[off].any() else np.zeros(k)
     found = np.empty(k)
     for i in range(k):
         j, h = [other for other in (0, 1, 2) if other != i][:2] if k > 2 else (1 - i, i)
         square = correlation[i, j] * correlation[i, h] / correlation[j, h] if k > 2 else correlation[0, 1]
-        if not 0 <= square < 1:
+        if not 0 <= square < 1 - 1e-6:
             return None
         found[i] = math.sqrt(square)
-    off = ~np.eye(k, dtype=bool)
     return found.round(9) if np.allclose(np.outer(found, found)[off], correlation[off], atol=1e-7) else None
 
 
