@@ -201,7 +201,7 @@ def test_the_probability_of_a_better_seed_covers_the_truth_and_agrees_with_the_i
 
 def test_any_pattern_of_missing_runs_is_analyzed_without_a_warning(recwarn):
     draw = np.random.default_rng(17)
-    for _ in range(60):
+    for _ in range(40):
         table = draw.normal(size=draw.integers(2, 7, 2)) * draw.choice([1.0, 8.0])
         table[draw.random(table.shape) < 0.35] = math.nan
         pool = make_pool(scores_of(table))
