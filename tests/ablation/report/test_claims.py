@@ -104,7 +104,7 @@ def test_an_arm_of_another_spread_is_marked():
     text = told(study, table)
     assert [" own spread" in cell for cell in column(table, "Δ")] == [False] * 4 + [True]
     assert "Own spread: the scores of 'arm 4' vary more over the seeds than those of the other arms (F test" in text
-    assert "so its Δ has Student's interval of its own paired differences" in text
+    assert "so its Δ has Student's interval of the arm's own paired differences" in text
     study, table = make(arms[::-1])
     assert [" own spread" in cell for cell in column(table, "Δ")] == [False] + [True] * 4
     assert "so every Δ has Student's interval" in told(study, table)
