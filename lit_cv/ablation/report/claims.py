@@ -69,7 +69,7 @@ def _about_own_spread(table: Table) -> str:
         reach = "every Δ has"
     return (
         f"Own spread: the scores of {named} vary more over the seeds than those of the other arms (F test of the "
-        f"residuals, p < {level:g}), so {reach} Student's interval of its own paired differences, Bonferroni-"
+        f"residuals, p < {level:g}), so {reach} Student's interval of the arm's own paired differences, Bonferroni-"
         "adjusted for the number of arms compared and never narrower than that of the common spread."
     )
 

@@ -181,7 +181,7 @@ def test_designs_without_spread_have_no_interval_and_no_warning(scores, recwarn)
     for estimate in to_baseline(make_pool(scores), 0):
         assert estimate is None or math.isnan(estimate.half)
         assert estimate is None or superiority(estimate) is None
-    assert not recwarn.list
+    assert not [str(warning.message) + warning.filename for warning in recwarn.list]
 
 
 def test_the_probability_of_a_better_seed_covers_the_truth_and_agrees_with_the_interval():
@@ -197,3 +197,18 @@ def test_the_probability_of_a_better_seed_covers_the_truth_and_agrees_with_the_i
         turned = superiority(estimate, maximize=False)
         assert (turned.value, turned.low) == pytest.approx((1 - found.value, 1 - found.high), abs=1e-5)
     assert 0.93 <= inside / 400 <= 0.97
+
+
+def test_any_pattern_of_missing_runs_is_analyzed_without_a_warning(recwarn):
+    draw = np.random.default_rng(17)
+    for _ in range(40):
+        table = draw.normal(size=draw.integers(2, 7, 2)) * draw.choice([1.0, 8.0])
+        table[draw.random(table.shape) < 0.35] = math.nan
+        pool = make_pool(scores_of(table))
+        for estimate in [*to_baseline(pool, 0), *all_pairs(pool, range(len(table))).values()]:
+            if estimate is not None and not estimate.own and pool.fit.has_spread:
+                assert 0 < estimate.half < math.inf
+            if estimate is not None and estimate.half > 0:
+                found = superiority(estimate)
+                assert 0 <= found.low <= found.value <= found.high <= 1
+    assert not [str(warning.message) + warning.filename for warning in recwarn.list]
