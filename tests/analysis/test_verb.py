@@ -53,7 +53,7 @@ def test_numbers_are_those_of_the_metrics_and_tables_are_files(answer: tuple[str
                      str(folder / "scores.json"))  # fmt: skip
     scores = json.loads((folder / "scores.json").read_text())
     assert measured.code == 0
-    for name in ("map", "map_50", "map_75", "map_small", "map_medium", "mask_map", "oks_map"):
+    for name in ("map", "map_50", "map_75", "map_small", "mask_map", "oks_map"):
         assert numbers[name].value == pytest.approx(scores[f"val/{name}"], abs=1e-12), name
     assert {"split": "val", "run": "group/first"}.items() <= record.items()
     for name in ("errors", "groups", "classes", "confusions", "mask_errors", "oks_joints"):
