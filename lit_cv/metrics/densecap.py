@@ -21,25 +21,15 @@ MERGED = 0.7  # target boxes with at least this IoU are merged into one box with
 
 
 class Judged(NamedTuple):
-    """Evaluation of one image after its M predictions were assigned to its target boxes.
-
-    Attributes:
-        image_id: Its ``image_id``.
-        scores: (M,), descending.
-        ious: (M,), with the merged target box of the highest IoU.
-        takes: (M,), True for the first prediction assigned to that box.
-        meteors: (M,), against that box's references.
-        language: (M,), against all phrases of the image; (0,) if not requested.
-        targets: Number of merged boxes.
-    """
+    """Evaluation of one image after its predictions were assigned to its target boxes."""
 
     image_id: int
-    scores: NDArray[np.float64]
-    ious: NDArray[np.float64]
-    takes: NDArray[np.bool_]
-    meteors: NDArray[np.float64]
-    language: NDArray[np.float64]
-    targets: int
+    scores: NDArray[np.float64]  # (M,), descending
+    ious: NDArray[np.float64]  # (M,) with the merged target box of the highest IoU
+    takes: NDArray[np.bool_]  # (M,) True for the first prediction assigned to that box
+    meteors: NDArray[np.float64]  # (M,) against that box's references
+    language: NDArray[np.float64]  # (M,) against all phrases of the image; (0,) if not requested
+    targets: int  # number of merged boxes
 
 
 class DenseCaptionAP(ImageMetric):
@@ -99,8 +89,8 @@ class DenseCaptionAP(ImageMetric):
         """Return unit and direction of each number of ``compute`` without ``language``."""
         prefix = PREFIXES[meteor]
         means = {f"{prefix}densecap_map": SHARE, "box_map": SHARE, f"{prefix}meteor": SCORE}
-        parts = [_part(prefix, iou, score) for iou in IOUS for score in METEORS]
-        return means | dict.fromkeys([*parts, *map(_box_part, IOUS)], SHARE)
+        parts = [part(prefix, iou, score) for iou in IOUS for score in METEORS]
+        return means | dict.fromkeys([*parts, *map(box_part, IOUS)], SHARE)
 
     def update(self, preds: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
         """Keep the predictions and targets of one batch.
@@ -223,15 +213,17 @@ def _named(judged: list[Judged], prefix: str, language: bool) -> dict[str, float
     }
     if language:
         results[f"{prefix}language_meteor"] = float(columns["language"].mean()) if len(meteors) else -1.0
-    results |= {_part(prefix, t, s): value for (t, s), value in table.items()}
-    return results | {_box_part(t): value for t, value in box_table.items()}
+    results |= {part(prefix, t, s): value for (t, s), value in table.items()}
+    return results | {box_part(t): value for t, value in box_table.items()}
 
 
-def _part(prefix: str, iou: float, score: float) -> str:
+def part(prefix: str, iou: float, score: float) -> str:
+    """Return the name of the AP at thresholds of IoU and METEOR, such as ``ap_30_05``."""
     return f"{prefix}ap_{round(100 * iou)}_{round(100 * score):02d}"
 
 
-def _box_part(iou: float) -> str:
+def box_part(iou: float) -> str:
+    """Return the name of the AP of boxes alone at a threshold of IoU, such as ``box_ap_30``."""
     return f"box_ap_{round(100 * iou)}"
 
 

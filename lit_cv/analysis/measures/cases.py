@@ -41,7 +41,8 @@ class Cases:
     @property
     def named(self) -> NDArray[np.bool_]:
         """Whether the class is right, (N,)."""
-        return self.wanted == self.found
+        named: NDArray[np.bool_] = self.wanted == self.found
+        return named
 
     @property
     def boxed(self) -> NDArray[np.bool_]:
