@@ -21,25 +21,15 @@ MERGED = 0.7  # target boxes with at least this IoU are merged into one box with
 
 
 class Judged(NamedTuple):
-    """Evaluation of one image after its M predictions were assigned to its target boxes.
-
-    Attributes:
-        image_id: Its ``image_id``.
-        scores: (M,), descending.
-        ious: (M,), with the merged target box of the highest IoU.
-        takes: (M,), True for the first prediction assigned to that box.
-        meteors: (M,), against that box's references.
-        language: (M,), against all phrases of the image; (0,) if not requested.
-        targets: Number of merged boxes.
-    """
+    """Evaluation of one image after its predictions were assigned to its target boxes."""
 
     image_id: int
-    scores: NDArray[np.float64]
-    ious: NDArray[np.float64]
-    takes: NDArray[np.bool_]
-    meteors: NDArray[np.float64]
-    language: NDArray[np.float64]
-    targets: int
+    scores: NDArray[np.float64]  # (M,), descending
+    ious: NDArray[np.float64]  # (M,) with the merged target box of the highest IoU
+    takes: NDArray[np.bool_]  # (M,) True for the first prediction assigned to that box
+    meteors: NDArray[np.float64]  # (M,) against that box's references
+    language: NDArray[np.float64]  # (M,) against all phrases of the image; (0,) if not requested
+    targets: int  # number of merged boxes
 
 
 class DenseCaptionAP(ImageMetric):

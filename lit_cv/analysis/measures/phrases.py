@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_cv.metrics import DenseCaptionAP
-from lit_cv.metrics.densecap import IOUS, METEORS, PREFIXES, Measure, assign, merge_boxes
+from lit_cv.metrics.densecap import IOUS, METEORS, PREFIXES, Measure, assign, box_part, merge_boxes, part
 
 Pair = tuple[Mapping[str, Any], Mapping[str, Any]]
 Numbers = NDArray[np.float64]
@@ -99,8 +99,8 @@ def read_captions(images: Iterable[Pair], measure: Measure) -> Captions:
         values = zip(judged.meteors.tolist(), judged.ious.tolist(), strict=True)
         scored = list(values)
         taken += [Phrase(texts[row], references[best[row]], *scored[row], record.image_id) for row in rows]
-    parts = [[metrics[f"{prefix}ap_{round(100 * t)}_{round(100 * s):02d}"] for s in METEORS] for t in IOUS]
-    boxes_alone = [metrics[f"box_ap_{round(100 * t)}"] for t in IOUS]
+    parts = [[metrics[part(prefix, iou, score)] for score in METEORS] for iou in IOUS]
+    boxes_alone = [metrics[box_part(iou)] for iou in IOUS]
     ids = np.array([record.image_id for record in metric.images], dtype=np.int64)
     cases = np.array(kinds, dtype=np.int64).reshape(-1, len(KINDS))
     return Captions(metrics, prefix, np.array(parts), np.array(boxes_alone), ids, cases, taken, counts)
