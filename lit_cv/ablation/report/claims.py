@@ -64,10 +64,12 @@ def _about_own_spread(table: Table) -> str:
         return ""
     level = OWN_LEVEL_OF_FEW if table.pool.table.shape[1] < FEW_SEEDS else OWN_LEVEL
     named = few(f"'{row.arm.label}'" for row in marked)
-    reach = "every Δ" if any(row.arm is table.baseline for row in marked) else "its Δ"
+    reach = "its Δ has" if len(marked) == 1 else "their Δ have"
+    if any(row.arm is table.baseline for row in marked):
+        reach = "every Δ has"
     return (
         f"Own spread: the scores of {named} vary more over the seeds than those of the other arms (F test of the "
-        f"residuals, p < {level:g}), so {reach} has Student's interval of its own paired differences, Bonferroni-"
+        f"residuals, p < {level:g}), so {reach} Student's interval of its own paired differences, Bonferroni-"
         "adjusted for the number of arms compared and never narrower than that of the common spread."
     )
 
@@ -103,7 +105,7 @@ def _about_sign_flip(compared: Sequence[Row]) -> str:
     bound, alone = smallest_p(count, tested), smallest_p(count)
     if bound <= SMALLEST:
         return text
-    adjusted = f", Holm-adjusted for {tested} comparisons never all below {bound:.2g}" if tested > 1 else ""
+    adjusted = f", after Holm's adjustment for {tested} comparisons never below {bound:.2g}" if tested > 1 else ""
     if alone > SMALLEST:
         adjusted = ""
     return (

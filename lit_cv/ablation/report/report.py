@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lit_cv.ablation.plots.gallery import draw_gallery
 from lit_cv.ablation.plots.plots import draw_all
+from lit_cv.ablation.report.listings import COMPARE_BASELINE, listings
 from lit_cv.ablation.report.page import CAPTIONS, page
 from lit_cv.ablation.report.resolution import about_resolution, about_stages
 from lit_cv.ablation.report.web_table import arms_table, make_filters, runs_table
@@ -55,6 +56,7 @@ def make_report(
     baseline: str | None = None,
     output: Path | None = None,
     published: Path | None = None,
+    compare: str = COMPARE_BASELINE,
     refresh: int | None = None,
     resolve: float | None = None,
 ) -> list[Path]:
@@ -68,6 +70,7 @@ def make_report(
         baseline: ``key=value`` pairs of an arm, or None.
         output: Folder of the report, or None.
         published: CSV with published numbers, or None.
+        compare: ``baseline``, or ``all`` for a further table of all pairs of arms.
         refresh: Seconds until the page reloads itself, or None.
         resolve: Difference, in the shown unit, whose number of seeds is named; or None.
 
@@ -82,7 +85,8 @@ def make_report(
     table = make_table(study, name, facts=own, baseline=arm, published=numbers, value=value)
     findings = [*findings, *([Finding(own.warning, False)] if own.warning else [])]
     findings += [Finding(text, False) for text in find_traps(study, table)]
-    return write_report(study, table, findings, numbers, output or study.folders[0] / "report", refresh, resolve)
+    folder = output or study.folders[0] / "report"
+    return write_report(study, table, findings, numbers, folder, refresh, compare, resolve)
 
 
 def find_baseline(study: Study, wanted: str | None) -> Arm:
@@ -124,9 +128,10 @@ def write_report(
     published: Published | None,
     folder: Path,
     refresh: int | None = None,
+    compare: str = COMPARE_BASELINE,
     resolve: float | None = None,
 ) -> list[Path]:
-    """Write report.md, report.html, table.csv, table.tex and the pictures; return the files."""
+    """Write report.md, report.html, table.csv, table.tex, further tables and the pictures; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures = [*draw_all(table, folder), *draw_gallery(table, study.seeds, folder)] if table.rows else []
     refused = [finding.text for finding in findings if finding.refuses]
@@ -136,7 +141,9 @@ def write_report(
     notes = [*about_stages(study, table), *about_resolution(study, table, resolve), *notes, *about_leaks(study)]
     images = [f"\n![{CAPTIONS[file.name]}]({file.name})" for file in pictures]
     lists = _list("Not controlled:", refused) + _list("Warnings:", warned)
+    further = listings(table, compare)
     paragraphs = [f"# {study.title}\n", f"{line}\n", markdown(table), *(f"{note}\n" for note in notes)]
+    paragraphs += [listing.markdown for listing in further]
     text = "\n".join([*paragraphs, *lists, *images])
     html = page(
         title=study.title,
@@ -146,6 +153,7 @@ def write_report(
         runs=runs_table(study, table, folder),
         boxes=[("refused", refused), ("warned", warned)],
         notes=notes,
+        listings=further,
         pictures=pictures,
         refresh=refresh,
     )
@@ -154,6 +162,7 @@ def write_report(
         "report.html": html,
         "table.csv": comma_separated(table, study.seeds),
         "table.tex": latex(table),
+        **{listing.file: listing.csv for listing in further if listing.csv},
     }
     for name, content in contents.items():
         (folder / name).write_text(content, encoding="utf-8")

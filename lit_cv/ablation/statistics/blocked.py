@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lit_cv.ablation.statistics.difference import Scores
 
-ROUNDING = 1e-12  # residuals below this share of the largest score are rounding, not spread
+ROUNDING = 1e-6  # residuals below this share of the largest score are rounding of float32, not spread
 Array = NDArray[np.float64]
 
 
