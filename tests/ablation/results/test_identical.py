@@ -75,6 +75,13 @@ def test_seeds_without_effect_are_named(make_group, capsys):
     ]
 
 
+def test_seeds_that_equal_another_one_than_the_first_are_named(make_group, capsys):
+    group = make_group({SIZE: [96]}, lambda size, seed: min(seed, 2), seeds=(1, 2, 3))
+    assert lines_of(group, capsys) == [
+        "- Arm size=96: its seeds 2, 3 are bit-identical, so they are one result and have no spread."
+    ]
+
+
 def test_a_run_stopped_early_is_compared_up_to_its_end(make_group, capsys):
     def stop(rate, seed):
         return {"stopped_early": True, "steps": 100, "metrics": {"val/map_50": 0.25}} if rate == 0.1 else {}
