@@ -39,7 +39,7 @@ def about_resolution(study: Study, table: Table, wanted: float | None) -> list[s
 
 def _needed(table: Table, design: Design, wanted: float) -> str:
     seeds = design.needed(wanted / table.scale)
-    unit = " points" if table.percent else ""
+    unit = "" if not table.percent else " point" if wanted == 1 else " points"
     return f"; for {wanted:g}{unit} it would need {f'{seeds:,}' if seeds else f'more than {MOST_SEEDS:,}'} seeds"
 
 

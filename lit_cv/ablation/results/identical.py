@@ -117,7 +117,8 @@ def _equal_seeds(arm: Arm) -> list[str]:
         else:
             group.append(seed)
     return [
-        f"Arm {arm.label}: its seeds {few(map(str, group))} are bit-identical, so they are one result, without spread."
+        f"Arm {arm.label}: its seeds {few(map(str, group))} are bit-identical, so they are one result and have no "
+        "spread."
         for group in groups
         if len(group) > 1
     ]

@@ -70,8 +70,15 @@ def test_levels_without_effect_among_others_are_named(make_group, capsys):
 def test_seeds_without_effect_are_named(make_group, capsys):
     group = make_group({SIZE: [96, 128]}, lambda size, seed: size)
     assert lines_of(group, capsys) == [
-        f"- Arm size={size}: its seeds 1, 2 are bit-identical, so they are one result, without spread."
+        f"- Arm size={size}: its seeds 1, 2 are bit-identical, so they are one result and have no spread."
         for size in (96, 128)
+    ]
+
+
+def test_seeds_that_equal_another_one_than_the_first_are_named(make_group, capsys):
+    group = make_group({SIZE: [96]}, lambda size, seed: min(seed, 2), seeds=(1, 2, 3))
+    assert lines_of(group, capsys) == [
+        "- Arm size=96: its seeds 2, 3 are bit-identical, so they are one result and have no spread."
     ]
 
 
