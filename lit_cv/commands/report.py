@@ -24,6 +24,8 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument("--value", choices=["last", "best"], default="last",
                         help="value of a run: of its last validation, or the best of all (default: last)")  # fmt: skip
     parser.add_argument("--baseline", help='arm that the others are compared with, as "key=value" (default: the first)')
+    parser.add_argument("--compare", choices=["baseline", "all"], default="baseline",
+                        help="compare with the baseline, or also all pairs of arms (default: baseline)")  # fmt: skip
     parser.add_argument("--published", type=Path,
                         help="CSV of published numbers (default: sweeps/published/<sweep>.csv)")  # fmt: skip
     parser.add_argument("--output", type=Path, help="folder of the report (default: RUNS/report)")
@@ -32,7 +34,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument("--checklist", action="store_true",
                         help="also fill a reproducibility checklist (checklist.md, and on the page)")  # fmt: skip
     parser.add_argument("--wandb-artifact", nargs="?", const="auto", choices=["auto", "online", "offline"],
-                        metavar="MODE", help="also log the report to W&B: auto (default), online or offline")  # fmt: skip
+                        metavar="MODE", help="also log it to W&B: auto (default), online or offline")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="write the report even if the runs are not comparable")
     parser.add_argument("--watch", type=int, nargs="?", const=10, metavar="SECONDS",
                         help="update the report every SECONDS (default: 10) until all runs are finished")  # fmt: skip
@@ -61,6 +63,7 @@ def run(options: argparse.Namespace) -> int:
         published=options.published,
         checklist=options.checklist,
         wandb_artifact=options.wandb_artifact,
+        compare=options.compare,
         watch=options.watch,
     )
 
@@ -76,6 +79,7 @@ def run_report(
     published: Path | None = None,
     checklist: bool = False,
     wandb_artifact: Literal["auto", "online", "offline"] | None = None,
+    compare: str = "baseline",
     watch: int | None = None,
 ) -> int:
     """Compare the runs of one or several groups.
@@ -90,6 +94,7 @@ def run_report(
         published: CSV with published numbers; by default ``published/<group>.csv`` beside the sweep file.
         checklist: Write the reproducibility checklist, too.
         wandb_artifact: Mode in which the report is logged to W&B; None: it is not logged.
+        compare: ``baseline``, or ``all``: also all pairs of arms.
         watch: Seconds between two updates while runs are unfinished; the report is then written even if the runs are
             not comparable. By default the report is written once.
 
@@ -105,8 +110,16 @@ def run_report(
     from lit_cv.ablation.results.study import Study, load_study
 
     watching = watch is not None
-    make = partial(make_report, metric=metric, value=value, baseline=baseline, output=output, published=published,
-                   with_checklist=checklist)  # fmt: skip
+    make = partial(
+        make_report,
+        metric=metric,
+        value=value,
+        baseline=baseline,
+        output=output,
+        published=published,
+        compare=compare,
+        with_checklist=checklist,
+    )
 
     def write(study: Study, *, refresh: int | None = None) -> list[Path]:
         return make(study, examine(study, metric, partial=watching), refresh=refresh)

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import wandb
 
@@ -29,7 +30,7 @@ def log_report(files: Sequence[Path], group: Path, wanted: Mode, project: str | 
         UserError: W&B refuses the run or cannot be reached when it starts.
     """
     name, folder = group.resolve().name, group / "report"
-    known = {
+    known: dict[str, Any] = {
         "id": f"{OF_REPORTS}{hashlib.sha256(name.encode()).hexdigest()[:10]}",
         "name": f"report {name}",
         "group": name,

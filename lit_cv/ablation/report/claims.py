@@ -103,7 +103,7 @@ def _about_sign_flip(compared: Sequence[Row]) -> str:
     bound, alone = smallest_p(count, tested), smallest_p(count)
     if bound <= SMALLEST:
         return text
-    adjusted = f", Holm-adjusted for {tested} comparisons never all below {bound:.2g}" if tested > 1 else ""
+    adjusted = f", after Holm's adjustment for {tested} comparisons never below {bound:.2g}" if tested > 1 else ""
     if alone > SMALLEST:
         adjusted = ""
     return (

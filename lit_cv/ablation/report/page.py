@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lit_cv.ablation.report.checklist import Item
+from lit_cv.ablation.report.listings import Listing
 from lit_cv.ablation.report.web_table import Filter, WebTable
 from lit_cv.pages.document import embedded, environment, read_markup
 
 FOLDER = Path(__file__).parent
 LARGE = 4_000_000  # bytes; a picture of this size or more is not embedded
 CAPTIONS = {
-    "effects.png": "Effect of each factor: mean over the settings of the other factors, then paired by the seeds that "
-    "all of these arms share. With several factors it is no single Δ of the table.",
+    "effects.png": "Effect of each factor: mean over the settings of the other factors, with the interval from the "
+    "common spread, adjusted for the levels of the factor. With several factors it is no single Δ of the table.",
     "values.png": "Metric versus values of the factors",
     "speed_accuracy.png": "Speed versus accuracy",
     "curves.png": "Learning curves",
@@ -28,6 +29,7 @@ def page(
     runs: WebTable,
     boxes: Sequence[tuple[str, Sequence[str]]],
     notes: Sequence[str],
+    listings: Sequence[Listing],
     pictures: Sequence[Path],
     checklist: tuple[str, Sequence[Item]] | None = None,
     refresh: int | None = None,
@@ -42,6 +44,7 @@ def page(
         runs: Last table.
         boxes: (CSS class, sentences) of each box above the tables.
         notes: Sentences under the first table.
+        listings: Further tables, after the notes.
         pictures: PNG files beside the page, shown between the tables.
         checklist: Source and items of the reproducibility checklist, at the end of the page.
         refresh: Seconds until the page reloads itself; never by default.
@@ -57,6 +60,7 @@ def page(
             runs=runs,
             boxes=boxes,
             notes=notes,
+            listings=listings,
             pictures=[(_address(file), CAPTIONS[file.name]) for file in pictures],
             style=read_markup(FOLDER / "page.css"),
             script=read_markup(FOLDER / "page.js"),

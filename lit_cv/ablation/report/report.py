@@ -4,11 +4,13 @@ import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from lit_cv.ablation.plots.gallery import draw_gallery
 from lit_cv.ablation.plots.plots import draw_all
 from lit_cv.ablation.report.checklist import SOURCE, Item, as_markdown, checklist
 from lit_cv.ablation.report.commands import as_text, of_report
+from lit_cv.ablation.report.listings import COMPARE_BASELINE, listings
 from lit_cv.ablation.report.page import CAPTIONS, page
 from lit_cv.ablation.report.web_table import arms_table, make_filters, runs_table
 from lit_cv.ablation.report.words import facts, remarks
@@ -56,6 +58,7 @@ def make_report(
     output: Path | None = None,
     published: Path | None = None,
     with_checklist: bool = False,
+    compare: str = COMPARE_BASELINE,
     refresh: int | None = None,
 ) -> list[Path]:
     """Write the report of a study; see ``lit_cv.commands.report.run_report``.
@@ -69,6 +72,7 @@ def make_report(
         output: Folder of the report, or None.
         published: CSV with published numbers, or None.
         with_checklist: Whether to write the reproducibility checklist, too.
+        compare: ``baseline``, or ``all`` for a further table of all pairs of arms.
         refresh: Seconds until the page reloads itself, or None.
 
     Returns:
@@ -82,13 +86,14 @@ def make_report(
     table = make_table(study, name, facts=own, baseline=arm, published=numbers, value=value)
     findings = [*findings, *([Finding(own.warning, False)] if own.warning else [])]
     forced = any(finding.refuses for finding in findings)
-    options = {"metric": metric, "value": value if value != LAST else None, "baseline": baseline, "force": forced}
-    command = of_report(
-        study.folders, options | {"output": output, "published": published, "checklist": with_checklist}
-    )
+    options: dict[str, Any] = {"metric": metric, "baseline": baseline, "force": forced}
+    options |= {"value": value if value != LAST else None}
+    options |= {"output": output, "published": published, "checklist": with_checklist}
+    options |= {"compare": compare if compare != COMPARE_BASELINE else None}
+    command = of_report(study.folders, options)
     items = checklist(study, table) if with_checklist else []
     folder = output or study.folders[0] / "report"
-    return write_report(study, table, findings, numbers, folder, command, items, refresh)
+    return write_report(study, table, findings, numbers, folder, command, items, refresh, compare)
 
 
 def find_baseline(study: Study, wanted: str | None) -> Arm:
@@ -132,8 +137,9 @@ def write_report(
     command: str,
     items: Sequence[Item] = (),
     refresh: int | None = None,
+    compare: str = COMPARE_BASELINE,
 ) -> list[Path]:
-    """Write report.md, report.html, table.csv, table.tex, commands.txt and the pictures; return the files."""
+    """Write report.md, report.html, table.csv, table.tex, commands.txt, further tables, pictures; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures = [*draw_all(table, folder), *draw_gallery(table, study.seeds, folder)] if table.rows else []
     refused = [finding.text for finding in findings if finding.refuses]
@@ -142,7 +148,9 @@ def write_report(
     line, notes = facts(study, table, controlled=controlled), [*remarks(study, table, published), COMMANDS]
     images = [f"\n![{CAPTIONS[file.name]}]({file.name})" for file in pictures]
     lists = _list("Not controlled:", refused) + _list("Warnings:", warned)
+    further = listings(table, compare)
     paragraphs = [f"# {study.title}\n", f"{line}\n", markdown(table), *(f"{note}\n" for note in notes)]
+    paragraphs += [listing.markdown for listing in further]
     text = "\n".join([*paragraphs, *lists, *images])
     html = page(
         title=study.title,
@@ -152,6 +160,7 @@ def write_report(
         runs=runs_table(study, table, folder),
         boxes=[("refused", refused), ("warned", warned)],
         notes=notes,
+        listings=further,
         pictures=pictures,
         checklist=(SOURCE, items) if items else None,
         refresh=refresh,
@@ -163,6 +172,7 @@ def write_report(
         "table.tex": latex(table),
         "commands.txt": as_text(study, table, command),
         **({"checklist.md": as_markdown(study.title, items)} if items else {}),
+        **{listing.file: listing.csv for listing in further if listing.csv},
     }
     for name, content in contents.items():
         (folder / name).write_text(content, encoding="utf-8")

@@ -69,6 +69,7 @@ class WebTable:
         factors: Number of leading columns that are factors.
         metric: Column of the metric, which comes first on a narrow screen.
         lines: The rows.
+        filtered: Whether the form filters it: its first columns are the factors.
     """
 
     name: str
@@ -76,6 +77,7 @@ class WebTable:
     factors: int
     metric: int
     lines: Sequence[Line]
+    filtered: bool = True
 
     def css(self, column: int) -> Markup:
         """Attribute with the CSS class of the cells of a column."""

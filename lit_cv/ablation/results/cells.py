@@ -46,7 +46,7 @@ def columns(table: Table) -> list[Column]:
             table, "better on a new seed", better, lambda row: row.superiority.value if row.superiority else None
         ),
         *_optional(table, "sign-flip p", p_value, lambda row: row.p),
-        *_optional(table, STOPS, stops, lambda row: len(row.stops), shown=table.stopped_early),
+        *([Column(STOPS, stops, lambda row: len(row.stops))] if table.stopped_early else []),
         *_optional(table, "published", published, lambda row: row.published),
         Column(
             "params", lambda row: "–" if row.params is None else f"{row.params / 1e6:.1f} M", lambda row: row.params
@@ -58,10 +58,10 @@ def columns(table: Table) -> list[Column]:
 
 
 def _optional(
-    table: Table, name: str, text: Callable[[Row], str], number: Callable[[Row], float | None], shown: bool = False
+    table: Table, name: str, text: Callable[[Row], str], number: Callable[[Row], float | None]
 ) -> list[Column]:
-    """Return a column if it is ``shown``, or by default if some row has a number for it."""
-    return [Column(name, text, number)] if shown or any(number(row) is not None for row in table.rows) else []
+    """Return a column if some row has a number for it."""
+    return [Column(name, text, number)] if any(number(row) is not None for row in table.rows) else []
 
 
 def cells(table: Table) -> list[list[str]]:
@@ -121,19 +121,22 @@ def score(table: Table, row: Row) -> str:
     return ", ".join(parts) or NOTHING
 
 
-def difference(table: Table, row: Row) -> str:
+def change(table: Table, found: Difference) -> str:
     """Return ``+3.7 [+2.9, +4.5]``; without an interval ``+3.7 –``.
 
     ``own spread`` marks an interval that is not from the common spread, ``(n=2)`` that not all seeds are paired.
     """
+    low, high = (scaled(table, bound, "+") for bound in (found.low, found.high))
+    bounds = NOTHING if math.isnan(found.low) else f"[{low}, {high}]"
+    marked = " own spread" if found.own_variance else ""
+    return f"{scaled(table, found.mean, '+')} {bounds}{marked}{_count(table, found.n)}"
+
+
+def difference(table: Table, row: Row) -> str:
+    """Return the difference to the baseline with its interval; see ``change``."""
     if row.arm is table.baseline:
         return "baseline"
-    if row.difference is None:
-        return NOTHING
-    low, high = (scaled(table, bound, "+") for bound in (row.difference.low, row.difference.high))
-    bounds = NOTHING if math.isnan(row.difference.low) else f"[{low}, {high}]"
-    marked = " own spread" if row.difference.own_variance else ""
-    return f"{scaled(table, row.difference.mean, '+')} {bounds}{marked}{_count(table, row.difference.n)}"
+    return NOTHING if row.difference is None else change(table, row.difference)
 
 
 def _count(table: Table, seeds: int) -> str:
@@ -173,7 +176,12 @@ def _number(value: float | None, form: str) -> str:
 
 def markdown(table: Table) -> str:
     """Return the table in Markdown, padded for reading in a terminal."""
-    lines = [[cell.replace("|", "\\|") for cell in line] for line in cells(table)]
+    return padded(cells(table))
+
+
+def padded(texts: Sequence[Sequence[str]]) -> str:
+    """Return a header and rows in Markdown, padded for reading in a terminal."""
+    lines = [[cell.replace("|", "\\|") for cell in line] for line in texts]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
     padded.insert(1, ["-" * width for width in widths])

@@ -36,23 +36,25 @@ class Effect:
 
 
 class _Grid:
-    """The levels of the arms by number, 0 for the baseline's."""
+    """The levels of the arms by number, in the order of the rows, and the baseline's."""
 
     def __init__(self, table: Table) -> None:
         self.table, self.keys = table, list(table.names)
-        known = {key: distinct([table.baseline.values[key], *(row.arm.values[key] for row in table.rows)])
+        known = {key: distinct([*(row.arm.values[key] for row in table.rows), table.baseline.values[key]])
                  for key in self.keys}  # fmt: skip
         numbers = {key: {canonical(value): number for number, value in enumerate(known[key])} for key in self.keys}
         self.levels = [
             tuple(numbers[key][canonical(row.arm.values[key])] for key in self.keys) for row in table.rows if row.scores
         ]
         self.places = [place for place, row in enumerate(table.rows) if row.scores]
+        self.baseline = [numbers[key][canonical(table.baseline.values[key])] for key in self.keys]
         self.shown = {key: [show_level(key, value) for value in known[key]] for key in self.keys}
         self.complete = len(set(self.levels)) == np.prod([len(set(own)) for own in zip(*self.levels, strict=True)])
 
     def intervals(self, weights: Sequence[np.ndarray]) -> list[Difference | None]:
         spread = np.zeros((len(weights), len(self.table.rows)))
-        spread[:, self.places] = weights
+        for row, own in zip(spread, weights, strict=True):
+            row[self.places] = own
         found = contrasts(self.table.pool, spread)
         return [None if estimate is None else estimate.difference for estimate in found]
 
@@ -70,8 +72,9 @@ def level_effects(table: Table, key: str) -> dict[str, Difference | None]:
     shown, factor = grid.shown[key], grid.keys.index(key)
     if len(shown) > MOST_LEVELS:
         return {}
-    found = grid.intervals([main_effect(grid.levels, factor, level, 0) for level in range(1, len(shown))])
-    return dict(zip(shown, [None, *found], strict=True))
+    base = grid.baseline[factor]
+    weights = [main_effect(grid.levels, factor, level, base) for level in range(len(shown))]
+    return dict(zip(shown, grid.intervals(weights), strict=True))
 
 
 def effects(table: Table) -> list[Effect]:
@@ -98,12 +101,12 @@ def interactions(table: Table) -> list[Effect] | None:
         a, b = (grid.shown[key] for key in keys)
         if max(len(a), len(b)) > MOST_LEVELS:
             continue
-        cells = list(itertools.product(range(1, len(a)), range(1, len(b))))
-        found = grid.intervals(
-            [interaction(grid.levels, {first: i, second: j}, {first: 0, second: 0}) for i, j in cells]
-        )
+        base = {factor: grid.baseline[factor] for factor in (first, second)}
+        places = itertools.product(range(len(a)), range(len(b)))
+        cells = [(i, j) for i, j in places if i != base[first] and j != base[second]]
+        found = grid.intervals([interaction(grid.levels, {first: i, second: j}, base) for i, j in cells])
         effects += [
-            Effect(keys, (a[i], b[j]), (a[0], b[0]), difference)
+            Effect(keys, (a[i], b[j]), (a[base[first]], b[base[second]]), difference)
             for (i, j), difference in zip(cells, found, strict=True)
             if difference is not None
         ]

@@ -43,6 +43,6 @@ def _paired(levels: Sequence[Sequence[int]], upper: dict[int, int], lower: dict[
     for own, place in arms.items():
         if all(own[factor] == level for factor, level in upper.items()):
             partner = arms.get(tuple(lower.get(factor, level) for factor, level in enumerate(own)))
-            if partner is not None:
+            if partner not in (None, place):
                 weights[[place, partner]] = 1, -1
     return weights / max(1.0, float(weights.clip(0).sum()))
