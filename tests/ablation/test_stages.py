@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,9 @@ def test_seeds_are_added_until_the_interval_is_narrow(sweep, capsys, monkeypatch
     ) in capsys.readouterr().out
     row = list(csv.DictReader(Path("runs/study/report/table.csv").read_text().splitlines()))[1]
     assert float(row["high"]) - float(row["difference"]) == pytest.approx(HALF * (3 / 5) ** 0.5, rel=1e-5)
+    shutil.copytree("runs/study", "runs/other")
+    assert main(["report", "runs/study", "runs/other", "--force"]) == 0
+    assert "take the intervals from the report of study alone." in capsys.readouterr().out
 
 
 def test_a_limit_is_obeyed_and_may_be_raised(sweep, capsys):

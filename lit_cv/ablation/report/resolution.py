@@ -5,6 +5,7 @@ from lit_cv.ablation.results.tables import Table
 from lit_cv.ablation.results.traps.course import points
 from lit_cv.ablation.statistics.blocked import fit
 from lit_cv.ablation.statistics.resolution import MOST_SEEDS, Design
+from lit_cv.ablation.sweep.stages import recorded
 from lit_cv.errors import UserError
 
 ROUND = (1.0, 0.5, 0.2, 0.1)  # percent points that the line names without --resolve
@@ -66,7 +67,12 @@ def about_stages(study: Study, table: Table) -> list[str]:
     """Return how the seeds of a sweep in two stages were counted, and which intervals follow; empty for others."""
     stages = study.stages
     if stages is None:
-        return []
+        staged = [folder.name for folder in study.folders if recorded(folder)]
+        return [
+            f"The seeds of {name} were counted by their spread (--resolve), and this report of several groups uses the "
+            f"spread of all seeds, which is then too small: take the intervals from the report of {name} alone."
+            for name in staged
+        ]
     wanted = points(table, stages.wanted) if stages.metric == table.metric else f"{stages.wanted:g} as logged"
     short = f"; {stages.needed:,} would be needed, and --max-seeds allowed {len(stages.seeds)}"
     return [
