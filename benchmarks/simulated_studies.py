@@ -30,7 +30,7 @@ class Result:
         arms: Number of arms with the baseline.
         seeds: Number of seeds.
         spread: Which arm has four times the spread.
-        coverage: All intervals of a study contain their true difference; the second arm has an effect.
+        coverage: All intervals of a study contain their true difference, with and without an effect of the second arm.
         family_error: Some interval of a study without any effect excludes 0.
         power: The interval of the arm with an effect excludes 0.
         power_paired: The same of Student's paired interval, Bonferroni-adjusted.
@@ -55,16 +55,17 @@ def simulate(arms: int, seeds: int, spread: str, studies: int) -> Result:
     truth = np.zeros(arms)
     truth[1] = EFFECT
     bounds = np.array([[_bounds(study) for study in half] for half in (noise[0], noise[1] + truth[:, None])])
-    null, (low, high) = bounds[0], np.moveaxis(bounds[1], 2, 0)
+    truths = np.stack([np.zeros(arms - 1), truth[1:]])[:, None]
+    low, high = np.moveaxis(bounds, 3, 0)
     shifts = noise[1, :, 1] + EFFECT - noise[1, :, 0]
     half = student.isf(0.025 / (arms - 1), seeds - 1) * shifts.std(1, ddof=1) / math.sqrt(seeds)
     return Result(
         arms,
         seeds,
         spread,
-        coverage=float(np.mean(((low <= truth[1:]) & (truth[1:] <= high)).all(1))),
-        family_error=float(np.mean(((null[..., 0] > 0) | (null[..., 1] < 0)).any(1))),
-        power=float(np.mean(low[:, 0] > 0)),
+        coverage=float(np.mean(((low <= truths) & (truths <= high)).all(2))),
+        family_error=float(np.mean(((low[0] > 0) | (high[0] < 0)).any(1))),
+        power=float(np.mean(low[1, :, 0] > 0)),
         power_paired=float(np.mean(shifts.mean(1) - half > 0)),
     )
 

@@ -64,10 +64,12 @@ def _about_own_spread(table: Table) -> str:
         return ""
     level = OWN_LEVEL_OF_FEW if table.pool.table.shape[1] < FEW_SEEDS else OWN_LEVEL
     named = few(f"'{row.arm.label}'" for row in marked)
-    reach = "every Δ" if any(row.arm is table.baseline for row in marked) else "its Δ"
+    reach = "its Δ has" if len(marked) == 1 else "their Δ have"
+    if any(row.arm is table.baseline for row in marked):
+        reach = "every Δ has"
     return (
         f"Own spread: the scores of {named} vary more over the seeds than those of the other arms (F test of the "
-        f"residuals, p < {level:g}), so {reach} has Student's interval of its own paired differences, Bonferroni-"
+        f"residuals, p < {level:g}), so {reach} Student's interval of the arm's own paired differences, Bonferroni-"
         "adjusted for the number of arms compared and never narrower than that of the common spread."
     )
 

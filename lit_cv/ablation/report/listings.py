@@ -57,6 +57,8 @@ def _effects(table: Table) -> list[Listing]:
     elif len(shown) < len(mixed):
         left = len(mixed) - len(shown)
         notes.append(f"{left} of {len(mixed)} interactions whose interval has 0 inside are in effects.csv only.")
+    if any(row.diverged for row in table.rows):
+        notes.append("No effect is claimed, since seeds of some arms have diverged.")
     if np.isnan(table.pool.table).any():
         notes.append("An effect needs a seed that all of its arms have; those without one are left out.")
     if any(len({str(row.arm.values[key]) for row in table.rows}) > MOST_LEVELS for key in table.names):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lit_cv.ablation.statistics.difference import Scores
 
-ROUNDING = 1e-12  # residuals below this share of the largest score are rounding, not spread
+ROUNDING = 1e-6  # residuals below this share of the largest score are rounding of float32, not spread
 Array = NDArray[np.float64]
 
 
@@ -73,7 +73,7 @@ def fit_cells(table: Array) -> BlockedFit:
     of_arm, of_seed = present.sum(1), np.maximum(present.sum(0), 1)
     part = _parts(known)
     if known.all():
-        inverse = (np.eye(len(table)) - 1 / len(table)) / max(1, table.shape[1])
+        inverse = (np.eye(len(table)) - 1 / max(1, len(table))) / max(1, table.shape[1])
     else:
         inverse = np.linalg.pinv(np.diag(of_arm) - present / of_seed @ present.T, hermitian=True)
     centered = np.where(known, centered, 0.0)

@@ -14,7 +14,7 @@ from lit_cv.ablation.statistics.difference import CONFIDENCE
 
 Array = NDArray[np.float64]
 MOST_CORRELATED = 30  # comparisons above which correlations without a product structure are bounded by independence
-SAMPLES = 2**17
+SAMPLES = 2**16
 NODES, SPREADS = 64, 384  # of the quadratures over the control and over the spread
 TAIL = 1e-14  # probability left out at each end of the spread's distribution
 LARGEST = 1e5  # above every critical value of 95 %
@@ -30,7 +30,7 @@ def dunnett(correlation: Array, df: int) -> float:
 
     Dunnett (1955, JASA 50:1096-1121) compares k treatments with a control; in complete blocks all correlations are 0.5.
     Correlations of the form λ_i λ_j reduce the probability to a double integral (his equation 3, for two-sided
-    intervals), which is computed by quadrature to about 1e-8. Others are averaged over 2¹⁷ normal vectors with a fixed
+    intervals), which is computed by quadrature to about 1e-8. Others are averaged over 2¹⁶ normal vectors with a fixed
     seed, to about 0.01, and for more than 30 comparisons bounded by independence (Šidák 1967, JASA 62:626-633), which
     is never too small.
 
@@ -56,14 +56,16 @@ def tukey(arms: int, df: int) -> float:
 def _loadings(correlation: Array) -> Array | None:
     """Return λ with correlation[i, j] = λ_i λ_j for all i ≠ j, rounded to 1e-9; None if there is none."""
     k = len(correlation)
+    off = ~np.eye(k, dtype=bool)
+    if not np.abs(correlation[off]).min() > 0:
+        return None if correlation[off].any() else np.zeros(k)
     found = np.empty(k)
     for i in range(k):
         j, h = [other for other in (0, 1, 2) if other != i][:2] if k > 2 else (1 - i, i)
         square = correlation[i, j] * correlation[i, h] / correlation[j, h] if k > 2 else correlation[0, 1]
-        if not 0 <= square < 1:
+        if not 0 <= square < 1 - 1e-6:
             return None
         found[i] = math.sqrt(square)
-    off = ~np.eye(k, dtype=bool)
     return found.round(9) if np.allclose(np.outer(found, found)[off], correlation[off], atol=1e-7) else None
 
 
@@ -109,8 +111,11 @@ def _averaged(correlation: Array, df: int) -> float:
     normal = np.random.default_rng(0).standard_normal((SAMPLES, len(correlation)))
     largest = np.abs(normal @ (vectors * np.sqrt(np.maximum(values, 0))).T).max(1)
     # max |Z| ≤ c · spread, with df · spread² distributed as χ²
-    return _root(lambda critical: float(gammaincc(df / 2, df / 2 * (largest / critical) ** 2).mean()))
+    bound = _product((0.0,), (len(correlation),), df)
+    return _root(
+        lambda c: float(gammaincc(df / 2, df / 2 * (largest / c) ** 2).mean()), 0.95 * student(df), 1.05 * bound, 1e-5
+    )
 
 
-def _root(covered: Callable[[float], float]) -> float:
-    return float(brentq(lambda critical: covered(critical) - CONFIDENCE, 1.0, LARGEST, xtol=1e-9))
+def _root(covered: Callable[[float], float], low: float = 1.0, high: float = LARGEST, tolerance: float = 1e-9) -> float:
+    return float(brentq(lambda critical: covered(critical) - CONFIDENCE, low, high, xtol=tolerance))

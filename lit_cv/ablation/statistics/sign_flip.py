@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lit_cv.ablation.statistics.blocked import ROUNDING
+
 MOST_EXACT = 20  # differences up to which all flips are enumerated
 FLIPS = 100_000  # random flips above it
 SMALLEST = 0.05
@@ -20,7 +22,7 @@ def sign_flip(differences: Sequence[float]) -> float:
         differences: n ≥ 1 differences.
     """
     values = np.asarray(differences, float)
-    found = abs(values.sum()) - 1e-9 * np.abs(values).sum()  # equal sums may differ by rounding
+    found = abs(values.sum()) - ROUNDING * np.abs(values).sum()  # equal sums may differ by rounding
     if len(values) <= MOST_EXACT:
         sums = values[:1]  # the first sign may stay: flipping all of them changes no distance from 0
         for value in values[1:]:

@@ -31,7 +31,8 @@ def superiority(estimate: Estimate, *, maximize: bool = True) -> Probability | N
     tail = float(stdtr(estimate.df, -estimate.half / estimate.error))
     share = estimate.error / estimate.single
     low, high = (_noncentrality(found, estimate.df, p, CERTAIN / share) for p in (1 - tail, tail))
-    return Probability(*(float(ndtr(share * value)) for value in (found, low, high)))
+    value = min(max(share * found, -CERTAIN), CERTAIN)
+    return Probability(*(float(ndtr(number)) for number in (value, share * low, share * high)))
 
 
 def _noncentrality(found: float, df: int, p: float, most: float) -> float:

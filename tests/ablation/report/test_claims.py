@@ -29,7 +29,7 @@ def make(values, keys=(A,), levels=None, maximize=True, method="grid"):
     for number, own in enumerate(values):
         own = own if isinstance(own, dict) else dict(enumerate(own, 1))
         level = levels[number] if levels else (number,)
-        arm = Arm(dict(zip(keys, level, strict=True)), label=f"arm {number}")
+        arm = Arm(dict(zip(keys, level, strict=False)), label=f"arm {number}")
         for seed, value in own.items():
             result = {"metrics": {METRIC: value}, "steps": 1, "git": {}, "data": {"fingerprint": "x"}}
             arm.runs[seed] = Run(None, result, seed)
@@ -39,7 +39,8 @@ def make(values, keys=(A,), levels=None, maximize=True, method="grid"):
     study = Study("a study", [], None, None, list(keys), arms, seeds, [], method=method)
     found = metric_facts(study, METRIC)
     found = type(found)(True, maximize)
-    table = make_table(study, METRIC, facts=found, baseline=arms[0], published=None)
+    first = arms[0] if arms else Arm(dict.fromkeys(keys, 0))
+    table = make_table(study, METRIC, facts=found, baseline=first, published=None)
     return study, table
 
 
@@ -87,8 +88,8 @@ def test_a_real_effect_is_claimed_and_none_where_there_is_none(maximize, claims)
 def test_the_smallest_p_takes_the_number_of_comparisons_into_account():
     arms = [noisy(0.5, place, seeds=6) for place in range(5)]
     assert (
-        "With 6 seeds the exact sign-flip p is never below 0.031, after Holm's adjustment for 4 comparisons never below "
-        "0.12, so this test cannot reach 0.05"
+        "With 6 seeds the exact sign-flip p is never below 0.031, after Holm's adjustment for 4 comparisons never "
+        "below 0.12, so this test cannot reach 0.05"
     ) in told(*make(arms))
     text = told(*make(arms[:2]))
     assert "cannot reach" not in text
@@ -103,7 +104,7 @@ def test_an_arm_of_another_spread_is_marked():
     text = told(study, table)
     assert [" own spread" in cell for cell in column(table, "Δ")] == [False] * 4 + [True]
     assert "Own spread: the scores of 'arm 4' vary more over the seeds than those of the other arms (F test" in text
-    assert "so its Δ has Student's interval of its own paired differences" in text
+    assert "so its Δ has Student's interval of the arm's own paired differences" in text
     study, table = make(arms[::-1])
     assert [" own spread" in cell for cell in column(table, "Δ")] == [False] + [True] * 4
     assert "so every Δ has Student's interval" in told(study, table)
@@ -159,6 +160,14 @@ def test_effects_of_two_factors_and_their_interaction():
         plotted = level_effects(table, row["factor"])[row["level"]]
         assert (plotted.low, plotted.high) == (float(row["low"]), float(row["high"]))
     assert effects_plot(table).axes[0].lines
+
+
+@pytest.mark.parametrize("arms", [[], [[]], [[], []], [[None], [None]], [{None: 0.5}, {None: 0.6}]])
+def test_a_study_with_few_or_no_scores_is_told(arms, recwarn):
+    for keys in ((A,), (A, B)):
+        study, table = make(arms, keys, [(place, place) for place in range(len(arms))])
+        told(study, table, "all")
+    assert not recwarn.list
 
 
 def test_one_factor_has_one_interval_in_table_and_plot():

@@ -93,9 +93,9 @@ def test_dunnett_and_tukey_equal_scipy_on_one_way_data():
     draw = np.random.default_rng(3)
     groups = [draw.normal(mean, 1, 6) for mean in (0, 0.5, 1, 2)]
     df, sigma = 20, math.sqrt(np.mean([np.var(group, ddof=1) for group in groups]))
-    bounds = stats.dunnett(*groups[1:], control=groups[0], rng=np.random.default_rng(0)).confidence_interval(0.95)
+    bounds = stats.dunnett(*groups[1:], control=groups[0]).confidence_interval(0.95)
     half = dunnett(correlated(3), df) * sigma * math.sqrt(2 / 6)
-    assert half == pytest.approx((bounds.high - bounds.low) / 2, abs=2e-3)
+    assert half == pytest.approx((bounds.high - bounds.low) / 2, abs=5e-3)
     bounds = stats.tukey_hsd(*groups).confidence_interval(0.95)
     assert tukey(4, df) * sigma * math.sqrt(2 / 6) == pytest.approx((bounds.high - bounds.low)[0, 1] / 2, abs=1e-6)
 
@@ -172,6 +172,7 @@ def test_effects_are_contrasts_of_the_model_with_interaction():
         [{1: 0.5}, {1: 0.7}],
         [{1: 0.5, 2: 0.5}, {1: 0.5, 2: 0.5}, {1: 0.5, 2: 0.5}],
         [{1: 0.1, 2: 0.2}, {1: 0.3, 2: 0.4}],
+        [{1: float(np.float32(0.3)), 2: float(np.float32(0.4))}, {1: float(np.float32(0.4)), 2: 0.5}],
         [{}, {}],
         [{1: 0.5, 2: 0.6}, {}],
     ],
@@ -180,7 +181,7 @@ def test_designs_without_spread_have_no_interval_and_no_warning(scores, recwarn)
     for estimate in to_baseline(make_pool(scores), 0):
         assert estimate is None or math.isnan(estimate.half)
         assert estimate is None or superiority(estimate) is None
-    assert not recwarn.list
+    assert not [str(warning.message) + warning.filename for warning in recwarn.list]
 
 
 def test_the_probability_of_a_better_seed_covers_the_truth_and_agrees_with_the_interval():
@@ -196,3 +197,18 @@ def test_the_probability_of_a_better_seed_covers_the_truth_and_agrees_with_the_i
         turned = superiority(estimate, maximize=False)
         assert (turned.value, turned.low) == pytest.approx((1 - found.value, 1 - found.high), abs=1e-5)
     assert 0.93 <= inside / 400 <= 0.97
+
+
+def test_any_pattern_of_missing_runs_is_analyzed_without_a_warning(recwarn):
+    draw = np.random.default_rng(17)
+    for _ in range(40):
+        table = draw.normal(size=draw.integers(2, 7, 2)) * draw.choice([1.0, 8.0])
+        table[draw.random(table.shape) < 0.35] = math.nan
+        pool = make_pool(scores_of(table))
+        for estimate in [*to_baseline(pool, 0), *all_pairs(pool, range(len(table))).values()]:
+            if estimate is not None and not estimate.own and pool.fit.has_spread:
+                assert 0 < estimate.half < math.inf
+            if estimate is not None and estimate.half > 0:
+                found = superiority(estimate)
+                assert 0 <= found.low <= found.value <= found.high <= 1
+    assert not [str(warning.message) + warning.filename for warning in recwarn.list]
