@@ -9,6 +9,10 @@ from lit_cv.errors import UserError
 MODULES = {
     "DetectionTask": "lit_cv.analysis.detection.analysis",
     "InstanceTask": "lit_cv.analysis.detection.analysis",
+    "SegmentationTask": "lit_cv.analysis.segmentation",
+    "PoseTask": "lit_cv.analysis.pose",
+    "LocalizationTask": "lit_cv.analysis.localization",
+    "CaptioningTask": "lit_cv.analysis.captions",
 }
 """Module with ``analyze`` by the name of the task's class; derived classes have that of their base."""
 

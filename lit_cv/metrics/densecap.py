@@ -20,7 +20,7 @@ LAST_PIXEL = 1.0  # pixels at both ends belong to a box, as in the released code
 MERGED = 0.7  # target boxes with at least this IoU are merged into one box with several references
 
 
-class _Judged(NamedTuple):
+class Judged(NamedTuple):
     """Evaluation of one image after its predictions were assigned to its target boxes."""
 
     image_id: int
@@ -89,8 +89,8 @@ class DenseCaptionAP(ImageMetric):
         """Return unit and direction of each number of ``compute`` without ``language``."""
         prefix = PREFIXES[meteor]
         means = {f"{prefix}densecap_map": SHARE, "box_map": SHARE, f"{prefix}meteor": SCORE}
-        parts = [_part(prefix, iou, score) for iou in IOUS for score in METEORS]
-        return means | dict.fromkeys([*parts, *map(_box_part, IOUS)], SHARE)
+        parts = [part(prefix, iou, score) for iou in IOUS for score in METEORS]
+        return means | dict.fromkeys([*parts, *map(box_part, IOUS)], SHARE)
 
     def update(self, preds: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
         """Keep the predictions and targets of one batch.
@@ -117,12 +117,12 @@ class DenseCaptionAP(ImageMetric):
         Raises:
             UserError: If METEOR's program fails.
         """
-        judged = gather(self._judge(), key=lambda image: image.image_id)
+        judged = gather(self.judge(), key=lambda image: image.image_id)
         return _named(judged, PREFIXES[self.measure], self.language)
 
-    def _judge(self) -> list[_Judged]:
+    def judge(self) -> list[Judged]:
         """Evaluate the images of this process and score all their phrases in one call."""
-        judged: list[_Judged] = []
+        judged: list[Judged] = []
         pairs: list[list[Pair]] = []
         for image in self.images:
             boxes, references = merge_boxes(image.wanted["boxes"], image.wanted["phrases"])
@@ -133,7 +133,7 @@ class DenseCaptionAP(ImageMetric):
             every = tuple(dict.fromkeys(image.wanted["phrases"].tolist()))
             pairs += [own, [(phrase, every) for phrase in phrases] if self.language else []]
             scores, none = image.found["scores"][order].astype(np.float64), np.zeros(0)
-            judged.append(_Judged(image.image_id, scores, ious, takes, none, none, len(boxes)))
+            judged.append(Judged(image.image_id, scores, ious, takes, none, none, len(boxes)))
         values = iter(self._score(pairs))
         return [image._replace(meteors=next(values), language=next(values)) for image in judged]
 
@@ -195,7 +195,7 @@ def _labeled(regions: Mapping[str, Any]) -> dict[str, Any]:
     return {**regions, "labels": torch.ones(len(regions["boxes"]), dtype=torch.int64)}
 
 
-def _named(judged: list[_Judged], prefix: str, language: bool) -> dict[str, float]:
+def _named(judged: list[Judged], prefix: str, language: bool) -> dict[str, float]:
     columns = {
         name: np.concatenate([getattr(image, name) for image in judged] or [np.zeros(0)])
         for name in ("scores", "ious", "takes", "meteors", "language")
@@ -213,15 +213,17 @@ def _named(judged: list[_Judged], prefix: str, language: bool) -> dict[str, floa
     }
     if language:
         results[f"{prefix}language_meteor"] = float(columns["language"].mean()) if len(meteors) else -1.0
-    results |= {_part(prefix, t, s): value for (t, s), value in table.items()}
-    return results | {_box_part(t): value for t, value in box_table.items()}
+    results |= {part(prefix, t, s): value for (t, s), value in table.items()}
+    return results | {box_part(t): value for t, value in box_table.items()}
 
 
-def _part(prefix: str, iou: float, score: float) -> str:
+def part(prefix: str, iou: float, score: float) -> str:
+    """Return the name of the AP at thresholds of IoU and METEOR, such as ``ap_30_05``."""
     return f"{prefix}ap_{round(100 * iou)}_{round(100 * score):02d}"
 
 
-def _box_part(iou: float) -> str:
+def box_part(iou: float) -> str:
+    """Return the name of the AP of boxes alone at a threshold of IoU, such as ``box_ap_30``."""
     return f"box_ap_{round(100 * iou)}"
 
 

@@ -1,0 +1,1 @@
+"""What the analyses count, as arrays; no page and no file."""
