@@ -23,6 +23,8 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument("--value", choices=["last", "best"], default="last",
                         help="value of a run: of its last validation, or the best of all (default: last)")  # fmt: skip
     parser.add_argument("--baseline", help='arm that the others are compared with, as "key=value" (default: the first)')
+    parser.add_argument("--compare", choices=["baseline", "all"], default="baseline",
+                        help="compare with the baseline, or also all pairs of arms (default: baseline)")  # fmt: skip
     parser.add_argument("--published", type=Path,
                         help="CSV of published numbers (default: sweeps/published/<sweep>.csv)")  # fmt: skip
     parser.add_argument("--output", type=Path, help="folder of the report (default: RUNS/report)")
@@ -58,6 +60,7 @@ def run(options: argparse.Namespace) -> int:
         force=options.force,
         output=options.output,
         published=options.published,
+        compare=options.compare,
         watch=options.watch,
     )
 
@@ -85,6 +88,7 @@ def run_report(
     force: bool = False,
     output: Path | None = None,
     published: Path | None = None,
+    compare: str = "baseline",
     watch: int | None = None,
 ) -> int:
     """Compare the runs of one or several groups.
@@ -97,6 +101,7 @@ def run_report(
         force: Write the report even if the runs are not comparable; the report then says so.
         output: Folder of the report; by default ``report/`` in the first group folder.
         published: CSV with published numbers; by default ``published/<group>.csv`` beside the sweep file.
+        compare: ``baseline``, or ``all``: also all pairs of arms.
         watch: Seconds between two updates while runs are unfinished; the report is then written even if the runs are
             not comparable. By default the report is written once.
 
@@ -112,7 +117,15 @@ def run_report(
     from lit_cv.ablation.results.study import Study, load_study
 
     watching = watch is not None
-    make = partial(make_report, metric=metric, value=value, baseline=baseline, output=output, published=published)
+    make = partial(
+        make_report,
+        metric=metric,
+        value=value,
+        baseline=baseline,
+        output=output,
+        published=published,
+        compare=compare,
+    )
 
     def write(study: Study, *, refresh: int | None = None) -> list[Path]:
         return make(study, examine(study, metric, partial=watching), refresh=refresh)
