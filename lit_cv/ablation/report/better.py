@@ -147,7 +147,7 @@ def _differences(scores: Sequence[Mapping[int | None, float]], baseline: int) ->
     """Return each arm's difference to the baseline, with intervals that hold for all arms together."""
     if not scores[baseline]:
         return [None] * len(scores)
-    return [estimate and estimate.difference for estimate in to_baseline(make_pool(scores), baseline)]
+    return [estimate.difference if estimate else None for estimate in to_baseline(make_pool(scores), baseline)]
 
 
 def _left_out(arms: Sequence[Arm], known: Mapping[int, Numbers]) -> list[str]:
