@@ -23,9 +23,9 @@ from lit_cv.pages.document import environment
 
 MOST = 3  # sentences about an arm
 ALONE = (
-    "Intervals are 95 % over the seeds, for all arms of one number together, as in the first table. They are not "
-    "adjusted for the number of numbers: of twenty that do not change, one is expected to have an interval that "
-    "excludes 0. Sentences are made of numbers whose interval excludes 0."
+    "The intervals of a number hold for all arms together, 95 % over the seeds (Dunnett), but not for all numbers "
+    "together: of twenty numbers that do not change, one is expected to exclude 0. Sentences are made of numbers whose "
+    "interval excludes 0."
 )
 Numbers = Mapping[int | None, Mapping[str, Number]]  # maps a seed to the numbers of its run
 
@@ -80,13 +80,13 @@ def find_better(table: Table, folder: Path) -> Better | None:
     names = [name for name in shared[0] if all(name in own for own in shared)]
     rows, claims = [], {id(arm): list[tuple[float, str]]() for arm in others}
     for name in names:
-        facts = shared[0][name]
-        before = _values(reference, name)
+        facts, scores = shared[0][name], [_values(known[id(arm)], name) for arm in arms]
+        before = scores[arms.index(table.baseline)]
         mean = mean_std(list(before.values()))[0]
         row = [facts.words, _shown(mean, facts)]
-        scores = [before, *(_values(known[id(arm)], name) for arm in others)]
-        for arm, estimate in zip(others, to_baseline(make_pool(scores), 0)[1:], strict=True):
-            difference = estimate.difference if estimate else None
+        for arm, difference in zip(arms, _differences(scores, arms.index(table.baseline)), strict=True):
+            if arm is table.baseline:
+                continue
             row.append("–" if difference is None else in_cell(difference, facts))
             if difference and difference.beyond and mean:
                 claims[id(arm)].append((abs(difference.mean / mean), in_words(_label(arm), facts, mean, difference)))
@@ -141,6 +141,13 @@ def _numbers(arm: Arm) -> Numbers:
 
 def _values(known: Numbers, name: str) -> dict[int | None, float]:
     return {seed: own[name].value for seed, own in known.items() if math.isfinite(own[name].value)}
+
+
+def _differences(scores: Sequence[Mapping[int | None, float]], baseline: int) -> list[Difference | None]:
+    """Return each arm's difference to the baseline, with intervals that hold for all arms together."""
+    if not scores[baseline]:
+        return [None] * len(scores)
+    return [estimate.difference if estimate else None for estimate in to_baseline(make_pool(scores), baseline)]
 
 
 def _left_out(arms: Sequence[Arm], known: Mapping[int, Numbers]) -> list[str]:

@@ -18,6 +18,7 @@ from lit_cv.metrics.coco_tables import COCO_SIGMAS, IouType
 
 KINDS: dict[str, IouType] = {"masks": "segm", "keypoints": "keypoints"}
 """What is evaluated besides boxes, by the column of the predictions."""
+WORDS = {"bbox": "", "segm": "Masks: "}  # at the beginning of a sentence
 FLAGS = ("truncated", "occluded")  # optional columns of targets, besides ``difficult``
 
 
@@ -40,7 +41,7 @@ def analyze(run: Evaluated) -> Analysis:
     return Analysis(
         title=f"Analysis of {run.name}",
         facts=f"{run.predictions.tasks[0]}, {len(run):,} images of {run.predictions.split}.",
-        sentences=[text for regions in found for text in sentences(regions)],
+        sentences=[f"{WORDS[regions.kind]}{text}" for regions in found for text in sentences(regions)],
         numbers=values,
         tables=pages,
         figures=[figure for regions in found for figure in drawings(regions)],

@@ -47,9 +47,7 @@ class EvaluatedRun:
         path = folder / FOLDER / split
         if not is_predictions(path):
             verb = COMMANDS.get(split)
-            make = (
-                f"make them with `litcv {verb} {folder}`" if verb else "a training leaves them when it saves best.ckpt"
-            )
+            make = f"make them with `litcv {verb} {folder}`" if verb else "a training leaves them with its best.ckpt"
             raise UserError(f"{folder}: has no predictions of {split} ({path}); {make}.")
         self.predictions = Predictions.open(path)
         experiment = parsed(["fit", "--config", str(folder / "config.yaml")]).fit
