@@ -149,6 +149,7 @@ class Analysis:
         images: Pictures that show examples.
         scores: A number for each ``image_id`` by which the images are found on which two runs differ most.
         score_words: The name of these numbers: ``errors``.
+        threshold: Score from which predictions are drawn when two runs are compared.
     """
 
     title: str
@@ -160,3 +161,4 @@ class Analysis:
     images: Sequence[Shown] = ()
     scores: Mapping[int, float] = field(default_factory=dict)
     score_words: str = ""
+    threshold: float = 0.0

@@ -15,6 +15,7 @@ from lit_cv.runs.files import replaced, write_json
 
 FOLDER = "analysis"
 PAGE, NUMBERS, SCORES = "index.html", "analysis.json", "images.csv"
+IDENTITY = ("weights", "data", "step")  # facts about predictions by which an analysis of them is known
 VERSION = 1
 
 
@@ -71,6 +72,15 @@ def read_numbers(folder: Path) -> tuple[dict[str, Number], dict[str, Any]] | Non
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return numbers, content
+
+
+def is_current(run: Path, record: Mapping[str, Any]) -> bool:
+    """Tell whether an analysis is of the predictions that a run now has, by the record of the analysis."""
+    try:
+        meta = orjson.loads((run / "predictions" / str(record["split"]) / "meta.json").read_bytes())
+        return all(record[name] == meta.get(name) for name in IDENTITY)
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def _content(analysis: Analysis) -> dict[str, Any]:

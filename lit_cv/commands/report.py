@@ -23,11 +23,15 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument("--value", choices=["last", "best"], default="last",
                         help="value of a run: of its last validation, or the best of all (default: last)")  # fmt: skip
     parser.add_argument("--baseline", help='arm that the others are compared with, as "key=value" (default: the first)')
+    parser.add_argument("--compare", choices=["baseline", "all"], default="baseline",
+                        help="compare with the baseline, or also all pairs of arms (default: baseline)")  # fmt: skip
     parser.add_argument("--published", type=Path,
                         help="CSV of published numbers (default: sweeps/published/<sweep>.csv)")  # fmt: skip
     parser.add_argument("--output", type=Path, help="folder of the report (default: RUNS/report)")
     parser.add_argument("--measure", action="store_true",
                         help="first measure the time per image of all networks, in turns and alone")  # fmt: skip
+    parser.add_argument("--analyze", action="store_true",
+                        help="first analyze the predictions of all runs, to say what got better")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="write the report even if the runs are not comparable")
     parser.add_argument("--watch", type=int, nargs="?", const=10, metavar="SECONDS",
                         help="update the report every SECONDS (default: 10) until all runs are finished")  # fmt: skip
@@ -46,6 +50,8 @@ def run(options: argparse.Namespace) -> int:
         from lit_cv.training.measuring import measure_groups  # imported here because it imports torch
 
         measure_groups(folders)
+    if options.analyze:
+        _analyze(folders)
     return run_report(
         folders,
         metric=options.metric,
@@ -54,8 +60,23 @@ def run(options: argparse.Namespace) -> int:
         force=options.force,
         output=options.output,
         published=options.published,
+        compare=options.compare,
         watch=options.watch,
     )
+
+
+def _analyze(folders: list[Path]) -> None:
+    """Analyze the predictions of all runs, and compare the first arms with the first one by runs of the same seed."""
+    from lit_cv.ablation.plots.gallery import ARMS
+    from lit_cv.ablation.results.study import load_study
+    from lit_cv.training.scoring.analyzing import analyze_missing  # imported here because it imports torch
+
+    study = load_study(folders)
+    baseline, pairs = study.arms[0].runs, []
+    for arm in study.arms[1:ARMS]:
+        shared = [seed for seed in baseline if seed in arm.runs]
+        pairs += [(baseline[seed].folder, arm.runs[seed].folder) for seed in shared[:1]]
+    analyze_missing([run.folder for _, run in study.runs], pairs)
 
 
 def run_report(
@@ -67,6 +88,7 @@ def run_report(
     force: bool = False,
     output: Path | None = None,
     published: Path | None = None,
+    compare: str = "baseline",
     watch: int | None = None,
 ) -> int:
     """Compare the runs of one or several groups.
@@ -79,6 +101,7 @@ def run_report(
         force: Write the report even if the runs are not comparable; the report then says so.
         output: Folder of the report; by default ``report/`` in the first group folder.
         published: CSV with published numbers; by default ``published/<group>.csv`` beside the sweep file.
+        compare: ``baseline``, or ``all``: also all pairs of arms.
         watch: Seconds between two updates while runs are unfinished; the report is then written even if the runs are
             not comparable. By default the report is written once.
 
@@ -94,7 +117,15 @@ def run_report(
     from lit_cv.ablation.results.study import Study, load_study
 
     watching = watch is not None
-    make = partial(make_report, metric=metric, value=value, baseline=baseline, output=output, published=published)
+    make = partial(
+        make_report,
+        metric=metric,
+        value=value,
+        baseline=baseline,
+        output=output,
+        published=published,
+        compare=compare,
+    )
 
     def write(study: Study, *, refresh: int | None = None) -> list[Path]:
         return make(study, examine(study, metric, partial=watching), refresh=refresh)

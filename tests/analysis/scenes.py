@@ -37,7 +37,7 @@ def perturbed(target: dict[str, Any], chance: np.random.Generator, labels: np.nd
     own = target["labels"].numpy().repeat(3)
     sides = np.concatenate([boxes[:, 2:] - boxes[:, :2]] * 2, axis=1)
     boxes = boxes + chance.normal(0, 1, boxes.shape) * sides * chance.choice([0.02, 0.15, 0.4], (len(boxes), 1))
-    boxes = np.concatenate([boxes, chance.uniform(0, 60, (3, 4)) + [0, 0, 60, 60]])
+    boxes = np.concatenate([boxes, chance.uniform(0, 60, (3, 4)) + np.array([0, 0, 60, 60])])
     boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)
     own = np.concatenate([own, chance.choice(labels, 3)])
     own = np.where(chance.random(len(own)) < 0.25, chance.choice(labels, len(own)), own)

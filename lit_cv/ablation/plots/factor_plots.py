@@ -7,12 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lit_cv.ablation.plots.style import COLORS, GRAY, bare, short, unit
-from lit_cv.ablation.results.intervals import Difference, mean_effect
+from lit_cv.ablation.results.effects import MOST_LEVELS, level_effects
 from lit_cv.ablation.results.tables import Table
+from lit_cv.ablation.statistics.difference import Difference
 from lit_cv.ablation.sweep.labels import show_level
 from lit_cv.runs.settings import canonical, distinct
 
-MOST_LEVELS = 12
 COLUMNS = 3
 DECADES = 100  # minimum ratio of the largest to the smallest value for a logarithmic axis
 
@@ -29,32 +29,6 @@ def effects(table: Table) -> Figure | None:
         _draw_factor(axis, table, key, found)
     axes[-1].set_xlabel(f"change of {unit(table)} from the baseline's level (○), 95 % interval")
     return figure
-
-
-def level_effects(table: Table, key: str) -> dict[str, Difference | None]:
-    """Return the mean change if the baseline's level of a factor is replaced and all other factors stay equal.
-
-    Returns:
-        Maps each level, as shown in the table, to its effect. The effect is None for the baseline's level and if no two
-        arms differ only in this factor. Empty for a factor of more than twelve levels, which ``values`` plots.
-    """
-    levels: dict[str, Any] = {}
-    scores: dict[str, dict[str, dict[int | None, float]]] = {}  # by level, all other factors, and seed
-    for row in table.rows:
-        level = canonical(row.arm.values[key])
-        rest = canonical({name: value for name, value in row.arm.values.items() if name != key})
-        levels.setdefault(level, row.arm.values[key])
-        scores.setdefault(level, {})[rest] = row.scores
-    if len(levels) > MOST_LEVELS:
-        return {}
-    baseline = canonical(table.baseline.values[key])
-    reference = scores.get(baseline, {})
-    return {
-        show_level(key, value): None
-        if level == baseline
-        else mean_effect([(own, reference[rest]) for rest, own in scores[level].items() if rest in reference])
-        for level, value in levels.items()
-    }
 
 
 def _draw_factor(axis: Axes, table: Table, key: str, found: Mapping[str, Difference | None]) -> None:

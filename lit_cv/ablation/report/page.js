@@ -1,4 +1,4 @@
-// A click on a header sorts a table; the filters apply to all tables. Both are stored in the page's address,
+// A click on a header sorts a table; the filters apply to the arms and the runs. Both are stored in the page's address,
 // so that a page that reloads itself, or is sent to another reader, looks the same.
 "use strict";
 {
@@ -53,7 +53,7 @@
   function filter() {
     const words = form.elements.text.value.toLowerCase().split(/\s+/);
     const options = fields.filter((field) => field.dataset.column && field.value);
-    const counts = tables.map(({ element, rows }) => {
+    const counts = tables.filter(({ element }) => "filtered" in element.dataset).map(({ element, rows }) => {
       let shown = 0;
       for (const { row, text } of rows) {
         row.hidden = !(

@@ -5,8 +5,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from markupsafe import Markup
+
 from lit_cv.ablation.plots.gallery import draw_gallery
 from lit_cv.ablation.plots.plots import draw_all
+from lit_cv.ablation.report.better import find_better
+from lit_cv.ablation.report.listings import COMPARE_BASELINE, listings
 from lit_cv.ablation.report.page import CAPTIONS, page
 from lit_cv.ablation.report.web_table import arms_table, make_filters, runs_table
 from lit_cv.ablation.report.words import facts, remarks
@@ -52,6 +56,7 @@ def make_report(
     baseline: str | None = None,
     output: Path | None = None,
     published: Path | None = None,
+    compare: str = COMPARE_BASELINE,
     refresh: int | None = None,
 ) -> list[Path]:
     """Write the report of a study; see ``lit_cv.commands.report.run_report``.
@@ -64,6 +69,7 @@ def make_report(
         baseline: ``key=value`` pairs of an arm, or None.
         output: Folder of the report, or None.
         published: CSV with published numbers, or None.
+        compare: ``baseline``, or ``all`` for a further table of all pairs of arms.
         refresh: Seconds until the page reloads itself, or None.
 
     Returns:
@@ -76,7 +82,7 @@ def make_report(
     arm = find_baseline(study, baseline)
     table = make_table(study, name, facts=own, baseline=arm, published=numbers, value=value)
     findings = [*findings, *([Finding(own.warning, False)] if own.warning else [])]
-    return write_report(study, table, findings, numbers, output or study.folders[0] / "report", refresh)
+    return write_report(study, table, findings, numbers, output or study.folders[0] / "report", refresh, compare)
 
 
 def find_baseline(study: Study, wanted: str | None) -> Arm:
@@ -118,18 +124,22 @@ def write_report(
     published: Published | None,
     folder: Path,
     refresh: int | None = None,
+    compare: str = COMPARE_BASELINE,
 ) -> list[Path]:
-    """Write report.md, report.html, table.csv, table.tex and the pictures; return the files."""
+    """Write report.md, report.html, table.csv, table.tex, further tables and the pictures; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures = [*draw_all(table, folder), *draw_gallery(table, study.seeds, folder)] if table.rows else []
     refused = [finding.text for finding in findings if finding.refuses]
     warned = [finding.text for finding in findings if not finding.refuses]
     controlled = all(finding.controlled for finding in findings)
     line, notes = facts(study, table, controlled=controlled), remarks(study, table, published)
+    better = find_better(table, folder) if table.rows else None
     images = [f"\n![{CAPTIONS[file.name]}]({file.name})" for file in pictures]
     lists = _list("Not controlled:", refused) + _list("Warnings:", warned)
+    further = listings(table, compare)
     paragraphs = [f"# {study.title}\n", f"{line}\n", markdown(table), *(f"{note}\n" for note in notes)]
-    text = "\n".join([*paragraphs, *lists, *images])
+    paragraphs += [listing.markdown for listing in further]
+    text = "\n".join([*paragraphs, *lists, *([better.markdown()] if better else []), *images])
     html = page(
         title=study.title,
         facts=line,
@@ -138,7 +148,9 @@ def write_report(
         runs=runs_table(study, table, folder),
         boxes=[("refused", refused), ("warned", warned)],
         notes=notes,
+        listings=further,
         pictures=pictures,
+        better=better.html() if better else Markup(),
         refresh=refresh,
     )
     contents = {
@@ -146,6 +158,7 @@ def write_report(
         "report.html": html,
         "table.csv": comma_separated(table, study.seeds),
         "table.tex": latex(table),
+        **{listing.file: listing.csv for listing in further if listing.csv},
     }
     for name, content in contents.items():
         (folder / name).write_text(content, encoding="utf-8")

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from lit_cv.ablation.results.cells import NOTHING, cells, scaled
+from lit_cv.ablation.results.cells import NOTHING, cells, columns, scaled
 from lit_cv.ablation.results.study import GROUP, Run, Study, Unfinished
 from lit_cv.ablation.results.tables import Table
 from lit_cv.ablation.sweep.labels import duration, level
@@ -66,6 +66,7 @@ class WebTable:
         factors: Number of leading columns that are factors.
         metric: Column of the metric, which comes first on a narrow screen.
         lines: The rows.
+        filtered: Whether the form filters it: its first columns are the factors.
     """
 
     name: str
@@ -73,6 +74,7 @@ class WebTable:
     factors: int
     metric: int
     lines: Sequence[Line]
+    filtered: bool = True
 
     def css(self, column: int) -> Markup:
         """Attribute with the CSS class of the cells of a column."""
@@ -105,14 +107,10 @@ class Filter:
 
 def arms_table(table: Table) -> WebTable:
     """Return the table of the arms."""
-    (header, *lines), body = cells(table), []
-    for row, line in zip(table.rows, lines, strict=True):
-        change = row.difference.mean if row.difference else 0.0 if row.arm is table.baseline else None
-        numbers: list[float | None] = [row.mean, change, *([len(row.stops)] if table.stopped_early else [])]
-        numbers += [row.published] if "published" in header else []
-        numbers += [row.params, row.gflops, row.ms, row.gigabytes]
+    header, shown, body = cells(table)[0], columns(table), []
+    for row in table.rows:
         levels = [_level(key, row.arm.values[key]) for key in table.names]
-        rest = [Cell(text, _number(value)) for text, value in zip(line[len(levels) :], numbers, strict=True)]
+        rest = [Cell(column.text(row), _number(column.number(row))) for column in shown]
         body.append(Line("baseline" if row.arm is table.baseline else "", [*levels, *rest]))
     return WebTable("arms", header, len(table.names), len(table.names), body)
 

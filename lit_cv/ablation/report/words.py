@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lit_cv.ablation.report.claims import statistics_notes
 from lit_cv.ablation.results.cells import scaled
 from lit_cv.ablation.results.identical import few
 from lit_cv.ablation.results.published import Published
@@ -59,11 +60,8 @@ def remarks(study: Study, table: Table, published: Published | None) -> list[str
     if CONFIG in table.names:
         notes.append("config: the arms are whole networks; only the network and its loss weights may differ.")
     unit = ", in percent" if table.percent else ""
-    notes.append(
-        f"{table.metric}: {VALUES[table.value]}{unit}, mean ± standard deviation over seeds. Δ: difference to the "
-        "baseline, paired by seed, with its 95 % Student-t interval (not corrected for several comparisons)."
-    )
-    return notes
+    notes.append(f"{table.metric}: {VALUES[table.value]}{unit}, mean ± standard deviation over seeds.")
+    return [*notes, *statistics_notes(table)]
 
 
 def _about_null(table: Table) -> list[str]:

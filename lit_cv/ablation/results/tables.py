@@ -2,15 +2,19 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from lit_cv.ablation.results.intervals import Difference, Order, mean_std, order, paired_difference
+from lit_cv.ablation.results.evidence import Evidence, evidence, order
+from lit_cv.ablation.results.intervals import Order, mean_std
 from lit_cv.ablation.results.metric_facts import MetricFacts
 from lit_cv.ablation.results.published import Published
 from lit_cv.ablation.results.scores import LAST, final_values
 from lit_cv.ablation.results.study import Arm, Study
 from lit_cv.ablation.results.timing import Time, times
+from lit_cv.ablation.statistics.difference import NO_CLAIM, Difference, Probability
+from lit_cv.ablation.statistics.pool import Pool, make_pool
 from lit_cv.ablation.sweep.labels import short_names
 
 
@@ -21,12 +25,18 @@ class Row:
     Attributes:
         arm: The arm.
         values: Value of the metric by seed, as logged; None if it is not finite (the run has diverged).
-        difference: Paired difference to the baseline; None for the baseline itself and without shared seeds.
+        difference: Difference to the baseline over the seeds, its interval adjusted for the number of arms compared;
+            None for the baseline itself and without shared seeds.
         published: Published number in its own unit.
         params: Number of parameters of the network.
         gflops: GFLOPs per image.
         time: Time per image, shared by all arms whose networks have the same structure.
         gigabytes: Largest peak memory over the seeds.
+        p: Exact sign-flip p of the paired differences, Holm-adjusted for the number of arms compared; None without one.
+        superiority: Probability that the arm is better than the baseline on a new seed; None without an interval.
+        images: Difference to the baseline over resampled images; None without predictions.
+        combined: Difference to the baseline over seeds and images; None without predictions.
+        claim: ``better``, ``worse`` or ``no claim``, from ``difference``; None for the baseline.
     """
 
     arm: Arm
@@ -37,6 +47,11 @@ class Row:
     gflops: float | None
     time: Time | None
     gigabytes: float | None
+    p: float | None = None
+    superiority: Probability | None = None
+    images: Difference | None = None
+    combined: Difference | None = None
+    claim: str | None = None
 
     @property
     def scores(self) -> dict[int | None, float]:
@@ -83,6 +98,7 @@ class Table:
         seeds: Number of seeds that every arm should have; 1 for a search.
         value: Value of a run that counts: ``last`` or ``best``.
         logarithmic: Maps each swept key with a distribution to whether it is one of logarithms.
+        search: Whether the arms are the trials of a search, with one run each.
     """
 
     metric: str
@@ -93,6 +109,12 @@ class Table:
     seeds: int = 1
     value: str = LAST
     logarithmic: dict[str, bool] = field(default_factory=dict)
+    search: bool = False
+
+    @cached_property
+    def pool(self) -> Pool:
+        """The scores of the rows and their common spread."""
+        return make_pool([row.scores for row in self.rows])
 
     @property
     def stopped_early(self) -> bool:
@@ -134,8 +156,9 @@ class Table:
     def order(self) -> Order | None:
         """Agreement with the published order; None with fewer than two published values above the trivial score."""
         useless = {id(row) for row in self.no_better}
-        rows = [row for row in self.rows if row.published is not None and id(row) not in useless]
-        found = order([row.scores for row in rows], [row.published for row in rows if row.published is not None])
+        rows = {place: row.published for place, row in enumerate(self.rows) if id(row) not in useless}
+        known = {place: number for place, number in rows.items() if number is not None}
+        found = order(self.pool, list(known), list(known.values()))
         return found if found.pairs else None
 
 
@@ -150,28 +173,44 @@ def make_table(
 ) -> Table:
     """Reduce the runs of a study to one row per arm; the rows of a search are sorted from best to worst."""
     arms = [arm for arm in study.arms if arm.runs]
-    values = {id(arm): final_values(arm, metric, facts, value) for arm in arms}
-    reference = {seed: score for seed, score in values.get(id(baseline), {}).items() if score is not None}
+    grid = study.method == "grid"
+    values = [final_values(arm, metric, facts, value) for arm in arms]
     rows = []
-    for arm, time in zip(arms, times(study, arms), strict=True):
-        scores = {seed: score for seed, score in values[id(arm)].items() if score is not None}
+    known = _evidence(values, arms, baseline, maximize=facts.higher_is_better)
+    for arm, own, found, time in zip(arms, values, known, times(study, arms), strict=True):
         rows.append(
             Row(
                 arm=arm,
-                values=values[id(arm)],
-                difference=None if arm is baseline else paired_difference(scores, reference),
+                values=own,
+                difference=found.difference,
                 published=published.of(arm) if published else None,
                 params=_middle(arm, "params"),
                 gflops=_middle(arm, "gflops"),
                 time=time,
                 gigabytes=max(_numbers(arm, "peak_memory_gb"), default=None),
+                p=found.p,
+                superiority=found.superiority,
+                claim=found.claim if grid else None,
             )
         )
-    if study.method != "grid":
+    if not grid:
         best = ranked(rows, maximize=facts.higher_is_better)
         rows = [*best, *(row for row in rows if math.isnan(row.mean))]
-    seeds = len(study.seeds) if study.method == "grid" else 1
-    return Table(metric, facts, short_names(study.swept), baseline, rows, seeds, value, study.logarithmic)
+    seeds = len(study.seeds) if grid else 1
+    names = short_names(study.swept)
+    return Table(metric, facts, names, baseline, rows, seeds, value, study.logarithmic, search=not grid)
+
+
+def _evidence(
+    values: Sequence[Mapping[int | None, float | None]], arms: Sequence[Arm], baseline: Arm, *, maximize: bool
+) -> list[Evidence]:
+    """Return the evidence of each arm against the baseline, which may have no run yet."""
+    scores = [{seed: value for seed, value in own.items() if value is not None} for own in values]
+    place = next((place for place, arm in enumerate(arms) if arm is baseline), None)
+    if place is None:
+        return [Evidence(claim=NO_CLAIM) for _ in arms]
+    lost = [len(own) < len(every) for own, every in zip(scores, values, strict=True)]
+    return evidence(make_pool(scores), scores, place, lost=lost, maximize=maximize)
 
 
 def ranked(rows: Sequence[Row], *, maximize: bool) -> list[Row]:

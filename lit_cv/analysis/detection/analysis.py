@@ -47,6 +47,7 @@ def analyze(run: Evaluated) -> Analysis:
         images=list(examples(run, boxes, found[0])),
         scores=dict(zip(boxes.image_ids, wrong.astype(float).tolist(), strict=True)),
         score_words="errors",
+        threshold=found[0].threshold,
     )
 
 

@@ -20,8 +20,8 @@ AVERAGES = {"map": "AP", "map_50": "AP at 0.5", "map_75": "AP at 0.75"}
 AVERAGES |= {f"map_{size}": f"AP of {size} objects" for size in ("small", "medium", "large")}
 TIDE = (
     "TIDE (Bolya et al. 2020, arXiv:2008.08115): the kind of each wrong detection (IoU at least 0.5 is a hit, up to "
-    "0.1 background), and how much AP at IoU 0.5 would rise if one kind alone were fixed. FP: without any false positive; "
-    "FN: with every object found."
+    "0.1 background), and how much AP at IoU 0.5 would rise if one kind alone were fixed. FP: without any false "
+    "positive; FN: with every object found."
 )
 LOST: dict[str, str] = {
     "Cls": "wrong classes", "Loc": "bad places", "Both": "wrong classes and places", "Dupe": "duplicates",
@@ -126,8 +126,8 @@ def _classes(regions: Regions) -> Table:
         rows.append([name, objects, *map(float, (*averages_, precision, recall, *best, reliability.error)), missed])
     about = (
         f"AP of COCO; precision and recall at IoU 0.5 with a score of at least {regions.threshold:.2f}, where F1 of "
-        "all classes is best; the threshold with the best F1 of each class; expected calibration error in ten bins (Guo et "
-        "al. 2017; of detections: Kueppers et al. 2020, with the score alone). All in percent."
+        "all classes is best; the threshold with the best F1 of each class; expected calibration error in ten bins "
+        "(Guo et al. 2017; of detections: Kueppers et al. 2020, with the score alone). All in percent."
     )
     return Table(f"{PREFIXES[regions.kind]}classes", f"{TITLES[regions.kind]}: classes", about, columns, rows)
 

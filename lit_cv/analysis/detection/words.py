@@ -20,7 +20,6 @@ def sentences(regions: Regions) -> Iterator[str]:
     yield _costs(regions, name)
     yield _missed(whole, parts)
     yield from _averages(regions, name)
-    yield from _gap(parts)
     curve = regions.curve
     if len(curve.f1):
         values = 100 * curve.precision[curve.best], 100 * curve.recall[curve.best]
@@ -28,6 +27,7 @@ def sentences(regions: Regions) -> Iterator[str]:
             f"At score {curve.threshold:.2f}, where F1 is best, {values[0]:.0f} % of the detections are right and "
             f"{values[1]:.0f} % of the objects are found."
         )
+        yield from _gap(parts)
     yield from _calibration(regions)
     yield from _confusion(regions)
 
@@ -49,7 +49,7 @@ def _missed(whole: Group, parts: list[Group]) -> str:
     text = f"{whole.missed:,} of {whole.objects:,} objects are missed altogether"
     if whole.missed and small.objects:
         shares = small.missed / whole.missed, small.objects / whole.objects
-        text += f"; {shares[0]:.0%} of these are small, of all objects {shares[1]:.0%}"
+        text += f"; {100 * shares[0]:.0f} % of these are small, of all objects {100 * shares[1]:.0f} %"
     return f"{text}."
 
 
@@ -72,11 +72,8 @@ def _gap(parts: list[Group]) -> Iterator[str]:
         if len(own) > 1:
             gaps.append((own[-1].confident - own[0].confident, own[0], own[-1]))
     if gaps and (most := max(gaps, key=lambda gap: gap[0]))[0] > 0:
-        low, high = most[1:]
-        yield (
-            f"By {low.property}, found at that score are {low.confident:.0%} of {low.name} ({low.objects:,} objects) "
-            f"and {high.confident:.0%} of {high.name} ({high.objects:,})."
-        )
+        texts = [f"{100 * g.confident:.0f} % of {g.objects:,} objects ({g.name})" for g in most[1:]]
+        yield f"Found at that score, by {most[1].property}: {' and '.join(texts)}."
 
 
 def _calibration(regions: Regions) -> Iterator[str]:

@@ -51,25 +51,37 @@ def test_report_writes_every_file(make_group, capsys):
     assert run_report([group], published=PUBLISHED) == 0
     output = capsys.readouterr().out
     folder = group / "report"
-    names = ["report.md", "report.html", "table.csv", "table.tex", "effects.png", "speed_accuracy.png", "curves.png"]
-    assert output.splitlines()[-7:] == [str(folder / name) for name in names]
-    assert all((folder / name).stat().st_size > 500 for name in names)
+    names = ["report.md", "report.html", "table.csv", "table.tex", "effects.csv"]
+    names += ["effects.png", "speed_accuracy.png", "curves.png"]
+    assert output.splitlines()[-8:] == [str(folder / name) for name in names]
+    assert all((folder / name).stat().st_size > 400 for name in names)
     assert "3 paired seeds · 200 steps · commit 1a2b3c4 · data 9f8e7d6 · controlled: yes" in output
     assert "Published: Ren, He, Girshick, Sun 2015" in output
 
     text = (folder / "report.md").read_text()
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
-    assert rows[0][:4] == ["anchor_scales", "anchor_ratios", "val/map_50", "Δ to baseline [95 %]"]
-    assert rows[0][4:] == ["published", "params", "GFLOPs", "ms/image", "GB"]
+    arms = text.partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in arms.splitlines() if line.startswith("|")]
+    names = ["anchor_scales", "anchor_ratios", "val/map_50", "Δ to baseline [95 %, 5 arms compared]"]
+    assert rows[0][:7] == [*names, "claim", "better on a new seed", "sign-flip p"]
+    assert rows[0][7:] == ["published", "params", "GFLOPs", "ms/image", "GB"]
     # arm 1 scores 0.411, 0.412, 0.413 against 0.400 three times
-    assert rows[2] == ["128", "1", "40.0 ± 0.0", "baseline", "65.8", "1.2 M", "3.2", "10.0", "0.90"]
-    assert rows[3][:5] == ["128", "0.5 1 2", "41.2 ± 0.1", "+1.2 [+1.0, +1.4]", "68.8"]
+    assert rows[2] == ["128", "1", "40.0 ± 0.0", "baseline", "–", "–", "–", "65.8", "1.2 M", "3.2", "10.0", "0.90"]
+    assert rows[3][:8] == [
+        "128",
+        "0.5 1 2",
+        "41.2 ± 0.1",
+        "+1.2 [+1.0, +1.4]",
+        "better",
+        ">99% [>99%, >99%]",
+        "1",
+        "68.8",
+    ]
     assert len(rows) == 8
 
     tags = Tags()
     tags.feed((folder / "report.html").read_text())
     assert tags.open == []
-    assert tags.rows == 7 + 19  # the arms and the runs, each with a header
+    assert tags.rows == 7 + 6 + 19  # the arms, the effects and the runs, each with a header
     assert len(tags.images) == 3
     assert all(image.startswith("data:image/png;base64,") for image in tags.images)
 
@@ -84,10 +96,10 @@ def test_latex_is_escaped_and_complete(make_group):
     group = make_group({"model.network.a_b": ["50%", "x & {y}"]}, seeds=(1,))
     run_report([group])
     lines = (group / "report" / "table.tex").read_text().splitlines()
-    assert lines[0] == r"\begin{tabular}{lrrrrrr}"
-    assert lines[2].startswith(r"a\_b & val/map\_50 & $\Delta$ to baseline [95 \%] & params")
-    assert lines[4].startswith(r"50\% & 40.0 $\pm$ -- & baseline &")
-    assert lines[5].startswith(r"x \& \{y\} & 41.1 $\pm$ -- & +1.1 -- &")
+    assert lines[0] == r"\begin{tabular}{lrrrrrrr}"
+    assert lines[2].startswith(r"a\_b & val/map\_50 & $\Delta$ to baseline [95 \%] & claim & params")
+    assert lines[4].startswith(r"50\% & 40.0 $\pm$ -- & baseline & -- &")
+    assert lines[5].startswith(r"x \& \{y\} & 41.1 $\pm$ -- & +1.1 -- & no claim &")
     assert lines[-1] == r"\end{tabular}"
     assert escape_latex("a\\b^~#$") == r"a\textbackslash{}b\textasciicircum{}\textasciitilde{}\#\$"
 
