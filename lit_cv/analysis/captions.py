@@ -36,6 +36,7 @@ def analyze(run: Evaluated) -> Analysis:
         images=largest(run, lost.astype(np.float64), words, DRAWN),
         scores=dict(zip(captions.image_ids.tolist(), (lost / np.maximum(total, 1)).tolist(), strict=True)),
         score_words="share of regions that are not described",
+        threshold=DRAWN,
     )
 
 

@@ -128,7 +128,7 @@ def _by_joint(found: _Found) -> Table:
                Column(f"median error / {found.size}", "number"), Column("on the other side", "percent")]  # fmt: skip
     about = (
         f"Shares in percent. {SOURCE} On the other side: the share of the wrong joints that lie on the same joint of "
-        "the other side, which Ronchi & Perona 2017 (section 3.1) call inversions."
+        "the other side, which Ronchi & Perona 2017 call inversions."
     )
     return Table("joints", "Joints", about, columns, rows)
 

@@ -11,7 +11,7 @@ from lit_cv.analysis.parts import NAMED, confused, extremes, facts, largest, lis
 
 NEAR = 5  # pixels, for the sentence about wrong pixels near a contour
 SOURCE = (
-    "Boundary IoU (Cheng et al. 2021, arXiv:2103.16562, eq. 2) compares the pixels of target and prediction within a "
+    "Boundary IoU (Cheng et al. 2021, arXiv:2103.16562) compares the pixels of target and prediction within a "
     "band inside their contours; the edge of an image and of void is a contour."
 )
 

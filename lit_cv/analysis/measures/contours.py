@@ -49,7 +49,7 @@ def no_bands(classes: int) -> Bands:
 def count_bands(found: Labels, wanted: Labels, classes: int) -> Bands:
     """Count the pixels of one image along its contours.
 
-    Cheng et al. 2021 (arXiv:2103.16562, eq. 2) compare the pixels of a mask within d pixels of its contour:
+    Cheng et al. 2021 (arXiv:2103.16562) compare the pixels of a mask within d pixels of its contour:
     |(G_d ∩ G) ∩ (P_d ∩ P)| / |(G_d ∩ G) ∪ (P_d ∩ P)|. As in the authors' code, distances are those of squares (the
     larger of the two differences), the edge of the image is a contour, and d is 2 % of the diagonal, at least 1. Void
     belongs to the outside in both masks, so that a perfect prediction has a boundary IoU of 1.

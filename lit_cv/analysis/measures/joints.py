@@ -108,7 +108,7 @@ def median_error(poses: Poses, size: str) -> Numbers:
 
 
 def swapped(poses: Poses, size: str, pairs: Sequence[Sequence[int]], threshold: float) -> tuple[Counts, Counts]:
-    """Count joints that are wrong and lie on their mirror partner, the inversions of Ronchi & Perona 2017 (§3.1).
+    """Count joints that are wrong and lie on their mirror partner, the inversions of Ronchi & Perona 2017.
 
     Args:
         poses: The people.
