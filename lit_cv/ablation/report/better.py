@@ -175,4 +175,6 @@ def _label(arm: Arm) -> str:
 
 
 def _shown(value: float, facts: Number) -> str:
+    if math.isnan(value):
+        return "–"
     return {"percent": f"{100 * value:.1f}", "count": f"{value:,.0f}"}.get(facts.form, f"{value:,.3g}")
