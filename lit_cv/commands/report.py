@@ -4,15 +4,19 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Literal
 
+from lit_cv.ablation.report.options import Options
 from lit_cv.commands.parsers import Verbs, add_verb
 from lit_cv.commands.terminal import fitted
 from lit_cv.errors import UsageError
 from lit_cv.tracking.restore import restore
+
+DEFAULTS = Options()
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -69,20 +73,14 @@ def run(options: argparse.Namespace) -> int:
         check_leaks(folders)
     if options.analyze:
         _analyze(folders)
+    wanted = Options(**{field.name: getattr(options, field.name) for field in fields(Options)})
     return run_report(
         folders,
-        metric=options.metric,
-        value=options.value,
-        baseline=options.baseline,
+        wanted,
         force=options.force,
-        output=options.output,
-        published=options.published,
-        compare=options.compare,
-        checklist=options.checklist,
-        wandb_artifact=options.wandb_artifact,
         watch=options.watch,
-        resolve=options.resolve,
         images=options.images,
+        wandb_artifact=options.wandb_artifact,
     )
 
 
@@ -102,38 +100,24 @@ def _analyze(folders: list[Path]) -> None:
 
 def run_report(
     folders: list[Path],
+    options: Options = DEFAULTS,
     *,
-    metric: str | None = None,
-    value: str = "last",
-    baseline: str | None = None,
     force: bool = False,
-    output: Path | None = None,
-    published: Path | None = None,
-    compare: str = "baseline",
-    checklist: bool = False,
-    wandb_artifact: Literal["auto", "online", "offline"] | None = None,
     watch: int | None = None,
-    resolve: float | None = None,
     images: bool | None = False,
+    wandb_artifact: Literal["auto", "online", "offline"] | None = None,
 ) -> int:
     """Compare the runs of one or several groups.
 
     Args:
         folders: Group folders, ``runs/<group>``.
-        metric: Logged name; by default the sweep's metric, else the metric that selected the best checkpoint.
-        value: ``last``: a run counts with its last validation; ``best``: with its best one.
-        baseline: ``key=value`` pairs separated by commas; by default the first arm.
+        options: What to compare and what to write.
         force: Write the report even if the runs are not comparable; the report then says so.
-        output: Folder of the report; by default ``report/`` in the first group folder.
-        published: CSV with published numbers; by default ``published/<group>.csv`` beside the sweep file.
-        compare: ``baseline``, or ``all``: also all pairs of arms.
-        checklist: Write the reproducibility checklist, too.
-        wandb_artifact: Mode in which the report is logged to W&B; None: it is not logged.
         watch: Seconds between two updates while runs are unfinished; the report is then written even if the runs are
             not comparable. By default the report is written once.
-        resolve: Difference, in the unit of the table, whose number of seeds the report names.
         images: Whether to resample the images of runs' predictions; None: if it is little work. What is kept of
             earlier calls is used again.
+        wandb_artifact: Mode in which the report is logged to W&B; None: it is not logged.
 
     Returns:
         0, or 1 if the runs are not comparable and ``force`` is not given.
@@ -148,28 +132,18 @@ def run_report(
     from lit_cv.ablation.results.study import Study, load_study
 
     watching = watch is not None
-    make = partial(
-        make_report,
-        metric=metric,
-        value=value,
-        baseline=baseline,
-        output=output,
-        published=published,
-        compare=compare,
-        resolve=resolve,
-        with_checklist=checklist,
-    )
 
     def write(study: Study, *, refresh: int | None = None) -> list[Path]:
         over = partial(with_images, asked=images, resample=_resample)
         wanted = refresh is None and images is not False  # while runs are unfinished, their predictions still change
-        found = examine(study, metric, partial=watching)
-        return make(study, found, refresh=refresh, images=over if wanted else None)
+        found = examine(study, options.metric, partial=watching)
+        return make_report(study, found, options, refresh=refresh, images=over if wanted else None)
 
-    study = load_study(folders) if watch is None else follow(folders, watch, named=metric is not None, write=write)
+    named = options.metric is not None
+    study = load_study(folders) if watch is None else follow(folders, watch, named=named, write=write)
     if study is None:
         return 0
-    findings = examine(study, metric, partial=watching)
+    findings = examine(study, options.metric, partial=watching)
     refusals = [] if force else [finding.text for finding in findings if finding.refuses]
     if refusals:
         print("These runs are not comparable:", *(f"- {text}" for text in refusals), sep="\n", file=sys.stderr)

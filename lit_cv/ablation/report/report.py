@@ -4,16 +4,16 @@ import difflib
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
 from lit_cv.ablation.plots.gallery import draw_gallery
 from lit_cv.ablation.plots.plots import draw_all
 from lit_cv.ablation.report.better import find_better
-from lit_cv.ablation.report.checklist import SOURCE, Item, as_markdown, checklist
+from lit_cv.ablation.report.checklist import SOURCE, as_markdown, checklist
 from lit_cv.ablation.report.commands import as_text, of_report
-from lit_cv.ablation.report.listings import COMPARE_BASELINE, listings
+from lit_cv.ablation.report.listings import listings
+from lit_cv.ablation.report.options import Options
 from lit_cv.ablation.report.page import CAPTIONS, page
 from lit_cv.ablation.report.resolution import about_resolution, about_stages
 from lit_cv.ablation.report.web_table import arms_table, make_filters, runs_table
@@ -22,8 +22,8 @@ from lit_cv.ablation.results.cells import comma_separated, markdown
 from lit_cv.ablation.results.comparability import Finding, check
 from lit_cv.ablation.results.latex import latex
 from lit_cv.ablation.results.metric_facts import metric_facts
-from lit_cv.ablation.results.published import Published, find_published, load_published
-from lit_cv.ablation.results.scores import LAST, choose_metric, without_metric
+from lit_cv.ablation.results.published import find_published, load_published
+from lit_cv.ablation.results.scores import choose_metric, without_metric
 from lit_cv.ablation.results.study import Arm, Study
 from lit_cv.ablation.results.tables import Table, make_table
 from lit_cv.ablation.results.traps.leaks import about_leaks
@@ -35,6 +35,7 @@ from lit_cv.runs.yaml_text import parse_yaml
 
 NEAREST = 5
 COMMANDS = "Commands: commands.txt has that of each number; on the page, open a number to see the one that makes it."
+OPTIONAL = {"effects.csv", "pairs.csv", "checklist.md"}
 WithImages = Callable[[Table], tuple[Table, list[str]]]  # returns notes, too
 
 
@@ -58,54 +59,35 @@ def examine(study: Study, metric: str | None, *, partial: bool = False) -> list[
 def make_report(
     study: Study,
     findings: Sequence[Finding],
+    options: Options,
     *,
-    metric: str | None = None,
-    value: str = LAST,
-    baseline: str | None = None,
-    output: Path | None = None,
-    published: Path | None = None,
-    compare: str = COMPARE_BASELINE,
-    with_checklist: bool = False,
     refresh: int | None = None,
-    resolve: float | None = None,
     images: WithImages | None = None,
 ) -> list[Path]:
-    """Write the report of a study; see ``lit_cv.commands.report.run_report``.
+    """Write the report of a study.
 
     Args:
         study: The runs.
         findings: Findings about their comparability.
-        metric: Logged name, or None.
-        value: ``last`` or ``best``.
-        baseline: ``key=value`` pairs of an arm, or None.
-        output: Folder of the report, or None.
-        published: CSV with published numbers, or None.
-        compare: ``baseline``, or ``all`` for a further table of all pairs of arms.
-        with_checklist: Whether to write the reproducibility checklist, too.
+        options: What to compare and what to write.
         refresh: Seconds until the page reloads itself, or None.
-        resolve: Difference, in the shown unit, whose number of seeds is named; or None.
         images: Adds intervals over images to the table, see ``lit_cv.ablation.images.paired.with_images``.
 
     Returns:
         The written files, ``report.md`` first.
     """
-    name = choose_metric(study, metric)
+    name = choose_metric(study, options.metric)
     own = metric_facts(study, name)
-    file = published or find_published(study, maximize=own.higher_is_better)
+    file = options.published or find_published(study, maximize=own.higher_is_better)
     numbers = load_published(file, study) if file else None
-    arm = find_baseline(study, baseline)
-    table = make_table(study, name, facts=own, baseline=arm, published=numbers, value=value)
-    table, notes = images(table) if images else (table, [])
+    arm = find_baseline(study, options.baseline)
+    table = make_table(study, name, facts=own, baseline=arm, published=numbers, value=options.value)
+    table, more = images(table) if images else (table, [])
     findings = [*findings, *([Finding(own.warning, False)] if own.warning else [])]
     findings += [Finding(text, False) for text in find_traps(study, table)]
-    forced = any(finding.refuses for finding in findings)
-    options: dict[str, Any] = {"metric": metric, "baseline": baseline, "output": output, "published": published}
-    options |= {"value": value if value != LAST else None, "compare": compare if compare != COMPARE_BASELINE else None}
-    options |= {"resolve": resolve, "checklist": with_checklist, "force": forced}
-    command = of_report(study.folders, options)
-    items = checklist(study, table) if with_checklist else []
-    folder = output or study.folders[0] / "report"
-    return write_report(study, table, findings, numbers, folder, command, items, refresh, compare, resolve, notes)
+    notes = [*about_stages(study, table), *about_resolution(study, table, options.resolve)]
+    notes += [*remarks(study, table, numbers), *more, *about_leaks(study), COMMANDS]
+    return write_report(study, table, findings, notes, options, refresh)
 
 
 def find_baseline(study: Study, wanted: str | None) -> Arm:
@@ -144,28 +126,23 @@ def write_report(
     study: Study,
     table: Table,
     findings: Sequence[Finding],
-    published: Published | None,
-    folder: Path,
-    command: str,
-    items: Sequence[Item] = (),
+    notes: Sequence[str],
+    options: Options,
     refresh: int | None = None,
-    compare: str = COMPARE_BASELINE,
-    resolve: float | None = None,
-    more: Sequence[str] = (),
 ) -> list[Path]:
-    """Write report.md, report.html, table.csv, table.tex, commands.txt, further tables and the pictures."""
+    """Write report.md, report.html, table.csv, table.tex, commands.txt, further tables and pictures; return them."""
+    folder = options.output or study.folders[0] / "report"
     folder.mkdir(parents=True, exist_ok=True)
     pictures = [*draw_all(table, folder), *draw_gallery(table, study.seeds, folder)] if table.rows else []
     refused = [finding.text for finding in findings if finding.refuses]
     warned = [finding.text for finding in findings if not finding.refuses]
-    controlled = all(finding.controlled for finding in findings)
-    line, notes = facts(study, table, controlled=controlled), remarks(study, table, published)
+    line = facts(study, table, controlled=all(finding.controlled for finding in findings))
+    command = of_report(study.folders, options.given | {"force": bool(refused)})
+    items = checklist(study, table) if options.checklist else []
     better = find_better(table, folder) if table.rows else None
-    notes = [*about_stages(study, table), *about_resolution(study, table, resolve), *notes, *more, *about_leaks(study)]
-    notes.append(COMMANDS)
     images = [f"\n![{CAPTIONS[file.name]}]({file.name})" for file in pictures]
     lists = _list("Not controlled:", refused) + _list("Warnings:", warned)
-    further = listings(table, compare)
+    further = listings(table, options.compare)
     paragraphs = [f"# {study.title}\n", f"{line}\n", markdown(table), *(f"{note}\n" for note in notes)]
     paragraphs += [listing.markdown for listing in further]
     text = "\n".join([*paragraphs, *lists, *([better.markdown()] if better else []), *images])
@@ -192,6 +169,8 @@ def write_report(
         **{listing.file: listing.csv for listing in further if listing.csv},
         **({"checklist.md": as_markdown(study.title, items)} if items else {}),
     }
+    for name in OPTIONAL - contents.keys():
+        (folder / name).unlink(missing_ok=True)  # that of an earlier report would be taken for this one's
     for name, content in contents.items():
         (folder / name).write_text(content, encoding="utf-8")
     return [*(folder / name for name in contents), *pictures]

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from lit_cv.ablation.report.options import Options
 from lit_cv.ablation.report.report import examine, make_report
 from lit_cv.ablation.results.study import load_study
 
@@ -29,7 +30,7 @@ def analyze(group: Path, change: dict[int, float], without: tuple[int, ...] = ()
 
 def report(group: Path, folder: Path) -> tuple[str, str]:
     study = load_study([group])
-    make_report(study, examine(study, None), output=folder)
+    make_report(study, examine(study, None), Options(output=folder))
     return (folder / "report.md").read_text(), (folder / "report.html").read_text()
 
 

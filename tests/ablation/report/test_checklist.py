@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lit_cv.ablation.report.licenses import stated_licenses
+from lit_cv.ablation.report.options import Options
 from lit_cv.commands.report import run_report
 from lit_cv.runs.files import write_json
 from tests.helpers.fake_project import change
@@ -21,7 +22,7 @@ def test_records_fill_the_items_and_the_rest_are_questions(make_group, tmp_path:
     change(runs[2], metrics={"val/map_50": None, "val/map": 0.1, "train/loss": 0.2})
     (runs[3] / "result.json").unlink()
     write_json(runs[3] / "failed.json", {"reason": "it failed", "code": 1, "error": "no memory", "time": "now"})
-    assert run_report([group], force=True, checklist=True) == 0
+    assert run_report([group], Options(checklist=True), force=True) == 0
     text = (group / "report/checklist.md").read_text()
     for part in (
         "https://neurips.cc/public/guides/PaperChecklist",

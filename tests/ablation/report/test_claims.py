@@ -8,6 +8,7 @@ import pytest
 
 from lit_cv.ablation.plots.factor_plots import effects as effects_plot
 from lit_cv.ablation.report.listings import listings
+from lit_cv.ablation.report.options import Options
 from lit_cv.ablation.report.web_table import arms_table
 from lit_cv.ablation.report.words import facts, remarks
 from lit_cv.ablation.results.cells import cells, comma_separated
@@ -201,7 +202,7 @@ def test_all_pairs_are_compared_up_to_twenty_arms():
 
 def test_the_console_writes_pairs_and_claims(make_group, capsys):
     group = make_group({A: [1, 2]}, score=lambda arm, seed: 0.4 + 0.2 * arm + 0.01 * ((arm + 1) * seed % 3))
-    assert run_report([group], compare="all") == 0
+    assert run_report([group], Options(compare="all")) == 0
     output = capsys.readouterr().out
     assert "## All pairs" in output
     assert str(group / "report" / "pairs.csv") in output.splitlines()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lit_cv.ablation.report.commands import of_report
+from lit_cv.ablation.report.options import Options
 from lit_cv.commands.report import run_report
 from lit_cv.runs.folder import run_folder
 from lit_cv.runs.settings import merged_arguments
@@ -30,7 +31,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         args = ["fit", "--config", str(config), f"--{KEY}={value}", "--run.group=g", f"--run.root={root}"]
         settings = {"model": {"network": {"name": merged_arguments(args)[KEY]}}}
         write_run(run_folder(args), seed=1, config=settings, command=args)
-    assert run_report([root / "g"], baseline=f"{KEY}=a b") == 0
+    assert run_report([root / "g"], Options(baseline=f"{KEY}=a b")) == 0
     return root / "g/report"
 
 

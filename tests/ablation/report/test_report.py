@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lit_cv.ablation.report.options import Options
 from lit_cv.ablation.results.comparability import check
 from lit_cv.ablation.results.latex import escape_latex
 from lit_cv.ablation.results.published import load_published
@@ -48,7 +49,7 @@ class Tags(HTMLParser):
 
 def test_report_writes_every_file(make_group, capsys):
     group = make_group()
-    assert run_report([group], published=PUBLISHED) == 0
+    assert run_report([group], Options(published=PUBLISHED)) == 0
     output = capsys.readouterr().out
     folder = group / "report"
     names = ["report.md", "report.html", "table.csv", "table.tex", "commands.txt", "effects.csv"]
@@ -216,21 +217,21 @@ def test_unknown_commits_warn(make_group):
 
 def test_baseline_by_value_changes_the_differences(make_group, capsys):
     group = make_group()
-    run_report([group], baseline="anchor_scales=[256],anchor_ratios=[0.5, 1.0, 2.0]")
+    run_report([group], Options(baseline="anchor_scales=[256],anchor_ratios=[0.5, 1.0, 2.0]"))
     lines = capsys.readouterr().out.splitlines()
     assert "baseline" in next(line for line in lines if line.startswith("| 256           | 0.5 1 2"))
     with pytest.raises(UserError, match=r"--baseline anchor_scales=\[256\]: 2 arms have these values; the arms are"):
-        run_report([group], baseline="anchor_scales=[256]")
+        run_report([group], Options(baseline="anchor_scales=[256]"))
     with pytest.raises(UserError, match="0 arms have these values"):
-        run_report([group], baseline="scale=[256]")
+        run_report([group], Options(baseline="scale=[256]"))
 
 
 def test_another_metric_and_its_direction(make_group, capsys):
     group = make_group()
-    run_report([group], metric="train/loss")
+    run_report([group], Options(metric="train/loss"))
     assert "0.2500 ± 0.0000" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"has no metric 'val/map_05'; choose --metric from val/map_50"):
-        run_report([group], metric="val/map_05")
+        run_report([group], Options(metric="val/map_05"))
 
 
 def test_published_numbers_are_found_beside_the_sweep_file(make_group, tmp_path, capsys):

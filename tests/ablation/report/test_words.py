@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lit_cv.ablation.report.options import Options
 from lit_cv.ablation.sweep.sweep_file import load_sweep
 from lit_cv.commands.report import run_report
 from lit_cv.errors import UserError
@@ -18,7 +19,7 @@ PUBLISHED = REPOSITORY / "sweeps" / "published" / "faster_rcnn_anchors.csv"
 
 
 def published_lines(group, capsys, published=PUBLISHED):
-    assert run_report([group], published=published, force=True) == 0
+    assert run_report([group], Options(published=published), force=True) == 0
     return [line for line in capsys.readouterr().out.splitlines() if "ublished" in line and line[0] not in "|/"]
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from lit_cv.ablation.report.options import Options
 from lit_cv.ablation.results.metric_facts import MetricFacts, metric_facts
 from lit_cv.ablation.results.study import load_study
 from lit_cv.commands.report import run_report
@@ -81,12 +82,12 @@ def test_runs_that_disagree_are_refused(make_group):
 
 
 def test_the_report_shows_the_unit_and_the_warning(make_group, capsys):
-    assert run_report([make_group()], metric="val/thing") == 0
+    assert run_report([make_group()], Options(metric="val/thing")) == 0
     output = capsys.readouterr().out
     assert "| 25.0 ± – | baseline |" in " ".join(output.split())
     assert "val/thing: value at the end of training, in percent" in output
     assert "Warnings:" not in output
-    assert run_report([make_group(metric_facts={})], metric="val/thing") == 0
+    assert run_report([make_group(metric_facts={})], Options(metric="val/thing")) == 0
     output = capsys.readouterr().out
     assert "| 0.2500 ± – | baseline |" in " ".join(output.split())
     assert "- The runs do not record whether val/thing is in percent (it is shown as logged), and not whether" in output
@@ -97,6 +98,6 @@ def test_the_direction_sorts_a_search(make_group, higher, best):
     group = make_group(metric_facts={"val/thing": {"percent": False, "higher_is_better": higher}})
     plan = json.loads((group / "sweep.json").read_text())
     write_json(group / "sweep.json", plan | {"method": "random"})
-    assert run_report([group], metric="val/thing") == 0
+    assert run_report([group], Options(metric="val/thing")) == 0
     first = (group / "report" / "table.csv").read_text().splitlines()[1]
     assert first.split(",")[1] == best

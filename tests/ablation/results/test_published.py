@@ -4,6 +4,7 @@ import csv
 
 import pytest
 
+from lit_cv.ablation.report.options import Options
 from lit_cv.ablation.results.published import load_published
 from lit_cv.ablation.results.study import Arm, Study
 from lit_cv.commands.report import run_report
@@ -59,7 +60,7 @@ def test_table_page_latex_and_csv_show_the_deviation(tmp_path, capsys):
         write_run(tmp_path / "runs" / str(number), seed=1, config=config, command=command)
     file = tmp_path / "p.csv"
     file.write_text(f"# A paper\n{KEY},published,published_std\na,66.9,\nb,67.2,0.2\n")
-    assert run_report([tmp_path / "runs"], published=file) == 0
+    assert run_report([tmp_path / "runs"], Options(published=file)) == 0
     folder = tmp_path / "runs/report"
     for text in (capsys.readouterr().out, (folder / "report.md").read_text(), (folder / "report.html").read_text()):
         assert "67.2 ± 0.2" in text
