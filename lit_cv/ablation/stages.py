@@ -23,7 +23,7 @@ from lit_cv.runs.settings import canonical, distinct
 
 @dataclass(frozen=True)
 class Goal:
-    """What is asked for.
+    """The wanted width and its limit.
 
     Attributes:
         width: Half width of every interval, > 0, in the unit of the table: percent points of a metric in percent.

@@ -1,1 +1,1 @@
-"""What a run gets right and wrong: analyses of its predictions, and the page that shows them."""
+"""The rights and wrongs of a run: analyses of its predictions, and the page that shows them."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # the report reads analyses, and PyTorch would take most of i
 Objects = dict[str, Any]
 """The prediction or the target of an image, as the network and the DataModule give them."""
 Form = Literal["text", "count", "percent", "number"]
-"""How a value is shown: as it is; as an integer; a share of 1 in percent with one decimal; with three digits."""
+"""The form of a shown value: as it is; as an integer; a share of 1 in percent, one decimal; with three digits."""
 Value = str | float | None
 """A text or a number; None and NaN mean that there is nothing to say."""
 

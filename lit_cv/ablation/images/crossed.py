@@ -46,7 +46,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Deviations:
-    """How a paired difference differs on resampled images from that on all images.
+    """Changes of a paired difference from all images to resampled ones.
 
     Attributes:
         by_seed: (n, R), D*(s) − D(s) of each seed and resample.

@@ -1,4 +1,4 @@
-"""What got better: the analyses of the runs, arm by arm, as differences to the baseline over the seeds."""
+"""The section on what got better: the analyses of the runs, arm by arm, as differences to the baseline."""
 
 import math
 import os
@@ -72,7 +72,7 @@ def find_better(table: Table, folder: Path) -> Better | None:
     """
     arms = shown_arms(table)
     known = {id(arm): _numbers(arm) for arm in arms}
-    reference = known[id(table.baseline)]
+    reference = known.get(id(table.baseline))  # none while a sweep is active or of a search with many trials
     if not reference:
         return None
     others = [arm for arm in arms if arm is not table.baseline]

@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Options:
-    """What to compare and what to write, as on the command line of ``litcv report``.
+    """The compared values and the written files, as on the command line of ``litcv report``.
 
     Attributes:
         metric: Logged name; by default the sweep's metric, else the metric that selected the best checkpoint.

@@ -14,7 +14,7 @@ from lit_cv.ablation.statistics.superiority import superiority
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known about one arm against the baseline; see the attributes of ``Row``."""
+    """The findings about one arm against the baseline; see the attributes of ``Row``."""
 
     difference: Difference | None = None
     p: float | None = None

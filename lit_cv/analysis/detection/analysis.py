@@ -17,7 +17,7 @@ from lit_cv.metrics.base import Array, Evaluation, to_array
 from lit_cv.metrics.coco_tables import COCO_SIGMAS, IouType
 
 KINDS: dict[str, IouType] = {"masks": "segm", "keypoints": "keypoints"}
-"""What is evaluated besides boxes, by the column of the predictions."""
+"""The parts that are evaluated besides boxes, by the column of the predictions."""
 WORDS = {"bbox": "", "segm": "Masks: "}  # at the beginning of a sentence
 FLAGS = ("truncated", "occluded")  # optional columns of targets, besides ``difficult``
 

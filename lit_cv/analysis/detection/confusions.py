@@ -1,4 +1,4 @@
-"""Which class is taken for which, with the background as one more."""
+"""The classes that are taken for each other, with the background as one more."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Detections beside targets: their overlaps, and who is matched with whom at one threshold."""
+"""Detections beside targets: their overlaps, and their matches at one threshold."""
 
 from dataclasses import dataclass
 from functools import cached_property

@@ -28,7 +28,7 @@ COLUMNS = [Column("group"), Column("objects", "count"), Column("found %", "perce
 
 
 class Group(NamedTuple):
-    """What is found of a group of objects.
+    """The found part of a group of objects.
 
     Attributes:
         property: What the objects are grouped by.

@@ -1,1 +1,1 @@
-"""What the analyses count, as arrays; no page and no file."""
+"""The counts of the analyses, as arrays; no page and no file."""

@@ -12,8 +12,8 @@ from lit_cv.ops.compiled import compiled
 
 Needed = Callable[[NDArray[np.int64]], NDArray[np.int64]]
 Rule = Needed | Literal["area", "recall"]
-"""How a list becomes a number: the mean of the highest precisions at some numbers of true positives, (R,) positives to
-(R, points); the area under the monotone curve; or the recall of the whole list."""
+"""A rule that makes a number of a list: the mean of the highest precisions at some numbers of true positives, (R,)
+positives to (R, points); the area under the monotone curve; or the recall of the whole list."""
 
 
 @dataclass(frozen=True)

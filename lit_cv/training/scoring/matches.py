@@ -1,4 +1,4 @@
-"""What a task's metrics keep of an evaluation for the value of one metric on resampled images."""
+"""The parts of an evaluation that a task's metrics keep for the value of one metric on resampled images."""
 
 from collections.abc import Mapping, Sequence
 from functools import singledispatch

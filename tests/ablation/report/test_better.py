@@ -1,4 +1,4 @@
-"""What got better: differences over seeds from the analyses of runs, and the sentences that may be made of them."""
+"""The section on what got better: differences over seeds, and the sentences that may be made of them."""
 
 import json
 from pathlib import Path

@@ -14,7 +14,10 @@ from tests.helpers.fake_project import change
 CPU, GPU = {"device": "a CPU", "devices": 1, "threads": 2}, {"device": "NVIDIA H100", "devices": 4, "threads": 2}
 
 
-def test_records_fill_the_items_and_the_rest_are_questions(make_group, tmp_path: Path) -> None:
+def test_records_fill_the_items_and_the_rest_are_questions(
+    make_group, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where there is no data
     group = make_group({"model.network.a": [1, 2]}, seeds=(1, 2))
     runs = sorted(group.glob("0*"))
     change(runs[0], git={"commit": "1a2b3c4d5e6f", "dirty": True}, fit_seconds=1800.0)

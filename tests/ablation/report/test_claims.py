@@ -32,7 +32,13 @@ def make(values, keys=(A,), levels=None, maximize=True, method="grid"):
         level = levels[number] if levels else (number,)
         arm = Arm(dict(zip(keys, level, strict=False)), label=f"arm {number}")
         for seed, value in own.items():
-            result = {"metrics": {METRIC: value}, "steps": 1, "git": {}, "data": {"fingerprint": "x"}}
+            result = {
+                "metrics": {METRIC: value},
+                "steps": 1,
+                "git": {},
+                "command": ["fit"],
+                "data": {"fingerprint": "x"},
+            }
             arm.runs[seed] = Run(None, result, seed)
             arm.runs[seed].__dict__["config"] = {}
         arms.append(arm)
@@ -53,7 +59,7 @@ def told(study, table, compare="baseline"):
     shown = "\n".join([text, *(cell for line in cells(table) for cell in line), comma_separated(table, study.seeds)])
     assert "nan" not in shown.replace("nan,", "")  # a seed that has diverged is nan in the CSV
     assert len({len(line) for line in cells(table)}) == 1
-    assert arms_table(table).header == cells(table)[0]
+    assert arms_table(table, "litcv report").header == cells(table)[0]
     return text
 
 
