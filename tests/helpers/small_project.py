@@ -1,8 +1,8 @@
 """A copy of the project in which documented commands run as they are written, on small settings.
 
-Its experiments take one step on a few generated images; sweeps, commands and paths are those of the project. A run's
-folder that is named in a page, such as `runs/quickstart-ssd/1f2e3d4c5b`, means the newest run of that group. A page
-that writes into `lit_cv/` gets a copy of the package, too.
+Its experiments take one step on a few generated images; sweeps (but for their steps), commands and paths are those of
+the project. A run's folder that is named in a page, such as `runs/quickstart-ssd/1f2e3d4c5b`, means the newest run of
+that group. A page that writes into `lit_cv/` gets a copy of the package, too.
 """
 
 import multiprocessing
@@ -48,6 +48,8 @@ class SmallProject:
     def __init__(self, folder: Path) -> None:
         self.folder, self._cache, self._files = folder / "project", folder / "cache", folder / "files"
         shutil.copytree(ROOT / "sweeps", self._files / "sweeps")
+        for file in (self._files / "sweeps").glob("*.yaml"):
+            file.write_text(re.sub(r"--trainer\.max_steps=\d+", "--trainer.max_steps=1", file.read_text()))
         for file in sorted(ROOT.glob("experiments/*/*.yaml")):
             copy = self._files / file.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
