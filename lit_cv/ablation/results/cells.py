@@ -41,9 +41,9 @@ def columns(table: Table) -> list[Column]:
     return [
         Column(table.title, partial(score, table), lambda row: row.mean),
         Column(difference_title(table), partial(difference, table), partial(_change, table)),
+        *_optional(table, "claim", claim, lambda row: CLAIMS.index(row.claim) if row.claim else None),
         *_over(table, "over images [95 %]", lambda row: row.images),
         *_over(table, "over seeds and images [95 %]", lambda row: row.combined),
-        *_optional(table, "claim", claim, lambda row: CLAIMS.index(row.claim) if row.claim else None),
         *_optional(
             table, "better on a new seed", better, lambda row: row.superiority.value if row.superiority else None
         ),
