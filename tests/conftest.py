@@ -45,6 +45,14 @@ def end_of_wandb_run() -> Iterator[None]:
         sys.modules["wandb"].finish()
 
 
+@pytest.fixture(autouse=True)
+def end_of_determinism() -> Iterator[None]:
+    """Undo what a training with `deterministic: true` has set for the process."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].use_deterministic_algorithms(False)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Return the folder with real subsets (VOCdevkit/, coco/, weights/), given by LITCV_TEST_DATA."""

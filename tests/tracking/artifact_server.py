@@ -36,9 +36,8 @@ class ArtifactServer(WandbServer):
     def op_CreateArtifact(self, given: dict[str, Any]) -> dict[str, Any]:
         asked = given["input"]
         collections = asked.get("artifactCollectionNames") or [asked["artifactCollectionName"]]
-        new = ServerArtifact(
-            collections[0], asked["artifactTypeName"], asked["digest"], asked["runName"], json.loads(asked["metadata"])
-        )
+        metadata = json.loads(asked.get("metadata") or "{}")
+        new = ServerArtifact(collections[0], asked["artifactTypeName"], asked["digest"], asked["runName"], metadata)
         equal = [old for old in self.artifacts if (old.name, old.digest) == (new.name, new.digest)]
         if not equal:
             self.artifacts.append(new)

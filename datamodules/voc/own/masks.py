@@ -27,7 +27,7 @@ class OwnMasks:
         ending: Ending of the names of masks; see :func:`mask_id`.
         palette: The color of each class; None for that of a labelmap.txt, or for masks of indices.
         values: See :class:`Coding`.
-        remembered: Results of the last start.
+        remembered: As for ``OwnBoxes``.
     """
 
     def __init__(

@@ -84,7 +84,7 @@ def refuse_values(experiment: Any) -> None:
     for name, lowest in LOWEST.items():
         value = experiment[name]
         if isinstance(value, int | float) and not value >= lowest:
-            raise UsageError(f"{name}: {value} makes no sense; give at least {lowest}.")
+            raise UsageError(f"{name}: {value:g} makes no sense; give at least {lowest}.")
     seed = experiment.seed_everything
     if type(seed) is int and not 0 <= seed < 2**32:
         raise UsageError(f"seed_everything: {seed} is no seed; give a number from 0 to {2**32 - 1}.")

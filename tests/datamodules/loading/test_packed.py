@@ -139,7 +139,8 @@ def test_cache_folder_prefers_the_variable_then_the_user(tmp_path: Path, monkeyp
 def test_notes_are_kept_and_each_datamodule_tells_them_once(
     tmp_path: Path, voc_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    quiet = open_annotations(tmp_path, "quiet", lambda: RECORDS[:2], NAMES)
+    inside = [ImageRecord("a.jpg", (10, 20), [(0, 0, 5, 5)], [1], [False])]
+    quiet = open_annotations(tmp_path, "quiet", lambda: inside, NAMES)
     assert quiet.notes == []
     content = Content({name: getattr(quiet, name) for name in quiet.ARRAYS}, {}, ("3 boxes are left out",))
     for _ in range(2):
