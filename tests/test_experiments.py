@@ -131,8 +131,12 @@ def test_the_hook_names_a_bad_file(
     assert "anchor_scalse" in second
 
 
+SECONDS_EACH = {"yolo_models", "rcnn_layers", "rcnn_box_regression", "localization_head", "mask_rcnn_roi_op"}
+STEPPED = [pytest.param(path, marks=pytest.mark.long if path.stem in SECONDS_EACH else ()) for path in SWEEPS]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", STEPPED, ids=lambda path: path.stem)
 def test_last_arm_of_a_sweep_runs_one_step(path: Path, shapes: Path) -> None:
     trial = list(load_sweep(path).trials())[-1]
     assert one_step(trial.args, shapes).trainer.global_step == 1

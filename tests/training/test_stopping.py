@@ -20,7 +20,7 @@ from lit_cv.training.signals import Signals
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 30  # in which a run ends
-TRIALS = int(os.environ.get("LITCV_TEST_SIGNALS", "3"))
+TRIALS = int(os.environ.get("LITCV_TEST_SIGNALS", "2"))
 KINDS = list(itertools.islice(itertools.cycle(itertools.product(("INT", "TERM", "HUP"), (1, 0))), 20))
 PAIR = ["--trainer.devices=2", "--trainer.strategy=ddp"]
 CONFIG = f"--config={ROOT / 'experiments/quickstart/ssd.yaml'}"
