@@ -2,7 +2,6 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from datamodules.defects import Defect, Report, stop
 from datamodules.loading.decode import check_size, image_size
@@ -13,26 +12,25 @@ from datamodules.voc.files import XMLReading, read_xml, relative_name
 from datamodules.voc.own.classes import Classes, Listed, annotated_classes, listed_classes
 from datamodules.voc.own.files import Item, OwnFiles, xml_id
 from datamodules.voc.own.layout import OwnLayout
+from datamodules.voc.own.start import OwnStart
 from datamodules.voc.packed_voc import ImageRecord
 
 
-class OwnBoxes:
-    """The images of an own layout and their XML files.
+class OwnBoxes(OwnStart):
+    """The images of an own layout and their XML files; ``remembered`` as in the base class.
 
     Args:
         layout: Where the XML files and pictures lie.
         classes: The names of the classes, or their file; None takes them from the annotations if no file lists them.
         first_pixel: See :class:`XMLReading`.
         upright: See :class:`XMLReading`.
-        remembered: Results of the last start.
     """
 
     def __init__(
         self, layout: OwnLayout, classes: Classes, first_pixel: int, upright: bool, remembered: Remembered
     ) -> None:
-        self.root, self.layout, self._remembered = layout.root, layout, remembered
-        self._classes, self.first_pixel, self.upright = classes, first_pixel, upright
-        self.files = OwnFiles(layout, xml_id)
+        super().__init__(layout, OwnFiles(layout, xml_id), remembered)
+        self.root, self._classes, self.first_pixel, self.upright = layout.root, classes, first_pixel, upright
 
     @cached_property
     def listed(self) -> Listed | None:
@@ -64,31 +62,15 @@ class OwnBoxes:
         """Return the images of a split; see :meth:`OwnFiles.items`."""
         return self.files.items(split, report)
 
-    def key(self, split: str, *facts: object) -> str | None:
-        """Return the key of a split's packed annotations, which depend on further facts; None without images."""
-        key: str | None = self._start(split, *facts)["key"]
-        return key
+    def described(self) -> tuple[object, ...]:
+        """Return the classes and the first pixel."""
+        return "voc", self.class_names, self.first_pixel
 
-    def told(self, split: str, *facts: object) -> list[str]:
-        """Return the sentences of :meth:`notes`, those of the last start if no file was added or removed."""
-        notes: list[str] = self._start(split, *facts)["notes"]
-        return notes
-
-    def _start(self, split: str, *facts: object) -> dict[str, Any]:
-        every = "voc", self.class_names, self.first_pixel, self.root.resolve(), *facts
-
-        def look() -> tuple[dict[str, Any], Looked]:
-            items = self.items(split)
-            pictures = [path for folder in dict.fromkeys(item.pictures for item in items) for path in folder.paths]
-            looked = look_at(pictures, [item.file for item in items], *every)
-            notes = [str(note.error) for note in self.notes(split)]
-            return {"key": looked.key if items else None, "notes": notes}, looked
-
-        part = self.layout.parts.get(split)
-        facts = split, part, self.layout.split, self.listed, *every
-        places = self.files.places(part) if part else []
-        start: dict[str, Any] = self._remembered.recall(cache_folder(self.root), facts, places, look)
-        return start
+    def looked_at(self, split: str) -> tuple[list[str], list[str]]:
+        """Return the paths of the pictures and of the XML files of a split."""
+        items = self.items(split)
+        pictures = [path for folder in dict.fromkeys(item.pictures for item in items) for path in folder.paths]
+        return pictures, [item.file for item in items]
 
     def record(self, item: Item) -> ImageRecord:
         """Read the annotation of an image, and compare its size with that in the image's header.

@@ -2,24 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
 
 from datamodules.defects import Defect, Report, stop
-from datamodules.loading.packed import cache_folder
-from datamodules.loading.picture_folders import Looked, look_at
 from datamodules.loading.remembered import Remembered
 from datamodules.voc.mask_files import Coding, MaskedImage
 from datamodules.voc.own.classes import Classes, Listed, listed_classes, palette_colors, palette_names
 from datamodules.voc.own.files import OwnFiles, mask_id
 from datamodules.voc.own.layout import OwnLayout
+from datamodules.voc.own.start import OwnStart
 from datamodules.voc.packed_masks import VOID
 from lit_cv.errors import UserError
 
 _BLACK, _BORDER = (0, 0, 0), (224, 224, 192)  # of the background and of void, unless a class has this color
 
 
-class OwnMasks:
-    """The images of an own layout and their masks.
+class OwnMasks(OwnStart):
+    """The images of an own layout and their masks; ``remembered`` as in the base class.
 
     Args:
         layout: Where the masks and pictures lie.
@@ -27,7 +25,6 @@ class OwnMasks:
         ending: Ending of the names of masks; see :func:`mask_id`.
         palette: The color of each class; None for that of a labelmap.txt, or for masks of indices.
         values: See :class:`Coding`.
-        remembered: As for ``OwnBoxes``.
     """
 
     def __init__(
@@ -39,9 +36,8 @@ class OwnMasks:
         values: Mapping[int, int],
         remembered: Remembered,
     ) -> None:
-        self.layout, self._classes, self._remembered = layout, classes, remembered
-        self._ending, self._palette, self._values = ending, palette, values
-        self.files = OwnFiles(layout, mask_id(ending))
+        super().__init__(layout, OwnFiles(layout, mask_id(ending)), remembered)
+        self.ending, self._classes, self._palette, self._values = ending, classes, palette, values
 
     @cached_property
     def listed(self) -> Listed:
@@ -81,32 +77,14 @@ class OwnMasks:
                 report(Defect.of(error, item.label, "missing image"))
         return images
 
-    def key(self, split: str, *facts: object) -> str | None:
-        """Return the key of a split's packed masks, which depend on further facts; None without images."""
-        key: str | None = self._start(split, *facts)["key"]
-        return key
+    def described(self) -> tuple[object, ...]:
+        """Return the classes and the meaning of the pixels."""
+        return "voc-masks", self.listed.names, (dict(self._values), sorted(self.coding.colors.items()))
 
-    def told(self, split: str, *facts: object) -> list[str]:
-        """Return the sentences of :meth:`notes`, those of the last start if no file was added or removed."""
-        notes: list[str] = self._start(split, *facts)["notes"]
-        return notes
-
-    def _start(self, split: str, *facts: object) -> dict[str, Any]:
-        coding = dict(self._values), sorted(self.coding.colors.items())
-        every = "voc-masks", self.listed.names, coding, self.layout.root.resolve(), *facts
-
-        def look() -> tuple[dict[str, Any], Looked]:
-            images = self.images(split)
-            pictures, masks = [str(image.picture) for image in images], [str(image.mask) for image in images]
-            looked = look_at(pictures, masks, *every)
-            notes = [str(note.error) for note in self.notes(split)]
-            return {"key": looked.key if images else None, "notes": notes}, looked
-
-        part = self.layout.parts.get(split)
-        facts = split, part, self.layout.split, self.listed, self._ending, *every
-        places = self.files.places(part) if part else []
-        start: dict[str, Any] = self._remembered.recall(cache_folder(self.layout.root), facts, places, look)
-        return start
+    def looked_at(self, split: str) -> tuple[list[str], list[str]]:
+        """Return the paths of the pictures and of the masks of a split."""
+        images = self.images(split)
+        return [str(image.picture) for image in images], [str(image.mask) for image in images]
 
     def notes(self, split: str) -> list[Defect]:
         """Return notes about the classes and about pictures without a mask."""
