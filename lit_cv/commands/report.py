@@ -72,29 +72,29 @@ def run(options: argparse.Namespace) -> int:
         measure_groups(folders)
         check_leaks(folders)
     if options.analyze:
-        _analyze(folders)
+        _analyze(folders, options.baseline)
     wanted = Options(**{field.name: getattr(options, field.name) for field in fields(Options)})
     return run_report(
         folders,
         wanted,
         force=options.force,
         watch=options.watch,
-        images=options.images,
         wandb_artifact=options.wandb_artifact,
     )
 
 
-def _analyze(folders: list[Path]) -> None:
-    """Analyze the predictions of all runs, and compare the first arms with the first one by runs of the same seed."""
+def _analyze(folders: list[Path], baseline: str | None) -> None:
+    """Analyze the predictions of all runs, and compare the first arms with the baseline by runs of the same seed."""
     from lit_cv.ablation.plots.gallery import ARMS
+    from lit_cv.ablation.report.report import find_baseline
     from lit_cv.ablation.results.study import load_study
     from lit_cv.training.scoring.analyzing import analyze_missing  # imported here because it imports torch
 
     study = load_study(folders)
-    baseline, pairs = study.arms[0].runs, []
-    for arm in study.arms[1:ARMS]:
-        shared = [seed for seed in baseline if seed in arm.runs]
-        pairs += [(baseline[seed].folder, arm.runs[seed].folder) for seed in shared[:1]]
+    reference, pairs = find_baseline(study, baseline), []
+    for arm in [arm for arm in study.arms if arm is not reference][: ARMS - 1]:
+        shared = [seed for seed in reference.runs if seed in arm.runs]
+        pairs += [(reference.runs[seed].folder, arm.runs[seed].folder) for seed in shared[:1]]
     analyze_missing([run.folder for _, run in study.runs], pairs)
 
 
@@ -104,7 +104,6 @@ def run_report(
     *,
     force: bool = False,
     watch: int | None = None,
-    images: bool | None = False,
     wandb_artifact: Literal["auto", "online", "offline"] | None = None,
 ) -> int:
     """Compare the runs of one or several groups.
@@ -115,8 +114,6 @@ def run_report(
         force: Write the report even if the runs are not comparable; the report then says so.
         watch: Seconds between two updates while runs are unfinished; the report is then written even if the runs are
             not comparable. By default the report is written once.
-        images: Whether to resample the images of runs' predictions; None: if it is little work. What is kept of
-            earlier calls is used again.
         wandb_artifact: Mode in which the report is logged to W&B; None: it is not logged.
 
     Returns:
@@ -134,8 +131,9 @@ def run_report(
     watching = watch is not None
 
     def write(study: Study, *, refresh: int | None = None) -> list[Path]:
-        over = partial(with_images, asked=images, resample=_resample)
-        wanted = refresh is None and images is not False  # while runs are unfinished, their predictions still change
+        over = partial(with_images, asked=options.images, resample=_resample)
+        # while runs are unfinished, their predictions still change
+        wanted = refresh is None and options.images is not False
         found = examine(study, options.metric, partial=watching)
         return make_report(study, found, options, refresh=refresh, images=over if wanted else None)
 

@@ -18,6 +18,8 @@ class Options:
         compare: ``baseline``, or ``all``: also all pairs of arms.
         resolve: Difference, in the unit of the table, whose number of seeds the report names.
         checklist: Write the reproducibility checklist, too.
+        images: Whether to resample the images of runs' predictions; None: if it is little work. What is kept of
+            earlier calls is used again.
     """
 
     metric: str | None = None
@@ -28,6 +30,7 @@ class Options:
     compare: str = "baseline"
     resolve: float | None = None
     checklist: bool = False
+    images: bool | None = False
 
     @property
     def given(self) -> dict[str, Any]:

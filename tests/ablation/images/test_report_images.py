@@ -52,6 +52,7 @@ def test_a_report_with_intervals_over_images(tmp_path: Path, capsys: pytest.Capt
     times = {file: file.stat().st_mtime_ns for file in group.rglob("resamples-*")}
     assert len(times) == 4
     assert report("--images") == first
+    assert "--images" in (group / "report/commands.txt").read_text()
     assert {file: file.stat().st_mtime_ns for file in times} == times
     np.save(group / "arm1-2/predictions/val/labels.npy", np.load(group / "arm1-2/predictions/val/labels.npy")[:-1])
     damaged = report("--images")
