@@ -3,7 +3,7 @@
 from lit_cv.ablation.results.study import Study
 from lit_cv.ablation.results.tables import Table
 from lit_cv.ablation.results.traps.course import points
-from lit_cv.ablation.statistics.blocked import fit
+from lit_cv.ablation.statistics.blocked import BlockedFit
 from lit_cv.ablation.statistics.resolution import MOST_SEEDS, Design
 from lit_cv.ablation.sweep.stages import recorded
 from lit_cv.errors import UserError
@@ -28,14 +28,27 @@ def about_resolution(study: Study, table: Table, wanted: float | None) -> list[s
         raise UserError(f"{study.folders[0]}: --resolve {wanted:g} needs the spread over seeds, and {reason}.")
     scored = [row.scores for row in table.rows if row.scores]
     shared = min(len(row.scores) for row in table.rows if row.scores)
-    design = Design(len(scored), shared, fit(scored).sigma)
+    design = Design(len(scored), shared, _common_spread(table).sigma)
     unequal = ", the fewest of an arm" if len({len(scores) for scores in scored}) > 1 else ""
     text = (
         f"This design ({len(scored)} arms, {shared} seeds{unequal}) can show a difference of "
         f"{points(table, design.smallest)} with 80 % power"
     )
     named = [wanted] if wanted is not None else [one for one in ROUND if table.percent and one < 100 * design.smallest]
-    return [f"{text}{_needed(table, design, named[0]) if named else ''}."]
+    return [f"{text}{_needed(table, design, named[0]) if named else ''}.{_about_own_spread(table)}"]
+
+
+def _common_spread(table: Table) -> BlockedFit:
+    """Return the fit that gives the common spread, or that of all arms if the others differ by constants."""
+    return table.pool.fit if table.pool.fit.has_spread else table.pool.whole
+
+
+def _about_own_spread(table: Table) -> str:
+    """Return for which differences the line does not hold: intervals of an own spread are wider."""
+    own = [row for row, marked in zip(table.rows, table.pool.own, strict=True) if marked]
+    if any(row.arm is table.baseline for row in own):
+        return " This is for a baseline of the common spread; this one varies more, so only larger differences show."
+    return " This is for arms of the common spread; for the others, only larger differences show." if own else ""
 
 
 def _needed(table: Table, design: Design, wanted: float) -> str:
@@ -53,7 +66,7 @@ def _unusable(study: Study, table: Table) -> str:
         return f"only {len(scored)} arm has values of {table.metric}" if scored else f"no arm has {table.metric}"
     if min(map(len, scored)) < 2:
         return f"an arm has one seed only ({table.rows[0].arm.label if len(study.seeds) < 2 else _single(table)})"
-    found = fit(scored)
+    found = _common_spread(table)
     if not found.has_spread:
         return "the differences between arms are the same at every seed" if found.df > 0 else "arms share no seeds"
     return ""
