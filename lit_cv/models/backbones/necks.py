@@ -79,7 +79,7 @@ def single_map(trunk: Trunk, trainable_layers: int | None) -> tuple[SingleMap, i
     return SingleMap(trunk), trunk.stages[-1].channels, 1
 
 
-def feature_pyramid(trunk: Trunk, trainable_layers: int | None, channels: int = 256) -> tuple[Pyramid, int, int]:
+def feature_pyramid(trunk: Trunk, trainable_layers: int | None, channels: int) -> tuple[Pyramid, int, int]:
     """Build a feature pyramid (Lin et al. 2017) on the stages at strides 4 to 32, with one pooled map on top.
 
     MobileNets follow torchvision's detectors: a pyramid on the first block at stride 32 and on the last layer.

@@ -6,13 +6,15 @@ from torch import Tensor
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from lit_cv.errors import UserError
-from lit_cv.models.backbones.necks import feature_pyramid, single_map
+from lit_cv.models.backbones.necks import Pyramid, SingleMap, feature_pyramid, single_map
 from lit_cv.models.detection.anchors import anchor_shapes
 from lit_cv.models.images import Size
 from lit_cv.models.rcnn.roi_detector import RoIHeadDetector
 from lit_cv.models.rcnn.roi_head import RoIHead
 from lit_cv.models.rcnn.two_stage import TwoStageDetector
-from lit_cv.ops.limits import above_zero, fractions
+from lit_cv.ops.limits import above_zero, at_least, fractions
+
+PYRAMID_CHANNELS = 256  # Lin et al. 2017, section 3
 
 
 class FasterRCNN(RoIHeadDetector, TwoStageDetector):
@@ -23,6 +25,8 @@ class FasterRCNN(RoIHeadDetector, TwoStageDetector):
 
     Args:
         neck: ``fpn`` builds a feature pyramid; ``c4`` uses the single map at stride 16, as in the paper.
+        pyramid_channels: Channels of each map of the pyramid, 256 by default. The cost of the pyramid and of the RPN
+            grows with its square. With ``c4`` there is no pyramid, and it is refused.
         anchor_scales: Square roots of the anchors' areas, in pixels of the resized image. With ``c4``, a list of scales
             for the single map (default 128, 256, 512). With ``fpn``, one scale or one list of scales for each level,
             finest first (default 32, doubled from level to level).
@@ -36,6 +40,7 @@ class FasterRCNN(RoIHeadDetector, TwoStageDetector):
         self,
         *args: Any,
         neck: Literal["fpn", "c4"] = "fpn",
+        pyramid_channels: int | None = None,
         anchor_scales: list[float] | list[list[float]] | None = None,
         rpn_score_threshold: float = 0.0,
         **options: Any,
@@ -46,14 +51,25 @@ class FasterRCNN(RoIHeadDetector, TwoStageDetector):
             above_zero(anchor_scales=scales)
         if self.region_head == "backbone" and neck != "c4":
             raise UserError(f"head: backbone needs the single map of neck: c4, not neck: {neck}; choose head: mlp.")
-        build_neck = feature_pyramid if neck == "fpn" else single_map
-        backbone, channels, levels = build_neck(self.build_trunk(), self.trainable_layers)
+        backbone, channels, levels = self._build_neck(neck, pyramid_channels)
         self.backbone, self.strides = backbone, backbone.strides
         anchors = AnchorGenerator(*anchor_shapes(anchor_scales, self.anchor_ratios, levels))
         self.rpn = self.build_rpn(channels, anchors, rpn_score_threshold)
         box_head, features = self.build_box_head(channels)
         self.roi_heads = RoIHead(box_head, features, self.num_classes, self.roi_op, self.roi_batch, self.keep)
         self.use_memory_format()
+
+    def _build_neck(
+        self, neck: Literal["fpn", "c4"], pyramid_channels: int | None
+    ) -> tuple[Pyramid | SingleMap, int, int]:
+        """Build the backbone up to the maps; return it, the channels of each map and the number of maps."""
+        if neck == "fpn":
+            width = PYRAMID_CHANNELS if pyramid_channels is None else pyramid_channels
+            at_least(1, pyramid_channels=width)
+            return feature_pyramid(self.build_trunk(), self.trainable_layers, width)
+        if pyramid_channels is not None:
+            raise UserError(f"pyramid_channels: {pyramid_channels} has no effect with neck: c4; leave it out.")
+        return single_map(self.build_trunk(), self.trainable_layers)
 
     def _classify(self, size: Size, maps: list[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
         outputs: tuple[Tensor, Tensor] = self.roi_heads(*self.pooled_maps(maps), rois)

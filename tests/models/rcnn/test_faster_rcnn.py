@@ -1,8 +1,10 @@
 """FasterRCNN against torchvision's on the same weights, images and sampled indices."""
 
 import pytest
+import torch
 from torchvision.models.detection import faster_rcnn as peer
 
+from lit_cv.errors import UserError
 from lit_cv.models import FasterRCNN
 from tests.helpers.scenes import (
     CLASSES,
@@ -59,3 +61,14 @@ def test_losses_and_gradients_are_torchvisions(
 
 def test_predicts_torchvisions_boxes(pair: tuple[FasterRCNN, peer.FasterRCNN]) -> None:
     assert_detections_of_peer(*pair)
+
+
+def test_a_narrow_pyramid_is_cheaper_and_a_single_map_refuses_it() -> None:
+    narrow = FasterRCNN(3, backbone="tiny", pyramid_channels=32)
+    shapes = {tuple(maps.shape[:2]) for maps in narrow.backbone(torch.zeros(1, 3, 64, 64)).values()}
+    assert shapes == {(1, 32)}
+    assert narrow.rpn.head.cls_logits.in_channels == 32
+    with pytest.raises(UserError, match="pyramid_channels: 32 has no effect with neck: c4"):
+        FasterRCNN(3, backbone="tiny", neck="c4", pyramid_channels=32)
+    with pytest.raises(UserError, match="pyramid_channels"):
+        FasterRCNN(3, backbone="tiny", pyramid_channels=0)
