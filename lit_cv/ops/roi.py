@@ -11,13 +11,13 @@ from torchvision.ops import roi_align, roi_pool
 from lit_cv.ops import roi_cpu
 from lit_cv.ops.roi_cpu import SAMPLES
 
-RoIOp = Literal["align", "pool", "bilinear"]
+RoIOp = Literal["align", "align_half_pixel", "pool", "bilinear"]
 
 
 def pool_rois(maps: list[Tensor], strides: list[int], rois: Tensor, size: int, op: RoIOp = "align") -> Tensor:
     """Pool each region from the pyramid level that fits its size.
 
-    On CPU, ``align`` and ``pool`` use ``roi_cpu``, which matches the results of torchvision's kernels in a fraction of
+    On CPU, all but ``bilinear`` use ``roi_cpu``, which matches the results of torchvision's kernels in a fraction of
     their time (``benchmarks/roi_ops.py``). Other devices use torchvision's kernels.
 
     Args:
@@ -25,8 +25,9 @@ def pool_rois(maps: list[Tensor], strides: list[int], rois: Tensor, size: int, o
         strides: Image pixels per cell of each map, powers of two.
         rois: float32 (K, 5): index of the image in the batch, then ``x1, y1, x2, y2`` in image pixels.
         size: Height and width of the pooled result.
-        op: ``align`` (Mask R-CNN, He et al. 2017, section 3), ``pool`` (Fast R-CNN, Girshick 2015, section 2.1) or
-            ``bilinear``, see ``sample_grid``.
+        op: ``align`` (Mask R-CNN, He et al. 2017, section 3), as in torchvision's detectors, which put the center of
+            cell 0 at 0; ``align_half_pixel`` puts it at 0.5, where it is, as Detectron2 does (torchvision's
+            ``aligned=True``); ``pool`` (Fast R-CNN, Girshick 2015, section 2.1); or ``bilinear``, see ``sample_grid``.
 
     Returns:
         (K, C, size, size), in the order of ``rois``.
@@ -34,12 +35,13 @@ def pool_rois(maps: list[Tensor], strides: list[int], rois: Tensor, size: int, o
     levels = pyramid_levels(rois[:, 1:], strides)
     exported = torch.compiler.is_exporting()
     traced = torch.compiler.is_compiling()  # tracers cannot see into the compiled loops of ``roi_cpu.max_pool``
-    if rois.device.type == "cpu" and not exported and (op == "align" or (op == "pool" and not traced)):
+    aligned, half_pixel = op.startswith("align"), op == "align_half_pixel"
+    if rois.device.type == "cpu" and not exported and (aligned or (op == "pool" and not traced)):
         cells = roi_cpu.find_cells(maps, strides, rois, levels)
-        on_cpu = roi_cpu.align(cells, size) if op == "align" else roi_cpu.max_pool(cells, size)
+        on_cpu = roi_cpu.align(cells, size, half_pixel) if aligned else roi_cpu.max_pool(cells, size)
         return on_cpu.to(maps[0].dtype)
-    kernel = {"align": roi_align, "pool": roi_pool, "bilinear": sample_grid}[op]
-    options = {"sampling_ratio": SAMPLES} if op == "align" else {}
+    kernel = roi_align if aligned else {"pool": roi_pool, "bilinear": sample_grid}[op]
+    options = {"sampling_ratio": SAMPLES, "aligned": half_pixel} if aligned else {}
     if len(maps) == 1:
         pooled: Tensor = kernel(maps[0], rois, size, 1 / strides[0], **options)
         return pooled

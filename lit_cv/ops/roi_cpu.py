@@ -53,11 +53,15 @@ def find_cells(maps: list[Tensor], strides: list[int], rois: Tensor, levels: Ten
     )
 
 
-def align(cells: Cells, size: int) -> Tensor:
-    """Apply RoIAlign: each bin is a weighted sum of ``NEIGHBORS`` rows of the table; (K, C, size, size)."""
-    left, top, right, bottom = cells.boxes.T
-    rows, row_weights = _neighbors(top, bottom, cells.height, size)
-    columns, column_weights = _neighbors(left, right, cells.width, size)
+def align(cells: Cells, size: int, half_pixel: bool = False) -> Tensor:
+    """Apply RoIAlign: each bin is a weighted sum of ``NEIGHBORS`` rows of the table; (K, C, size, size).
+
+    ``half_pixel`` puts the center of cell 0 at 0.5 and keeps regions of less than a cell, as torchvision's ``aligned``.
+    """
+    left, top, right, bottom = (cells.boxes - 0.5 * half_pixel).T
+    shortest = 0 if half_pixel else 1
+    rows, row_weights = _neighbors(top, bottom, cells.height, size, shortest)
+    columns, column_weights = _neighbors(left, right, cells.width, size, shortest)
     rows = cells.origin[:, None, None] + rows * cells.width[:, None, None]
     index = rows.int()[:, :, None, :, None] + columns.int()[:, None, :, None, :]
     weights = (row_weights[:, :, None, :, None] * column_weights[:, None, :, None, :]).to(cells.table.dtype)
@@ -65,13 +69,14 @@ def align(cells: Cells, size: int) -> Tensor:
     return pooled.view(-1, size, size, cells.table.shape[1]).permute(0, 3, 1, 2)
 
 
-def _neighbors(low: Tensor, high: Tensor, cells: Tensor, bins: int) -> tuple[Tensor, Tensor]:
+def _neighbors(low: Tensor, high: Tensor, cells: Tensor, bins: int, shortest: int) -> tuple[Tensor, Tensor]:
     """Find the cells around the sampled points of each bin along one axis, and their weights, (K, bins, 2 * SAMPLES).
 
-    As in torchvision, points more than one cell outside the map count as zero; nearer points are clamped to its edge.
+    Regions are at least ``shortest`` cells long. As in torchvision, points more than one cell outside the map count as
+    zero; nearer points are clamped to its edge.
     """
     cells = cells[:, None]
-    length = (high - low).clamp(min=1)
+    length = (high - low).clamp(min=shortest)
     points = low[:, None] + (torch.arange(bins * SAMPLES) + 0.5) / SAMPLES * (length / bins)[:, None]
     inside = (points >= -1) & (points <= cells)
     points = torch.minimum(points.clamp(min=0), cells - 1)

@@ -39,7 +39,9 @@ BUILDERS: dict[str, Callable[[], Network]] = {
     "localization": lambda: LocalizationNet(CLASSES, backbone="tiny", size=64, pool=2, head_features=[16]),
     "ssd": lambda: SSD(CLASSES, backbone="tiny", size=96, anchor_ratios=[[2.0]] * 3, score_threshold=0.0),
     "faster_rcnn": lambda: FasterRCNN(CLASSES, neck="c4", head_features=32, rpn_post_nms_test=60, **MANY),
-    "faster_rcnn_fpn": lambda: FasterRCNN(CLASSES, head_features=32, rpn_post_nms_test=60, **MANY),
+    "faster_rcnn_fpn": lambda: FasterRCNN(
+        CLASSES, roi_op="align_half_pixel", head_features=32, rpn_post_nms_test=60, **MANY
+    ),
     "mask_rcnn": lambda: MaskRCNN(CLASSES, heads=["mask", "keypoint"], num_keypoints=3, head_features=32, **MANY),
     "retinanet": lambda: RetinaNet(CLASSES, channels=32, **MANY),
     "fcos": lambda: FCOS(CLASSES, channels=64, **MANY),

@@ -7,7 +7,7 @@ from torchvision.ops import MultiScaleRoIAlign, roi_align, roi_pool
 from lit_cv.ops.roi import RoIOp, pool_rois, pyramid_levels
 
 STRIDES = [4, 8, 16]
-OPS = ["align", "pool"]  # with a reference in torchvision
+OPS = ["align", "align_half_pixel", "pool"]  # with a reference in torchvision
 ALL = [*OPS, "bilinear"]
 EDGES = torch.tensor(
     [
@@ -35,7 +35,7 @@ def kernel(features: torch.Tensor, rois: torch.Tensor, stride: int, op: RoIOp) -
     """Call the reference kernel of torchvision."""
     if op == "pool":
         return roi_pool(features, rois, 7, 1 / stride)
-    return roi_align(features, rois, 7, 1 / stride, sampling_ratio=2)
+    return roi_align(features, rois, 7, 1 / stride, sampling_ratio=2, aligned=op == "align_half_pixel")
 
 
 @pytest.mark.parametrize("op", OPS)

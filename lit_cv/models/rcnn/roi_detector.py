@@ -18,8 +18,8 @@ class RoIHeadDetector(FittedImages, Detector):
     """A detector that pools regions from feature maps and classifies them with a ``RoIHead``.
 
     Args:
-        roi_op: Operator that pools regions: ``align``, ``pool`` or ``bilinear``, see ``lit_cv.ops.roi.pool_rois``. ONNX
-            has no operator for ``pool``.
+        roi_op: Operator that pools regions: ``align``, ``align_half_pixel``, ``pool`` or ``bilinear``, see
+            ``lit_cv.ops.roi.pool_rois``. ONNX has no operator for ``pool``.
         head: Layers applied to each region. ``mlp``: two new layers. ``backbone``, only on the single map at stride 16:
             the last layers of the classification network with their weights (fc6 and fc7 of VGG, as in the papers), see
             ``backbone_head``.
