@@ -27,4 +27,5 @@ def main() -> None:
         print(save(name, DRAWINGS[name]))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -18,15 +18,15 @@ FONT = 9.5
 Point = tuple[float, float]
 
 
-def save(name: str, draw: Callable[[Figure], None]) -> Path:
+def save(name: str, draw: Callable[[Figure], None], folder: Path = FOLDER) -> Path:
     """Draw a picture and write it as SVG, the same bytes each time; return the file."""
     settings = {"svg.hashsalt": name, "font.size": FONT, "font.family": "DejaVu Sans", "text.color": INK,
                 "axes.edgecolor": GRAY, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK}  # fmt: skip
     with mpl.rc_context(settings):
         figure = Figure(figsize=(WIDTH, HEIGHT), facecolor=PAPER)
         draw(figure)
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        path = FOLDER / f"{name}-method.svg"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{name}-method.svg"
         figure.savefig(path, metadata={"Date": None}, facecolor=PAPER)
     return path
 
