@@ -105,7 +105,11 @@ def test_killed_and_resumed_runs_end_bit_identical(tmp_path: Path, length: str, 
     ("length", "saved"),
     [
         (["--trainer.max_steps=26", "--trainer.val_check_interval=16"], 10),
-        (["--trainer.max_steps=26", "--trainer.val_check_interval=1.0", "--trainer.check_val_every_n_epoch=2"], 10),
+        pytest.param(
+            ["--trainer.max_steps=26", "--trainer.val_check_interval=1.0", "--trainer.check_val_every_n_epoch=2"],
+            10,
+            marks=pytest.mark.long,
+        ),
         ([*LENGTHS["epochs"], "--trainer.max_epochs=4"], 16),
     ],
 )
