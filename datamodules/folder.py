@@ -17,6 +17,7 @@ from datamodules.loading.decode import read_image
 from datamodules.loading.loader import PlainLoader, collate
 from lit_cv.contract import Batch, Sample
 from lit_cv.errors import UserError
+from lit_cv.runs.file_kinds import binary_kind
 from lit_cv.runs.near import did_you_mean_path
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif")
@@ -115,6 +116,8 @@ class ImageFolderDataModule(LightningDataModule):
         files = [self.root] if self.root.is_file() else sorted(path for path in self.root.rglob("*") if path.is_file())
         self.paths = [path for path in files if is_image(path)]
         if not self.paths:
+            if kind := self.root.is_file() and binary_kind(self.root):
+                raise UserError(f"{self.root}: {kind}; name an image or a folder of them.")
             raise UserError(f"{self.root} holds no image ({', '.join(EXTENSIONS)}): name an image or a folder of them.")
         others = sorted(set(files) - set(self.paths))
         if others:

@@ -28,14 +28,17 @@ from lit_cv.commands import (
     stats,
     sweep,
 )
-from lit_cv.commands.parsers import VerbParser
+from lit_cv.commands.parsers import VerbParser, tell_repeated
 from lit_cv.errors import UsageError, expected_failure
+from lit_cv.runs.processes import is_first_process
 from lit_cv.runs.prose import say
 
 COMMANDS = (
     *(new, fit, evaluate, analyze, export, sweep, report, diff, bench),
     *(proposals, doctor, stats, browse, shapes, lists, completion),
 )
+
+REPEATABLE = ("config", "wandb")  # each adds a value
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,6 +72,8 @@ def _run(args: list[str]) -> int:
     helps = {"-h", "--help"} & set(rest)
     if verb == ["fit"] and helps and len(rest) > 1:  # of an experiment's settings
         return fit.explain([arg for arg in rest if arg not in helps])
+    if not helps and is_first_process():
+        tell_repeated(rest, REPEATABLE)
     if rest and not helps:  # LightningCLI parses the options of these verbs
         if verb[0] in fit.UNPARSED:
             return fit.run_unparsed(verb[0], rest)

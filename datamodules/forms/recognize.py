@@ -11,6 +11,7 @@ from datamodules.forms.tree import Tree
 from datamodules.forms.voc import find_voc
 from datamodules.forms.yolo import find_yolo, is_yolo_label
 from lit_cv.errors import UserError
+from lit_cv.runs.file_kinds import binary_kind
 
 Finder = Callable[[Tree, str], Iterable[Form]]
 _OFFICIAL: tuple[Finder, ...] = (find_voc_devkit, find_coco_sets, find_poses, find_regions)
@@ -33,6 +34,8 @@ def recognize(folder: Path) -> list[Form]:
     Raises:
         UserError: There is no such folder, or it has no known form.
     """
+    if kind := binary_kind(folder):
+        raise UserError(f"{folder}: {kind}; give a folder of data.")
     if not folder.is_dir():
         raise UserError(f"{folder} {'is no folder' if folder.exists() else 'does not exist'}: give a folder of data.")
     tree = Tree.of(folder)

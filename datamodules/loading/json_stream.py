@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lit_cv.errors import UserError
 from lit_cv.ops.compiled import compiled
+from lit_cv.runs.file_kinds import binary_kind
 
 CHUNK = 128  # records; the objects of some thousand do not fit the cache, and parsing takes four times as long
 _QUOTE, _BACKSLASH, _COMMA, _NEWLINE = ord('"'), ord("\\"), ord(","), ord("\n")
@@ -76,9 +77,11 @@ def _opened(path: Path) -> Iterator[Text]:
         yield text
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): restore it, or fix root and the sets.") from None
-    except _OtherLayout as error:
-        raise UserError(f"{path} {error}.") from None
-    except ValueError as error:
+    except (_OtherLayout, ValueError) as error:
+        if kind := binary_kind(path):
+            raise UserError(f"{path}: {kind}; a JSON file belongs there.") from None
+        if isinstance(error, _OtherLayout):
+            raise UserError(f"{path} {error}.") from None
         raise UserError(f"{path} is not valid JSON ({error}): fetch it again or fix it.") from None
 
 

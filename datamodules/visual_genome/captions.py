@@ -101,7 +101,8 @@ class COCOCaptionDataModule(RegionDataModule):
         names = image_names(self.root, source, pictures)
         known = self.min_count if split == "train" else self.vocabulary
         chosen = [names[place] for place in members.tolist()]
-        return pack_regions(parsed, members, chosen, pictures.images.sizes[members], self.max_words, known)
+        sizes = pictures.images.sizes[members]
+        return pack_regions(parsed, members, chosen, sizes, self.max_words, known, source.file)
 
     def _taken(self, split: str, images: Images) -> NDArray[np.bool_]:
         """Return which images of a file belong to a split, bool (N,)."""

@@ -107,7 +107,8 @@ class VisualGenomeDataModule(RegionDataModule):
         members = np.array([parsed.places[number] for number in ids], dtype=np.int64)
         rows = expand(parsed.offsets[members], np.diff(parsed.offsets)[members])
         stop_at(normalized(self.root / REGIONS, parsed.boxes[rows]))
-        return pack_regions(parsed, members, [files[number] for number in ids], table, self.max_words, known)
+        names = [files[number] for number in ids]
+        return pack_regions(parsed, members, names, table, self.max_words, known, self.root / REGIONS)
 
     def _parse(self) -> ParsedRegions:
         path = self.root / REGIONS

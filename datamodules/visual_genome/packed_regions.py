@@ -1,13 +1,15 @@
 """Packed regions with phrases: words are stored as numbers and become text when a sample is read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.boxes.packed_boxes import clip_boxes
+from datamodules.defects import outside_in_words
 from datamodules.loading.packed import Content, Packed, PackedImages, as_bytes, offsets_of
 from lit_cv.ops.vocabulary import PADDING, UNKNOWN, Vocabulary
 
@@ -106,6 +108,7 @@ def pack_regions(
     sizes: NDArray[np.int32],
     max_words: int,
     known: Vocabulary | int,
+    file: Path,
 ) -> Content:
     """Choose the usable regions of a split.
 
@@ -116,6 +119,7 @@ def pack_regions(
         sizes: Their widths and heights, int32 (N, 2).
         max_words: Regions with more words are dropped.
         known: The vocabulary; or the minimum number of times that a word occurs, to build it from these regions.
+        file: The file of the regions, for the notes.
     """
     per_image = np.diff(parsed.offsets)[members]
     regions = expand(parsed.offsets[members], per_image)
@@ -151,7 +155,21 @@ def pack_regions(
         "wordless": int((inside & wordless).sum()),
         "unknown": int((count_known(words, word_offsets, is_known) == 0).sum()),
     }
-    return Content(arrays, counts)
+    return Content(arrays, counts, tuple(f"{file}: {what}." for what in _losses(counts, boxes[keep], clipped[keep])))
+
+
+def _losses(counts: Mapping[str, int], corners: NDArray[np.float32], boxes: NDArray[np.float32]) -> Iterator[str]:
+    """Yield what each run says once about the regions that are left out and about those that are clipped."""
+    reasons = {
+        "without an area within their image": counts["dropped"],
+        "with more than max_words words": counts["long"],
+        "without a word": counts["wordless"],
+    }
+    if lost := sum(reasons.values()):
+        parts = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
+        yield f"{lost} of {lost + counts['regions']} regions are left out ({parts})"
+    if outside := outside_in_words(corners, boxes):
+        yield outside
 
 
 def _count_words(parsed: ParsedRegions, words: NDArray[np.int32], minimum: int) -> Vocabulary:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lit_cv.commands.parsers import Verbs, add_config, add_verb, refuse_missing_config
 from lit_cv.errors import UsageError, UserError
+from lit_cv.runs.file_kinds import binary_kind
 from lit_cv.runs.near import did_you_mean_path
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def _run(options: argparse.Namespace) -> int:
         return examine_folder(options.config)
     if not options.config.exists() and not options.config.suffix:
         raise UserError(f"{options.config}: there is no such file or folder{did_you_mean_path(options.config) or '.'}")
+    if kind := binary_kind(options.config):
+        raise UserError(f"{options.config}: {kind}; give a folder of data, or the YAML file of an experiment.")
     refuse_missing_config(["--config", str(options.config)])
     return run_doctor(options.config, options.overrides)
 

@@ -93,6 +93,27 @@ def add_config(parser: argparse.ArgumentParser, text: str = "an experiment's YAM
     parser.set_defaults(overrides=())
 
 
+def tell_repeated(args: Sequence[str], several: Sequence[str] = ("config",)) -> None:
+    """Say which value is taken of each option that a command line gives twice with different values.
+
+    Args:
+        args: The words after the verb.
+        several: Options that may be given several times. So may those that end in ``+``, and the settings of what such
+            an option adds.
+    """
+    from lit_cv.runs.prose import say
+    from lit_cv.runs.settings import canonical, split_arguments
+
+    values: dict[str, list[Any]] = {}
+    for name, value in split_arguments(args):
+        values.setdefault(name, []).append(value)
+    added = tuple(name.removesuffix("+") for name in values if name.endswith("+"))
+    for name, found in values.items():
+        if len({canonical(value) for value in found}) > 1 and name not in several and not name.startswith(added):
+            given = ", then ".join(str(value) for value in found)
+            say(f"note: --{name} is given {len(found)} times ({given}); the last counts.", error=True)
+
+
 def refuse_missing_config(args: Sequence[str]) -> None:
     """Read the configuration files of a command line and check the names at its top, before the heavy imports.
 

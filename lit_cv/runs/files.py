@@ -14,6 +14,7 @@ import orjson
 import yaml
 
 from lit_cv.errors import UserError, did_you_mean
+from lit_cv.runs.file_kinds import binary_kind
 from lit_cv.runs.near import did_you_mean_path
 from lit_cv.runs.yaml_text import parse_yaml
 
@@ -77,7 +78,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = parse_yaml(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
-        raise UserError(f"{path}: not valid YAML ({error}); fix the file.") from None
+        what = (kind := binary_kind(path)) and f"{kind}; give the path of a YAML file."
+        raise UserError(f"{path}: {what or f'not valid YAML ({error}); fix the file.'}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds no `key: value` mapping; write one setting per line.")
     return content

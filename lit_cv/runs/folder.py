@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from lit_cv.errors import UserError
+from lit_cv.runs.file_kinds import binary_kind
 from lit_cv.runs.near import near_run
 from lit_cv.runs.settings import merged_arguments, plain, portable, split_arguments
 
@@ -74,6 +75,8 @@ def require_run(folder: Path) -> None:
     """
     if (folder / "config.yaml").is_file():
         return
+    if kind := binary_kind(folder):
+        raise UserError(f"{folder}: {kind}; give the folder of a run (runs/<group>/<run id>).")
     if folder.is_file():
         raise UserError(f"{folder}: is a file; give the folder of a run, or --config {folder}.")
     near = near_run(folder)

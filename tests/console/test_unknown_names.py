@@ -99,3 +99,18 @@ def test_a_schedule_that_needs_a_metric_is_refused_by_every_name(given: str, tmp
     answer = litcv("fit", *args, *data, "--trainer.fast_dev_run=true")
     assert answer.code != 0
     assert answer.errors[-1].startswith("litcv: error: model.scheduler: ReduceLROnPlateau waits for a metric")
+
+
+def test_a_repeated_option_says_which_value_counts(tmp_path: Path) -> None:
+    file = "experiments/quickstart/ssd.yaml"
+    for args, notes in (
+        (["--trainer.max_steps=1", "--model.init_args.loss_weights.box=2", "--trainer.max_steps", "3"],
+         ["note: --trainer.max_steps is given 2 times (1, then 3); the last counts."]),
+        (["--trainer.max_steps=3", "--trainer.max_steps=3.0", "--trainer.callbacks+=A", "--trainer.callbacks.monitor=a",
+          "--trainer.callbacks+=B", "--trainer.callbacks.monitor=b"], []),
+    ):  # fmt: skip
+        answer = litcv("fit", file, *args, f"--run.root={tmp_path}", "--no.such=1")
+        assert (answer.code, answer.errors[:-1]) == (2, notes)
+    answer = litcv("report", str(tmp_path), "--metric=a", "--wandb=x", "--wandb=y", "--metric=b")
+    assert answer.errors[0] == "note: --metric is given 2 times (a, then b); the last counts."
+    assert answer.errors[1].startswith("litcv: error: ")

@@ -10,6 +10,7 @@ from lit_cv.ablation.sweep.labels import CLASS, CONFIG, is_object, short_names, 
 from lit_cv.ablation.sweep.stages import Stages, recorded
 from lit_cv.ablation.sweep.sweep_file import SEED, Metric
 from lit_cv.errors import UserError
+from lit_cv.runs.file_kinds import binary_kind
 from lit_cv.runs.files import read_curve, read_json, read_yaml
 from lit_cv.runs.near import near_path
 from lit_cv.runs.records import METRIC_FILE, PLAN, RESULT, checked, read_record
@@ -184,6 +185,9 @@ def load_study(folders: Sequence[Path], *, partial: bool = False) -> Study:
 
 
 def _load_group(folder: Path) -> Study:
+    if folder.is_file():
+        what = binary_kind(folder) or "this is a file"
+        raise UserError(f"{folder}: {what}; pass the folder of a group of runs, such as runs/quickstart.")
     if not folder.is_dir():
         near = near_path(folder) or Path("runs/quickstart")
         group = near.parent if (near / "run.json").exists() else near

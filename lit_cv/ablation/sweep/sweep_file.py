@@ -19,6 +19,7 @@ from lit_cv.ablation.sweep.hyperband import Hyperband, make_hyperband
 from lit_cv.ablation.sweep.parameters import Space, grid_values, nest, read_parameters, refuse_unknown, settings_of
 from lit_cv.ablation.sweep.stages import Stages
 from lit_cv.errors import UserError
+from lit_cv.runs.file_kinds import binary_kind
 from lit_cv.runs.files import similar
 from lit_cv.runs.settings import canonical, distinct
 from lit_cv.runs.yaml_text import ShowingLoader, parse_yaml
@@ -268,11 +269,11 @@ def read_sweep_yaml(path: Path) -> dict[str, Any]:
         what = (
             "there is no such file"
             if isinstance(error, FileNotFoundError)
-            else f"cannot read this sweep file ({error})"
+            else binary_kind(path) or f"cannot read this sweep file ({error})"
         )
         raise UserError(f"{path}: {what}{fix}") from None
     except ValueError as error:
-        raise UserError(f"{path}: not valid YAML: {error}.") from None
+        raise UserError(f"{path}: {binary_kind(path) or f'not valid YAML: {error}'}.") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a sweep; it must be a mapping with `method`, `parameters` and `command`.")
     return content

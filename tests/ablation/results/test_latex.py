@@ -3,14 +3,17 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lit_cv.ablation.results.cells import cells
 from lit_cv.ablation.results.latex import ROWS_OF_A_PAGE, escape_latex, latex
 from lit_cv.ablation.results.metric_facts import MetricFacts
 from lit_cv.ablation.results.study import Arm
 from lit_cv.ablation.results.tables import Row, Table
+from lit_cv.ablation.statistics.difference import Difference, Probability
 from lit_cv.ablation.sweep.labels import short_names
 from lit_cv.ablation.sweep.sweep_file import load_sweep
 
@@ -58,6 +61,29 @@ def published_tables():
 def test_every_nasty_name_compiles(tmp_path, key):
     texts = [latex(table_of([{key: name}, {key: "plain"}])) for name in NASTY]
     compile_latex(tmp_path, [*texts, latex(table_of([{key: name} for name in NASTY * 2]))])
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs LaTeX")
+def test_every_column_compiles_beside_nasty_names(tmp_path):
+    names = ["a_b", "50%", "x & y", "#1", "[1, 2]", "*args", "狗", "plain"]
+    better, none, worse = (
+        Difference(1.5, 0.5, 2.5, 2, own_variance=True),
+        Difference(0.1, -1, 1.2, 2),
+        Difference(-9, -9.5, -8.5, 2),
+    )
+    table = table_of([{"model.[kind]_%": name} for name in names])
+    filled = [
+        replace(row, difference=gap, images=gap, combined=gap, claim=gap.claim(maximize=True), p=0.25,
+                superiority=Probability(0.5, 0.0, 1.0), gigabytes=1.25, published_std=0.2)
+        for row, gap in zip(table.rows[1:], [better, none, worse, better, none, worse, better], strict=True)
+    ]  # fmt: skip
+    table = replace(table, rows=[table.rows[0], *filled])
+    header, *lines = cells(table)
+    columns = ["Δ to baseline [95 %, 7 arms compared]", "claim", "over images [95 %]", "over seeds and images [95 %]"]
+    assert header[2:8] == [*columns, "better on a new seed", "sign-flip p"]
+    assert {"published", "GB"} <= set(header)
+    assert all(len(line) == len(header) and all(line[1:]) for line in lines)
+    compile_latex(tmp_path, [latex(table)])
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs LaTeX")

@@ -102,6 +102,12 @@ def test_defects_are_clipped_dropped_and_counted(tmp_path: Path) -> None:
         **{"images": 3, "images_without_regions": 2, "regions": 5, "clipped": 2, "dropped": 4},
         **{"long": 1, "wordless": 1, "unknown": 1},
     }
+    assert [note.rpartition(": ")[2] for note in data.splits["train"].notes] == [
+        "6 of 11 regions are left out (4 without an area within their image, 1 with more than max_words words, "
+        "1 without a word).",
+        "2 of 5 boxes reach outside their image and are clipped, as if their size were written as corners, or the "
+        "other way round.",
+    ]
     first, second, third = targets(data)
     assert first["boxes"].tolist() == [[0, 0, 5, 7], [50, 30, 60, 40], [3.5, 2, 13.5, 22], *[[1, 2, 11, 22]] * 2]
     assert first["phrases"] == ["a dog", "a dog", "zebra", "a dog", "a dog"]
