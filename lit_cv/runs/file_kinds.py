@@ -1,4 +1,4 @@
-"""Names for files of bytes that are given where a text or a folder belongs. Imports nothing heavy."""
+"""Names for files of another kind than the text or the folder that belongs there. Imports nothing heavy."""
 
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
@@ -18,13 +18,14 @@ STARTS = {
     b"%PDF-": ("a PDF", ""),
     b"\x93NUMPY": ("a NumPy array", ""),
     b"\x89HDF\r\n": ("an HDF5 file", ""),
+    b"version https://git-lfs": ("a pointer of Git LFS", "fetch the file with `git lfs pull`"),
 }
 
 
 def binary_kind(path: Path) -> str:
     """Return the kind of a binary file as a sentence, such as "this is a ZIP archive: unpack it first".
 
-    Empty for a text, in any encoding, and for what is no readable file.
+    Empty for a text, in any encoding, but for pointers of Git LFS; and for what is no readable file.
     """
     try:
         with path.open("rb") as file:

@@ -81,7 +81,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         what = (kind := binary_kind(path)) and f"{kind}; give the path of a YAML file."
         raise UserError(f"{path}: {what or f'not valid YAML ({error}); fix the file.'}") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path}: holds no `key: value` mapping; write one setting per line.")
+        what = binary_kind(path) or "holds no `key: value` mapping; write one setting per line"
+        raise UserError(f"{path}: {what}.")
     return content
 
 

@@ -43,6 +43,7 @@ WRITERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a.ckpt": (lambda path: torch.save({"a": torch.zeros(1)}, path), "a checkpoint or weights of PyTorch"),
     "a.npy": (lambda path: np.save(path, np.zeros(2)), "a NumPy array"),
     "a.npz": (lambda path: np.savez(path, a=np.zeros(2)), "arrays of NumPy"),
+    "a.json": (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"), "a pointer of Git LFS"),
     "a.bin": (lambda path: path.write_bytes(bytes(range(256))), "a binary file"),
 }
 
@@ -58,7 +59,7 @@ def test_every_verb_names_the_kind_of_a_binary_file(tmp_path: Path, name: str) -
         assert (code, text.startswith(f"litcv: error: {tmp_path / name}: this is {kind}")) == (1, True), (verb, text)
 
 
-@pytest.mark.parametrize("name", ["a.zip", "a.tgz", "a.bin"])
+@pytest.mark.parametrize("name", ["a.zip", "a.json", "a.bin"])
 def test_data_names_the_kind_of_a_binary_file(tmp_path: Path, name: str) -> None:
     write, kind = WRITERS[name]
     write(tmp_path / name)

@@ -275,7 +275,8 @@ def read_sweep_yaml(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"{path}: {binary_kind(path) or f'not valid YAML: {error}'}.") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path}: not a sweep; it must be a mapping with `method`, `parameters` and `command`.")
+        what = binary_kind(path) or "not a sweep; it must be a mapping with `method`, `parameters` and `command`"
+        raise UserError(f"{path}: {what}.")
     return content
 
 

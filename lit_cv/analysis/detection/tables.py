@@ -79,7 +79,7 @@ def drawings(regions: Regions) -> Iterator[Figure]:
         f"{prefix}precision_recall", f"{title}: precision and recall", about, ("recall", "precision"), lines
     )
     curve = regions.curve
-    best = f"F1 is best at {curve.threshold:.2f}." if len(curve.f1) else "There are no detections."
+    best = f"F1 is best at {curve.threshold:.2f}." if curve.f1.any() else "No detection is right."
     lines = {"F1": (curve.thresholds, curve.f1), "precision": (curve.thresholds, curve.precision),
              "recall": (curve.thresholds, curve.recall)}  # fmt: skip
     about = f"All detections with at least a score, of all classes together, at IoU 0.5. {best}"

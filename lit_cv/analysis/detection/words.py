@@ -21,7 +21,9 @@ def sentences(regions: Regions) -> Iterator[str]:
     yield _missed(whole, parts)
     yield from _averages(regions, name)
     curve = regions.curve
-    if len(curve.f1):
+    if len(curve.f1) and not curve.f1.any():
+        yield "No detection of any score finds an object of its class (IoU 0.5)."
+    elif len(curve.f1):
         values = 100 * curve.precision[curve.best], 100 * curve.recall[curve.best]
         yield (
             f"At score {curve.threshold:.2f}, where F1 is best, {values[0]:.0f} % of the detections are right and "
