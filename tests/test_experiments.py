@@ -107,8 +107,9 @@ def test_experiment_runs_one_step(path: Path, shapes: Path) -> None:
     assert getattr(cli.model.network, cli.model.SIZE) == expected
 
 
-@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_every_arm_of_a_sweep_parses(path: Path) -> None:
+@pytest.mark.parametrize("path", [*SWEEPS, *sorted(ROOT.glob("sweeps/lecture/*.yaml"))], ids=lambda path: path.stem)
+def test_every_arm_of_a_sweep_parses(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LITCV_TEST_DATA", "data")
     assert load_sweep(path).metric is not None
     check(path.relative_to(ROOT))
 

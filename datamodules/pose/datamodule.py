@@ -17,6 +17,7 @@ from datamodules.loading.packed import Content, cache_folder, open_packed, sourc
 from datamodules.loading.sampling import Key
 from datamodules.pose.checks import people_defects
 from datamodules.pose.crops import CropAugmentation, crop_of
+from datamodules.pose.mislabeled import mislabeled_orders
 from datamodules.pose.packed_poses import PackedPoses, pack_people
 from datamodules.pose.people import People
 from lit_cv.contract import Sample
@@ -32,12 +33,20 @@ class PoseDataset(PackedDataset[PackedPoses, CropAugmentation]):
     Args:
         skeleton: The skeleton of the joints.
         crop_size: Side of a crop in pixels.
+        orders: int64 (N, K), the joint that takes the place of each one, see :func:`mislabeled_orders`. None: itself.
         options: Those of :class:`PackedDataset`.
     """
 
-    def __init__(self, *args: Any, skeleton: Skeleton, crop_size: int, **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        skeleton: Skeleton,
+        crop_size: int,
+        orders: NDArray[np.int64] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
-        self.mirrored, self.crop_size = skeleton.mirrored, crop_size
+        self.mirrored, self.crop_size, self.orders = skeleton.mirrored, crop_size, orders
 
     def sample(self, key: Key) -> Sample:
         """Return the sample of one epoch.
@@ -67,6 +76,8 @@ class PoseDataset(PackedDataset[PackedPoses, CropAugmentation]):
         joints, resize = people.joints[owner].astype(np.float64), side / float(people.sides[owner])
         joints[:, :2] = crop.move((joints[:, :2] - people.centers[owner]) * resize + center)
         joints[joints[:, 2] == 0] = 0
+        if self.orders is not None:
+            joints = joints[self.orders[owner]]
         if crop.mirrored:
             joints = joints[self.mirrored]
         scale = crop.scale * resize
@@ -93,6 +104,8 @@ class PoseDataModule(DataModule[PackedPoses]):
         rotation: Maximum rotation of training crops, in degrees either way. Evaluation does not augment.
         scale_jitter: Maximum relative change of the scale of training crops, in [0, 1).
         flip: Probability of a mirrored training crop, in which left and right joints swap.
+        mislabeled: A control for wrong labels: share of the training people, in [0, 1], whose labeled joints exchange
+            their names. ``seed`` chooses people and names; they are the same in all epochs.
         options: Those of :class:`DataModule`.
 
     Attributes:
@@ -112,9 +125,13 @@ class PoseDataModule(DataModule[PackedPoses]):
         rotation: float = 30.0,
         scale_jitter: float = 0.25,
         flip: float = 0.5,
+        mislabeled: float = 0.0,
         **options: Any,
     ) -> None:
         super().__init__(root, source, batch_size, **options)
+        if not 0 <= mislabeled <= 1:
+            raise UserError(f"mislabeled={mislabeled}: give a share of the training people between 0 and 1.")
+        self.mislabeled = mislabeled
         if not 0 < val_fraction < 1 or crop_size < 1:
             raise UserError(
                 f"val_fraction={val_fraction}, crop_size={crop_size}: give a fraction between 0 and 1, and pixels."
@@ -180,7 +197,8 @@ class PoseDataModule(DataModule[PackedPoses]):
     def dataset(self, packed: PackedPoses, training: bool) -> PoseDataset:
         """Return the samples of a split."""
         options = (self.augmentation, self.seed, self.partners(packed)) if training else ()
-        return PoseDataset(self.root, packed, *options, skeleton=self.skeleton, crop_size=self.crop_size)
+        orders = mislabeled_orders(packed.joints, self.mislabeled, self.seed) if training and self.mislabeled else None
+        return PoseDataset(self.root, packed, *options, skeleton=self.skeleton, crop_size=self.crop_size, orders=orders)
 
     def members(self, groups: NDArray[np.int64], split: str, source: Path) -> NDArray[np.bool_]:
         """Return which people belong to a split, bool (N,); the last ``val_fraction`` of the groups are ``val``.

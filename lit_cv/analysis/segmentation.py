@@ -5,9 +5,9 @@ from numpy.typing import NDArray
 
 from lit_cv.analysis.contract import Analysis, Column, Evaluated, Figure, Number, Table
 from lit_cv.analysis.figures import curves
-from lit_cv.analysis.measures.contours import WIDEST
 from lit_cv.analysis.measures.masks import MaskErrors, mask_errors
 from lit_cv.analysis.parts import NAMED, confused, extremes, facts, largest, listed, percent
+from lit_cv.metrics.contours import WIDEST
 
 NEAR = 5  # pixels, for the sentence about wrong pixels near a contour
 SOURCE = (

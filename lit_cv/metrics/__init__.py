@@ -1,5 +1,6 @@
 """Metrics that agree with the official evaluations to the last digit."""
 
+from lit_cv.metrics.boundary import BoundaryIoU
 from lit_cv.metrics.coco import COCOAveragePrecision
 from lit_cv.metrics.densecap import DenseCaptionAP
 from lit_cv.metrics.localization import LocalizationAccuracy
@@ -9,6 +10,7 @@ from lit_cv.metrics.voc import VOCAveragePrecision
 
 __all__ = [
     "PCK",
+    "BoundaryIoU",
     "COCOAveragePrecision",
     "DenseCaptionAP",
     "LocalizationAccuracy",

@@ -15,6 +15,7 @@ from lit_cv.models.rcnn.faster_rcnn import FasterRCNN
 from lit_cv.models.rcnn.mask_rcnn import Instance, MaskRCNN
 from lit_cv.models.rcnn.rcnn import RCNN
 from lit_cv.models.rcnn.rfcn import RFCN
+from lit_cv.models.segmentation.down_up import DownUpFCN
 from lit_cv.models.segmentation.fcn import FCN
 from lit_cv.models.segmentation.full_resolution import FullResolutionFCN
 from lit_cv.models.segmentation.segmenter import Segmentation, Segmenter
@@ -31,6 +32,7 @@ __all__ = [
     "DescribedRegions",
     "Detection",
     "Detector",
+    "DownUpFCN",
     "FastRCNN",
     "FasterRCNN",
     "FullResolutionFCN",

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, cast
 from torch import Tensor
 
 from lit_cv.contract import Batch, HasClasses, require
-from lit_cv.metrics import SegmentationMetrics
+from lit_cv.metrics import BoundaryIoU, SegmentationMetrics
 from lit_cv.metrics.facts import LOSS, SHARE, Fact
 from lit_cv.metrics.mean import ExactMean
 from lit_cv.models.segmentation.segmenter import Segmenter
@@ -24,6 +24,7 @@ class SegmentationTask(Task):
 
     * ``pixel_accuracy``, ``mean_accuracy``, ``miou``, ``fw_iou`` (see ``SegmentationMetrics``) and ``iou/<class>``,
       including the background; higher is better;
+    * ``boundary_iou``: the mean IoU of the pixels within 2 pixels of a contour (see ``BoundaryIoU``); higher is better;
     * ``checkerboard``: the mean over images of the share of the scores' spectral energy at the stride of the last
       upsampling (see ``lit_cv.ops.upsampling.checkerboard``); lower is better.
 
@@ -31,7 +32,11 @@ class SegmentationTask(Task):
     """
 
     network: Segmenter
-    METRICS: ClassVar[Mapping[str, Fact]] = {**SegmentationMetrics.FACTS, "checkerboard": LOSS}
+    METRICS: ClassVar[Mapping[str, Fact]] = {
+        **SegmentationMetrics.FACTS,
+        **BoundaryIoU.FACTS,
+        "checkerboard": LOSS,
+    }
     PER_CLASS: ClassVar[Mapping[str, Fact]] = {"iou": SHARE}
     MONITOR: ClassVar[str] = "val/miou"
     FOUND: ClassVar[tuple[str, ...]] = ("mask",)
@@ -42,6 +47,7 @@ class SegmentationTask(Task):
         super().setup(stage)
         if stage != "predict":
             self.masks = SegmentationMetrics(self.network.num_classes)
+            self.boundary = BoundaryIoU(self.network.num_classes)
             self.checkerboard = ExactMean()
 
     def facts(self, class_names: Sequence[str]) -> dict[str, Fact]:
@@ -68,13 +74,16 @@ class SegmentationTask(Task):
     def update_metrics(self, found: Predictions, targets: Targets) -> None:
         """Add the masks of a batch."""
         self.masks.update(found, targets)
+        self.boundary.update(found, targets)
 
     def compute_metrics(self) -> dict[str, Any]:
         """Return accuracies, IoUs and the checkerboard."""
-        values: dict[str, Any] = {**self.masks.compute(), "checkerboard": self.checkerboard.compute()}
+        values: dict[str, Any] = {**self.masks.compute(), **self.boundary.compute()}
+        values["checkerboard"] = self.checkerboard.compute()
         per_class = cast(Tensor, values.pop("iou_per_class"))
         names = ["background", *self.class_names]
         values |= {f"iou/{name}": iou for name, iou in zip(names, per_class, strict=True)}
         self.masks.reset()
+        self.boundary.reset()
         self.checkerboard.reset()
         return values

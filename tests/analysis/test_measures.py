@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from lit_cv.analysis.measures.cases import read_cases
-from lit_cv.analysis.measures.contours import OUTSIDE
 from lit_cv.analysis.measures.joints import HIDDEN, VISIBLE, curve, read_poses, swapped
 from lit_cv.analysis.measures.masks import mask_errors
 from lit_cv.analysis.measures.phrases import read_captions
 from lit_cv.metrics import PCK, DenseCaptionAP, LocalizationAccuracy, PCKh, SegmentationMetrics
+from lit_cv.metrics.contours import OUTSIDE
 
 Pairs = list[tuple[dict[str, Any], dict[str, Any]]]
 

@@ -88,8 +88,9 @@ def test_every_experiment_is_listed() -> None:
 def test_every_sweep_is_listed_and_so_is_what_was_published() -> None:
     text = (ROOT / "docs/sweeps.md").read_text(encoding="utf-8").partition("## All sweep files")[2]
     rows = [row.split(" | ") for row in re.findall(r"^\| `.*$", text, re.MULTILINE)]
-    listed = {name: row[-1] for row in rows for name in re.findall(r"`([a-z0-9_]+)`", row[0])}
-    assert set(listed) == {file.stem for file in ROOT.glob("sweeps/*.yaml")}
+    listed = {name: row[-1] for row in rows for name in re.findall(r"`([a-z0-9_/]+)`", row[0])}
+    files = {file.relative_to(ROOT / "sweeps").with_suffix("").as_posix() for file in ROOT.glob("sweeps/**/*.yaml")}
+    assert set(listed) == files
     for name, published in listed.items():
         has_numbers = (ROOT / f"sweeps/published/{name}.csv").exists()
         assert not (has_numbers and published.strip(" |") == "none"), name

@@ -18,6 +18,7 @@ from lit_cv.models import (
     RFCN,
     SSD,
     YOLO,
+    DownUpFCN,
     FasterRCNN,
     FullResolutionFCN,
     LocalizationNet,
@@ -46,7 +47,9 @@ BUILDERS: dict[str, Callable[[], Network]] = {
     "yolo": lambda: YOLO(CLASSES, backbone="tiny", size=96, grid=3, neck_channels=[16, 16], hidden=32),
     "fcn_skips": lambda: FCN(CLASSES, backbone="tiny", skips=8, head="conv", upsampling="bilinear", min_size=90),
     "fcn_symmetric": lambda: FCN(CLASSES, backbone="tiny", decoder="symmetric", upsampling="max_unpool"),
+    "fcn_overlap": lambda: FCN(CLASSES, backbone="tiny", decoder="symmetric", upsampling_overlap="mean"),
     "full_resolution": lambda: FullResolutionFCN(CLASSES, widths=[16, 16], dilations=[1, 2]),
+    "down_up": lambda: DownUpFCN(CLASSES, widths=[16, 16, 16], strides=[1, 4, 2]),
     "pose": lambda: PoseNet(3, backbone="tiny", size=64, pool=2, head_features=16),
 }
 IN_CI = ("fcn", "ssd", "faster_rcnn")  # and LocalizationNet in test_command.py

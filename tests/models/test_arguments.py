@@ -15,7 +15,7 @@ SHARED = ("backbone", "weights", "trainable_layers", "norm")
 
 
 def test_all_networks_are_found() -> None:
-    assert len(NETWORKS) == 16
+    assert len(NETWORKS) == 17
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -24,7 +24,7 @@ def test_the_help_describes_every_argument(network: type[Network]) -> None:
     parser.add_class_arguments(network, "network")
     actions = {action.dest: action for action in parser._actions if action.dest.startswith("network.")}
     assert "network.channels_last" in actions
-    if network not in (models.FullResolutionFCN, models.SlidingWindowSegmenter):
+    if network not in (models.DownUpFCN, models.FullResolutionFCN, models.SlidingWindowSegmenter):
         assert {f"network.{name}" for name in SHARED} <= actions.keys()
     for name, action in actions.items():
         assert action.help, name

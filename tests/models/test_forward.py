@@ -141,6 +141,11 @@ class TestFullResolutionFCN(OnePassTester):
     shapes = ((2, CLASSES, HEIGHT, WIDTH),)
 
 
+class TestDownUpFCN(OnePassTester):
+    name = "down_up"
+    shapes = ((2, CLASSES, HEIGHT, WIDTH),)
+
+
 class TestSlidingWindowSegmenter(ForwardTester):
     name = "sliding_window_segmenter"
     shapes = ((2, CLASSES, HEIGHT // 4, WIDTH // 4),)

@@ -10,7 +10,7 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lit_cv.models import FCN, FullResolutionFCN, LocalizationNet, MaskRCNN, PoseNet, SlidingWindowSegmenter
+from lit_cv.models import FCN, DownUpFCN, FullResolutionFCN, LocalizationNet, MaskRCNN, PoseNet, SlidingWindowSegmenter
 from lit_cv.models.network import Network
 from lit_cv.ops.global_batch import global_batch
 from tests.helpers.scenes import CLASSES, scene
@@ -55,6 +55,7 @@ OTHERS = {
     "fcn": lambda: FCN(CLASSES, backbone="tiny", dropout=0.5),
     "several_scales": lambda: FCN(CLASSES, backbone="tiny", min_size=[48, 64, 80, 96], max_size=128),
     "full_resolution": lambda: FullResolutionFCN(CLASSES, widths=[8, 8], dilations=[1, 2]),
+    "down_up": lambda: DownUpFCN(CLASSES, widths=[8, 8, 8], strides=[1, 4, 1]),
     "sliding_window_segmenter": lambda: SlidingWindowSegmenter(CLASSES, widths=[4, 8]),
     "pose": lambda: PoseNet(JOINTS, backbone="tiny", size=64, pool=2, head_features=32),
     "localization": lambda: LocalizationNet(CLASSES, backbone="tiny", size=64, pool=2, head_features=[32], dropout=0.5),

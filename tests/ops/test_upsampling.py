@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lit_cv.models.layers.upsampling import TransposedConvolution
 from lit_cv.ops.upsampling import bed_of_nails, bilinear, bilinear_kernel, checkerboard, max_unpool, nearest
 
 FORMATS = [torch.contiguous_format, torch.channels_last]
@@ -99,6 +100,20 @@ def test_overlaps_of_a_transposed_convolution_are_summed() -> None:
     result = F.conv_transpose2d(x[None, None], torch.ones(1, 1, 3, 3), stride=2)[0, 0]
     expected = [[1, 1, 3, 2, 2], [1, 1, 3, 2, 2], [4, 4, 10, 6, 6], [3, 3, 7, 4, 4], [3, 3, 7, 4, 4]]
     assert torch.equal(result, torch.tensor(expected, dtype=torch.float32))
+
+
+@pytest.mark.parametrize(("kernel", "factor"), [(3, 2), (4, 2), (5, 3), (2, 3)])
+def test_the_mean_of_overlaps_divides_by_the_stamps_that_reach_a_cell(kernel: int, factor: int) -> None:
+    summing, averaging = (TransposedConvolution(2, factor, kernel, overlap) for overlap in ("sum", "mean"))
+    averaging.load_state_dict(summing.state_dict())
+    x, padding = random(1, 2, 4, 5), summing.padding[0]
+    counts = torch.zeros(4 * factor + 2 * kernel, 5 * factor + 2 * kernel)
+    for row in range(4):  # the definition: each value stamps its kernel
+        for column in range(5):
+            counts[row * factor : row * factor + kernel, column * factor : column * factor + kernel] += 1
+    counts = counts[padding : padding + 4 * factor, padding : padding + 5 * factor]
+    torch.testing.assert_close(averaging(x), summing(x) / counts.clamp(min=1))
+    assert (counts.max() > 1) == (kernel > factor)
 
 
 @pytest.mark.parametrize("factor", [2, 8])

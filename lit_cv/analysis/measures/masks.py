@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lit_cv.analysis.measures.contours import OUTSIDE, Bands, count_bands, no_bands
 from lit_cv.metrics import SegmentationMetrics
+from lit_cv.metrics.contours import OUTSIDE, Bands, count_bands, no_bands
 
 Pair = tuple[Mapping[str, Any], Mapping[str, Any]]
 

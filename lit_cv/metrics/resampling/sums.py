@@ -71,6 +71,17 @@ def segmentation_sums(confusions: NDArray[np.int64], name: str, label: int | Non
     return Sums(states, formula, classes)
 
 
+def boundary_sums(counts: NDArray[np.int64]) -> Sums:
+    """Return the number of ``BoundaryIoU``.
+
+    Args:
+        counts: (N, 2, C), its ``counts`` of each image.
+    """
+    classes = counts.shape[2]
+    states = np.concatenate([counts[:, 1], counts[:, 0]], axis=1).astype(np.float64)
+    return Sums(states, lambda sums: _nanmean(sums[:, classes:] / sums[:, :classes]), classes)
+
+
 def keypoint_sums(correct: NDArray[np.int64], labeled: NDArray[np.int64]) -> Sums:
     """Return the share of correct joints at one threshold.
 

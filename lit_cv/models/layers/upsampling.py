@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from lit_cv.ops.upsampling import bed_of_nails, bilinear, bilinear_kernel, nearest
 
 Upsampling = Literal["nearest", "bilinear", "bed_of_nails", "max_unpool", "transposed"]
+Overlap = Literal["sum", "mean"]
 
 OPERATORS: dict[str, Callable[[Tensor, int], Tensor]] = {
     "nearest": nearest,
@@ -42,11 +43,22 @@ class TransposedConvolution(nn.ConvTranspose2d):
         channels: Number of input and output channels.
         factor: Stride of the convolution.
         kernel: Height and width of the kernel. A kernel smaller than the stride leaves gaps of zeros.
+        overlap: ``sum`` adds the kernels where they overlap; ``mean`` divides each sum by the number of kernels in it.
     """
 
-    def __init__(self, channels: int, factor: int, kernel: int) -> None:
+    def __init__(self, channels: int, factor: int, kernel: int, overlap: Overlap = "sum") -> None:
         padding, output_padding = exact_padding(kernel, factor)
         super().__init__(channels, channels, kernel, factor, padding, output_padding, bias=False)
+        self.overlap, self.places = overlap, (factor, padding, output_padding)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Map (B, C, h, w) to (B, C, h * factor, w * factor)."""
+        summed = super().forward(x, output_size)
+        if self.overlap == "sum":
+            return summed
+        ones, kernel = torch.ones_like(x[:1, :1]), torch.ones_like(self.weight[:1, :1])
+        counts = F.conv_transpose2d(ones, kernel, None, *self.places)
+        return summed / counts.clamp(min=1)
 
     def start_bilinear(self) -> None:
         """Initialize to bilinear interpolation of each channel by itself (Long et al. 2015, section 3.3)."""

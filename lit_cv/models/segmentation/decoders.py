@@ -7,7 +7,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lit_cv.errors import UserError
-from lit_cv.models.layers.upsampling import Enlarge, FixedTransposedConvolution, TransposedConvolution, Upsampling
+from lit_cv.models.layers.upsampling import (
+    Enlarge,
+    FixedTransposedConvolution,
+    Overlap,
+    TransposedConvolution,
+    Upsampling,
+)
 from lit_cv.ops.upsampling import max_unpool
 
 SYMMETRIC_KERNEL = 3  # default of the transposed convolutions; with stride 2 their overlaps are uneven
@@ -89,6 +95,10 @@ class SymmetricDecoder(nn.Module):
         kernel: Height and width of the kernels of transposed convolutions; None: 3.
         skips: Maps of the backbone with at least this stride are added to the decoder's maps of the same size, after a
             1x1 convolution.
+        overlap: See ``TransposedConvolution``.
+
+    Raises:
+        UserError: ``overlap`` is ``mean``, but nothing overlaps.
     """
 
     def __init__(
@@ -99,11 +109,18 @@ class SymmetricDecoder(nn.Module):
         upsampling: Upsampling,
         kernel: int | None,
         skips: int,
+        overlap: Overlap,
     ) -> None:
         super().__init__()
         self.unpools = upsampling == "max_unpool"
         self.factors = [coarse // fine for fine, coarse in pairwise(strides)]
         self.last_factor = self.factors[0]
+        sides = kernel or SYMMETRIC_KERNEL
+        if overlap == "mean" and sides <= min(self.factors):
+            raise UserError(
+                f"upsampling_overlap: mean has no effect: kernels of {sides} do not overlap at strides of "
+                f"{min(self.factors)} and more; remove it."
+            )
         widths = [fine if width is None else min(fine, width) for fine in channels[:-1]]
         self.narrow = nn.ModuleList(_block(coarse, fine) for fine, coarse in pairwise([*widths, channels[-1]]))
         self.refine = nn.ModuleList(_block(fine, fine) for fine in widths)
@@ -113,7 +130,7 @@ class SymmetricDecoder(nn.Module):
         self.enlarge = nn.ModuleList()
         for fine, factor in zip(widths, self.factors, strict=True):
             if upsampling == "transposed":
-                self.enlarge.append(TransposedConvolution(fine, factor, kernel or SYMMETRIC_KERNEL))
+                self.enlarge.append(TransposedConvolution(fine, factor, sides, overlap))
             elif upsampling != "max_unpool":
                 self.enlarge.append(Enlarge(upsampling, factor))
 

@@ -10,7 +10,7 @@ from lit_cv.models.backbones.classifier_ends import with_end
 from lit_cv.models.backbones.stages import Stage
 from lit_cv.models.backbones.trunk import Trunk
 from lit_cv.models.layers.dropout import Dropout
-from lit_cv.models.layers.upsampling import Upsampling
+from lit_cv.models.layers.upsampling import Overlap, Upsampling
 from lit_cv.models.segmentation.decoders import ScoreDecoder, SymmetricDecoder
 from lit_cv.models.segmentation.segmenter import Segmenter
 from lit_cv.ops.limits import fractions
@@ -39,6 +39,8 @@ class FCN(BackboneNetwork, Segmenter):
         decoder_width: Maximum number of channels of the symmetric decoder's maps; None: the channels of the backbone.
         upsampling_kernel: Height and width of the kernels of transposed convolutions; None: twice the stride in the
             score decoder, 3 in the symmetric one.
+        upsampling_overlap: ``sum`` adds the kernels of transposed convolutions where they overlap; ``mean``, for the
+            symmetric decoder, divides each sum by the number of kernels in it.
         upsampling_stride: Factor of each of the steps in which the score decoder enlarges the scores at the finest used
             map to pixels; None: one step.
         learned_upsampling: Whether the transposed convolutions of the score decoder are trained. They start as bilinear
@@ -64,6 +66,7 @@ class FCN(BackboneNetwork, Segmenter):
         decoder: Decoder = "score",
         decoder_width: int | None = None,
         upsampling_kernel: int | None = None,
+        upsampling_overlap: Overlap = "sum",
         upsampling_stride: int | None = None,
         learned_upsampling: bool = False,
         head: Head = "none",
@@ -77,6 +80,10 @@ class FCN(BackboneNetwork, Segmenter):
         num_classes = self.num_classes
         kernel, step, learned = upsampling_kernel, upsampling_stride, learned_upsampling
         _check(upsampling, decoder, decoder_width, kernel, step, learned, head, self.weights)
+        if upsampling_overlap == "mean" and (decoder, upsampling) != ("symmetric", "transposed"):
+            raise UserError(
+                "upsampling_overlap: mean belongs to decoder: symmetric with upsampling: transposed: remove it."
+            )
         trunk = self.build_trunk(output_stride)
         if head == "backbone":
             trunk = with_end(trunk, self.weights, dropout)
@@ -89,7 +96,7 @@ class FCN(BackboneNetwork, Segmenter):
         last = min(channels[0], decoder_width or channels[0]) if decoder == "symmetric" else channels[-1]
         self.classifier = _classifier(last, num_classes, head, dropout)
         self.decoder = (
-            SymmetricDecoder(strides, channels, decoder_width, upsampling, kernel, skips)
+            SymmetricDecoder(strides, channels, decoder_width, upsampling, kernel, skips, upsampling_overlap)
             if decoder == "symmetric"
             else ScoreDecoder(num_classes, strides, channels[:-1], upsampling, kernel, step, learned)
         )

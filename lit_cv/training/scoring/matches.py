@@ -14,7 +14,7 @@ from lit_cv.metrics.resampling.captions import caption_matches
 from lit_cv.metrics.resampling.coco import coco_rankings
 from lit_cv.metrics.resampling.ranked import Rankings
 from lit_cv.metrics.resampling.resample import Matches
-from lit_cv.metrics.resampling.sums import keypoint_sums, localization_sums, segmentation_sums
+from lit_cv.metrics.resampling.sums import boundary_sums, keypoint_sums, localization_sums, segmentation_sums
 from lit_cv.metrics.resampling.voc import voc_rankings
 from lit_cv.tasks.base import Task
 from lit_cv.tasks.captioning import CaptioningTask
@@ -84,12 +84,16 @@ def _(task: InstanceTask, name: str, states: States) -> Rankings:
 @image_states.register
 def _(task: SegmentationTask) -> dict[str, NDArray[Any]]:
     confusion = task.masks.confusion.cpu().numpy().copy()
+    counts = task.boundary.counts.cpu().numpy().copy()
     task.masks.reset()
-    return {"confusion": confusion}
+    task.boundary.reset()
+    return {"confusion": confusion, "boundary": counts}
 
 
 @matches.register
 def _(task: SegmentationTask, name: str, states: States) -> Matches:
+    if name in task.boundary.FACTS:
+        return boundary_sums(states["boundary"])
     kind, _, label = name.partition("/")
     names = ["background", *task.class_names]
     if kind not in (*task.masks.FACTS, "iou") or (kind == "iou" and label not in names):

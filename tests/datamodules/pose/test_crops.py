@@ -9,6 +9,7 @@ import torch
 
 from datamodules import LSPPoseDataModule, MPIIPoseDataModule, Shapes
 from datamodules.pose.crops import CropAugmentation, crop_of
+from datamodules.pose.mislabeled import mislabeled_orders
 from lit_cv.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -162,3 +163,34 @@ def test_impossible_options_are_refused(tmp_path: Path) -> None:
     for options in ({"val_fraction": 0.0}, {"val_fraction": 1.0}, {"crop_size": 0}):
         with pytest.raises(UserError, match="give a fraction between 0 and 1, and pixels"):
             LSPPoseDataModule(str(tmp_path), **options)  # type: ignore[arg-type]
+
+
+def test_a_share_of_the_people_is_mislabeled_in_training_alone(figures: Path) -> None:
+    options = {"rotation": 0.0, "scale_jitter": 0.0, "flip": 1.0}
+    data, own = opened(figures, mislabeled=0.25, **options), opened(figures, **options)
+    people, val = data.splits["train"], data.splits["val"]
+    wrong = []
+    for index in range(len(people)):
+        image, target = data.dataset(people, training=True)[(4, index)]
+        plain, right = own.dataset(people, training=True)[(4, index)]
+        assert torch.equal(image, plain)
+        given, wanted = (side["keypoints"][0] for side in (target, right))
+        assert torch.equal(given[:, 2] > 0, wanted[:, 2] > 0)
+        assert sorted(given.tolist()) == sorted(wanted.tolist())  # the same places under other names
+        moved = (given != wanted).any(dim=1)
+        wrong.append(bool(moved.any()))
+        assert torch.equal(moved, wanted[:, 2] > 0) or not moved.any()
+    assert sum(wrong) == round(0.25 * len(people)) > 0
+    assert torch.equal(
+        data.dataset(val, False)[(0, 1)][1]["keypoints"], own.dataset(val, False)[(0, 1)][1]["keypoints"]
+    )
+    other = mislabeled_orders(people.joints, 0.25, seed=4)
+    assert not np.array_equal(other, mislabeled_orders(people.joints, 0.25, seed=3))
+
+
+def test_a_share_without_a_meaning_is_refused(figures: Path) -> None:
+    with pytest.raises(UserError, match=r"mislabeled=1\.2: give a share"):
+        opened(figures, mislabeled=1.2)
+    data = opened(figures, mislabeled=0.01)
+    with pytest.raises(UserError, match="of 22 training people this is nobody"):
+        data.train_dataloader()

@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from lit_cv.metrics import PCK, DenseCaptionAP, LocalizationAccuracy, PCKh, SegmentationMetrics, VOCAveragePrecision
+from lit_cv.metrics import (
+    PCK,
+    BoundaryIoU,
+    DenseCaptionAP,
+    LocalizationAccuracy,
+    PCKh,
+    SegmentationMetrics,
+    VOCAveragePrecision,
+)
 from lit_cv.metrics.densecap import IOUS
 from lit_cv.metrics.resampling.captions import caption_matches
 from lit_cv.metrics.resampling.resample import Matches, bootstrap, multiplicities
-from lit_cv.metrics.resampling.sums import keypoint_sums, localization_sums, segmentation_sums
+from lit_cv.metrics.resampling.sums import boundary_sums, keypoint_sums, localization_sums, segmentation_sums
 from lit_cv.metrics.resampling.voc import voc_rankings
 from tests.helpers.detections import random_predictions, random_targets
 
@@ -93,6 +101,19 @@ def test_segmentation_with_void_pixels_and_classes_that_are_missing() -> None:
     weights = multiplicities(7, 200, seed=0)
     lost = bootstrap(every["miou"], weights, np.arange(7)).incomplete
     assert lost == (weights[:, 0] == 0).sum() > 0  # the first image alone has class 3; class 4 is in none
+
+
+def test_the_boundary_of_masks() -> None:
+    rng = np.random.default_rng(5)
+    found, wanted = (
+        [{"mask": torch.tensor(rng.integers(0, 3, (9, 8)).astype(np.uint8))} for _ in range(6)] for _ in "ab"
+    )
+    metric, counts = BoundaryIoU(4, width=1), []
+    for pair in zip(found, wanted, strict=True):
+        metric.update(*([one] for one in pair))
+        counts.append(metric.counts.numpy().copy())
+        metric.reset()
+    check({"boundary_iou": boundary_sums(np.stack(counts))}, metric, found, wanted)
 
 
 @pytest.mark.parametrize("kind", [PCKh, PCK])

@@ -20,6 +20,7 @@ CLASSES = 4
 UPSAMPLINGS = ("nearest", "bilinear", "bed_of_nails", "max_unpool", "transposed")
 ARMS = {
     **{f"symmetric_{name}": {"decoder": "symmetric", "upsampling": name} for name in UPSAMPLINGS},
+    "symmetric_mean": {"decoder": "symmetric", "upsampling_overlap": "mean"},
     "symmetric_narrow": {"decoder": "symmetric", "upsampling": "max_unpool", "decoder_width": 8, "skips": 8},
     **{f"score_{name}": {"upsampling": name} for name in ("nearest", "bilinear", "transposed")},
     "score_learned": {"learned_upsampling": True, "upsampling_kernel": 3, "upsampling_stride": 2},
@@ -208,6 +209,15 @@ def test_only_new_layers_train_with_zero_trainable_layers(backbone: str) -> None
         ({"upsampling": "nearest", "upsampling_kernel": 4}, "belong to upsampling: transposed, not nearest"),
         ({"upsampling": "bilinear", "learned_upsampling": True}, "belong to upsampling: transposed, not bilinear"),
         ({"upsampling_kernel": 0}, "upsampling_kernel=0: give at least 1"),
+        ({"upsampling_overlap": "mean"}, "belongs to decoder: symmetric with upsampling: transposed"),
+        (
+            {"decoder": "symmetric", "upsampling": "nearest", "upsampling_overlap": "mean"},
+            "belongs to decoder: symmetric with upsampling: transposed",
+        ),
+        (
+            {"decoder": "symmetric", "upsampling_kernel": 2, "upsampling_overlap": "mean"},
+            "kernels of 2 do not overlap at strides of 2 and more",
+        ),
         ({"upsampling_stride": 3}, "upsampling_stride=3: no power of it gives 8"),
         ({"upsampling_stride": 1}, "upsampling_stride=1: no power of it gives 8"),
         ({"decoder": "symmetric", "upsampling_stride": 2}, "belong to decoder: score"),

@@ -75,6 +75,26 @@ def count_bands(found: Labels, wanted: Labels, classes: int) -> Bands:
     return Bands(shared[rows], (own[0] + own[1] - shared)[rows], np.concatenate(near, axis=1))
 
 
+def count_band(found: Labels, wanted: Labels, classes: int, width: int) -> Counts:
+    """Count the pixels of one image in the bands of one width; equal to a row of ``count_bands``, and cheaper.
+
+    Args:
+        found: uint8 (H, W), 0..classes - 1.
+        wanted: uint8 (H, W), 0..classes - 1 or void.
+        classes: Number of classes with the background.
+        width: Width of the bands in pixels, at least 1.
+
+    Returns:
+        int64 (2, classes), pixels of each class in both bands, and in one of them.
+    """
+    counted = wanted != OUTSIDE
+    masks = (np.where(counted, found, np.uint8(OUTSIDE)), wanted)
+    bands = [counted & (depth_in_class(mask) <= width) for mask in masks]
+    shared = np.bincount(wanted[bands[0] & bands[1] & (found == wanted)], minlength=classes)
+    own = [np.bincount(mask[band], minlength=classes) for mask, band in zip(masks, bands, strict=True)]
+    return np.stack([shared, own[0] + own[1] - shared])
+
+
 def depth_in_class(labels: Labels) -> NDArray[np.int32]:
     """Return how many pixels each pixel, (H, W), is away from the nearest one of another label or outside, from 1.
 

@@ -3,9 +3,11 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
-from lit_cv.analysis.measures.contours import OUTSIDE, WIDEST, count_bands
+from lit_cv.metrics import BoundaryIoU
+from lit_cv.metrics.contours import OUTSIDE, WIDEST, count_bands, no_bands
 
 Labels = NDArray[np.uint8]
 
@@ -65,3 +67,17 @@ def test_a_perfect_prediction_beside_void_has_a_boundary_iou_of_1() -> None:
     assert (bands.boundary_iou[:, :2] == 1).all()
     assert np.isnan(bands.boundary_iou[:, 2]).all()
     assert bands.near[:, 0].sum() == 0
+
+
+def test_the_logged_number_is_the_row_of_its_width_over_all_images() -> None:
+    rng, classes = np.random.default_rng(4), 5  # class 4 is nowhere
+    metric, total = BoundaryIoU(classes), no_bands(classes)
+    for size in [(60, 90), (7, 40), (1, 1)]:
+        found, wanted = scene(rng, size, 4), scene(rng, size, 4)
+        wanted[cv2.dilate((rng.random(size) < 0.005).astype(np.uint8), np.ones((3, 3))) > 0] = OUTSIDE
+        metric.update([{"mask": torch.from_numpy(found)}], [{"mask": torch.from_numpy(wanted)}])
+        total += count_bands(found, wanted, classes)
+    assert metric.compute()["boundary_iou"] == np.nanmean(total.boundary_iou[metric.width - 1])
+    assert metric.width == 2
+    metric.reset()
+    assert np.isnan(metric.compute()["boundary_iou"])

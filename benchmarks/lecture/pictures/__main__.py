@@ -1,0 +1,31 @@
+"""Draw the pictures of the methods: all, or those that are named."""
+
+import argparse
+
+from benchmarks.lecture.pictures import localization, pose, segmentation
+from benchmarks.lecture.pictures.style import save
+
+DRAWINGS = {
+    "sliding_window_segmentation": segmentation.sliding_window_segmentation,
+    "full_resolution": segmentation.full_resolution,
+    "upsampling": segmentation.upsampling,
+    "checkerboard": segmentation.checkerboard,
+    "loss_weight": localization.loss_weight,
+    "box_per_class": localization.box_per_class,
+    "freezing": localization.freezing,
+    "pose_losses": pose.pose_losses,
+}
+
+
+def main() -> None:
+    """Draw the named pictures and print their files."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="pictures to draw (default: all)")
+    for name in parser.parse_args().names or DRAWINGS:
+        if name not in DRAWINGS:
+            parser.error(f"there is no picture {name}: choose from {', '.join(DRAWINGS)}")
+        print(save(name, DRAWINGS[name]))
+
+
+if __name__ == "__main__":
+    main()
