@@ -48,12 +48,16 @@ def pack(group: Path, metrics: Sequence[str]) -> dict[str, Any]:
         "name": group.name,
         "sweep": (group / "sweep.yaml").read_text(encoding="utf-8"),
         "plan": plan,
-        "cost": read_json(group / COST_FILE) if (group / COST_FILE).exists() else None,
+        "cost": _cost(group / COST_FILE),
         "leaks": {one: read_json(leak_file(group, one)) for one in prints if leak_file(group, one).exists()},
         "shared": [json.loads(text) for text in shared],
         "runs": runs,
     }
     return json.loads(_without_places(json.dumps(record)))  # type: ignore[no-any-return]
+
+
+def _cost(file: Path) -> dict[str, Any] | None:
+    return {key: value for key, value in read_json(file).items() if key != "measured"} if file.exists() else None
 
 
 def _pack_run(folder: Path, metrics: Sequence[str], shared: dict[str, int]) -> dict[str, Any]:
