@@ -6,6 +6,7 @@ A figure keeps the numbers that it shows in its metadata, so that a check needs 
 import json
 import math
 import re
+import textwrap
 from html import unescape
 from pathlib import Path
 
@@ -14,13 +15,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.lecture.verdicts import Answer
-from lit_cv.ablation.plots.style import COLORS, GRAY, bare, short, unit
+from lit_cv.ablation.plots.style import COLORS, GRAY, bare, unit
 from lit_cv.ablation.results.tables import Row, Table
 from lit_cv.ablation.statistics.difference import BETTER, WORSE
 from lit_cv.runs.files import replaced
 
 CLAIM_COLORS = {BETTER: COLORS[2], WORSE: COLORS[1]}
 DIGITS = 4
+WIDTH, LINE = 5.6, 26  # inches, and letters of a line of an arm's name
 DESCRIPTION = re.compile(r"<dc:description>(.*?)</dc:description>", re.DOTALL)
 
 
@@ -47,15 +49,17 @@ def drawn_numbers(file: Path) -> str:
 
 
 def draw(answer: Answer, file: Path) -> None:
-    """Write the figure of an answer as SVG, with one row of axes for each metric."""
-    arms = max(len(table.rows) for table in answer.tables.values())
-    rows = len(answer.tables)
+    """Write the figure of an answer as SVG: for each metric its scores and, below, its differences."""
+    tables = list(answer.tables.values())
+    heights = [
+        1.0 + sum(0.2 + 0.17 * _label(row).count("\n") for row in table.rows) for table in tables for _ in range(2)
+    ]
     with matplotlib.rc_context({"svg.hashsalt": file.stem}):
-        figure = Figure(figsize=(8, rows * (0.9 + 0.36 * arms)), layout="constrained")
-        axes = figure.subplots(rows, 2, squeeze=False, sharey="row")
-        for (left, right), table in zip(axes, answer.tables.values(), strict=True):
-            _scores(left, table)
-            _differences(right, table)
+        figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+        axes = figure.subplots(len(heights), squeeze=False, height_ratios=heights)[:, 0]
+        for place, table in enumerate(tables):
+            _scores(axes[2 * place], table)
+            _differences(axes[2 * place + 1], table)
         file.parent.mkdir(parents=True, exist_ok=True)
         with replaced(file) as temporary:
             data = {"Date": None, "Description": numbers(answer)}
@@ -68,10 +72,8 @@ def _scores(axis: Axes, table: Table) -> None:
         values = [table.scale * value for value in row.scores.values()]
         axis.plot(values, [place] * len(values), "o", color=COLORS[0], alpha=0.5, markersize=5, markeredgewidth=0)
         axis.plot([table.scale * row.mean], [place], "|", color="black", markersize=13)
-    axis.set_yticks(range(len(table.rows)), [_in_lines(row.arm.label) for row in table.rows], fontsize="small")
-    axis.set_ylim(len(table.rows) - 0.5, -0.5)
-    axis.set_xlabel(f"{unit(table)}: seeds and mean", fontsize="small")
-    bare(axis)
+    axis.set_xlabel(f"{unit(table)}: seeds and mean")
+    _name_arms(axis, table)
 
 
 def _differences(axis: Axes, table: Table) -> None:
@@ -86,12 +88,16 @@ def _differences(axis: Axes, table: Table) -> None:
             ends = [table.scale * end for end in (found.low, found.high)]
             axis.plot(ends, [place, place], color=color, linewidth=2)
             axis.plot([table.scale * found.mean], [place], "o", color=color, markersize=6)
-    axis.tick_params(labelleft=False)
-    better = "→ better" if table.maximize else "← better"
-    axis.set_xlabel(f"difference to the baseline, adjusted 95 % interval ({better})", fontsize="small")
+    axis.set_xlabel(f"difference, adjusted 95 % interval ({'→' if table.maximize else '←'} better)")
+    _name_arms(axis, table)
+
+
+def _name_arms(axis: Axes, table: Table) -> None:
+    axis.set_yticks(range(len(table.rows)), [_label(row) for row in table.rows], fontsize="small")
+    axis.set_ylim(len(table.rows) - 0.5, -0.5)
     bare(axis)
 
 
-def _in_lines(label: str) -> str:
-    """Return a label with a line for each of two factors, and of bounded length."""
-    return "\n".join(short(part) for part in re.split(r", (?=\w+=)(?![^(]*\))", label))
+def _label(row: Row) -> str:
+    """Return the arm in short lines."""
+    return "\n".join(textwrap.wrap(row.arm.label, LINE))

@@ -29,6 +29,7 @@ WORKERS = 2  # runs at once of `make lecture`
 BLOCK = "<!-- {} -->\n{}\n<!-- end -->"
 NOT_RUN = "not run yet"
 END = "<!-- end -->"
+OPEN = "<!-- open -->"  # the last block of a page
 
 
 class Built:
@@ -70,7 +71,8 @@ class Built:
             begin, block = f"<!-- {name} -->", BLOCK.format(name, content)
             before, found, rest = text.partition(begin)
             if not found:
-                text = f"{text.rstrip()}\n\n{block}\n"
+                above, last, below = text.partition(OPEN)
+                text = f"{above.rstrip()}\n\n{block}\n" + (f"\n{last}{below}" if last else "")
             elif END not in rest:
                 raise UserError(f"{page}: the block `{name}` has no end; close it with {END}.")
             else:
@@ -121,7 +123,7 @@ def _result(claim: Claim, found: Answer, root: Path) -> Iterator[str]:
     yield f"**Verdict: {found.verdict}.**"
     yield "\n".join(f"- {outcome.words}." for outcome in found.outcomes)
     yield from (padded(_cells(table)).rstrip() for table in found.tables.values())
-    yield f"![Scores of all seeds and differences to the baseline](../images/lecture/{claim.name}.svg){{ .figure }}"
+    yield f"![Scores of all seeds and differences to the baseline](../images/lecture/{claim.name}.svg){{ .drawing }}"
     yield f"{found.facts} · {_time(seconds(load_record(root / RECORDS / f'{claim.name}.json')))}"
     if found.warnings:
         yield "The report warns:\n\n" + "\n".join(f"- {warning}" for warning in found.warnings)
@@ -129,7 +131,8 @@ def _result(claim: Claim, found: Answer, root: Path) -> Iterator[str]:
 
 def _time(of_runs: Sequence[float]) -> str:
     whole = sum(of_runs)
-    return f"{len(of_runs)} runs of {duration(whole / len(of_runs))}, {WORKERS} at once: {duration(whole / WORKERS)}"
+    each = f"{len(of_runs)} runs of {duration(whole / len(of_runs))}, {WORKERS} at once"
+    return f"wall time {duration(whole / WORKERS)} ({each})"
 
 
 def _cells(table: Table) -> list[list[str]]:

@@ -30,6 +30,9 @@ def test_a_claim_without_a_record_has_no_number(project) -> None:
     assert index.count("not run yet") == 2
     assert not FIGURE.exists()
     assert write(Path()) == []
+    PAGE.write_text(page.replace(page[page.index("<!-- claim") : page.index("<!-- open")], ""))
+    write(Path())
+    assert PAGE.read_text() == page  # a new block comes before those that are not run
 
 
 def test_a_record_gives_verdict_table_and_figure(project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,7 +43,7 @@ def test_a_record_gives_verdict_table_and_figure(project, capsys: pytest.Capture
     for part in (
         "**Verdict: confirmed.**\n\n- val/map_50 of lr=0.2 differs by +9.7 points [+8.4, +11.1], claimed better: as",
         "| 0.2 | 60.2 ± 0.5 | +9.7 [+8.4, +11.1]",
-        "12 runs of 60 s, 2 at once: 6 min",
+        "wall time 6 min (12 runs of 60 s, 2 at once)",
         "4 paired seeds · 200 steps · commit 1a2b3c4 · data 9f8e7d6 · controlled: yes",
         "**At the scale of the papers.** 5 seeds on COCO, 100 GPU-hours.",
     ):
