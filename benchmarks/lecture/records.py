@@ -80,8 +80,11 @@ def _place(value: Any, shared: dict[str, int]) -> int:
 
 
 def _curve(rows: Iterable[Sequence[str]], name: str, shared: dict[str, int]) -> list[Any]:
-    """Return the place of the steps and epochs, which runs share, and the values as they were written."""
-    found = [row for row in rows if row[2] == name]
+    """Return the place of the steps and epochs, which runs share, and the values as they were written.
+
+    Of a step that was repeated after a resume, the last value counts.
+    """
+    found = [*{row[0]: row for row in rows if row[2] == name}.values()]
     if name == LOSS and len(found) > MOST_LOSSES:
         found = [found[round(place * (len(found) - 1) / (MOST_LOSSES - 1))] for place in range(MOST_LOSSES)]
     values = [f"{float(row[3]):.4g}" if name == LOSS else row[3] for row in found]
