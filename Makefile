@@ -13,7 +13,7 @@ define check_python
 		" (" + sys.executable + "), but lit-cv needs Python 3.11 or later: make $(GOAL) PYTHON=python3.12")'
 endef
 
-.PHONY: demo test test-minimum lint docs install clean
+.PHONY: demo lecture lecture-page test test-minimum lint docs install clean
 
 demo: install  ## run a small ablation and report it: two arms and a shuffled control, three seeds each
 	@echo "demo: nine runs of a small detector and a report, 3 minutes on two CPU cores"
@@ -26,6 +26,12 @@ demo: install  ## run a small ablation and report it: two arms and a shuffled co
 	@echo "  source .venv/bin/activate"
 	@echo "  litcv fit experiments/quickstart/ssd.yaml"
 	@echo "and continue with docs/first-ablation.md, a sweep of your own."
+
+lecture: install  ## run the sweeps of docs/lecture, continue those that were stopped, and write its pages
+	$(BIN)/python -m benchmarks.lecture run
+
+lecture-page: install  ## write the pages of docs/lecture from the records of its sweeps
+	$(BIN)/python -m benchmarks.lecture pages
 
 # Before Python 3.12, counting lines adds a third to the tests' own time, so that it is left out unless COVERAGE=1.
 COUNTED = $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 12) and "$(COVERAGE)" != "1")'

@@ -110,5 +110,5 @@ KINDS: dict[str, Callable[[], Iterator[Entry]]] = {
     "tasks": _tasks,
     "datamodules": _datamodules,
     "experiments": _files("experiments/*/*.yaml"),
-    "sweeps": _files("sweeps/*.yaml"),
+    "sweeps": _files("sweeps/**/*.yaml"),
 }

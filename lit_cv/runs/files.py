@@ -88,7 +88,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def similar(path: Path) -> str:
     """Return "; did you mean PATH?" for a misspelled path of a YAML file or a run; empty if none is near."""
-    known = [str(file) for pattern in ("experiments/*/*.yaml", "sweeps/*.yaml") for file in Path().glob(pattern)]
+    known = [str(file) for pattern in ("experiments/*/*.yaml", "sweeps/**/*.yaml") for file in Path().glob(pattern)]
     named = [file for file in known if Path(file).name == path.name]
     return did_you_mean_path(path) or did_you_mean(str(path), named, cutoff=0.0) or did_you_mean(str(path), known)
 

@@ -26,7 +26,7 @@ def listed(capsys: pytest.CaptureFixture[str], *args: str) -> str:
         ("datamodules", ["COCOKeypointDataModule", "MPIIPoseDataModule", "VOCSegmentationDataModule"]),
         ("backbones", ["resnet50", "efficientnet_b0", "timm/<name>"]),
         ("experiments", ["experiments/quickstart/ssd.yaml", "experiments/voc/ssd_squeezenet.yaml"]),
-        ("sweeps", ["sweeps/quickstart.yaml", "sweeps/speed_accuracy.yaml"]),
+        ("sweeps", ["sweeps/quickstart.yaml", "sweeps/lecture/upsampling.yaml"]),
     ],
 )
 def test_every_kind_is_listed(

@@ -91,6 +91,9 @@ def test_a_shipped_sweep_comes_with_its_experiments(tmp_path: Path, capsys: Cons
     assert main(["new", "--like", "faster_rcnn_anchors", "--out", str(tmp_path)]) == 0
     assert (tmp_path / "sweeps/published/faster_rcnn_anchors.csv").exists()
     assert "litcv sweep sweeps/quickstart.yaml" in capsys.readouterr().out
+    assert main(["new", "--like", "lecture/upsampling", "--out", str(tmp_path)]) == 0
+    assert "litcv sweep sweeps/lecture/upsampling.yaml" in capsys.readouterr().out
+    assert (tmp_path / "experiments/quickstart/fcn.yaml").exists()
 
 
 def test_weights_that_cannot_be_had_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,9 +53,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 
 def test_experiments_and_sweeps_are_listed(installed: Installed) -> None:
-    for kind, pattern in (("experiments", "experiments/*/*.yaml"), ("sweeps", "sweeps/*.yaml")):
+    for kind, pattern in (("experiments", "experiments/*/*.yaml"), ("sweeps", "sweeps/**/*.yaml")):
         names = re.findall(r"^(\S+)(?:  |$)", installed.litcv("list", kind), re.MULTILINE)
-        wanted = {(f"{path.parent.name}/" if kind == "experiments" else "") + path.stem for path in ROOT.glob(pattern)}
+        wanted = {path.relative_to(ROOT / kind).with_suffix("").as_posix() for path in ROOT.glob(pattern)}
         assert wanted <= set(names)
 
 

@@ -91,13 +91,21 @@ def make_report(
 
 
 def find_baseline(study: Study, wanted: str | None) -> Arm:
-    """Return the arm with the values ``key=value[,key=value]`` (keys may be short names), or the first arm.
+    """Return the arm of `--baseline`, see ``find_arm``, or the first one."""
+    return study.arms[0] if wanted is None else find_arm(study, wanted)
+
+
+def find_arm(study: Study, wanted: str, option: str = "--baseline") -> Arm:
+    """Return the arm with the values ``key=value[,key=value]``; keys may be short names.
+
+    Args:
+        study: The arms.
+        wanted: The values.
+        option: Name of the values' place in messages.
 
     Raises:
         UserError: No arm or several arms have these values.
     """
-    if wanted is None:
-        return study.arms[0]
     keys = {short: key for key, short in short_names(study.swept).items()} | {key: key for key in study.swept}
     known = "|".join(map(re.escape, keys))  # the name of an object has commas and equals signs of its own
     pairs = [part.partition("=") for part in re.split(rf"[,\s]+(?=(?:{known})=)", wanted)]
@@ -106,7 +114,7 @@ def find_baseline(study: Study, wanted: str | None) -> Arm:
         try:
             value = canonical(parse_yaml(text))
         except ValueError as error:
-            raise UserError(f"--baseline {wanted}: {text} is no value ({error}); fix it.") from None
+            raise UserError(f"{option} {wanted}: {text} is no value ({error}); fix it.") from None
         arms = [
             arm
             for arm in arms
@@ -118,7 +126,7 @@ def find_baseline(study: Study, wanted: str | None) -> Arm:
         near = sorted(labels, key=lambda label: -difflib.SequenceMatcher(None, wanted, label).ratio())[:NEAREST]
         known = "; ".join(f"'{label}'" for label in near)
         which = f"the nearest of {len(labels)} are" if len(labels) > NEAREST else "the arms are"
-        raise UserError(f"--baseline {wanted}: {len(arms)} arms have these values; {which} {known}.")
+        raise UserError(f"{option} {wanted}: {len(arms)} arms have these values; {which} {known}.")
     return arms[0]
 
 

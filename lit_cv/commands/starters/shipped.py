@@ -19,9 +19,13 @@ def shipped_folder() -> Path:
 
 def shipped_names() -> list[str]:
     """Return the names of all experiments, such as `voc/ssd_squeezenet`, and of all sweeps, such as `quickstart`."""
-    folder = shipped_folder()
-    experiments = [f"{path.parent.name}/{path.stem}" for path in sorted(folder.glob("experiments/*/*.yaml"))]
-    return experiments + [path.stem for path in sorted(folder.glob("sweeps/*.yaml"))]
+    return [*_names("experiments"), *_names("sweeps")]
+
+
+def _names(kind: str) -> list[str]:
+    """Return the paths of all files below `experiments` or `sweeps`, relative to it and without their ending."""
+    folder = shipped_folder() / kind
+    return [path.relative_to(folder).with_suffix("").as_posix() for path in sorted(folder.rglob("*.yaml"))]
 
 
 def copies_of(name: str, as_name: str | None) -> dict[Path, str]:
@@ -45,7 +49,7 @@ def copies_of(name: str, as_name: str | None) -> dict[Path, str]:
     if name not in shipped_names():
         hint = did_you_mean(name, shipped_names()) or "; list them with litcv list experiments and litcv list sweeps."
         raise UserError(f"--like: there is no experiment and no sweep {name}{hint}")
-    if "/" in name:
+    if name in _names("experiments"):
         copy = (as_name or name.partition("/")[2]).removesuffix(".yaml")
         return {Path(f"{copy}.yaml"): _text(folder / "experiments" / f"{name}.yaml")}
     if as_name is not None:
@@ -63,8 +67,8 @@ def experiments_of(sweep: Path) -> list[str]:
 
 def sweeps_of(experiment: str) -> list[str]:
     """Return the names of the shipped sweeps over an experiment, such as `voc/ssd_squeezenet`."""
-    sweeps = sorted(shipped_folder().glob("sweeps/*.yaml"))
-    return [sweep.stem for sweep in sweeps if f"experiments/{experiment}.yaml" in experiments_of(sweep)]
+    folder, file = shipped_folder() / "sweeps", f"experiments/{experiment}.yaml"
+    return [name for name in _names("sweeps") if file in experiments_of(folder / f"{name}.yaml")]
 
 
 def write_new(files: dict[Path, str], shared: Collection[Path] = ()) -> None:
