@@ -59,7 +59,7 @@ def test_every_verb_names_the_kind_of_a_binary_file(tmp_path: Path, name: str) -
         assert (code, text.startswith(f"litcv: error: {tmp_path / name}: this is {kind}")) == (1, True), (verb, text)
 
 
-@pytest.mark.parametrize("name", ["a.zip", "a.json", "a.bin"])
+@pytest.mark.parametrize("name", ["a.zip", "a.tgz", "a.bin"])
 def test_data_names_the_kind_of_a_binary_file(tmp_path: Path, name: str) -> None:
     write, kind = WRITERS[name]
     write(tmp_path / name)
@@ -68,6 +68,13 @@ def test_data_names_the_kind_of_a_binary_file(tmp_path: Path, name: str) -> None
             list(read(tmp_path / name))
     with pytest.raises(UserError, match=f"{name}: this is {kind}; name an image"):
         ImageFolderDataModule(tmp_path / name).setup()
+
+
+def test_annotations_that_are_left_in_git_lfs_are_named(tmp_path: Path) -> None:
+    write, kind = WRITERS["a.json"]
+    write(tmp_path / "a.json")
+    with pytest.raises(UserError, match=f"a.json: this is {kind}: fetch the file with `git lfs pull`"):
+        list(read_list(tmp_path / "a.json"))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-8-sig", "latin-1"])
