@@ -21,15 +21,20 @@ from lit_cv.cli import main as litcv
 from lit_cv.errors import UserError
 
 
-def main(args: Sequence[str] | None = None, root: Path = ROOT) -> int:
-    """Carry out the command; return the exit code."""
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
     run = verbs.add_parser("run", help="run the sweeps and write records and pages")
     run.add_argument("names", nargs="*", metavar="NAME", help="claims of claims.yaml (default: all)")
     pages = verbs.add_parser("pages", help="write the pages from the records")
     pages.add_argument("--check", action="store_true", help="write nothing; fail if a page is not up to date")
-    options = parser.parse_args(args)
+    return parser
+
+
+def main(args: Sequence[str] | None = None, root: Path = ROOT) -> int:
+    """Carry out the command; return the exit code."""
+    options = make_parser().parse_args(args)
     os.chdir(root)
     try:
         if options.verb == "run":

@@ -30,7 +30,7 @@ OWN_COCO = OWN | {"categories"}
 OWN_VOC = OWN | {"lists", "classes", "first_pixel"}
 OWN_MASKS = (OWN_VOC | {"masks", "mask_suffix", "palette"}) - {"annotations", "first_pixel"}
 MIXED = {"augmentation", "mixing"}
-POSE = {"val_fraction", "crop_size", "rotation", "scale_jitter", "flip"}
+POSE = {"val_fraction", "crop_size", "rotation", "scale_jitter", "flip", "mislabeled"}
 ARGUMENTS = {
     "VOCDetectionDataModule": SHARED | SETS | OWN_VOC | MIXED | {"difficult", "proposals"},
     "VOCLocalizationDataModule": SHARED | SETS | OWN_VOC | {"augmentation"},

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import wandb.cli.cli
 
+from benchmarks.lecture.__main__ import make_parser as lecture_parser
+from benchmarks.lecture.claims import chosen, load_claims
 from lit_cv.ablation.executors.slurm_options import Resources
 from lit_cv.ablation.sweep.search import first_trial
 from lit_cv.ablation.sweep.sweep_file import load_sweep
@@ -61,6 +63,8 @@ def _checker(program: str, args: Sequence[str]) -> Callable[[list[str]], None]:
         return _benchmark
     if program == "python" and args[:2] == ["-m", "tests.fuzz"]:
         return _fuzz
+    if program == "python" and args[:2] == ["-m", "benchmarks.lecture"]:
+        return _lecture
     if (ROOT / program).is_file() and os.access(ROOT / program, os.X_OK):
         return lambda args: None if not args else _refuse(f"{program} takes no arguments")
     checkers = {"litcv": _litcv, "make": _make, "pytest": _pytest, "wandb": _wandb}
@@ -71,6 +75,12 @@ def _checker(program: str, args: Sequence[str]) -> Callable[[list[str]], None]:
 
 def _fuzz(args: list[str]) -> None:
     fuzz_parser().parse_args(args[2:])
+
+
+def _lecture(args: list[str]) -> None:
+    options = lecture_parser().parse_args(args[2:])
+    if options.verb == "run":
+        chosen(load_claims(), options.names)
 
 
 def _refuse(reason: str) -> None:
