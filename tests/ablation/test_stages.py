@@ -82,7 +82,8 @@ def test_seeds_are_added_until_the_interval_is_narrow(sweep, capsys, monkeypatch
     assert (
         "The number of seeds follows from the spread of the first 3 by Stein's two-stage rule, for intervals of "
         "val/map_50 of at most ± 4.0 points. So all intervals use the spread of seeds 1, 2, 3 alone."
-    ) in capsys.readouterr().out
+    ) in (output := capsys.readouterr().out)
+    assert "This is from the spread of all seeds; the intervals are from that of the first 3." in output
     row = list(csv.DictReader(Path("runs/study/report/table.csv").read_text().splitlines()))[1]
     assert float(row["high"]) - float(row["difference"]) == pytest.approx(HALF * (3 / 5) ** 0.5, rel=1e-5)
     shutil.copytree("runs/study", "runs/other")

@@ -35,7 +35,15 @@ def about_resolution(study: Study, table: Table, wanted: float | None) -> list[s
         f"{points(table, design.smallest)} with 80 % power"
     )
     named = [wanted] if wanted is not None else [one for one in ROUND if table.percent and one < 100 * design.smallest]
-    return [f"{text}{_needed(table, design, named[0]) if named else ''}.{_about_own_spread(table)}"]
+    needed = _needed(table, design, named[0]) if named else ""
+    return [f"{text}{needed}.{_about_own_spread(table)}{_about_first(study)}"]
+
+
+def _about_first(study: Study) -> str:
+    """Return why the line and the intervals of a sweep in two stages may differ: they rest on different seeds."""
+    if study.stages is None:
+        return ""
+    return f" This is from the spread of all seeds; the intervals are from that of the first {len(study.stages.first)}."
 
 
 def _common_spread(table: Table) -> BlockedFit:
