@@ -38,8 +38,6 @@ COMMANDS = (
     *(proposals, doctor, stats, browse, shapes, lists, completion),
 )
 
-REPEATABLE = ("config", "wandb")  # each adds a value
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return 0 on success, 2 on bad usage, 1 otherwise."""
@@ -73,7 +71,7 @@ def _run(args: list[str]) -> int:
     if verb == ["fit"] and helps and len(rest) > 1:  # of an experiment's settings
         return fit.explain([arg for arg in rest if arg not in helps])
     if not helps and is_first_process():
-        tell_repeated(rest, REPEATABLE)
+        tell_repeated(rest)
     if rest and not helps:  # LightningCLI parses the options of these verbs
         if verb[0] in fit.UNPARSED:
             return fit.run_unparsed(verb[0], rest)

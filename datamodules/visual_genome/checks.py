@@ -13,7 +13,7 @@ from datamodules.boxes.packed_boxes import clip_boxes
 from datamodules.defects import Defect, Finding, Report, box_defects, found_defects, looks_normalized, repeated, stop
 from datamodules.visual_genome.files import IMAGES, REGIONS, Regions, list_file, read_set
 from datamodules.visual_genome.near_duplicates import near_duplicates
-from datamodules.visual_genome.packed_regions import count_known, expand, phrase_flaws
+from datamodules.visual_genome.packed_regions import count_known, expand, in_words, left_out, phrase_flaws
 from lit_cv.errors import UserError
 
 Rows = NDArray[np.int64]
@@ -83,17 +83,11 @@ def nothing_to_learn(
         max_words: The setting.
         min_count: The setting.
     """
-    reasons = {
-        "lie outside their image or have no area": counts["dropped"],
-        f"have more than max_words={max_words} words": counts["long"],
-        "have no word": counts["wordless"],
-    }
     if not counts["regions"]:
-        parts = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
-        total = sum(reasons.values())
+        reasons = left_out(counts, max_words)
         what = (
-            f"leaves no region to train on: of {total} regions, {parts}; fix them"
-            if total
+            f"leaves no region to train on: of {sum(reasons.values())} regions, {in_words(reasons)}; fix them"
+            if reasons
             else ("has no region of the training sets, so there is nothing to train on: choose other sets")
         )
         yield Defect(path, what, "nothing to train on")

@@ -155,21 +155,35 @@ def pack_regions(
         "wordless": int((inside & wordless).sum()),
         "unknown": int((count_known(words, word_offsets, is_known) == 0).sum()),
     }
-    return Content(arrays, counts, tuple(f"{file}: {what}." for what in _losses(counts, boxes[keep], clipped[keep])))
+    notes = (*_lost(counts, max_words), outside_in_words(boxes[keep], clipped[keep]))
+    return Content(arrays, counts, tuple(f"{file}: {what}." for what in notes if what))
 
 
-def _losses(counts: Mapping[str, int], corners: NDArray[np.float32], boxes: NDArray[np.float32]) -> Iterator[str]:
-    """Yield what each run says once about the regions that are left out and about those that are clipped."""
+def _lost(counts: Mapping[str, int], max_words: int) -> Iterator[str]:
+    """Yield a note on the regions that are left out, if there are any."""
+    if reasons := left_out(counts, max_words):
+        lost = sum(reasons.values())
+        yield f"{lost} of {lost + counts['regions']} regions are left out ({in_words(reasons)})"
+
+
+def left_out(counts: Mapping[str, int], max_words: int) -> dict[str, int]:
+    """Return the reasons why regions are left out, each with its number of regions, at least 1.
+
+    Args:
+        counts: Numbers of regions that were ``dropped``, ``long`` and ``wordless``.
+        max_words: The setting.
+    """
     reasons = {
-        "without an area within their image": counts["dropped"],
-        "with more than max_words words": counts["long"],
-        "without a word": counts["wordless"],
+        "lie outside their image or have no area": counts["dropped"],
+        f"have more than max_words={max_words} words": counts["long"],
+        "have no word": counts["wordless"],
     }
-    if lost := sum(reasons.values()):
-        parts = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
-        yield f"{lost} of {lost + counts['regions']} regions are left out ({parts})"
-    if outside := outside_in_words(corners, boxes):
-        yield outside
+    return {reason: count for reason, count in reasons.items() if count}
+
+
+def in_words(reasons: Mapping[str, int]) -> str:
+    """Return the reasons of :func:`left_out` as a list."""
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.items())
 
 
 def _count_words(parsed: ParsedRegions, words: NDArray[np.int32], minimum: int) -> Vocabulary:

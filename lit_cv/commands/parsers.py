@@ -14,6 +14,7 @@ Run: TypeAlias = Callable[[argparse.Namespace], int]
 INVALID = re.compile(r"argument (?P<name>[^:]+): invalid choice: '(?P<word>.*)' \(choose from (?P<choices>.*)\)")
 OF_EXPERIMENTS: tuple[str, ...] = ("seed_everything", "model", "data", "trainer", "run", "ckpt_path", "weights_only")
 OF_CALLS: tuple[str, ...] = ("config", "print_config", "resume", "verbose", "return_predictions")
+REPEATABLE = ("config", "wandb")  # each adds a value
 
 
 class VerbParser(argparse.ArgumentParser):
@@ -93,13 +94,13 @@ def add_config(parser: argparse.ArgumentParser, text: str = "an experiment's YAM
     parser.set_defaults(overrides=())
 
 
-def tell_repeated(args: Sequence[str], several: Sequence[str] = ("config",)) -> None:
+def tell_repeated(args: Sequence[str]) -> None:
     """Say which value is taken of each option that a command line gives twice with different values.
+
+    Options of ``REPEATABLE`` and those that end in ``+`` add a value each time, as do settings of what the latter add.
 
     Args:
         args: The words after the verb.
-        several: Options that may be given several times. So may those that end in ``+``, and the settings of what such
-            an option adds.
     """
     from lit_cv.runs.prose import say
     from lit_cv.runs.settings import canonical, split_arguments
@@ -109,7 +110,7 @@ def tell_repeated(args: Sequence[str], several: Sequence[str] = ("config",)) -> 
         values.setdefault(name, []).append(value)
     added = tuple(name.removesuffix("+") for name in values if name.endswith("+"))
     for name, found in values.items():
-        if len({canonical(value) for value in found}) > 1 and name not in several and not name.startswith(added):
+        if len({canonical(value) for value in found}) > 1 and name not in REPEATABLE and not name.startswith(added):
             given = ", then ".join(str(value) for value in found)
             say(f"note: --{name} is given {len(found)} times ({given}); the last counts.", error=True)
 

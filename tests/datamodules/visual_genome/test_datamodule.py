@@ -103,8 +103,8 @@ def test_defects_are_clipped_dropped_and_counted(tmp_path: Path) -> None:
         **{"long": 1, "wordless": 1, "unknown": 1},
     }
     assert [note.rpartition(": ")[2] for note in data.splits["train"].notes] == [
-        "6 of 11 regions are left out (4 without an area within their image, 1 with more than max_words words, "
-        "1 without a word).",
+        "6 of 11 regions are left out (4 lie outside their image or have no area, 1 have more than max_words=10 words, "
+        "1 have no word).",
         "2 of 5 boxes reach outside their image and are clipped, as if their size were written as corners, or the "
         "other way round.",
     ]
