@@ -19,6 +19,22 @@ TIMM = "timm/"  # beginning of the names of timm's networks
 FEATURES = {"features_only": True, "feature_cls": "getter"}
 
 
+class PaddedConv2d(nn.Conv2d):
+    """timm's convolution with TensorFlow's padding "SAME", on sides that are multiples of its stride.
+
+    There the padding is the same for all sizes. timm computes it from the size, and many such layers become expressions
+    that are too long for ``torch.export``.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the convolution of ``x``, (B, C, H, W), as (B, D, H / stride, W / stride)."""
+        zeros: list[int] = []
+        for side in (1, 0):  # F.pad takes the last axis first
+            total = max(self.dilation[side] * (self.kernel_size[side] - 1) + 1 - self.stride[side], 0)
+            zeros += [total // 2, total - total // 2]
+        return F.conv2d(F.pad(x, zeros), self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
 class _Maps(nn.Module):
     """The feature maps of a network of timm.
 
@@ -96,6 +112,9 @@ class TimmLayers(_Maps, Layers):
             UserError: The network does not take images of this size, or its maps do not fit their strides.
         """
         split_norm_act(self.network)
+        for layer in self.network.modules():
+            if type(layer).__name__ == "Conv2dSame":  # sides are multiples of all strides, see ``_Maps``
+                layer.__class__ = PaddedConv2d
         stages, training = list(self._indices), self.training
         height, width = 2 * self._multiple, 3 * self._multiple
         expected = [(stage.channels, height // stage.stride, width // stage.stride) for stage in stages]

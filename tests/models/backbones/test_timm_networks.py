@@ -12,6 +12,7 @@ from huggingface_hub import constants
 from torch import Tensor, nn
 
 from lit_cv.errors import UserError
+from lit_cv.models.backbones.timm_networks import PaddedConv2d
 from lit_cv.models.backbones.trunk import Trunk, build_trunk
 from lit_cv.models.images import IMAGENET_MEAN, IMAGENET_STD
 from tests.helpers.scenes import randomize
@@ -228,3 +229,21 @@ def test_missing_extra_and_missing_internet_are_named(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(UserError, match=r"needs timm: install lit-cv\[timm\]"):
         build_trunk("timm/resnet18", None, "train")
+
+
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 2, 1), (5, 2, 1), (1, 2, 1), (3, 4, 1), (3, 2, 2)])
+def test_padding_does_not_depend_on_sizes_that_are_multiples_of_the_stride(
+    kernel: int, stride: int, dilation: int
+) -> None:
+    reference = timm.layers.Conv2dSame(4, 6, kernel, stride, dilation=dilation)
+    constant = PaddedConv2d(4, 6, kernel, stride, dilation=dilation)
+    constant.load_state_dict(reference.state_dict())
+    pixels = torch.randn(2, 4, 12, 20, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(constant(pixels), reference(pixels))
+
+
+def test_no_padding_is_computed_from_sizes(trunk: Trunk) -> None:
+    layers = [type(layer).__name__ for layer in trunk.layers.modules()]
+    assert layers.count("PaddedConv2d") == (5 if trunk.name == "timm/tf_efficientnet_lite0" else 0)
+    assert "Conv2dSame" not in layers
