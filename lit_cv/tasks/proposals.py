@@ -20,8 +20,8 @@ from lit_cv.tasks.base import Predictions, Targets, Task, sgd, warmup
 class ProposalTask(Task):
     """Train and evaluate a ``Proposer``.
 
-    A batch is that of ``DetectionTask``; with ``network.source: selective_search``, targets need ``proposals``. The task
-    logs each loss and ``recall_50_at_<N>`` and ``recall_70_at_<N>``, see ``ProposalRecall``.
+    A batch is that of ``DetectionTask``; with ``network.source: selective_search``, targets need ``proposals``. The
+    task logs each loss and ``recall_50_at_<N>`` and ``recall_70_at_<N>``, see ``ProposalRecall``.
 
     Args:
         network: The network, injected by ``class_path``.

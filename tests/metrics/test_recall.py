@@ -22,7 +22,12 @@ def found(*boxes: list[float], reverse: bool = False) -> Columns:
 def wanted(image_id: int, *boxes: list[float], **flags: list[bool]) -> Columns:
     labels = torch.arange(len(boxes)) + 1
     columns = {name: torch.tensor(flag) for name, flag in flags.items()}
-    return {"image_id": torch.tensor(image_id), "boxes": torch.tensor(boxes).reshape(-1, 4), "labels": labels, **columns}
+    return {
+        "image_id": torch.tensor(image_id),
+        "boxes": torch.tensor(boxes).reshape(-1, 4),
+        "labels": labels,
+        **columns,
+    }
 
 
 def test_an_object_counts_from_the_first_box_that_covers_it() -> None:
@@ -41,7 +46,9 @@ def test_an_object_counts_from_the_first_box_that_covers_it() -> None:
 
 def test_difficult_objects_crowds_and_other_parts_do_not_count() -> None:
     metric = ProposalRecall(part=1, parts=3)
-    metric.update([found(WHOLE)], [wanted(4, WHOLE, FAR, FAR, difficult=[False, True, False], iscrowd=[False, False, True])])
+    metric.update(
+        [found(WHOLE)], [wanted(4, WHOLE, FAR, FAR, difficult=[False, True, False], iscrowd=[False, False, True])]
+    )
     metric.update([found()] * 2, [wanted(3, WHOLE), wanted(5, WHOLE)])
     assert metric.compute()["recall_70_at_10"] == 1
     metric.reset()

@@ -26,14 +26,14 @@ SOURCES: tuple[Source, ...] = ("selective_search", "sliding_windows", "random", 
 class Proposer(FittedImages, ProposalDetector):
     """Boxes that may hold an object of any class, best first (Hosang et al. 2016, section 3).
 
-    The detections are the proposals: at most ``proposals_test``, with label 1 and scores that fall evenly with the rank.
-    Only ``rpn`` is trained, with the losses of Faster R-CNN's first stage on the single map at stride 16; with the other
-    sources both losses are 0. All sources have the same parameters.
+    The detections are the proposals: at most ``proposals_test``, with label 1 and scores that fall evenly with the
+    rank. Only ``rpn`` is trained, with the losses of Faster R-CNN's first stage on the single map at stride 16; with the
+    other sources both losses are 0. All sources have the same parameters.
 
     Args:
-        source: ``selective_search``: the given proposals. ``sliding_windows``: ``slide_windows`` in random order, because
-            windows have no best one. ``random``: two random points of the image are opposite corners. ``rpn``: a region
-            proposal network.
+        source: ``selective_search``: the given proposals. ``sliding_windows``: ``slide_windows`` in random order,
+            because windows have no best one. ``random``: two random points of the image are opposite corners. ``rpn``:
+            a region proposal network.
         anchor_scales: Square roots of the anchors' areas, in pixels of the resized image.
         anchor_ratios: Height divided by width of the anchors.
         rpn_batch: Maximum number of anchors sampled per image for the loss.

@@ -1,0 +1,83 @@
+"""Pictures of proposals and of the networks on regions."""
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks.lecture.pictures.style import (
+    BLUE,
+    GRAY,
+    GREEN,
+    INK,
+    RED,
+    arrow,
+    canvas,
+    frame,
+    scene,
+    write,
+)
+from lit_cv.models.detection.sliding_window import slide_windows
+from lit_cv.models.rcnn.proposer import random_boxes
+
+CIRCLE, SQUARE = (0.1, 0.14, 0.62, 0.66), (0.58, 0.6, 0.88, 0.9)  # of a scene: x1, y1, x2, y2, y downwards
+
+
+def proposals_voc(figure: Figure) -> None:
+    """Draw boxes of the four sources on one scene; windows and random boxes are those of the networks."""
+    axes = canvas(figure)
+    generator = torch.Generator().manual_seed(5)
+    windows = slide_windows((100, 100), [0.4], [1.0], 0.75) / 100
+    chance = random_boxes(torch.rand(2, 2, 6, generator=generator), (100, 100)) / 100
+    merged = [CIRCLE, SQUARE, (0.02, 0.02, 0.98, 0.98), (0.1, 0.14, 0.88, 0.9), (0.14, 0.3, 0.45, 0.64)]
+    learned = [(0.13, 0.1, 0.66, 0.64), (0.55, 0.57, 0.9, 0.92), (0.3, 0.34, 0.84, 0.92)]
+    panels = (
+        ("Selective\nSearch", merged, GREEN, "regions that\nare merged"),
+        ("sliding\nwindows", windows.tolist(), GRAY, "all places,\nno order"),
+        ("random\nboxes", chance.tolist(), RED, "corners by\nchance"),
+        ("trained\nRPN", learned, INK, "learned\nscores"),
+    )
+    for place, (title, boxes, color, words) in enumerate(panels):
+        left = 1.2 + 11.3 * place
+        scene(axes, (left, 6.5), 9.6)
+        for box in boxes:
+            _outline(axes, (left, 6.5), 9.6, box, color, linewidth=1.2)
+        write(axes, (left + 4.8, 21), title, weight="bold")
+        write(axes, (left + 4.8, 3.4), words, 8.5)
+
+
+def proposals_coco(figure: Figure) -> None:
+    """Draw how recall counts: the first N boxes, and the overlap with each object."""
+    axes = canvas(figure)
+    scene(axes, (1.5, 6), 14)
+    ranked = [(0.02, 0.05, 0.5, 0.5), (0.12, 0.2, 0.68, 0.72), (0.5, 0.66, 0.95, 0.98), (0.58, 0.61, 0.89, 0.9)]
+    for number, box in enumerate(ranked, start=1):
+        _outline(axes, (1.5, 6), 14, box, (GRAY, GREEN, RED, GREEN)[number - 1])
+        write(axes, (1.5 + 14 * box[0] - 0.1, 20 - 14 * box[1] + 0.9), str(number), 8.5, weight="bold", ha="left")
+    write(axes, (8.5, 22.9), "boxes by rank", weight="bold")
+    write(axes, (32, 22.9), "objects found at IoU 0.5", weight="bold")
+    for row, (text, count, words) in enumerate(
+        (("N = 1", 0, "none of two"), ("N = 2", 1, "the circle"), ("N = 4", 2, "both: recall 1"))
+    ):
+        height = 18.2 - 4.6 * row
+        write(axes, (21.6, height), text, weight="bold")
+        for place in range(2):
+            color = BLUE if place < count else "none"
+            frame(axes, (25 + 3 * place, height - 1), (2, 2), INK, fill=True, facecolor=color, linewidth=0.9)
+        write(axes, (32.6, height), words, 9, ha="left")
+    arrow(axes, (21.6, 16.4), (21.6, 15.4), GRAY)
+    arrow(axes, (21.6, 11.8), (21.6, 10.8), GRAY)
+    write(axes, (23, 3), "classes do not matter: a box that holds nothing only costs time", 8.5)
+
+
+def _outline(
+    axes: Axes,
+    corner: tuple[float, float],
+    side: float,
+    box: tuple[float, ...] | list[float],
+    color: str,
+    **options: float,
+) -> None:
+    """Outline a box ``x1, y1, x2, y2``, y downwards, in units of a scene."""
+    x1, y1, x2, y2 = box
+    low = (corner[0] + side * x1, corner[1] + side * (1 - y2))
+    frame(axes, low, (side * (x2 - x1), side * (y2 - y1)), color, **options)
