@@ -16,6 +16,7 @@ DRAWINGS = {
     "pose_losses": pose.pose_losses,
     "proposals_voc": regions.proposals_voc,
     "proposals_coco": regions.proposals_coco,
+    "inward_offsets": regions.inward_offsets,
 }
 
 

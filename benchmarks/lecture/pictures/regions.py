@@ -1,5 +1,7 @@
 """Pictures of proposals and of the networks on regions."""
 
+from typing import Any
+
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -69,13 +71,31 @@ def proposals_coco(figure: Figure) -> None:
     write(axes, (23, 3), "classes do not matter: a box that holds nothing only costs time", 8.5)
 
 
+def inward_offsets(figure: Figure) -> None:
+    """Draw a proposal that cuts its object, with the three boxes that are made of it."""
+    axes = canvas(figure)
+    proposal, free = (0.22, 0.28, 0.6, 0.78), CIRCLE
+    panels = (
+        ("unrefined", proposal, "the proposal\nas it is"),
+        ("inward", (0.22, 0.28, 0.6, 0.66), "clamped to\nthe proposal"),
+        ("free", free, "may leave\nthe proposal"),
+    )
+    for place, (title, box, words) in enumerate(panels):
+        left = 1.5 + 15 * place
+        scene(axes, (left, 7), 13)
+        _outline(axes, (left, 7), 13, proposal, INK, linestyle="--", linewidth=1.2)
+        _outline(axes, (left, 7), 13, box, (INK, RED, GREEN)[place], linewidth=2.2)
+        write(axes, (left + 6.5, 22.6), title, weight="bold")
+        write(axes, (left + 6.5, 4), words, 8.5)
+
+
 def _outline(
     axes: Axes,
     corner: tuple[float, float],
     side: float,
     box: tuple[float, ...] | list[float],
     color: str,
-    **options: float,
+    **options: Any,
 ) -> None:
     """Outline a box ``x1, y1, x2, y2``, y downwards, in units of a scene."""
     x1, y1, x2, y2 = box

@@ -27,8 +27,8 @@ class Proposer(FittedImages, ProposalDetector):
     """Boxes that may hold an object of any class, best first (Hosang et al. 2016, section 3).
 
     The detections are the proposals: at most ``proposals_test``, with label 1 and scores that fall evenly with the
-    rank. Only ``rpn`` is trained, with the losses of Faster R-CNN's first stage on the single map at stride 16; with the
-    other sources both losses are 0. All sources have the same parameters.
+    rank. Only ``rpn`` is trained, with the losses of Faster R-CNN's first stage on the map at stride 16; with the other
+    sources both losses are 0. All sources have the same parameters.
 
     Args:
         source: ``selective_search``: the given proposals. ``sliding_windows``: ``slide_windows`` in random order,
