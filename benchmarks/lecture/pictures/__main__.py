@@ -17,6 +17,7 @@ DRAWINGS = {
     "proposals_voc": regions.proposals_voc,
     "proposals_coco": regions.proposals_coco,
     "inward_offsets": regions.inward_offsets,
+    "rcnn_lineage": regions.rcnn_lineage,
 }
 
 

@@ -11,8 +11,10 @@ from benchmarks.lecture.pictures.style import (
     GRAY,
     GREEN,
     INK,
+    ORANGE,
     RED,
     arrow,
+    box,
     canvas,
     frame,
     scene,
@@ -41,8 +43,8 @@ def proposals_voc(figure: Figure) -> None:
     for place, (title, boxes, color, words) in enumerate(panels):
         left = 1.2 + 11.3 * place
         scene(axes, (left, 6.5), 9.6)
-        for box in boxes:
-            _outline(axes, (left, 6.5), 9.6, box, color, linewidth=1.2)
+        for corners in boxes:
+            _outline(axes, (left, 6.5), 9.6, corners, color, linewidth=1.2)
         write(axes, (left + 4.8, 21), title, weight="bold")
         write(axes, (left + 4.8, 3.4), words, 8.5)
 
@@ -52,9 +54,11 @@ def proposals_coco(figure: Figure) -> None:
     axes = canvas(figure)
     scene(axes, (1.5, 6), 14)
     ranked = [(0.02, 0.05, 0.5, 0.5), (0.12, 0.2, 0.68, 0.72), (0.5, 0.66, 0.95, 0.98), (0.58, 0.61, 0.89, 0.9)]
-    for number, box in enumerate(ranked, start=1):
-        _outline(axes, (1.5, 6), 14, box, (GRAY, GREEN, RED, GREEN)[number - 1])
-        write(axes, (1.5 + 14 * box[0] - 0.1, 20 - 14 * box[1] + 0.9), str(number), 8.5, weight="bold", ha="left")
+    for number, corners in enumerate(ranked, start=1):
+        _outline(axes, (1.5, 6), 14, corners, (GRAY, GREEN, RED, GREEN)[number - 1])
+        write(
+            axes, (1.5 + 14 * corners[0] - 0.1, 20 - 14 * corners[1] + 0.9), str(number), 8.5, weight="bold", ha="left"
+        )
     write(axes, (8.5, 22.9), "boxes by rank", weight="bold")
     write(axes, (32, 22.9), "objects found at IoU 0.5", weight="bold")
     for row, (text, count, words) in enumerate(
@@ -80,24 +84,44 @@ def inward_offsets(figure: Figure) -> None:
         ("inward", (0.22, 0.28, 0.6, 0.66), "clamped to\nthe proposal"),
         ("free", free, "may leave\nthe proposal"),
     )
-    for place, (title, box, words) in enumerate(panels):
+    for place, (title, refined, words) in enumerate(panels):
         left = 1.5 + 15 * place
         scene(axes, (left, 7), 13)
         _outline(axes, (left, 7), 13, proposal, INK, linestyle="--", linewidth=1.2)
-        _outline(axes, (left, 7), 13, box, (INK, RED, GREEN)[place], linewidth=2.2)
+        _outline(axes, (left, 7), 13, refined, (INK, RED, GREEN)[place], linewidth=2.2)
         write(axes, (left + 6.5, 22.6), title, weight="bold")
         write(axes, (left + 6.5, 4), words, 8.5)
+
+
+def rcnn_lineage(figure: Figure) -> None:
+    """Draw the stages of three generations, with the stages that run once for each region stacked."""
+    axes = canvas(figure)
+    rows = (
+        ("R-CNN", (("Selective\nSearch", ORANGE, 1), ("CNN", BLUE, 3), ("class", GREEN, 3))),
+        ("Fast R-CNN", (("Selective\nSearch", ORANGE, 1), ("CNN", BLUE, 1), ("RoI pool,\nhead", GREEN, 3))),
+        ("Faster R-CNN", (("CNN", BLUE, 1), ("RPN", RED, 1), ("RoI pool,\nhead", GREEN, 3))),
+    )
+    for row, (title, stages) in enumerate(rows):
+        low = 17.4 - 7.4 * row
+        write(axes, (0.8, low + 2.2), title, weight="bold", ha="left")
+        for place, (text, color, copies) in enumerate(stages):
+            left = 13.6 + 11 * place
+            for copy in reversed(range(copies)):
+                box(axes, (left + 0.6 * copy, low + 0.6 * copy), (8, 4.2), "" if copy else text, color)
+            if place:
+                arrow(axes, (left - 1.9, low + 2.1), (left - 0.2, low + 2.1))
+    write(axes, (29, 0.9), "stacked: once for each region", 8.5)
 
 
 def _outline(
     axes: Axes,
     corner: tuple[float, float],
     side: float,
-    box: tuple[float, ...] | list[float],
+    corners: tuple[float, ...] | list[float],
     color: str,
     **options: Any,
 ) -> None:
-    """Outline a box ``x1, y1, x2, y2``, y downwards, in units of a scene."""
-    x1, y1, x2, y2 = box
+    """Outline a box with the corners ``x1, y1, x2, y2``, y downwards, in units of a scene."""
+    x1, y1, x2, y2 = corners
     low = (corner[0] + side * x1, corner[1] + side * (1 - y2))
     frame(axes, low, (side * (x2 - x1), side * (y2 - y1)), color, **options)
