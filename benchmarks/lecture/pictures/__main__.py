@@ -18,6 +18,8 @@ DRAWINGS = {
     "proposals_coco": regions.proposals_coco,
     "inward_offsets": regions.inward_offsets,
     "rcnn_lineage": regions.rcnn_lineage,
+    "rcnn_stages": regions.rcnn_stages,
+    "fast_rcnn_training": regions.fast_rcnn_training,
 }
 
 

@@ -12,6 +12,7 @@ from benchmarks.lecture.pictures.style import (
     GREEN,
     INK,
     ORANGE,
+    PALE,
     RED,
     arrow,
     box,
@@ -111,6 +112,54 @@ def rcnn_lineage(figure: Figure) -> None:
             if place:
                 arrow(axes, (left - 1.9, low + 2.1), (left - 0.2, low + 2.1))
     write(axes, (29, 0.9), "stacked: once for each region", 8.5)
+
+
+def rcnn_stages(figure: Figure) -> None:
+    """Draw what is trained after the network, and which features it sees."""
+    axes = canvas(figure)
+    scene(axes, (1, 9.5), 7.5)
+    _outline(axes, (1, 9.5), 7.5, CIRCLE, INK, linewidth=1.2)
+    write(axes, (4.8, 7.3), "a region", 8.5)
+    arrow(axes, (8.7, 13.2), (10.6, 13.2))
+    box(axes, (10.8, 10.6), (9, 5.2), "fine-tuned\nCNN", BLUE)
+    write(axes, (15.3, 22.9), "1. fine-tuning", weight="bold")
+    write(axes, (34.5, 22.9), "2. on its features", weight="bold")
+    for text, height, color, words in (
+        ("softmax", 17.4, GRAY, "trained with\nthe network"),
+        ("SVMs", 11, GREEN, "trained on hard\nnegatives"),
+        ("box\nregressors", 4.6, ORANGE, "ridge regression\nto the object"),
+    ):
+        arrow(axes, (19.9, 13.2), (24.2, height + 1.9))
+        box(axes, (24.4, height), (8.6, 3.9), text, color)
+        write(axes, (39.6, height + 1.9), words, 8.5)
+    write(axes, (23, 1.6), "arms: softmax or SVMs, with or without box regressors", 8.5)
+
+
+def fast_rcnn_training(figure: Figure) -> None:
+    """Draw which loss reaches which part of the network, in four ways of training."""
+    axes = canvas(figure)
+    panels = (
+        ("none", False, "", "proposals"),
+        ("train", True, "features", "proposals"),
+        ("separate", True, "layer", "refined"),
+        ("joint", True, "features", "refined"),
+    )
+    for place, (title, boxes, reached, detections) in enumerate(panels):
+        left = 1 + 11.3 * place
+        write(axes, (left + 5, 23.2), title, weight="bold")
+        box(axes, (left, 7.2), (10, 3.6), "features", BLUE)
+        box(axes, (left, 14), (4.6, 3.6), "class", GREEN)
+        box(axes, (left + 5.4, 14), (4.6, 3.6), "box", ORANGE if boxes else PALE)
+        write(axes, (left + 2.3, 20.4), "loss", 8.5)
+        arrow(axes, (left + 2.3, 19.5), (left + 2.3, 17.8), GREEN, linewidth=1.6)
+        arrow(axes, (left + 2.3, 13.9), (left + 2.3, 11), GREEN, linewidth=1.6)
+        if boxes:
+            write(axes, (left + 7.7, 20.4), "loss", 8.5)
+            arrow(axes, (left + 7.7, 19.5), (left + 7.7, 17.8), ORANGE, linewidth=1.6)
+        if reached == "features":
+            arrow(axes, (left + 7.7, 13.9), (left + 7.7, 11), ORANGE, linewidth=1.6)
+        write(axes, (left + 5, 4.4), f"detections:\n{detections}", 8.5)
+    write(axes, (23, 1.2), "arrows: gradients of the two losses", 8.5)
 
 
 def _outline(
