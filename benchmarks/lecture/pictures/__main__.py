@@ -17,9 +17,9 @@ DRAWINGS = {
     "proposals_voc": regions.proposals_voc,
     "proposals_coco": regions.proposals_coco,
     "inward_offsets": regions.inward_offsets,
-    "rcnn_lineage": regions.rcnn_lineage,
-    "rcnn_stages": regions.rcnn_stages,
-    "fast_rcnn_training": regions.fast_rcnn_training,
+    "shared_features": regions.shared_features,
+    "stages_after_training": regions.stages_after_training,
+    "multi_task_training": regions.multi_task_training,
 }
 
 

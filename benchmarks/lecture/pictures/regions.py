@@ -94,7 +94,7 @@ def inward_offsets(figure: Figure) -> None:
         write(axes, (left + 6.5, 4), words, 8.5)
 
 
-def rcnn_lineage(figure: Figure) -> None:
+def shared_features(figure: Figure) -> None:
     """Draw the stages of three generations, with the stages that run once for each region stacked."""
     axes = canvas(figure)
     rows = (
@@ -114,7 +114,7 @@ def rcnn_lineage(figure: Figure) -> None:
     write(axes, (29, 0.9), "stacked: once for each region", 8.5)
 
 
-def rcnn_stages(figure: Figure) -> None:
+def stages_after_training(figure: Figure) -> None:
     """Draw what is trained after the network, and which features it sees."""
     axes = canvas(figure)
     scene(axes, (1, 9.5), 7.5)
@@ -135,7 +135,7 @@ def rcnn_stages(figure: Figure) -> None:
     write(axes, (23, 1.6), "arms: softmax or SVMs, with or without box regressors", 8.5)
 
 
-def fast_rcnn_training(figure: Figure) -> None:
+def multi_task_training(figure: Figure) -> None:
     """Draw which loss reaches which part of the network, in four ways of training."""
     axes = canvas(figure)
     panels = (
