@@ -34,6 +34,8 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 SIZES = {  # size of the network that follows from the generated data
     ("DetectionTask", "VOCDetectionDataModule"): 4,
+    ("ProposalTask", "VOCDetectionDataModule"): 4,
+    ("ProposalTask", "COCODetectionDataModule"): 5,
     ("SegmentationTask", "VOCSegmentationDataModule"): 4,
     ("LocalizationTask", "VOCLocalizationDataModule"): 3,
     ("InstanceTask", "COCOInstanceDataModule"): 5,

@@ -5,6 +5,7 @@ from lit_cv.metrics.coco import COCOAveragePrecision
 from lit_cv.metrics.densecap import DenseCaptionAP
 from lit_cv.metrics.localization import LocalizationAccuracy
 from lit_cv.metrics.pckh import PCK, PCKh
+from lit_cv.metrics.recall import ProposalRecall
 from lit_cv.metrics.segmentation import SegmentationMetrics
 from lit_cv.metrics.voc import VOCAveragePrecision
 
@@ -15,6 +16,7 @@ __all__ = [
     "DenseCaptionAP",
     "LocalizationAccuracy",
     "PCKh",
+    "ProposalRecall",
     "SegmentationMetrics",
     "VOCAveragePrecision",
 ]

@@ -13,6 +13,7 @@ from lit_cv.models.rcnn.densecap import DenseCap, DescribedRegions
 from lit_cv.models.rcnn.fast_rcnn import FastRCNN
 from lit_cv.models.rcnn.faster_rcnn import FasterRCNN
 from lit_cv.models.rcnn.mask_rcnn import Instance, MaskRCNN
+from lit_cv.models.rcnn.proposer import Proposer
 from lit_cv.models.rcnn.rcnn import RCNN
 from lit_cv.models.rcnn.rfcn import RFCN
 from lit_cv.models.segmentation.down_up import DownUpFCN
@@ -43,6 +44,7 @@ __all__ = [
     "Network",
     "Pose",
     "PoseNet",
+    "Proposer",
     "RetinaNet",
     "Segmentation",
     "Segmenter",

@@ -6,6 +6,7 @@ from lit_cv.tasks.detection import DetectionTask
 from lit_cv.tasks.instances import InstanceTask
 from lit_cv.tasks.localization import LocalizationTask
 from lit_cv.tasks.pose import PoseTask
+from lit_cv.tasks.proposals import ProposalTask
 from lit_cv.tasks.schedules import OneCycle, RestartingStepLR, WarmupDecayLR, WarmupMultiStepLR
 from lit_cv.tasks.segmentation import SegmentationTask
 from lit_cv.tasks.tta.settings import TTA
@@ -18,6 +19,7 @@ __all__ = [
     "LocalizationTask",
     "OneCycle",
     "PoseTask",
+    "ProposalTask",
     "RestartingStepLR",
     "SegmentationTask",
     "Task",

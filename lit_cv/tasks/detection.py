@@ -1,14 +1,16 @@
 """Object detection: boxes, labels and scores."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 from torch import Tensor
 
 from lit_cv.contract import Batch, HasClasses, require
 from lit_cv.metrics import COCOAveragePrecision, VOCAveragePrecision
-from lit_cv.metrics.facts import SHARE, Fact
+from lit_cv.metrics.facts import ERROR, SHARE, Fact
+from lit_cv.metrics.mean import ExactMean
 from lit_cv.models.detection.detector import Detector
+from lit_cv.models.rcnn.fast_rcnn import FastRCNN
 from lit_cv.models.rcnn.proposals import ProposalDetector
 from lit_cv.ops.objects import without_crowds
 from lit_cv.renderers import BoxRenderer
@@ -25,7 +27,9 @@ class DetectionTask(Task):
 
     * COCO's ``map``, ``map_50``, ``map_75``, ``map_<size>`` and ``mar_*``, and ``ap/<class>`` (IoU 0.5 to 0.95);
     * VOC's ``voc_map`` (area under the curve, VOC2010 and later) and ``voc_map_11point`` (VOC2007), and
-      ``voc_ap/<class>`` (area).
+      ``voc_ap/<class>`` (area);
+    * of ``FastRCNN``, ``boxes_outside``: the share of the regions classified as objects whose box leaves the region by
+      more than a pixel of the resized image.
 
     The arguments are those of ``Task``.
     """
@@ -38,6 +42,12 @@ class DetectionTask(Task):
     PER_CLASS: ClassVar[Mapping[str, Fact]] = {"ap": SHARE, "voc_ap": SHARE}
     MONITOR: ClassVar[str] = "val/map"
     FOUND: ClassVar[tuple[str, ...]] = ("boxes", "scores", "labels")
+    OF_NETWORK: ClassVar[tuple[str, ...]] = ("boxes_outside",)
+
+    def facts(self, class_names: Sequence[str]) -> dict[str, Fact]:
+        """Return unit and direction of each number of ``compute_metrics``."""
+        own = {"boxes_outside": ERROR} if isinstance(self.network, FastRCNN) else {}
+        return super().facts(class_names) | own
 
     def setup(self, stage: str) -> None:
         """Build the metrics for the classes of the data."""
@@ -46,6 +56,7 @@ class DetectionTask(Task):
             self.coco = COCOAveragePrecision(class_names=self.class_names)
             self.voc = VOCAveragePrecision(self.class_names, interpolation="area")
             self.voc_11point = VOCAveragePrecision(self.class_names, interpolation="11point")
+            self.boxes_outside = ExactMean()
 
     @classmethod
     def target_renderer(cls, data: object) -> BoxRenderer:
@@ -61,7 +72,10 @@ class DetectionTask(Task):
         images, targets = batch
         given = self.network.given(targets) if isinstance(self.network, ProposalDetector) else None
         losses = self.network.losses(images, [without_crowds(target) for target in targets])
-        return losses, self.predict(images, given)
+        found = self.predict(images, given)
+        if isinstance(self.network, FastRCNN) and (count := int(self.network.outside[1])):
+            self.boxes_outside.update(self.network.outside[0].double() / count, weight=count)
+        return losses, found
 
     def update_metrics(self, found: Predictions, targets: Targets) -> None:
         """Add the detections of a batch."""
@@ -78,4 +92,7 @@ class DetectionTask(Task):
             values |= {f"{metric}/{name}": ap for name, ap in zip(self.class_names, per_class, strict=True)}
         for metric_object in (self.coco, self.voc, self.voc_11point):
             metric_object.reset()
+        if isinstance(self.network, FastRCNN):
+            values["boxes_outside"] = self.boxes_outside.compute()
+            self.boxes_outside.reset()
         return values

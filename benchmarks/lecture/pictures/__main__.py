@@ -2,7 +2,7 @@
 
 import argparse
 
-from benchmarks.lecture.pictures import localization, pose, segmentation
+from benchmarks.lecture.pictures import localization, pose, regions, segmentation
 from benchmarks.lecture.pictures.style import save
 
 DRAWINGS = {
@@ -14,6 +14,12 @@ DRAWINGS = {
     "box_per_class": localization.box_per_class,
     "freezing": localization.freezing,
     "pose_losses": pose.pose_losses,
+    "proposals_voc": regions.proposals_voc,
+    "proposals_coco": regions.proposals_coco,
+    "inward_offsets": regions.inward_offsets,
+    "shared_features": regions.shared_features,
+    "stages_after_training": regions.stages_after_training,
+    "multi_task_training": regions.multi_task_training,
 }
 
 

@@ -19,7 +19,7 @@ from lit_cv.models.resizing import MinSize
 from lit_cv.ops.limits import at_least, fractions
 from lit_cv.ops.roi import RoIOp, as_rois
 
-BoxRegression = Literal["joint", "separate", "train", "none"]
+BoxRegression = Literal["joint", "inward", "separate", "train", "none"]
 
 
 class FastRCNNOutputs(NamedTuple):
@@ -49,12 +49,17 @@ class FastRCNN(RoIHeadDetector, ProposalDetector):
         box_regression: The columns of Table 6. ``joint``: the box loss trains the whole network, and detections are
             refined proposals. ``separate``: the box loss trains only the box layer, on features trained by the class
             loss, as in stage-wise training. ``train``: as ``joint``, but detections are unrefined proposals. ``none``:
-            the box loss is 0, and detections are unrefined proposals.
+            the box loss is 0, and detections are unrefined proposals. Beyond the paper, ``inward``: as ``joint``, but
+            detections are clamped to their proposal, so that offsets only point inwards.
         classifier: ``softmax``, or ``svm``: SVMs on the output of the head. ``lit_cv.callbacks.RegionStages`` trains
             them after the network (section 5.4); before that, the softmax is used.
         svd: Number of singular values that ``predict`` keeps of each fully connected layer of the head, first to last
             (section 3.1; the paper keeps 1024 of fc6 and 256 of fc7). None keeps the layers as they are.
         options: Arguments of ``RoIHeadDetector`` and ``ProposalDetector``.
+
+    Attributes:
+        outside: Of the regions that the last ``predict`` classified as objects, the number whose box of that class
+            leaves the region by more than a pixel of the resized image, and the number of all; int64 scalars.
     """
 
     loss_names: ClassVar[tuple[str, ...]] = ("roi_class", "roi_box")
@@ -88,6 +93,7 @@ class FastRCNN(RoIHeadDetector, ProposalDetector):
             **options,
         )
         self.box_regression = box_regression
+        self.outside = (torch.tensor(0), torch.tensor(0))
         trunk = self.build_trunk().up_to(16)
         self.backbone, channels, _ = single_map(trunk, self.trainable_layers)
         self.strides = [trunk.stages[-1].stride]
@@ -153,7 +159,12 @@ class FastRCNN(RoIHeadDetector, ProposalDetector):
             scores = self.region_classifiers.scores(features)
         else:
             scores = logits.softmax(dim=1)[:, 1:]
-        return restore(self.roi_heads.choose(scores, deltas, resized, batch.sizes), batch)
+        regions = torch.cat(resized)
+        boxes = self.roi_heads.boxes(deltas, regions)
+        if self.box_regression == "inward":
+            boxes = inside(boxes, regions[:, None])
+        self.outside = _outside(boxes, regions, logits.argmax(dim=1))
+        return restore(self.roi_heads.select(scores, boxes, resized, batch.sizes), batch)
 
     def _pool(self, pixels: Tensor, rois: Tensor) -> Tensor:
         return self.roi_heads.pool(list(self.backbone(pixels).values()), self.strides, rois)
@@ -166,6 +177,20 @@ class FastRCNN(RoIHeadDetector, ProposalDetector):
             head = self._truncated.get(version_of(whole.parameters()), lambda: truncate_head(whole, ranks))
         features: Tensor = head(pooled)
         return features
+
+
+def inside(boxes: Tensor, regions: Tensor) -> Tensor:
+    """Clamp the corners of boxes (..., 4) to regions (..., 4); a box beside its region becomes part of its edge."""
+    low, high = (torch.cat((corner, corner), dim=-1) for corner in (regions[..., :2], regions[..., 2:]))
+    return torch.maximum(torch.minimum(boxes, high), low)
+
+
+def _outside(boxes: Tensor, regions: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    """Count boxes (K, classes without background, 4) that leave their regions (K, 4), see ``FastRCNN.outside``."""
+    found = classes.nonzero()[:, 0]
+    own, regions = boxes[found, classes[found] - 1], regions[found]
+    leaves = ((own[:, :2] < regions[:, :2] - 1) | (own[:, 2:] > regions[:, 2:] + 1)).any(dim=1)
+    return leaves.sum(), torch.tensor(len(found))
 
 
 def _resized(boxes: list[Tensor], batch: ImageBatch) -> list[Tensor]:

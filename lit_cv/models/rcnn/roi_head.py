@@ -111,11 +111,20 @@ class RegionHead(nn.Module):
 
     def choose(self, scores: Tensor, deltas: Tensor, proposals: list[Tensor], sizes: list[Size]) -> list[Detection]:
         """Do the same as ``detect`` for scores in [0, 1] (K, classes without background)."""
+        return self.select(scores, self.boxes(deltas, torch.cat(proposals)), proposals, sizes)
+
+    def boxes(self, deltas: Tensor, regions: Tensor) -> Tensor:
+        """Return the boxes (K, classes without background, 4) of deltas, see ``losses``, on regions (K, 4)."""
+        return decode_boxes(deltas, regions[:, None], ROI_WEIGHTS)[:, 1:]
+
+    def select(self, scores: Tensor, boxes: Tensor, proposals: list[Tensor], sizes: list[Size]) -> list[Detection]:
+        """Do the same as ``choose`` for ``boxes``."""
         counts = [part.shape[0] for part in proposals]
-        boxes = torch.split(decode_boxes(deltas, torch.cat(proposals)[:, None], ROI_WEIGHTS)[:, 1:], counts)
         return [
             best_of_regions(clip_boxes_to_image(image_boxes, size), image_scores, self.keep)
-            for image_boxes, image_scores, size in zip(boxes, torch.split(scores, counts), sizes, strict=True)
+            for image_boxes, image_scores, size in zip(
+                torch.split(boxes, counts), torch.split(scores, counts), sizes, strict=True
+            )
         ]
 
 

@@ -6,12 +6,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.roi_heads import fastrcnn_loss
 from torchvision.ops import box_iou, roi_pool
 
 from lit_cv.errors import UserError
 from lit_cv.models.images import Objects
-from lit_cv.models.rcnn.fast_rcnn import FastRCNN
+from lit_cv.models.network import evaluating
+from lit_cv.models.rcnn.fast_rcnn import FastRCNN, inside
 from lit_cv.models.rcnn.roi_head import ROI_WEIGHTS, RegionSample
 from lit_cv.ops.boxes import encode_boxes
 from tests.helpers.scenes import CLASSES, randomize, scene
@@ -144,6 +146,48 @@ def test_without_regression_at_test_detections_are_proposals(box_regression: str
     refined.load_state_dict(network.state_dict())
     found = refined.predict(images, proposals)
     assert away(found[0]["boxes"], proposals[0]) > 1
+
+
+def test_inward_boxes_are_the_part_of_the_free_boxes_in_their_regions() -> None:
+    boxes = torch.tensor([[-5.0, 2, 8, 14], [1, 1, 9, 9], [12, 3, 20, 9]])
+    region = torch.tensor([0.0, 0, 10, 10])
+    assert inside(boxes, region.expand(3, 4)).tolist() == [[0, 2, 8, 10], [1, 1, 9, 9], [10, 3, 10, 9]]
+    every = {"score_threshold": 0.0, "nms_threshold": 1.0, "detections_per_image": 10_000}
+    network, inward = fast_rcnn(**every), fast_rcnn(box_regression="inward", **every)
+    randomize(network)
+    inward.load_state_dict(network.state_dict())
+    images, targets = scene([3], SIZES[:1])
+    given = targets[0]["proposals"]
+    found, clamped = (part.predict(images, [given])[0] for part in (network, inward))
+    assert torch.equal(found["scores"], clamped["scores"])
+    corners = torch.maximum(torch.minimum(found["boxes"][:, None], given[:, [2, 3, 2, 3]]), given[:, [0, 1, 0, 1]])
+    assert away(clamped["boxes"], corners.flatten(0, 1)) < 0.4  # the narrowest regions were widened to a pixel
+    assert away(clamped["boxes"], found["boxes"]) > 1
+
+
+def test_boxes_that_leave_their_region_are_counted() -> None:
+    network = fast_rcnn()
+    randomize(network)
+    images, targets = scene([3], SIZES[2:])
+    given = targets[0]["proposals"]
+    network.predict(images, [given])
+    batch = network.batch(images)
+    regions = given * batch.scales()[0]
+    regions[:, 2:] = torch.maximum(regions[:, 2:], regions[:, :2] + 1)
+    with torch.no_grad(), evaluating(network):
+        logits, deltas, _ = network(batch.pixels, F.pad(regions, (1, 0)))
+    decoded = BoxCoder(ROI_WEIGHTS).decode(deltas.flatten(1), [regions])
+    outside, total = 0, 0
+    for region, boxes, label in zip(regions, decoded, logits.argmax(dim=1), strict=True):
+        total += bool(label)
+        beyond = (boxes[label] - region) * torch.tensor([-1, -1, 1, 1])
+        outside += bool(label) and bool((beyond > 1).any())
+    assert [int(number) for number in network.outside] == [outside, total]
+    assert 0 < outside < total
+    for way in ("inward", "train"):
+        network.box_regression = way
+        network.predict(images, [given])
+        assert [int(number) for number in network.outside] == [0, total]
 
 
 def test_a_batch_without_positives_has_no_box_loss() -> None:
