@@ -2,7 +2,7 @@
 
 import argparse
 
-from benchmarks.lecture.pictures import localization, pose, segmentation
+from benchmarks.lecture.pictures import localization, pose, segmentation, systems
 from benchmarks.lecture.pictures.style import save
 
 DRAWINGS = {
@@ -14,6 +14,10 @@ DRAWINGS = {
     "box_per_class": localization.box_per_class,
     "freezing": localization.freezing,
     "pose_losses": pose.pose_losses,
+    "speed_accuracy": systems.speed_accuracy,
+    "base_networks": systems.base_networks,
+    "dense_captioning": systems.dense_captioning,
+    "components": systems.components,
 }
 
 
