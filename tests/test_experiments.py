@@ -26,7 +26,7 @@ MANY_ARMS = {
     "speed_accuracy",
     "base_networks",
 }  # of the lecture; experiments that other sweeps do not use are their arms
-OF_MANY = re.compile(r"(yolo|fcos|rfcn)_\d+|\w+_64(_50)?|base_network_\w+")
+OF_MANY = re.compile(r"(yolo|fcos|rfcn)_\d+|\w+_64(_50)?|base_network_\w+|small_\w+")
 
 
 @pytest.fixture(autouse=True)

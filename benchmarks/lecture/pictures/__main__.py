@@ -15,6 +15,7 @@ DRAWINGS = {
     "freezing": localization.freezing,
     "pose_losses": pose.pose_losses,
     "speed_accuracy": systems.speed_accuracy,
+    "speed_accuracy_real": systems.speed_accuracy,
     "base_networks": systems.base_networks,
     "dense_captioning": systems.dense_captioning,
     "components": systems.components,
