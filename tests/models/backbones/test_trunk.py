@@ -163,10 +163,10 @@ def test_channels_last_gives_the_same_values(name: str) -> None:
 def test_local_weights_of_a_whole_network_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = torchvision.models.squeezenet1_1(weights=None)
     torch.save(network.state_dict(), tmp_path / "weights.pth")
-    monkeypatch.setenv("WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("LITCV_TEST_DATA", str(tmp_path))
     torch.save(network.state_dict(), tmp_path / "squeezenet1_1.pth")
     expected = network.features.state_dict()
-    for path in (str(tmp_path / "weights.pth"), "$WEIGHTS/{backbone}.pth"):
+    for path in (str(tmp_path / "weights.pth"), "$LITCV_TEST_DATA/{backbone}.pth"):
         layers = build_trunk("squeezenet1_1", path, "frozen").layers
         assert all(torch.equal(value, expected[key]) for key, value in layers.state_dict().items())
 
