@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,12 @@ from tests.helpers.check_yaml import main as check_files
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = sorted(ROOT.glob("experiments/*/*.yaml"))
 SWEEPS = sorted(ROOT.glob("sweeps/*.yaml"))
+LECTURE = sorted(ROOT.glob("sweeps/lecture/*.yaml"))
+MANY_ARMS = {
+    "speed_accuracy",
+    "base_networks",
+}  # of the lecture; experiments that other sweeps do not use are their arms
+OF_MANY = re.compile(r"(yolo|fcos|rfcn)_\d+|\w+_64(_50)?|base_network_\w+|small_\w+")
 
 
 @pytest.fixture(autouse=True)
@@ -93,8 +100,15 @@ def one_step(args: list[str], shapes: Path) -> LitCLI:
     )
 
 
+def marked(paths: list[Path], long: Callable[[str], object]) -> list[Any]:
+    """Return the paths as parameters; those whose stems are chosen are tried by the long tests."""
+    return [pytest.param(path, marks=pytest.mark.long if long(path.stem) else ()) for path in paths]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+@pytest.mark.parametrize(
+    "path", marked(EXPERIMENTS, OF_MANY.fullmatch), ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
 def test_experiment_runs_one_step(path: Path, shapes: Path) -> None:
     cli = one_step(["fit", "--config", str(path)], shapes)
     assert cli.trainer.global_step == 1
@@ -109,7 +123,9 @@ def test_experiment_runs_one_step(path: Path, shapes: Path) -> None:
     assert getattr(cli.model.network, cli.model.SIZE) == expected
 
 
-@pytest.mark.parametrize("path", [*SWEEPS, *sorted(ROOT.glob("sweeps/lecture/*.yaml"))], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [*SWEEPS, *marked(LECTURE, MANY_ARMS.__contains__)], ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
 def test_every_arm_of_a_sweep_parses(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LITCV_TEST_DATA", "data")
     assert load_sweep(path).metric is not None
@@ -135,11 +151,10 @@ def test_the_hook_names_a_bad_file(
 
 
 SECONDS_EACH = {"yolo_models", "rcnn_layers", "rcnn_box_regression", "localization_head", "mask_rcnn_roi_op"}
-STEPPED = [pytest.param(path, marks=pytest.mark.long if path.stem in SECONDS_EACH else ()) for path in SWEEPS]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", STEPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", marked(SWEEPS, SECONDS_EACH.__contains__), ids=lambda path: path.stem)
 def test_last_arm_of_a_sweep_runs_one_step(path: Path, shapes: Path) -> None:
     trial = list(load_sweep(path).trials())[-1]
     assert one_step(trial.args, shapes).trainer.global_step == 1

@@ -6,6 +6,9 @@ baseline; one line of ``expect`` holds one or more of them:
 * ``is: better`` or ``is: worse``: the difference of the metric,
 * ``within: 2``: the difference is smaller than this, in the unit of the table (percent points),
 * ``gflops``, ``params`` or ``ms``, each ``lower`` or ``higher``: the cost of the network.
+
+``against`` in a line names another arm to compare with than the baseline. Differences then have Tukey's intervals for
+all pairs of arms.
 """
 
 import re
@@ -46,12 +49,14 @@ class Comparison:
         kind: ``is``, ``within``, ``gflops``, ``params`` or ``ms``.
         side: ``better`` or ``worse``, ``lower`` or ``higher``; a number for ``within``.
         metric: Compared metric; empty for a cost.
+        against: Values of the arm to compare with; empty for the baseline.
     """
 
     arm: str
     kind: str
     side: Any
     metric: str = ""
+    against: str = ""
 
 
 @dataclass(frozen=True)
@@ -184,8 +189,9 @@ def _comparisons(where: str, line: Any, metric: str) -> Iterator[Comparison]:
         raise UserError(f"{where}: `expect` holds {line!r}; write `arm` and one of {', '.join(kinds)}.")
     arm = _values(where, "expect.arm", line["arm"])
     metric = _metric(where, "expect.metric", line.get("metric", metric))
+    against = _values(where, "expect.against", line["against"]) if "against" in line else ""
     for kind, side in line.items():
-        if kind in ("arm", "metric"):
+        if kind in ("arm", "metric", "against"):
             continue
         if kind not in kinds:
             raise UserError(f"{where}: `expect.{kind}` is no comparison; use {', '.join(kinds)}.")
@@ -194,7 +200,7 @@ def _comparisons(where: str, line: Any, metric: str) -> Iterator[Comparison]:
             raise UserError(f"{where}: `expect.within` is {side!r}; give a number above 0, in the unit of the table.")
         if kind != WITHIN and side not in SIDES[kind]:
             raise UserError(f"{where}: `expect.{kind}` is {side!r}; write {' or '.join(SIDES[kind])}.")
-        yield Comparison(arm, kind, side, metric if kind in ("is", WITHIN) else "")
+        yield Comparison(arm, kind, side, metric if kind in ("is", WITHIN) else "", against)
 
 
 def _metric(where: str, field: str, name: Any) -> str:
@@ -232,8 +238,10 @@ def _check_sweep(root: Path, claim: Claim) -> None:
     study = _planned(sweep)
     find_arm(study, claim.baseline, f"{where}: `baseline`")
     for one in claim.expect:
-        if find_arm(study, one.arm, f"{where}: `expect.arm`") is find_arm(study, claim.baseline, where):
-            raise UserError(f"{where}: `expect.arm` {one.arm} is the baseline; name another arm.")
+        compared = find_arm(study, one.against or claim.baseline, f"{where}: `expect.against`")
+        if find_arm(study, one.arm, f"{where}: `expect.arm`") is compared:
+            what = f"the same as `against` {one.against}" if one.against else "the baseline"
+            raise UserError(f"{where}: `expect.arm` {one.arm} is {what}; name another arm.")
 
 
 def _planned(sweep: Sweep) -> Study:

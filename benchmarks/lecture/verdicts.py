@@ -1,7 +1,8 @@
 """The verdict on a claim, from the adjusted intervals of the report.
 
 Each expected comparison allows a range of differences to the baseline: better and worse are the two sides of 0,
-``within`` is the range between two numbers, a cost is lower or higher. The claim is *confirmed* if every interval lies
+``within`` is the range between two numbers, a cost is lower or higher. A comparison ``against`` another arm than the
+baseline takes its interval from those of all pairs. The claim is *confirmed* if every interval lies
 wholly within its range, *contradicted* if one lies wholly outside, and else there is *no claim at this scale*. An arm
 with seeds that diverged, or without an interval, decides nothing. Costs have no seeds: GFLOPs and parameters are exact,
 and a time is the range of its rounds.
@@ -9,7 +10,7 @@ and a time is the range of its rounds.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.lecture.claims import CLAIMS, WITHIN, Claim, Comparison
@@ -20,6 +21,8 @@ from lit_cv.ablation.results.metric_facts import metric_facts
 from lit_cv.ablation.results.study import Study, load_study
 from lit_cv.ablation.results.tables import Row, Table, make_table
 from lit_cv.ablation.results.traps.traps import find_traps
+from lit_cv.ablation.statistics.comparisons import all_pairs
+from lit_cv.ablation.statistics.difference import Difference
 from lit_cv.errors import UserError
 
 CONFIRMED, CONTRADICTED, UNDECIDED = "confirmed", "contradicted", "no claim at this scale"
@@ -101,15 +104,16 @@ def answer(claim: Claim, group: Path) -> Answer:
 def _outcome(one: Comparison, study: Study, tables: dict[str, Table], where: str) -> Outcome:
     table = tables.get(one.metric) or next(iter(tables.values()))
     arm = find_arm(study, one.arm, f"{where}: `expect.arm`")
-    row, base = (next(row for row in table.rows if row.arm is other) for other in (arm, table.baseline))
+    other = find_arm(study, one.against, f"{where}: `expect.against`") if one.against else table.baseline
+    row, base = (next(row for row in table.rows if row.arm is each) for each in (arm, other))
     return _of_cost(one, row, base) if one.kind in COSTS else _of_metric(one, table, row, base)
 
 
 def _of_metric(one: Comparison, table: Table, row: Row, base: Row) -> Outcome:
-    found = row.difference
-    name = f"{one.metric} of {row.arm.label}"
+    found = _difference(table, base, row) if one.against else row.difference
+    name, to = f"{one.metric} of {row.arm.label}", f"{base.arm.label}" if one.against else "the baseline"
     if found is None or math.isnan(found.low) or row.diverged or base.diverged:
-        return Outcome(None, f"{name} has no interval to the baseline")
+        return Outcome(None, f"{name} has no interval to {to}")
     if one.kind == WITHIN:
         least, most, said = -one.side / table.scale, one.side / table.scale, f"within ±{one.side:g}"
     else:
@@ -117,8 +121,19 @@ def _of_metric(one: Comparison, table: Table, row: Row, base: Row) -> Outcome:
         said = one.side
     holds = decide(found.low, found.high, least, most)
     points = " points" if table.percent else ""
+    name += f" against {to}" if one.against else ""
     words = f"{name} differs by {scaled(table, found.mean, '+')}{points} {bounds(table, found)}, claimed {said}"
     return Outcome(holds, f"{words}: {HOLDS[holds]}")
+
+
+def _difference(table: Table, first: Row, second: Row) -> Difference | None:
+    """Return second − first with Tukey's interval for all pairs of arms; None without a shared seed."""
+    places = [next(place for place, row in enumerate(table.rows) if row is one) for one in (first, second)]
+    found = all_pairs(table.pool, range(len(table.rows))).get((min(places), max(places)))
+    if found is None:
+        return None
+    own = found.difference
+    return own if places[0] < places[1] else replace(own, mean=-own.mean, low=-own.high, high=-own.low)
 
 
 def _of_cost(one: Comparison, row: Row, base: Row) -> Outcome:

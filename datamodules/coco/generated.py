@@ -47,9 +47,9 @@ def write_coco(root: Path | str, settings: Shapes = Shapes()) -> Path:  # noqa: 
     """Write COCO's ``annotations``, ``train2017`` and ``val2017``, unless they are there already.
 
     Scenes of shapes and of stick figures alternate; every sixteenth image is empty. Masks are polygons, every eighth is
-    an uncompressed RLE. In some scenes shapes of one class form a crowd. ``person_keypoints`` lists only images with
-    people; one person in ten has no labeled joint. The folder is written under a temporary name and renamed, so an
-    interrupted run leaves no incomplete data set.
+    an uncompressed RLE. In some scenes shapes of one class form a crowd, unless shapes touch. ``person_keypoints``
+    lists only images with people; one person in ten has no labeled joint. The folder is written under a temporary name
+    and renamed, so an interrupted run leaves no incomplete data set.
 
     Args:
         root: The folder to write; missing, empty, or written before with the same settings.
@@ -77,7 +77,7 @@ def _write_set(root: Path, name: str, numbers: Sequence[int], settings: Shapes) 
     objects: list[dict[str, Any]] = []
     captions: list[dict[str, Any]] = []
     for number in tqdm(numbers, desc=f"Drawing {name}", unit="image", delay=2):
-        scene = _annotated(np.random.default_rng((settings.seed, number)), number, settings.size)
+        scene = _annotated(np.random.default_rng((settings.seed, number)), number, settings)
         image_id = number + 1
         file = f"{image_id:012d}.jpg"
         write_jpeg(root / name / file, scene.image)
@@ -102,19 +102,20 @@ def _write(root: Path, name: str, images: list[Any], annotations: list[Any], **o
     (root / "annotations" / f"{name}.json").write_text(json.dumps(content | {"annotations": annotations}))
 
 
-def _annotated(rng: np.random.Generator, number: int, size: int) -> _Annotated:
+def _annotated(rng: np.random.Generator, number: int, settings: Shapes) -> _Annotated:
+    size = settings.size
     if number % _EMPTY_EACH == _EMPTY_EACH - 1:
         return _Annotated(background(rng, size).astype(np.uint8), [], "nothing at all")
-    return _people(rng, number, size) if number % 2 else _shapes(rng, number, size)
+    return _people(rng, number, size) if number % 2 else _shapes(rng, number, settings)
 
 
-def _shapes(rng: np.random.Generator, number: int, size: int) -> _Annotated:
-    scene = draw_scene(rng, size)
+def _shapes(rng: np.random.Generator, number: int, settings: Shapes) -> _Annotated:
+    scene = draw_scene(rng, settings.size, touching=settings.touching)
     ids = list(CATEGORIES)[1:]
     places = range(1, len(scene.labels) + 1)
     crowd = [place for place in places if scene.labels[place - 1] == scene.labels[-1]]
-    if rng.random() >= _CROWD:
-        crowd = []
+    if settings.touching or rng.random() >= _CROWD:
+        crowd = []  # of shapes that touch, each is an object of its own
     elif len(crowd) == len(places):
         crowd = crowd[1:]  # nothing is trained on in an image of crowds only
     annotations = [

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from datamodules.shapes.figures import Person, draw_figures
 from datamodules.shapes.settings import Shapes, write_jpeg, write_once
+from lit_cv.errors import UserError
 
 MAT = Path("mpii_human_pose_v1_u12_2") / "mpii_human_pose_v1_u12_1.mat"
 _VERSION = 1  # raise it when the same settings give other figures
@@ -126,6 +127,8 @@ def save_mat(path: Path, content: dict[str, Any]) -> None:
 
 def _draw(folder: Path, names: Sequence[str], settings: Shapes, largest_group: int) -> list[list[Person]]:
     """Write the images and return the people in each one."""
+    if settings.touching:
+        raise UserError(f"shapes.touching={settings.touching}: stick figures do not touch; leave it out.")
     (folder / "images").mkdir()
     everyone = []
     for index, name in enumerate(tqdm(names, desc="Drawing stick figures", unit="image", delay=2)):

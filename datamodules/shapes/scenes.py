@@ -25,7 +25,11 @@ class Scene:
 
 
 def draw_scene(
-    rng: np.random.Generator, size: int, paint: Paint | None = None, kinds: Sequence[str] = CLASS_NAMES
+    rng: np.random.Generator,
+    size: int,
+    paint: Paint | None = None,
+    kinds: Sequence[str] = CLASS_NAMES,
+    touching: float = 0.0,
 ) -> Scene:
     """Draw one to three shapes, which may overlap.
 
@@ -36,14 +40,19 @@ def draw_scene(
             that contrasts with them.
         kinds: Kinds of shapes: ``circle`` and those of :data:`datamodules.shapes.outlines.OUTLINES`; labels count them
             from 1.
+        touching: Probability that a shape after the first has the class of the one before and touches it.
     """
     paint = paint or _contrasting
     image = background(rng, size)
     owner = np.zeros((size, size), dtype=np.uint8)
     labels, shapes = [], []
     for number in range(1, int(rng.integers(1, 4)) + 1):
-        label = int(rng.integers(len(kinds))) + 1
-        shape = _draw_shape(rng, kinds[label - 1], size)
+        if shapes and touching and rng.random() < touching:
+            label = labels[-1]
+            shape = _draw_beside(rng, kinds[label - 1], shapes[-1])
+        else:
+            label = int(rng.integers(len(kinds))) + 1
+            shape = _draw_shape(rng, kinds[label - 1], size)
         image[shape] = paint(rng, image[shape])
         owner[shape] = number
         labels.append(label)
@@ -71,14 +80,43 @@ def background(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
 
 def _draw_shape(rng: np.random.Generator, kind: str, size: int) -> NDArray[np.bool_]:
     """Return the pixels of one shape: bool (size, size)."""
-    low, high = (0.3, 0.6) if rng.random() < 0.7 else (0.18, 0.3)
-    radius = rng.uniform(low, high) * size / 2
+    radius = _radius(rng, size)
     center = rng.uniform(0.8 * radius, size - 0.8 * radius, 2)  # some cross the edge
+    return _filled(kind, center, radius, 0.0 if kind == "circle" else _turn(rng), size)
+
+
+def _draw_beside(rng: np.random.Generator, kind: str, other: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the pixels of a shape that comes from outside and stops as soon as it covers a pixel of another one."""
+    size = len(other)
+    places = np.argwhere(other)[:, ::-1]
+    middle = places.mean(axis=0)
+    while True:
+        radius, turn, angle = _radius(rng, size), _turn(rng), rng.uniform(0, 2 * np.pi)
+        far = radius + np.linalg.norm(places - middle, axis=1).max() + 1
+        for distance in np.arange(far, 0, -1):
+            center = middle + distance * np.array([np.cos(angle), np.sin(angle)])
+            shape = _filled(kind, center, radius, turn, size)
+            if (shape & other).any():
+                break
+        if (center > 0.8 * radius).all() and (center < size - 0.8 * radius).all():
+            return shape
+
+
+def _radius(rng: np.random.Generator, size: int) -> float:
+    low, high = (0.3, 0.6) if rng.random() < 0.7 else (0.18, 0.3)
+    return float(rng.uniform(low, high) * size / 2)
+
+
+def _turn(rng: np.random.Generator) -> float:
+    return float(rng.uniform(-0.2, 0.2))
+
+
+def _filled(kind: str, center: NDArray[np.float64], radius: float, turn: float, size: int) -> NDArray[np.bool_]:
     canvas = np.zeros((size, size), dtype=np.uint8)
     if kind == "circle":
         cv2.circle(canvas, np.round(center).astype(int).tolist(), round(radius), 1, cv2.FILLED)
     else:
-        cv2.fillPoly(canvas, _contours(kind, center, radius, rng.uniform(-0.2, 0.2)), 1)
+        cv2.fillPoly(canvas, _contours(kind, center, radius, turn), 1)
     return canvas.astype(bool)
 
 

@@ -23,12 +23,14 @@ class Shapes:
         val: Number of validation images.
         size: Width and height of an image in pixels, >= 32.
         seed: Seed of the scenes: same settings, same bytes. Independent of a run's seed, so that runs share their data.
+        touching: Probability that a shape after the first has the class of the one before and touches it.
     """
 
     train: int = 400
     val: int = 100
     size: int = 128
     seed: int = 0
+    touching: float = 0.0
 
 
 def write_once(folder: Path, layout: dict[str, Any], settings: Shapes, write: Callable[[Path], None]) -> Path:
@@ -46,7 +48,10 @@ def write_once(folder: Path, layout: dict[str, Any], settings: Shapes, write: Ca
     Raises:
         UserError: If the folder has other content, or a setting is out of range.
     """
-    described = json.dumps({**layout, **asdict(settings)}, indent=2) + "\n"
+    values = asdict(settings)
+    if not settings.touching:
+        del values["touching"]  # as in data sets that were written before there was this setting
+    described = json.dumps({**layout, **values}, indent=2) + "\n"
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: give the name of a folder.")
     if folder.is_dir() and any(folder.iterdir()):
@@ -54,6 +59,8 @@ def write_once(folder: Path, layout: dict[str, Any], settings: Shapes, write: Ca
         return folder
     if settings.size < 32 or settings.train < 1 or settings.val < 1 or settings.seed < 0:
         raise UserError(f"{settings}: size must be at least 32, train and val at least 1, and seed at least 0.")
+    if not 0 <= settings.touching <= 1:
+        raise UserError(f"shapes.touching={settings.touching}: is a probability; give a number from 0 to 1.")
     with new_folder(folder) as temporary:
         write(temporary)
         (temporary / "shapes.json").write_text(described)

@@ -82,7 +82,7 @@ def _write(folder: Path, settings: Shapes) -> None:
     described: list[dict[str, Any]] = []
     for number in tqdm(numbers, desc="Drawing shapes", unit="image", delay=2):
         rng = np.random.default_rng((settings.seed, number))
-        scene = draw_scene(rng, settings.size, _named_color, KINDS)
+        scene = draw_scene(rng, settings.size, _named_color, KINDS, settings.touching)
         write_jpeg(folder / FOLDERS[0] / f"{number}.jpg", scene.image)
         phrases = enumerate(_phrases(rng, scene))
         regions = [_region(rng, number, k, box, text, settings.size) for k, (box, text) in phrases]

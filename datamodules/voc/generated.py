@@ -46,7 +46,8 @@ def _write_devkit(devkit: Path, settings: Shapes) -> None:
     palette = voc_colors().tobytes()
     names = [f"shape_{i:06d}" for i in range(settings.train + settings.val)]
     for index, name in enumerate(tqdm(names, desc="Drawing shapes", unit="image", delay=2)):
-        scene = draw_scene(np.random.default_rng((settings.seed, index)), settings.size)
+        rng = np.random.default_rng((settings.seed, index))
+        scene = draw_scene(rng, settings.size, touching=settings.touching)
         write_jpeg(year / "JPEGImages" / f"{name}.jpg", scene.image)
         (year / "Annotations" / f"{name}.xml").write_text(_xml(name, scene))
         classes = np.array([0, *scene.labels] + [0] * (255 - len(scene.labels)), dtype=np.uint8)

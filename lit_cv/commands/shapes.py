@@ -18,6 +18,8 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument("--val", type=int, default=100, help="number of validation images (default: 100)")
     parser.add_argument("--size", type=int, default=128, help="side of an image in pixels (default: 128)")
     parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal bytes (default: 0)")
+    parser.add_argument("--touching", type=float, default=0.0,
+                        help="probability that a shape touches one of its class (default: 0)")  # fmt: skip
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -34,6 +36,7 @@ def _run(options: argparse.Namespace) -> int:
         "mpii": write_mpii,
         "lsp": write_lsp,
     }[options.layout]
-    written = write(options.folder, Shapes(options.train, options.val, options.size, options.seed))
+    settings = Shapes(options.train, options.val, options.size, options.seed, options.touching)
+    written = write(options.folder, settings)
     print(f"written: {written}")
     return 0

@@ -16,6 +16,7 @@ from lit_cv.models.rcnn.densecap import DenseCap
 from lit_cv.models.rcnn.proposals import ProposalDetector
 from lit_cv.models.rcnn.two_stage import TwoStageDetector
 from lit_cv.models.resizing import FittedImages, SquareImages
+from lit_cv.models.segmentation.components import ComponentFCN
 from lit_cv.models.segmentation.sliding_window import SlidingWindowSegmenter
 
 EXAMPLE = (120, 160)  # height and width of the image that is traced; other sizes work as well
@@ -88,6 +89,8 @@ def refuse(network: Network) -> None:
         raise UserError(f"{name} cannot be exported: it writes phrases in a loop whose length depends on the words.")
     if isinstance(network, SlidingWindowDetector | SlidingWindowSegmenter):
         raise UserError(f"{name} cannot be exported: it cuts the image into windows in a loop over their places.")
+    if isinstance(network, ComponentFCN):
+        raise UserError(f"{name} cannot be exported: it looks for connected components in a loop over the classes.")
     if getattr(network, "readout", "exact") != "exact":
         raise UserError(f"{name} cannot be exported with readout: {network.readout}; set it to exact.")
     if not isinstance(network, OnePassNetwork | TwoStageDetector):

@@ -12,7 +12,8 @@ class BackboneNetwork(Network):
     Args:
         backbone: A name of ``lit_cv.models.backbones.families.NAMES``, ``timm/<name>``, or the path of your own
             ``Family``, such as ``my_project.backbones.SLIM``.
-        weights: Weights of the backbone: ``imagenet``, the path of a state dict, or None for random weights.
+        weights: Weights of the backbone: ``imagenet``, the path of a state dict, or None for random weights. In a path,
+            ``{backbone}`` is the name of the backbone after its last slash, and ``$NAME`` an environment variable.
         trainable_layers: Number of stages of the backbone that are trained, counted from the last one; None trains all.
         norm: ``frozen`` fixes the batch norms of the backbone, ``train`` trains them, see ``build_trunk``.
         options: Arguments of ``Network``.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_cv.errors import UserError
+from lit_cv.runs.backbone_weights import backbone_beside, backbone_file
 from lit_cv.runs.initial_weights import weights_file
 from lit_cv.runs.settings import canonical
 
@@ -29,22 +30,23 @@ def essence(settings: Mapping[str, Any], swept: Collection[str] = ()) -> str:
         swept: Keys that a sweep varies, which therefore count.
     """
     counted = {
-        key: contents(key, value)
+        key: contents(key, value, settings)
         for key, value in settings.items()
         if key.split(".")[0] not in NOT_SETTINGS and (key not in PLACES or key in swept)
     }
     return hashlib.sha256(canonical(counted).encode()).hexdigest()[:16]
 
 
-def contents(key: str, value: Any) -> Any:
-    """Return a digest of the file of weights that a setting names; other values as they are."""
+def contents(key: str, value: Any, settings: Mapping[str, Any]) -> Any:
+    """Return a digest of the file of weights that one of the flat settings names; other values as they are."""
     name = key.split(".")[-1]
     if name not in ("weights", "initial_weights") or not isinstance(value, str):
         return value
     file: Path | None = Path(value)
-    if name == "initial_weights":
-        with suppress(UserError):  # a file that is missing is named by its path
-            file = weights_file(value)
+    with suppress(UserError):  # a file that is missing is named by its path
+        file = (
+            weights_file(value) if name == "initial_weights" else backbone_file(value, backbone_beside(key, settings))
+        )
     return digest(file) if file is not None and file.is_file() else value
 
 

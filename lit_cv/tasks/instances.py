@@ -11,7 +11,7 @@ from lit_cv.errors import UserError
 from lit_cv.metrics import COCOAveragePrecision
 from lit_cv.metrics.coco_tables import COCO_SIGMAS, IouType
 from lit_cv.metrics.facts import SHARE, Fact
-from lit_cv.models.rcnn.mask_rcnn import MaskRCNN
+from lit_cv.models.instances import InstanceNetwork
 from lit_cv.ops.objects import without_crowds
 from lit_cv.renderers import InstanceRenderer, PoseRenderer
 from lit_cv.tasks.base import Predictions, Targets, Task, sgd, warmup
@@ -21,7 +21,7 @@ HEADS: dict[IouType, str] = {"segm": "mask", "keypoints": "keypoint"}  # of the 
 
 
 class InstanceTask(Task):
-    """Train and evaluate a ``MaskRCNN``.
+    """Train and evaluate a ``MaskRCNN``, or another ``InstanceNetwork``.
 
     A batch is ``(images, targets)``: uint8 images (3, H, W) and torchvision-style targets, with masks as runs and with
     keypoints if the network's heads need them.
@@ -47,13 +47,13 @@ class InstanceTask(Task):
         UserError: The network has a different number of joints than the data or than ``sigmas``.
     """
 
-    network: MaskRCNN
+    network: InstanceNetwork
     MONITOR: ClassVar[str] = "val/map"
     FOUND: ClassVar[tuple[str, ...]] = ("boxes", "scores", "labels")
 
     def __init__(
         self,
-        network: MaskRCNN,
+        network: InstanceNetwork,
         loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = sgd,
         scheduler: LRSchedulerCallable | None = warmup,

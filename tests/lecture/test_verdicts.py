@@ -56,6 +56,8 @@ def test_one_comparison_against_a_claim_contradicts_it() -> None:
         ({"arm": {"lr": 0.2}, "ms": "lower"}, UNDECIDED),  # the ranges of the rounds overlap
         ({"arm": {"lr": 0.2}, "metric": "val/map", "is": "better"}, CONFIRMED),
         ({"arm": {"lr": 0.2}, "is": "better", "gflops": "lower"}, CONTRADICTED),
+        ({"arm": {"lr": 0.2}, "against": {"lr": 0.3}, "is": "better", "gflops": "lower"}, CONFIRMED),
+        ({"arm": {"lr": 0.3}, "against": {"lr": 0.1}, "is": "better"}, UNDECIDED),
     ],
 )
 def test_written_runs(project, expect, expected) -> None:
@@ -70,6 +72,11 @@ def test_the_words_have_the_reports_interval_and_a_metric_that_is_better_if_lowe
     words = expecting(project, {"arm": {"lr": 0.2}, "is": "better"}).outcomes[0].words
     # residuals: SS 0.000283, 6 degrees of freedom, σ 0.00687; Dunnett's c 2.86; half 2.86 · σ · √(2 / 4) = 0.0139
     assert words == "val/map_50 of lr=0.2 differs by +9.7 points [+8.4, +11.1], claimed better: as claimed"
+    words = expecting(project, {"arm": {"lr": 0.3}, "against": {"lr": 0.2}, "is": "worse"}).outcomes[0].words
+    # Tukey's q 4.34 for three arms; half 4.34 / √2 · σ · √(2 / 4) = 0.0149
+    assert (
+        words == "val/map_50 of lr=0.3 against lr=0.2 differs by -9.5 points [-11.0, -8.0], claimed worse: as claimed"
+    )
     lower = {name: {"percent": True, "higher_is_better": name != "val/error"} for name in ("val/map_50", "val/error")}
     for file in project.group.glob("*/result.json"):
         score = json.loads(file.read_text())["metrics"]["val/map_50"]
@@ -105,6 +112,8 @@ def test_no_verdict_without_an_interval_or_control(project) -> None:
         ({"expect": [{"arm": {"lr": 0.2}, "is": "beter"}]}, "`expect.is` is 'beter'; write better or worse"),
         ({"expect": [{"arm": {"lr": 0.2}, "within": 0}]}, "`expect.within` is 0; give a number above 0"),
         ({"expect": [{"arm": {"lr": 0.1}, "is": "better"}]}, "`expect.arm` lr=0.1 is the baseline"),
+        ({"expect": [{"arm": {"lr": 0.2}, "against": {"lr": 0.2}, "is": "better"}]}, "is the same as `against` lr=0.2"),
+        ({"expect": [{"arm": {"lr": 0.2}, "against": {"lr": 5}, "is": "better"}]}, "`expect.against` lr=5: 0 arms"),
     ],
 )
 def test_entries_of_another_form_are_refused(project, changes, said) -> None:

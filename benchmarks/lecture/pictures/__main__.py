@@ -2,7 +2,7 @@
 
 import argparse
 
-from benchmarks.lecture.pictures import localization, pose, regions, segmentation
+from benchmarks.lecture.pictures import localization, pose, regions, segmentation, systems
 from benchmarks.lecture.pictures.style import save
 
 DRAWINGS = {
@@ -20,6 +20,11 @@ DRAWINGS = {
     "shared_features": regions.shared_features,
     "stages_after_training": regions.stages_after_training,
     "multi_task_training": regions.multi_task_training,
+    "speed_accuracy": systems.speed_accuracy,
+    "speed_accuracy_real": systems.speed_accuracy,
+    "base_networks": systems.base_networks,
+    "dense_captioning": systems.dense_captioning,
+    "components": systems.components,
 }
 
 

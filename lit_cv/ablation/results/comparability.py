@@ -106,7 +106,7 @@ def _configs(study: Study) -> list[str]:
 
 
 def _setting(run: Run, key: str) -> Any:
-    return contents(key, run.config.get(key, UNSET))
+    return contents(key, run.config.get(key, UNSET), run.config)
 
 
 def _within(key: str, prefixes: Sequence[str]) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from lit_cv.ablation.sweep.jobs import Job
 from lit_cv.errors import UserError
+from lit_cv.runs.backbone_weights import backbone_beside, backbone_file
 from lit_cv.runs.initial_weights import weights_file
 
 GENERATED = ("shapes", "download")  # values of `data.source` with which a run makes or fetches missing files
@@ -44,9 +45,14 @@ def _missing(settings: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(root, str) and local and not Path(root).exists():
         yield f"data.root: there is no folder {root}; give the folder of the data, or set data.source"
     for key, value in settings.items():
-        named = key.split(".")[-1] in ("weights", "ckpt_path") and isinstance(value, str) and _is_path(value)
-        if named and not Path(value).is_file():
-            yield f"{key}: there is no file {value}; give an existing file"
+        if key.split(".")[-1] in ("weights", "ckpt_path") and isinstance(value, str) and _is_path(value):
+            try:
+                file = backbone_file(value, backbone_beside(key, settings))
+            except UserError as error:
+                yield str(error).rstrip(".")
+                continue
+            if not file.is_file():
+                yield f"{key}: there is no file {file}; give an existing file"
         if key.split(".")[-1] == "initial_weights" and isinstance(value, str):
             try:
                 weights_file(value)

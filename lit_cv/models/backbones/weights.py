@@ -8,6 +8,7 @@ from torch import Tensor
 from lit_cv.errors import UserError
 from lit_cv.models.backbones.families import family_of
 from lit_cv.models.backbones.family import PUBLISHED
+from lit_cv.runs.backbone_weights import backbone_file
 
 
 def read_weights(name: str, weights: str) -> dict[str, Tensor]:
@@ -19,7 +20,7 @@ def read_weights(name: str, weights: str) -> dict[str, Tensor]:
         UserError: There are no such weights, or they cannot be read or downloaded.
     """
     if weights not in PUBLISHED:
-        return _read_file(Path(weights))
+        return _read_file(backbone_file(weights, name))
     family = family_of(name)
     if weights not in family.published:
         raise UserError(f"Backbone {name!r} has no {weights} weights: give null or the path of a state dict.")

@@ -1,6 +1,6 @@
 """DenseCap (Johnson, Karpathy & Fei-Fei 2016): one network detects regions and describes them."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from lit_cv.ops.roi import as_rois
 from lit_cv.ops.vocabulary import SPECIAL
 
 REGION = 1  # the only label
+Captions = Literal["joint", "detached", "image"]
 
 
 class DescribedRegions(Detection):
@@ -108,8 +109,8 @@ class DenseCap(FasterRCNN):
       with a weight of 5e-5. Here regions are sampled from the proposals after NMS and from the objects.
     * No gradient flows to the boxes of the proposals. In the paper it does, through ``roi_op: bilinear``.
 
-    ``more`` in the raw outputs holds the codes of the regions, (K, D), and the logits of the first word of each phrase,
-    float32 (K, 1, words). ``language_model`` computes those of the next words from codes and tokens.
+    ``more`` in the raw outputs holds the codes that phrases are written from, (K, D), and the logits of the first word
+    of each phrase, float32 (K, 1, words). ``language_model`` computes those of the next words from codes and tokens.
 
     Args:
         vocabulary_size: Number of words, including the special ones: the length of the data's ``vocabulary``;
@@ -120,6 +121,10 @@ class DenseCap(FasterRCNN):
             and fc7, as ``head: backbone`` of a VGG has here.
         longest_phrase: Maximum number of words of a predicted phrase.
         beam: Number of phrases that the beam search keeps; 1 is greedy search, as in the paper.
+        captions: ``joint``: the phrase of a region is written from its code, and its loss trains all layers, as in the
+            paper. ``detached``: its loss trains the language model alone, so that the detector is the one that its own
+            losses give. ``image``: all phrases of an image are written from the code of the whole image, as by the
+            paper's baseline "Full image RNN".
         options: Arguments of ``FasterRCNN``, except ``num_classes``.
 
     Raises:
@@ -140,6 +145,7 @@ class DenseCap(FasterRCNN):
         dropout: float = 0.0,
         longest_phrase: int = 15,
         beam: int = 1,
+        captions: Captions = "joint",
         **options: Any,
     ) -> None:
         super().__init__(num_classes=REGION + 1, **options)
@@ -152,6 +158,7 @@ class DenseCap(FasterRCNN):
                 f"word in addition to the {len(SPECIAL)} special ones, and at least 1 for the others."
             )
         self.vocabulary_size, self.longest_phrase, self.beam = vocabulary_size, longest_phrase, beam
+        self.captions: Captions = captions
         plain = self.roi_heads
         features = plain.box_predictor.cls_score.in_features
         self.roi_heads = RecognitionHead(
@@ -162,8 +169,9 @@ class DenseCap(FasterRCNN):
     def head_outputs(self, size: Size, maps: list[Tensor], rois: Tensor) -> HeadOutputs:
         """See ``TwoStageDetector.head_outputs`` and the class."""
         codes = self._codes(size, maps, rois)
-        words = self.language_model(codes, torch.empty(len(codes), 0, dtype=torch.int64, device=codes.device))
-        return HeadOutputs(*self.roi_heads.classify(codes), (codes, words))
+        own = self._described_codes(maps, codes, rois[:, 0].long(), size, [size] * len(maps[0]))
+        words = self.language_model(own, torch.empty(len(codes), 0, dtype=torch.int64, device=codes.device))
+        return HeadOutputs(*self.roi_heads.classify(codes), (own, words))
 
     def describe(self, images: list[Tensor], boxes: list[Tensor]) -> list[DescribedRegions]:
         """Describe given boxes, as ``predict`` describes proposals, without refining or removing any.
@@ -179,11 +187,12 @@ class DenseCap(FasterRCNN):
             batch = self.batch(images)
             given = [part.to(self.device) for part in boxes]
             rois = as_rois([part * scale for part, scale in zip(given, batch.scales(), strict=True)])
-            codes = self._codes(size_of(batch.pixels), self._maps(batch.pixels), rois)
+            size, maps = size_of(batch.pixels), self._maps(batch.pixels)
+            codes = self._codes(size, maps, rois)
             scores = self.roi_heads.classify(codes)[0].softmax(dim=1)[:, REGION]
             counts = [len(part) for part in given]
             found = [_regions(*pair) for pair in zip(given, torch.split(scores, counts), strict=True)]
-            return self._described(found, codes)
+            return self._described(found, self._described_codes(maps, codes, rois[:, 0].long(), size, batch.sizes))
 
     def losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """See ``Network.losses``; the labels of the targets have no effect, since all regions are of one class."""
@@ -197,21 +206,42 @@ class DenseCap(FasterRCNN):
         objectness, box = self.roi_heads.losses(*self.roi_heads.classify(codes), sample)
         positive = sample.classes.nonzero()[:, 0]
         tokens = pad_sequence([target["tokens"].to(codes.device) for target in targets], batch_first=True)
-        own = tokens[sample.rois[positive, 0].long(), sample.objects[positive]]
-        return {"objectness": objectness, "box": box, "caption": self.language_model.loss(codes[positive], own)}
+        images = sample.rois[positive, 0].long()
+        described = self._described_codes(maps, codes[positive], images, size_of(batch.pixels), batch.sizes)
+        caption = self.language_model.loss(described, tokens[images, sample.objects[positive]])
+        return {"objectness": objectness, "box": box, "caption": caption}
 
     def _predict(self, images: list[Tensor]) -> list[Detection]:
         batch = self.batch(images)
-        maps = self._maps(batch.pixels)
+        size, maps = size_of(batch.pixels), self._maps(batch.pixels)
         proposals = self._propose(batch, maps)
-        codes = self._codes(size_of(batch.pixels), maps, as_rois(proposals))
+        rois = as_rois(proposals)
+        codes = self._codes(size, maps, rois)
         detections, rows = self.roi_heads.detect_rows(*self.roi_heads.classify(codes), proposals, batch.sizes)
-        return list[Detection](self._described(restore(detections, batch), codes[rows]))
+        described = self._described_codes(maps, codes[rows], rois[rows, 0].long(), size, batch.sizes)
+        return list[Detection](self._described(restore(detections, batch), described))
 
     def _codes(self, size: Size, maps: list[Tensor], rois: Tensor) -> Tensor:
         """Return the codes (K, D) of regions (K, 5), see ``pool_rois``."""
         codes: Tensor = self.roi_heads.box_head(self.roi_heads.pool(*self.pooled_maps(maps), rois))
         return codes
+
+    def _described_codes(
+        self, maps: list[Tensor], codes: Tensor, images: Tensor, size: Size, sizes: list[Size]
+    ) -> Tensor:
+        """Return the codes that phrases are written from, float32 (K, D), see ``captions``.
+
+        Args:
+            maps: Feature maps of the batch.
+            codes: float32 (K, D), the codes of the regions.
+            images: int64 (K,), the image of each region.
+            size: Height and width of the batch in pixels.
+            sizes: Height and width of each image in it.
+        """
+        if self.captions == "image":
+            whole = [codes.new_tensor([[0.0, 0.0, width, height]]) for height, width in sizes]
+            return self._codes(size, maps, as_rois(whole))[images]
+        return codes.detach() if self.captions == "detached" else codes
 
     def _described(self, found: list[Detection], codes: Tensor) -> list[DescribedRegions]:
         """Add phrases to regions from their codes (M, D), image by image."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from lit_cv.errors import UserError
 from lit_cv.models.detection.detector import Detection, restore
 from lit_cv.models.images import ImageBatch, Size
+from lit_cv.models.instances import Branch, Instance, InstanceNetwork
 from lit_cv.models.network import Target
 from lit_cv.models.rcnn.faster_rcnn import FasterRCNN
 from lit_cv.models.rcnn.keypoint_head import keypoint_layers, keypoint_loss, read_enlarged, read_keypoints
@@ -28,31 +29,11 @@ from lit_cv.ops.masks import paste_dense, paste_masks, paste_rounded
 from lit_cv.ops.objects import masks_of
 from lit_cv.ops.roi import as_rois, pool_rois
 
-Branch = Literal["mask", "keypoint"]
 Readout = Literal["exact", "torchvision"]
 NEEDED: dict[Branch, tuple[str, ...]] = {"mask": ("mask_runs", "masks"), "keypoint": ("keypoints",)}  # in the targets
 
 
-class Instance(Detection, total=False):
-    """A ``Detection`` with the predictions of the branches for each object.
-
-    Attributes:
-        mask_runs: int64 (R,), the masks as ``lit_cv.ops.mask_runs.MaskRuns``.
-        mask_lengths: int64 (M,), see there.
-        mask_size: int64 (2,), height and width of the image.
-        masks: uint8 (M, H, W) with values 0 and 1; of an exported network, instead of the runs.
-        keypoints: float32 (M, K, 3), ``x, y`` in pixels of the input image and the logit of the joint. As for boxes,
-            (0, 0) is the corner of the image.
-    """
-
-    mask_runs: Tensor
-    mask_lengths: Tensor
-    mask_size: Tensor
-    masks: Tensor
-    keypoints: Tensor
-
-
-class MaskRCNN(FasterRCNN):
+class MaskRCNN(FasterRCNN, InstanceNetwork):
     """Mask R-CNN on any backbone.
 
     Targets also have ``mask_runs``, ``mask_lengths`` and ``mask_size``, or dense ``masks`` bool or uint8 (N, H, W), for

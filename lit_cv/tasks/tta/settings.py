@@ -11,6 +11,7 @@ from lit_cv.models.network import Network
 from lit_cv.models.pose import PoseNet
 from lit_cv.models.rcnn.densecap import DenseCap
 from lit_cv.models.resizing import FittedImages
+from lit_cv.models.segmentation.components import ComponentFCN
 from lit_cv.models.segmentation.segmenter import Segmenter
 from lit_cv.ops.limits import above_zero
 
@@ -64,6 +65,8 @@ def fitting_tta(network: Network, tta: TTA | None) -> TTA | None:
         raise UserError("tta.scales is an empty list; give factors such as [0.75, 1.0, 1.25], or leave it out.")
     if isinstance(network, DenseCap):
         raise UserError("model.tta: DenseCap's phrases say left and right and cannot be averaged; leave tta out.")
+    if isinstance(network, ComponentFCN):
+        raise UserError("model.tta: ComponentFCN has no NMS that would merge its components; leave tta out.")
     if not isinstance(network, Detector | Segmenter | PoseNet | LocalizationNet):
         raise UserError(f"model.tta: it is not known how to merge the predictions of {name}; leave tta out.")
     if list(tta.scales) != [1.0] and not isinstance(network, FittedImages):

@@ -10,6 +10,7 @@ from lit_cv.ablation.sweep.plan import plan
 from lit_cv.ablation.sweep.sweep_file import load_sweep
 from lit_cv.commands.sweep import run_sweep
 from lit_cv.errors import UserError
+from lit_cv.runs.sameness import essence
 from tests.helpers.fake_project import COMMAND
 
 
@@ -52,6 +53,25 @@ def test_missing_weights_are_found_in_the_arms_that_need_them(make):
     assert text.startswith(
         "model.network.weights: there is no file models/gone.pth; give an existing file (2 of 8 runs"
     )
+
+
+def test_one_value_of_weights_serves_all_backbones(make, monkeypatch, tmp_path):
+    monkeypatch.delenv("LITCV_TEST_DATA", raising=False)
+    (tmp_path / "tf_net_imagenet.pth").touch()
+    backbones = {"model.network.backbone": {"values": ["timm/tf_net", "squeezenet1_0"]}}
+    file = make({"model.network.weights": {"values": ["$LITCV_TEST_DATA/{backbone}_imagenet.pth", "null"]}, **backbones})
+    jobs = plan(load_sweep(file))
+    (text,) = missing_inputs(jobs)
+    assert "names the environment variable LITCV_TEST_DATA, which is not set; set it (4 of 8 runs need it" in text
+    ids = [job.folder.name for job in jobs]
+    monkeypatch.setenv("LITCV_TEST_DATA", str(tmp_path))
+    (text,) = missing_inputs(jobs)
+    assert f"there is no file {tmp_path}/squeezenet1_0_imagenet.pth; give an existing file (2 of 8 runs" in text
+    assert [job.folder.name for job in plan(load_sweep(file))] == ids
+    job = next(job for job in jobs if job.settings["model.network.backbone"] == "timm/tf_net")
+    before = essence(job.settings)
+    (tmp_path / "tf_net_imagenet.pth").write_text("other weights")
+    assert (essence(job.settings) != before) == (job.settings["model.network.weights"] is not None)
 
 
 def test_missing_initial_weights_are_found(make):

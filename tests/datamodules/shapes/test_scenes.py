@@ -1,15 +1,20 @@
 import hashlib
 from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from datamodules import Shapes, VOCDetectionDataModule
+from datamodules.pose.generated import write_lsp
+from datamodules.shapes.scenes import draw_scene
 from datamodules.voc.generated import write_voc
 from lit_cv.errors import UserError
-from tests.helpers.small_shapes import SETTINGS
+from tests.helpers.small_shapes import SETTINGS, opened
 
 
 def digest(root: Path) -> str:
@@ -76,3 +81,31 @@ def test_a_larger_set_has_all_classes_and_some_difficult_objects(tmp_path: Path)
     assert min(Counter(train.labels.tolist()).values()) > 80
     assert 0.01 < train.difficult.mean() < 0.1
     assert set(np.diff(train.offsets)) == {1, 2, 3}
+
+
+def test_shapes_of_one_class_touch_as_often_as_asked(tmp_path: Path) -> None:
+    size, pairs, touching = 64, 0, 0
+    for number in range(60):
+        scene = draw_scene(np.random.default_rng(number), size, touching=1.0)
+        assert len(set(scene.labels)) == 1
+        grown = [cv2.dilate((scene.owner == k + 1).astype(np.uint8), np.ones((5, 5))) for k in range(len(scene.labels))]
+        pairs += len(grown) - 1
+        touching += sum(bool((one & other).any()) for one, other in pairwise(grown))
+    assert pairs > 40
+    assert touching == pairs
+    some = [draw_scene(np.random.default_rng(number), size, touching=0.3).labels for number in range(200)]
+    same = [one == other for labels in some for one, other in pairwise(labels)]
+    assert abs(np.mean(same) - (0.3 + 0.7 / 3)) < 0.1
+    with pytest.raises(UserError, match=r"shapes.touching=1.5: is a probability"):
+        write_voc(tmp_path / "more", Shapes(touching=1.5))
+    with pytest.raises(UserError, match=r"shapes.touching=0.5: stick figures do not touch"):
+        write_lsp(tmp_path / "figures", Shapes(touching=0.5))
+    before = write_voc(tmp_path / "apart", SETTINGS)
+    assert "touching" not in (before / "shapes.json").read_text()
+    with pytest.raises(UserError, match="other settings"):
+        write_voc(tmp_path / "apart", replace(SETTINGS, touching=0.5))
+
+
+def test_touching_shapes_are_no_crowd(tmp_path: Path) -> None:
+    data = opened("COCOInstanceDataModule", tmp_path, shapes=Shapes(train=30, val=1, size=48, touching=1.0))
+    assert data.counts["train/crowds"] == 0

@@ -160,12 +160,15 @@ def test_channels_last_gives_the_same_values(name: str) -> None:
     torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_local_weights_of_a_whole_network_load(tmp_path: Path) -> None:
+def test_local_weights_of_a_whole_network_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = torchvision.models.squeezenet1_1(weights=None)
     torch.save(network.state_dict(), tmp_path / "weights.pth")
-    layers = build_trunk("squeezenet1_1", str(tmp_path / "weights.pth"), "frozen").layers
+    monkeypatch.setenv("LITCV_TEST_DATA", str(tmp_path))
+    torch.save(network.state_dict(), tmp_path / "squeezenet1_1.pth")
     expected = network.features.state_dict()
-    assert all(torch.equal(value, expected[key]) for key, value in layers.state_dict().items())
+    for path in (str(tmp_path / "weights.pth"), "$LITCV_TEST_DATA/{backbone}.pth"):
+        layers = build_trunk("squeezenet1_1", path, "frozen").layers
+        assert all(torch.equal(value, expected[key]) for key, value in layers.state_dict().items())
 
 
 def test_real_squeezenet_weights_load(real_data: Path) -> None:

@@ -133,3 +133,49 @@ def test_unusable_settings_are_refused(options: dict[str, int]) -> None:
         densecap(**options)
     with pytest.raises(UserError, match="vocabulary_size=4"):
         DenseCap(4, backbone="tiny")
+
+
+def caption_gradients(network: DenseCap) -> tuple[float, float]:
+    """Return the largest gradient of the caption loss in the language model, and in all other layers."""
+    images, targets = squares()
+    network.zero_grad()
+    network.losses(images, targets)["caption"].backward()
+    found = {name: p.grad.abs().max().item() for name, p in network.named_parameters() if p.grad is not None}
+    words = [value for name, value in found.items() if name.startswith("language_model.")]
+    return max(words), max(
+        (value for name, value in found.items() if not name.startswith("language_model.")), default=0
+    )
+
+
+def test_captions_train_the_detector_only_if_they_are_joint() -> None:
+    for captions, reached in (("joint", True), ("image", True), ("detached", False)):
+        words, others = caption_gradients(densecap(captions=captions))
+        assert words > 0
+        assert (others > 0) == reached
+    images, targets = squares()
+    losses = []
+    for captions in ("joint", "detached"):
+        network = densecap(captions=captions)
+        torch.manual_seed(2)
+        losses.append(network.losses(images, targets))
+        assert all(
+            torch.equal(a["tokens"], b["tokens"])
+            for a, b in zip(network.predict(images), densecap().predict(images), strict=True)
+        )
+    assert losses[0] == losses[1]  # only gradients differ
+
+
+def test_captions_of_the_image_are_those_of_a_box_around_it() -> None:
+    images, _ = squares()
+    network, plain = densecap(captions="image"), densecap()
+    whole = torch.tensor([[0.0, 0.0, 96.0, 64.0]])
+    expected = plain.describe(images, [whole] * len(images))
+    given = [torch.tensor([[5.0, 5, 40, 40], [50, 10, 90, 60]])] * len(images)
+    for found in (network.predict(images), network.describe(images, given)):
+        for one, wanted in zip(found, expected, strict=True):
+            assert len(one["tokens"]) > 1
+            assert torch.equal(one["tokens"], wanted["tokens"].expand(len(one["tokens"]), -1))
+    other = plain.describe(images, given)
+    assert any(
+        not torch.equal(a["tokens"], b["tokens"]) for a, b in zip(network.describe(images, given), other, strict=True)
+    )
