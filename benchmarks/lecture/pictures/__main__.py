@@ -2,7 +2,7 @@
 
 import argparse
 
-from benchmarks.lecture.pictures import localization, pose, segmentation
+from benchmarks.lecture.pictures import heads, localization, pose, segmentation
 from benchmarks.lecture.pictures.style import save
 
 DRAWINGS = {
@@ -14,6 +14,7 @@ DRAWINGS = {
     "box_per_class": localization.box_per_class,
     "freezing": localization.freezing,
     "pose_losses": pose.pose_losses,
+    "region_pooling": heads.region_pooling,
 }
 
 
