@@ -15,6 +15,7 @@ DRAWINGS = {
     "freezing": localization.freezing,
     "pose_losses": pose.pose_losses,
     "region_pooling": heads.region_pooling,
+    "four_losses": heads.four_losses,
 }
 
 
