@@ -46,9 +46,9 @@ def mask_layers(
         UserError: ``widths`` is empty, or there are no such convolutions.
     """
     if widths is not None and (kind == "mlp" or on_stage):
-        head = "mask_head: mlp" if kind == "mlp" else "head: backbone"
+        replaced_by = "mask_head: mlp" if kind == "mlp" else "head: backbone"
         raise UserError(
-            f"mask_widths: {list(widths)} has no effect with {head}, which replaces these convolutions; leave it out."
+            f"mask_widths: {list(widths)} has no effect with {replaced_by}, without these convolutions; leave it out."
         )
     if kind == "fcn":
         widths = checked_widths("mask_widths", (WIDTH,) * LAYERS if widths is None else widths)
