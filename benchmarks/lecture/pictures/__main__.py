@@ -16,6 +16,7 @@ DRAWINGS = {
     "pose_losses": pose.pose_losses,
     "region_pooling": heads.region_pooling,
     "four_losses": heads.four_losses,
+    "anchors": heads.anchors,
 }
 
 
