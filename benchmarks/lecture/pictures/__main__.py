@@ -2,7 +2,7 @@
 
 import argparse
 
-from benchmarks.lecture.pictures import localization, pose, regions, segmentation, systems
+from benchmarks.lecture.pictures import heads, localization, pose, regions, segmentation, systems
 from benchmarks.lecture.pictures.style import save
 
 DRAWINGS = {
@@ -25,6 +25,9 @@ DRAWINGS = {
     "base_networks": systems.base_networks,
     "dense_captioning": systems.dense_captioning,
     "components": systems.components,
+    "region_pooling": heads.region_pooling,
+    "four_losses": heads.four_losses,
+    "anchors": heads.anchors,
 }
 
 

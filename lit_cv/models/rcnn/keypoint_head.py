@@ -1,11 +1,14 @@
 """The keypoint branch of Mask R-CNN (He et al. 2017, section 5), with one map for each joint."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads, KeypointRCNNPredictor
 from torchvision.models.detection.roi_heads import heatmaps_to_keypoints
 
+from lit_cv.models.rcnn.mask_head import checked_widths
 from lit_cv.ops.global_batch import shared_count
 
 WIDTH, LAYERS = 512, 8
@@ -13,9 +16,21 @@ REACH = 2  # cells around the largest one that its refinement uses
 FINER = 8  # interpolated points along each side of a cell
 
 
-def keypoint_layers(channels: int, num_keypoints: int) -> tuple[nn.Module, nn.Module]:
-    """Build the head and the predictor, from regions (N, channels, S, S) to logits (N, K, 4 S, 4 S)."""
-    return KeypointRCNNHeads(channels, (WIDTH,) * LAYERS), KeypointRCNNPredictor(WIDTH, num_keypoints)
+def keypoint_layers(
+    channels: int, num_keypoints: int, widths: Sequence[int] | None = None
+) -> tuple[nn.Module, nn.Module]:
+    """Build the head and the predictor, from regions (N, channels, S, S) to logits (N, K, 4 S, 4 S).
+
+    Args:
+        channels: Channels of the regions.
+        num_keypoints: Number of joints K.
+        widths: Channels of each convolution, >= 1, 512 for each of eight by default.
+
+    Raises:
+        UserError: ``widths`` is empty.
+    """
+    widths = checked_widths("keypoint_widths", (WIDTH,) * LAYERS if widths is None else widths)
+    return KeypointRCNNHeads(channels, widths), KeypointRCNNPredictor(widths[-1], num_keypoints)
 
 
 def keypoint_loss(logits: Tensor, keypoints: Tensor, boxes: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The mask branch of Mask R-CNN (He et al. 2017, section 3)."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -7,7 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 
+from lit_cv.errors import UserError
 from lit_cv.ops.global_batch import shared_count
+from lit_cv.ops.limits import at_least
 from lit_cv.ops.mask_runs import MaskRuns
 from lit_cv.ops.masks import crop_masks
 
@@ -18,7 +21,12 @@ HIDDEN = 1024  # width of the two layers of ``mlp``
 
 
 def mask_layers(
-    kind: MaskHeadKind, channels: int, size: int, num_classes: int, on_stage: bool
+    kind: MaskHeadKind,
+    channels: int,
+    size: int,
+    num_classes: int,
+    on_stage: bool,
+    widths: Sequence[int] | None = None,
 ) -> tuple[nn.Module, nn.Module]:
     """Build the head and the predictor, from regions (K, channels, S, S) to logits (K, classes, 2 S, 2 S).
 
@@ -31,14 +39,36 @@ def mask_layers(
             classes are independent.
         on_stage: Whether the regions come from the last stage of a ResNet, which replaces the four convolutions of
             ``fcn`` (Figure 4, left).
+        widths: Channels of each convolution of ``fcn``, >= 1, 256 for each of four by default. The predictor has the
+            channels of the last one.
+
+    Raises:
+        UserError: ``widths`` is empty, or there are no such convolutions.
     """
+    if widths is not None and (kind == "mlp" or on_stage):
+        replaced_by = "mask_head: mlp" if kind == "mlp" else "head: backbone"
+        raise UserError(
+            f"mask_widths: {list(widths)} has no effect with {replaced_by}, without these convolutions; leave it out."
+        )
     if kind == "fcn":
-        widths = () if on_stage else (WIDTH,) * LAYERS
-        last = channels if on_stage else WIDTH
-        return MaskRCNNHeads(channels, widths, dilation=1), MaskRCNNPredictor(last, WIDTH, num_classes)
+        widths = checked_widths("mask_widths", (WIDTH,) * LAYERS if widths is None else widths)
+        before, last = ((), channels) if on_stage else (widths, widths[-1])
+        return MaskRCNNHeads(channels, before, dilation=1), MaskRCNNPredictor(last, widths[-1], num_classes)
     inputs, cells = channels * size**2, 2 * size
     head = nn.Sequential(nn.Flatten(), nn.Linear(inputs, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU())
     return head, nn.Sequential(nn.Linear(HIDDEN, num_classes * cells**2), nn.Unflatten(1, (num_classes, cells, cells)))
+
+
+def checked_widths(name: str, widths: Sequence[int]) -> tuple[int, ...]:
+    """Return the channels of the convolutions of a branch.
+
+    Raises:
+        UserError: There are none, or one is below 1.
+    """
+    if not widths:
+        raise UserError(f"{name}: [] leaves the branch without a convolution; give the channels of at least one.")
+    at_least(1, **{name: widths})
+    return tuple(widths)
 
 
 def mask_targets(masks: list[MaskRuns], objects: list[Tensor], boxes: list[Tensor], size: int) -> Tensor:

@@ -51,14 +51,16 @@ class MaskRCNN(FasterRCNN, InstanceNetwork):
         heads: The branches in addition to the box branch: ``mask``, ``keypoint``, both or none.
         mask_head: ``fcn`` or ``mlp``, see ``mask_layers``.
         mask_loss: ``sigmoid`` or ``softmax``, see ``lit_cv.models.rcnn.mask_head.mask_loss``.
+        mask_widths: Channels of the convolutions of ``mask_head: fcn``, 256 for each of four by default.
         num_keypoints: Number of joints K.
+        keypoint_widths: Channels of the convolutions of the keypoint branch, 512 for each of eight by default.
         readout: ``exact`` pastes masks into the exact boxes and finds joints between the cells of their maps.
             ``torchvision`` pastes masks into boxes of whole pixels and finds joints in maps enlarged to the size of
             each region, which takes longer; it gives torchvision's results.
         options: Arguments of ``FasterRCNN``.
 
     Raises:
-        UserError: A branch is unknown or named twice.
+        UserError: A branch is unknown or named twice, or widths do not fit the mask head.
     """
 
     loss_names: ClassVar[tuple[str, ...]] = (*FasterRCNN.loss_names, "mask", "keypoint")
@@ -78,7 +80,9 @@ class MaskRCNN(FasterRCNN, InstanceNetwork):
         heads: Sequence[Branch] = ("mask",),
         mask_head: MaskHeadKind = "fcn",
         mask_loss: MaskLoss = "sigmoid",
+        mask_widths: Sequence[int] | None = None,
         num_keypoints: int = 17,
+        keypoint_widths: Sequence[int] | None = None,
         readout: Readout = "exact",
         **options: Any,
     ) -> None:
@@ -94,9 +98,11 @@ class MaskRCNN(FasterRCNN, InstanceNetwork):
         if on_stage := shared_stage(layers.box_head) is not None:
             channels, size = cast(int, layers.box_predictor.cls_score.in_features), FINE_POOLED // 2
         if "mask" in heads:
-            layers.mask_head, layers.mask_predictor = mask_layers(mask_head, channels, size, self.num_classes, on_stage)
+            layers.mask_head, layers.mask_predictor = mask_layers(
+                mask_head, channels, size, self.num_classes, on_stage, mask_widths
+            )
         if "keypoint" in heads:
-            layers.keypoint_head, layers.keypoint_predictor = keypoint_layers(channels, num_keypoints)
+            layers.keypoint_head, layers.keypoint_predictor = keypoint_layers(channels, num_keypoints, keypoint_widths)
         self.use_memory_format()
 
     def head_outputs(self, size: Size, maps: list[Tensor], rois: Tensor) -> HeadOutputs:

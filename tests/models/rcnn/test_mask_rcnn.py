@@ -1,5 +1,7 @@
 """MaskRCNN against torchvision's on the same weights, images and sampled regions, and its variants."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,6 +9,7 @@ from torch.nn import functional as F
 from torchvision.models.detection import faster_rcnn as peer
 from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads, KeypointRCNNPredictor
 from torchvision.models.detection.mask_rcnn import MaskRCNN as PeerMaskRCNN
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import heatmaps_to_keypoints
 from torchvision.ops import MultiScaleRoIAlign
 
@@ -158,7 +161,7 @@ SMALL = {"min_size": 96, "max_size": 128, "rpn_post_nms_train": 30, "rpn_post_nm
 C4_HEAD = {"backbone": "resnet18", "neck": "c4", "head": "backbone"}
 VARIANTS = [
     {"mask_head": "mlp"},
-    {"mask_loss": "softmax"},
+    {"mask_loss": "softmax", "mask_widths": [16, 24], "keypoint_widths": [16]},
     {"roi_op": "pool"},
     {"neck": "c4"},
     C4_HEAD,
@@ -180,6 +183,43 @@ def test_every_variant_trains_and_finds_masks(options: dict[str, str]) -> None:
         count = len(found["boxes"])
         assert decode_masks(MaskRuns(found["mask_runs"], found["mask_lengths"], SIZE)).shape == (count, *SIZE)
         assert found["keypoints"].shape == (count, JOINTS, 3)
+
+
+def test_narrow_branches_are_those_of_torchvision() -> None:
+    options = {"backbone": "tiny", "neck": "c4", "num_keypoints": JOINTS, **SMALL}
+    narrow = MaskRCNN(
+        CLASSES, heads=["mask", "keypoint"], mask_widths=[16, 24], keypoint_widths=[8, 12], **options
+    ).roi_heads
+    theirs = {
+        "mask_head": MaskRCNNHeads(128, (16, 24), 1),
+        "mask_predictor": MaskRCNNPredictor(24, 24, CLASSES),
+        "keypoint_head": KeypointRCNNHeads(128, (8, 12)),
+        "keypoint_predictor": KeypointRCNNPredictor(12, JOINTS),
+    }
+    regions = torch.rand(2, 128, 14, 14)
+    for branch in ("mask", "keypoint"):
+        parts = [f"{branch}_head", f"{branch}_predictor"]
+        for part in parts:
+            theirs[part].load_state_dict(narrow.get_submodule(part).state_dict())
+        expected = theirs[parts[1]](theirs[parts[0]](regions))
+        torch.testing.assert_close(
+            narrow.get_submodule(parts[1])(narrow.get_submodule(parts[0])(regions)), expected, rtol=0, atol=0
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"mask_widths": []}, r"mask_widths: \[\] leaves the branch without a convolution"),
+        ({"mask_widths": [16, 0]}, r"mask_widths: \[16, 0\] makes no sense; give at least 1"),
+        ({"keypoint_widths": [0]}, r"keypoint_widths: \[0\] makes no sense; give at least 1"),
+        ({"mask_widths": [16], "mask_head": "mlp"}, r"mask_widths: \[16\] has no effect with mask_head: mlp"),
+        ({"mask_widths": [16], **C4_HEAD}, r"mask_widths: \[16\] has no effect with head: backbone"),
+    ],
+)
+def test_widths_that_fit_no_branch_are_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        MaskRCNN(CLASSES, heads=["mask", "keypoint"], **{"backbone": "tiny", **options})
 
 
 @pytest.mark.parametrize("heads", [[], ["mask"], ["keypoint"]])
