@@ -72,6 +72,6 @@ def _check_present(folder: Path, described: str) -> None:
         raise UserError(f"{folder} is not a generated data set: choose another data.root, or set data.source to local.")
     if marker.read_text() != described:
         raise UserError(
-            f"{folder} was generated with other settings or by another version ({marker}): choose another root or "
+            f"{folder} was generated with other settings or by another version ({marker}): choose another folder or "
             "delete it."
         )
