@@ -259,7 +259,7 @@ class DataModule(LightningDataModule, ABC, Generic[P]):
             raise UserError("The data is not open: call prepare_data() and setup() before a loader is asked for.")
         if split not in self.splits:
             fix = f"name files for {split}, or divide those of train with data.split" if self.own_files else None
-            raise UserError(f"No {split} data is configured: {fix or f'set {split}_sets'}.")
+            raise UserError(f"No {split} data is configured: {fix or f'set data.{split}_sets'}.")
         return self.splits[split]
 
     def _ranks(self) -> tuple[int, int]:

@@ -74,7 +74,7 @@ def category_errors(path: Path, categories: Categories, keypoints: bool) -> Iter
         keypoints: Whether they need joints; those without joints are boxes only.
     """
     if not categories:
-        yield Defect(path, "has no categories: it is no COCO file of objects; fix root", "unusable categories")
+        yield Defect(path, "has no categories: it is no COCO file of objects; fix data.root", "unusable categories")
     joints = joints_of(categories)
     names, ids = (np.array([category[key] for category in categories]) for key in ("name", "id"))
     if keypoints and any(kind["keypoints"] not in ([], joints) for kind in categories):

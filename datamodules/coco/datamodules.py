@@ -91,7 +91,9 @@ class COCODetectionDataModule(BoxDataModule[PackedCOCO]):
                 "annotations and train_sets, val_sets or test_sets exclude each other: keep one of the two."
             )
         if self.source != "local":
-            raise UserError(f"annotations names files of your own, but source is {self.source}: set source to local.")
+            raise UserError(
+                f"annotations names files of your own, but source is {self.source}: set data.source to local."
+            )
 
     @property
     def keypoints(self) -> bool:

@@ -94,7 +94,7 @@ def read_file(path: Path, masks: bool, keypoints: bool, report: Report = stop) -
     if empty := [key for key, found in listed.items() if not found]:
         raise UserError(
             f"{path} lacks images, annotations or categories ({empty[0]!r} is missing or empty): it is no COCO file of "
-            "objects; fix root."
+            "objects; fix data.root."
         )
     annotations = _joined([annotations for annotations, _ in objects], Annotations)
     kinds, root = _without_root(categories, annotations.categories.tolist())

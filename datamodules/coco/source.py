@@ -17,7 +17,7 @@ from datamodules.defects import stop_at
 from datamodules.shapes.settings import Shapes
 from lit_cv.errors import UserError
 
-_ELSEWHERE = "fix root, or set source to download; data.annotations takes files with other names"
+_ELSEWHERE = "fix data.root, or set data.source to download; data.annotations takes files with other names"
 Objects = Literal["instances", "person_keypoints"]
 
 

@@ -76,7 +76,9 @@ def _opened(path: Path) -> Iterator[Text]:
         text = np.memmap(path, dtype=np.uint8, mode="r").view(np.ndarray) if path.stat().st_size else np.zeros(0, "u1")
         yield text
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): restore it, or fix root and the sets.") from None
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}): restore it, or fix data.root and the sets."
+        ) from None
     except (_OtherLayout, ValueError) as error:
         if kind := binary_kind(path):
             raise UserError(f"{path}: {kind}; a JSON file belongs there.") from None

@@ -57,7 +57,9 @@ class LSPPoseDataModule(PoseDataModule):
         """Return ``joints.mat``, which serves both splits."""
         source = self.root / "joints.mat"
         if not (source.is_file() and (self.root / "images").is_dir()):
-            raise UserError(f"{self.root} does not hold joints.mat and images: set root to the folder of LSP or LSPET.")
+            raise UserError(
+                f"{self.root} does not hold joints.mat and images: set data.root to the folder of LSP or LSPET."
+            )
         return source
 
     def read_people(self, source: Path, split: str) -> People:

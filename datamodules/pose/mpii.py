@@ -88,7 +88,9 @@ class MPIIPoseDataModule(PoseDataModule):
         """Return the official .mat, which serves both splits, or the split's JSON."""
         images = self.root / "images"
         if not images.is_dir():
-            raise UserError(f"{images} is no folder: set root to the folder that holds MPII's images and annotations.")
+            raise UserError(
+                f"{images} is no folder: set data.root to the folder that holds MPII's images and annotations."
+            )
         if self.annotations == "mat":
             return find_mat(self.root)
         source = self.root / "annot" / f"{_JSON[split]}.json"

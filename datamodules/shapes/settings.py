@@ -76,9 +76,9 @@ def write_jpeg(path: Path, image: NDArray[np.uint8]) -> None:
 def _check_present(folder: Path, described: str) -> None:
     marker = folder / "shapes.json"
     if not marker.exists():
-        raise UserError(f"{folder} is not a generated data set: choose another root, or set source to local.")
+        raise UserError(f"{folder} is not a generated data set: choose another data.root, or set data.source to local.")
     if marker.read_text() != described:
         raise UserError(
-            f"{folder} was generated with other settings or by another version ({marker}): choose another root or "
+            f"{folder} was generated with other settings or by another version ({marker}): choose another folder or "
             "delete it."
         )

@@ -53,7 +53,9 @@ class COCOCaptionDataModule(RegionDataModule):
         super().__init__(root, **options)
         self.own = OwnLayout(self.root, annotations, images, split)
         if self.source != "local":
-            raise UserError(f"annotations names files of your own, but source is {self.source}: set source to local.")
+            raise UserError(
+                f"annotations names files of your own, but source is {self.source}: set data.source to local."
+            )
         if "train" not in self.own.files:
             raise UserError("annotations names no file for train: add it, because the vocabulary is built from it.")
 

@@ -74,11 +74,13 @@ class VisualGenomeDataModule(RegionDataModule):
         if not self.sets[split]:
             return None
         if not (self.root / REGIONS).is_file():
-            raise UserError(f"{self.root / REGIONS} is missing: set root to the folder of Visual Genome's files.")
+            raise UserError(f"{self.root / REGIONS} is missing: set data.root to the folder of Visual Genome's files.")
         lists = [list_file(self.root, name) for name in (*self.sets[split], *self.sets["train"])]
         folders = [folder for folder in (self.root / name for name in FOLDERS) if folder.is_dir()]
         if not folders:
-            raise UserError(f"{self.root} holds neither VG_100K nor VG_100K_2: set root to the folder of the images.")
+            raise UserError(
+                f"{self.root} holds neither VG_100K nor VG_100K_2: set data.root to the folder of the images."
+            )
         settings = (self.sets[split], self.sets["train"], self.max_words, self.min_count, self.root.resolve())
         sources = (path for path in (self.root / REGIONS, self.root / IMAGES, *lists, *folders) if path.exists())
         key = source_key(self.root, sources, settings)

@@ -84,6 +84,8 @@ class VOCDetectionDataModule(VOCDataModule[PackedAnnotations], BoxDataModule[Pac
     def survey(self, split: str) -> Survey:
         """See :meth:`DataModule.survey`; each annotation file is checked by itself."""
         images, defects, records = [], list[Defect](), list[ImageRecord]()
+        if isinstance(self.files, OwnBoxes):
+            self.files.surveyed = True
         try:
             defects += self.files.notes(split)
             listed: list[Any] = self.files.items(split, defects.append)

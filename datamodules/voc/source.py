@@ -81,7 +81,7 @@ class VOCSource:
             UserError: If the name of a list is malformed.
         """
         if self.sets[split] and not self.devkit.is_dir():
-            what = "holds no VOCdevkit folder: fix root, or set source to download"
+            what = "holds no VOCdevkit folder: fix data.root, or set data.source to download"
             report(Defect(self.root, what, "missing folder"))
             return []
         images: dict[tuple[str, str], None] = {}

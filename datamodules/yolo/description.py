@@ -46,7 +46,11 @@ def read_description(root: Path, name: str) -> Description:
     file = root / name
     if not file.is_file():
         there = sorted(path.name for path in root.glob("*.y*ml")) if root.is_dir() else []
-        found = f"set data.file to one of {', '.join(nearest(name, there))}" if there else "fix root, or write the file"
+        found = (
+            f"set data.file to one of {', '.join(nearest(name, there))}"
+            if there
+            else "fix data.root, or write the file"
+        )
         raise UserError(f"{file} is missing, which names the classes and the folders of the pictures: {found}.")
     content = _content(file)
     if _given(content.get("kpt_shape", "")):

@@ -9,6 +9,7 @@ from lit_cv.commands.fit import prepare_process
 from lit_cv.commands.parsers import Verbs, add_config, add_verb, refuse_missing_config
 from lit_cv.errors import UsageError, UserError
 from lit_cv.runs.folder import require_run
+from lit_cv.runs.near import did_you_mean_path
 
 UNPARSED = ("validate", "test")
 RAW, EMA, TTA = "raw", "ema", "tta"
@@ -134,6 +135,10 @@ def _evaluate_files(options: argparse.Namespace) -> int:
     refuse_missing_config(["--config", str(options.config)])
     if not options.predictions.exists():
         raise UserError(f"{options.predictions}: there is no such file or folder; give predictions.")
+    if options.predictions.is_dir():
+        from lit_cv.predictions.files import Predictions
+
+        Predictions.open(options.predictions)  # ahead of the imports, which take seconds
     from lit_cv.runs.files import write_json
     from lit_cv.training.experiment import parsed
     from lit_cv.training.noise import quiet
@@ -152,6 +157,13 @@ def _predict(options: argparse.Namespace) -> int:
     run = _newest_run(options.run_folder)
     require_run(run)
     output = options.output or run / "predictions"
+    if not 0 <= options.score_threshold <= 1:
+        raise UsageError(f"--score-threshold {options.score_threshold:g}: scores are from 0 to 1; give such a number.")
+    if output.exists() and not output.is_dir():
+        raise UserError(f"--output {output}: is a file; give the path of a folder.")
+    if not options.images.exists():  # ahead of the imports, which take seconds
+        near = did_you_mean_path(options.images) or "."
+        raise UserError(f"{options.images} does not exist: name an image or a folder of images{near}")
     predict(run, options.images, output, options.score_threshold, options.weights, options.tta)
     return 0
 

@@ -127,13 +127,18 @@ def refuse_missing_config(args: Sequence[str]) -> None:
     if ("config", True) in given:
         raise UsageError("--config: give the path of an experiment's YAML file.")
     known: tuple[str, ...]
+    in_files: list[str] = []
     for key, value in given:
         if key == "config":
             names, known, place = list(merged_arguments(["--config", str(value)])), OF_EXPERIMENTS, f"{value}: "
+            if {"method", "command"} <= {name.partition(".")[0] for name in names}:
+                raise UsageError(f"{value}: is a sweep file; run it with `litcv sweep {value}`.")
+            in_files += names
         else:
             names, known, place = [key], OF_EXPERIMENTS + OF_CALLS, "--"
         for name in names:
             top = name.partition(".")[0].removesuffix("+")
             if top not in known:
-                hint = did_you_mean(top, known) or "; all settings: --print_config."
-                raise UsageError(f"{place}{name}: there is no such setting{hint}")
+                whole = [other for other in in_files if other.endswith(f".{name}")]
+                hint = did_you_mean(name, whole, cutoff=0.0) or did_you_mean(top, known)
+                raise UsageError(f"{place}{name}: there is no such setting{hint or '; all settings: --print_config.'}")

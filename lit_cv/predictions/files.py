@@ -67,7 +67,9 @@ class Predictions:
         """
         path = Path(folder)
         if not is_predictions(path):
-            raise UserError(f"{path}: is no folder of predictions; give one, such as RUN/predictions/val.")
+            inside = sorted(file.parent for pattern in ("*", "*/*") for file in path.glob(f"{pattern}/{META}"))
+            near = next(filter(is_predictions, inside), "RUN/predictions/val")
+            raise UserError(f"{path}: is no folder of predictions; give one, such as {near}.")
         try:
             meta = json.loads((path / META).read_bytes())
             if meta["version"] > VERSION:

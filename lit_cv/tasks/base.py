@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from lit_cv.contract import Batch, HasClasses, data_of, require
-from lit_cv.errors import UserError, refused
+from lit_cv.errors import UserError, did_you_mean, refused
 from lit_cv.metrics.facts import LOSS, Fact
 from lit_cv.metrics.mean import ExactMean
 from lit_cv.models.compiling import check_mode, compile_network
@@ -126,7 +126,9 @@ class Task(L.LightningModule, ABC):
         self.loss_names: tuple[str, ...] = network.loss_names
         unknown = sorted(set(loss_weights or {}) - set(self.loss_names))
         if unknown:
-            raise UserError(f"loss_weights names {unknown}, but {type(network).__name__} has {list(self.loss_names)}.")
+            known = f"{type(network).__name__} has {list(self.loss_names)}"
+            hint = did_you_mean(unknown[0], self.loss_names) or "."
+            raise UserError(f"model.loss_weights names {unknown}, but {known}{hint}")
         check_mode(compile)
         self.loss_weights = dict.fromkeys(self.loss_names, 1.0) | (loss_weights or {})
         self.optimizer, self.scheduler, self.compile_mode = optimizer, scheduler, compile

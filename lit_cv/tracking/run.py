@@ -17,6 +17,7 @@ from lit_cv.runs.folder import DEFAULT_PROJECT
 from lit_cv.runs.processes import is_first_process
 from lit_cv.tracking.log import MARKER, RESULT, STEP, history, logs_of, unsynced
 from lit_cv.tracking.server import address, answers, has_key, trouble, upload
+from lit_cv.tracking.service import give_log_a_folder
 
 Mode = Literal["auto", "online", "offline", "disabled"]
 MODES: dict[str, Mode] = {"online": "online", "offline": "offline", "dryrun": "offline", "disabled": "disabled"}
@@ -102,6 +103,7 @@ def logged(folder: Path, known: Known) -> Iterator[None]:
     """
     os.environ.setdefault("WANDB_FINISH_TIMEOUT", FINISH_SECONDS)
     os.environ["WANDB_FINISH_TIMEOUT_RAISES"] = "true"
+    give_log_a_folder()
     if known and known["mode"] == "online":
         logs = [log for log in unsynced(folder) if log.name == f"run-{known['id']}.wandb"]
         if logs:

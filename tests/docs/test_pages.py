@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 import datamodules
+from lit_cv.cli import _parser
 from lit_cv.models.backbones.families import NAMES
 from tests.helpers.doc_blocks import PAGES, ROOT, blocks_of
 
@@ -126,3 +127,10 @@ def test_every_page_is_in_the_navigation() -> None:
     for page in PAGES[1:]:
         path = page.relative_to(ROOT / "docs").as_posix()
         assert path in nav or f"{path.rpartition('/')[0]}/" in nav, path
+
+
+def test_the_table_of_verbs_is_complete() -> None:
+    verbs = next(action.choices for action in _parser()._actions if isinstance(action.choices, dict))
+    section = (ROOT / "docs/get-started.md").read_text().partition("## All verbs")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`.+?) \|", section, re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(cells))) == sorted(verbs)

@@ -139,7 +139,8 @@ def test_another_task_a_damaged_folder_and_no_folder_are_refused(
         return line
 
     assert "its predictions are those of GuessedDetection, but the experiment has a GuessedSegm" in said(kept, other)
-    assert "is no folder of predictions" in said(boxes, boxes / "config.yaml")
+    named = f"{boxes}: is no folder of predictions; give one, such as {boxes}/predictions/val."
+    assert named in said(boxes, boxes / "config.yaml")
     assert "there is no such file or folder" in said(tmp_path / "none", other)
     changed(boxes, folder, lambda meta: None)
     (folder / "scores.npy").write_bytes(b"")

@@ -94,7 +94,7 @@ class OwnLayout:
             return
         found = sorted(path for pattern in ("*.json", "*/*.json") for path in self.root.glob(pattern))
         names = ", ".join(str(path.relative_to(self.root)) for path in found[:5])
-        fix = f"name one of {names}" if found else "fix root or annotations"
+        fix = f"name one of {names}" if found else "fix data.root or data.annotations"
         raise UserError(f"The annotation file {file} {'is a folder' if file.is_dir() else 'is missing'}: {fix}.")
 
 

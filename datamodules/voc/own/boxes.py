@@ -9,7 +9,7 @@ from datamodules.loading.packed import cache_folder
 from datamodules.loading.picture_folders import Looked, look_at
 from datamodules.loading.remembered import Remembered
 from datamodules.voc.files import XMLReading, read_xml, relative_name
-from datamodules.voc.own.classes import Classes, Listed, annotated_classes, listed_classes
+from datamodules.voc.own.classes import Classes, Listed, annotated_classes, listed_classes, readable_classes
 from datamodules.voc.own.files import Item, OwnFiles, xml_id
 from datamodules.voc.own.layout import OwnLayout
 from datamodules.voc.own.start import OwnStart
@@ -24,6 +24,9 @@ class OwnBoxes(OwnStart):
         classes: The names of the classes, or their file; None takes them from the annotations if no file lists them.
         first_pixel: See :class:`XMLReading`.
         upright: See :class:`XMLReading`.
+
+    Attributes:
+        surveyed: Whether the classes are those of the usable XML files alone, for a survey that lists the others.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class OwnBoxes(OwnStart):
     ) -> None:
         super().__init__(layout, OwnFiles(layout, xml_id), remembered)
         self.root, self._classes, self.first_pixel, self.upright = layout.root, classes, first_pixel, upright
+        self.surveyed = False
 
     @cached_property
     def listed(self) -> Listed | None:
@@ -43,6 +47,8 @@ class OwnBoxes(OwnStart):
         if self.listed:
             return self.listed.names
         folders = list(dict.fromkeys(part.labels for part in self.layout.parts.values()))
+        if self.surveyed:
+            return readable_classes([file for folder in folders for file in self.files.labels(folder).values()])
 
         def look() -> tuple[tuple[str, ...], Looked]:
             files = [file for folder in folders for file in self.files.labels(folder).values()]

@@ -1,6 +1,7 @@
 """The names of the classes of an own layout, and the colors that masks show them in."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -77,18 +78,30 @@ def annotated_classes(root: Path, files: Sequence[str], key: str) -> tuple[str, 
 
     def build() -> Content:
         names = set[str]()
-        for file in map(Path, files):
-            for item in parse_xml(file).iterfind("object"):
-                try:
-                    names.add(class_of(item))
-                except ValueError as error:
-                    raise UserError(f"{file} is no VOC annotation: {error}; fix it.") from None
+        for file in files:
+            names |= _classes_in(Path(file))
         return Content({"names": as_bytes(sorted(names))}, {})
 
     packed = open_packed(Names, cache_folder(root), key, build)
     if not len(packed):
         raise UserError(f"{files[0]} and the other annotations have no object, so there is no class: annotate some.")
     return tuple(packed.name(place) for place in range(len(packed)))
+
+
+def readable_classes(files: Sequence[str]) -> tuple[str, ...]:
+    """Return the sorted names of the classes in those XML files that are usable."""
+    names = set[str]()
+    for file in files:
+        with suppress(UserError):
+            names |= _classes_in(Path(file))
+    return tuple(sorted(names))
+
+
+def _classes_in(file: Path) -> set[str]:
+    try:
+        return {class_of(item) for item in parse_xml(file).iterfind("object")}
+    except ValueError as error:
+        raise UserError(f"{file} is no VOC annotation: {error}; fix it.") from None
 
 
 def palette_colors(palette: Mapping[str, Sequence[int]], names: Sequence[str]) -> dict[int, Color]:

@@ -174,6 +174,8 @@ def load_sweep(path: Path) -> Sweep:
     for key in SERVER_KEYS:
         if key in content:
             raise UserError(f"{path}: `{key}` needs W&B's server (Launch, schedulers); write a `command` instead.")
+    if {"model", "data"} <= set(content):
+        raise UserError(f"{path}: is an experiment, no sweep file; train it with `litcv fit {path}`.")
     refuse_unknown(path, content, SWEEP_KEYS, "sweep key")
     method = content.get("method")
     if method not in METHODS:

@@ -158,8 +158,10 @@ def not_of(class_path: str, name: str) -> str:
     """Return "CLASS has no such setting" for a name, with the nearest of the settings that the class has."""
     known = settings_of(class_path)
     group, _, member = name.rpartition(".")
-    if group:  # of a nested group, such as data.shapes
-        known = [other.removeprefix(f"{group}.") for other in known if other.startswith(f"{group}.")] or known
+    if inside := [other.removeprefix(f"{group}.") for other in known if group and other.startswith(f"{group}.")]:
+        known = inside  # of a nested group, such as data.shapes
+    else:
+        member = name.partition(".")[0]
     known = list(dict.fromkeys(other.partition(".")[0] for other in known))
     hint = did_you_mean(member, known) or f"; it has {', '.join(nearest(member, known)) or 'none'}."
     return f"{class_path.rpartition('.')[2]} has no such setting{hint}"

@@ -268,7 +268,9 @@ def test_places_of_joints_without_label_are_zero(tmp_path: Path) -> None:
 
 
 def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"instances_train2017\.json is missing: fix root, or set source to download"):
+    with pytest.raises(
+        UserError, match=r"instances_train2017\.json is missing: fix data.root, or set data.source to download"
+    ):
         opened(COCODetectionDataModule, tmp_path)
     file = write(tmp_path, [record(1)])
     with pytest.raises(UserError, match=r"train2014\.json is missing: choose another set \(train2017, val2017\)"):

@@ -279,7 +279,7 @@ BROKEN: list[tuple[Edit, str]] = [
     (changed(annotations=None, images=None, categories=["Hard Hat"]), "categories is a setting of your own files"),
     (changed(categories=["hard hat"]), r"data\.categories names 'hard hat', but .*all\.json has Hard Hat"),
     (changed(train_sets=["train"]), "exclude each other: keep one of the two"),
-    (changed(source="shapes"), "but source is shapes: set source to local"),
+    (changed(source="shapes"), "but source is shapes: set data.source to local"),
     (changed(split=Split(val=0.9, group="png")), "nothing is left to train on of 8 images"),
 ]
 

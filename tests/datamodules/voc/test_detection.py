@@ -155,7 +155,7 @@ def test_batch_larger_than_the_set_and_missing_test_sets_are_refused(generated: 
     data = open_data(generated, batch_size=11)
     with pytest.raises(UserError, match="10 images, fewer than batch_size=11"):
         data.train_dataloader()
-    with pytest.raises(UserError, match="set test_sets"):
+    with pytest.raises(UserError, match=r"set data\.test_sets"):
         data.test_dataloader()
 
 

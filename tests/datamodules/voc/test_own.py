@@ -199,3 +199,15 @@ def test_two_pictures_for_one_annotation_are_refused_and_the_doctor_lists_them(t
     survey = data.survey("train")
     assert [defect.file.name for defect in survey.defects if not defect.note] == ["a.xml", "d 1.xml"]
     assert "d 1.png is missing, though" in survey.defects[-1].sentence
+
+
+def test_the_doctor_lists_each_unusable_file(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "xml/a.xml").write_text("<annotation>")
+    (tmp_path / "xml/d 1.xml").write_text("<annotation><object/></annotation>")
+    data = VOCDetectionDataModule(str(tmp_path), annotations={"train": "xml"}, images="pictures")
+    survey = data.survey("train")
+    assert [defect.file.name for defect in survey.defects if not defect.note] == ["a.xml", "d 1.xml"]
+    assert len(survey.images) > 2
+    with pytest.raises(UserError, match=r"(a|d 1)\.xml is no"):
+        VOCDetectionDataModule(str(tmp_path), annotations={"train": "xml"}, images="pictures").prepare_data()
