@@ -53,6 +53,8 @@ def small_network(config: dict[str, Any]) -> list[str]:
     options |= {"rpn_post_nms_train": 50, "rpn_post_nms_test": 20}
     given = [f"--model.network.{name}={value}" for name, value in options.items() if name in network]
     given += ["--model.initial_weights=null"] if "initial_weights" in config["model"]["init_args"] else []
+    if config["model"]["init_args"]["network"]["class_path"].endswith("MaskRCNN"):
+        given += ["--model.network.detections_per_image=5"]
     captions = config["model"]["class_path"].endswith("CaptioningTask")
     return [*given, *(["--model.meteor=exact_match_meteor"] if captions else [])]
 
@@ -91,8 +93,20 @@ def one_step(args: list[str], shapes: Path) -> LitCLI:
     )
 
 
+def name_of(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+# Each takes ten seconds, and there is the same experiment on a smaller backbone or on smaller images.
+LARGE = {"voc/ssd512_vgg16", "voc/localization_vgg16", "voc/yolo", "voc/rcnn_alexnet", "visual_genome/densecap_vgg16"}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=pytest.mark.long if name_of(path) in LARGE else ()) for path in EXPERIMENTS],
+    ids=name_of,
+)
 def test_experiment_runs_one_step(path: Path, shapes: Path) -> None:
     cli = one_step(["fit", "--config", str(path)], shapes)
     assert cli.trainer.global_step == 1
@@ -105,6 +119,11 @@ def test_experiment_runs_one_step(path: Path, shapes: Path) -> None:
     kinds = type(cli.model).__name__, type(cli.datamodule).__name__
     expected = SIZES[kinds] if kinds in SIZES else len(cli.datamodule.vocabulary)
     assert getattr(cli.model.network, cli.model.SIZE) == expected
+
+
+@pytest.mark.parametrize("name", sorted(LARGE))
+def test_large_experiment_parses(name: str) -> None:
+    check(Path("experiments") / f"{name}.yaml")
 
 
 @pytest.mark.parametrize("path", [*SWEEPS, *sorted(ROOT.glob("sweeps/lecture/*.yaml"))], ids=lambda path: path.stem)
@@ -133,14 +152,24 @@ def test_the_hook_names_a_bad_file(
 
 
 SECONDS_EACH = {"yolo_models", "rcnn_layers", "rcnn_box_regression", "localization_head", "mask_rcnn_roi_op"}
+SECONDS_EACH |= {"ssd_boxes", "ssd_augmentation"}
 STEPPED = [pytest.param(path, marks=pytest.mark.long if path.stem in SECONDS_EACH else ()) for path in SWEEPS]
+
+
+def small_backbone(args: list[str]) -> list[str]:
+    """Return the option for ResNet-18 instead of the large backbone of a two-stage network's experiment."""
+    given = dict(split_arguments(args))
+    network = yaml.safe_load(Path(given["config"]).read_text())["model"]["init_args"]["network"]
+    two_stage = network["class_path"].endswith(("FastRCNN", "FasterRCNN", "MaskRCNN", "DenseCap"))
+    large = two_stage and network["init_args"].get("backbone") in ("vgg16", "resnet50")
+    return ["--model.network.backbone=resnet18"] if large and "model.network.backbone" not in given else []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", STEPPED, ids=lambda path: path.stem)
 def test_last_arm_of_a_sweep_runs_one_step(path: Path, shapes: Path) -> None:
-    trial = list(load_sweep(path).trials())[-1]
-    assert one_step(trial.args, shapes).trainer.global_step == 1
+    args = list(load_sweep(path).trials())[-1].args
+    assert one_step([*args, *small_backbone(args)], shapes).trainer.global_step == 1
 
 
 def test_default_optimizer_and_schedule_can_be_serialized(tmp_path: Path) -> None:
