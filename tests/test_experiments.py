@@ -97,8 +97,9 @@ def name_of(path: Path) -> str:
     return f"{path.parent.name}/{path.stem}"
 
 
-# Each takes ten seconds, and there is the same experiment on a smaller backbone or on smaller images.
+# Each takes five to ten seconds, and there is the same experiment on a smaller backbone or on smaller images.
 LARGE = {"voc/ssd512_vgg16", "voc/localization_vgg16", "voc/yolo", "voc/rcnn_alexnet", "visual_genome/densecap_vgg16"}
+LARGE |= {"voc/faster_rcnn_vgg16_alternating", "voc/fcn_vgg16", "coco/mask_rcnn_resnet50_fpn"}
 
 
 @pytest.mark.slow
