@@ -163,6 +163,7 @@ def main() -> int:
     process_guard.die_with(int(sys.argv[1]), signal.SIGKILL)
     answers = os.dup(1)
     os.dup2(2, 1)  # the output of an import is no answer
+    gc.disable()  # imports leave hardly any garbage, and looking for it takes a second
     for module in IMPORTED:
         importlib.import_module(module)
     try:
@@ -173,6 +174,7 @@ def main() -> int:
     folders = give_up_temporary_folders()
     gc.collect()
     gc.freeze()  # otherwise the collector writes to, and so copies, every page that the runs share
+    gc.enable()
     request = Server(answers).serve()
     if request is not None:
         end_process(lambda: run(request, folders))

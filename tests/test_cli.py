@@ -91,30 +91,24 @@ def test_missing_data_is_one_sentence_and_leaves_no_run(tmp_path: Path, capsys: 
 
 
 @pytest.mark.slow
-def test_fit_validate_predict(tmp_path: Path) -> None:
-    """Train, validate and predict with pictures of the predictions."""
-
-    def litcv(*args: str) -> str:
-        command = [sys.executable, "-m", "lit_cv", *args]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-        assert "ckpt_path" not in done.stderr  # Lightning's advice about callbacks of the training
-        return done.stdout
-
+def test_fit_validate_predict(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Train in a process of its own, validate, and predict with pictures of the predictions."""
     root = f"--run.root={tmp_path / 'runs'}"
     small = [f"--data.root={tmp_path / 'shapes'}", "--data.shapes.train=16", "--data.shapes.val=3"]
     steps = ["--trainer.max_steps=2", "--trainer.val_check_interval=2"]
-    litcv("fit", "--config", "experiments/quickstart/faster_rcnn.yaml", root, "--run.group=one", *small, *steps)
+    program = [sys.executable, "-m", "lit_cv", "fit", "--config", "experiments/quickstart/faster_rcnn.yaml"]
+    subprocess.run([*program, root, "--run.group=one", *small, *steps], timeout=280, check=True)
     (run,) = (tmp_path / "runs" / "one").iterdir()
     written = {path.relative_to(run).parts[0] for path in run.rglob("*") if path.is_file()}
     assert {"config.yaml", "metrics.csv", "result.json", "run.json", "checkpoints", "pictures", "wandb"} <= written
     assert list(run.glob("wandb/offline-run-*/files/media/images/val/pictures/*.png"))
 
-    litcv("validate", str(run))
+    assert main(["validate", str(run)]) == 0
     images = tmp_path / "shapes" / "VOCdevkit" / "VOC2012" / "JPEGImages"
-    litcv("predict", str(run), str(images), "--output", str(tmp_path / "found"), "--score-threshold", "0")
+    assert main(["predict", str(run), str(images), f"--output={tmp_path / 'found'}", "--score-threshold=0"]) == 0
     assert len(list((tmp_path / "found").glob("*.png"))) == 19
     assert (tmp_path / "found" / "predictions.json").is_file()
+    assert "ckpt_path" not in capfd.readouterr().err  # Lightning's advice about callbacks of the training
 
 
 def test_closed_standard_output_is_no_error():

@@ -62,6 +62,8 @@ def small_network(config: dict[str, Any]) -> list[str]:
     options |= {"rpn_post_nms_train": 50, "rpn_post_nms_test": 20}
     given = [f"--model.network.{name}={value}" for name, value in options.items() if name in network]
     given += ["--model.initial_weights=null"] if "initial_weights" in config["model"]["init_args"] else []
+    if config["model"]["init_args"]["network"]["class_path"].endswith("MaskRCNN"):
+        given += ["--model.network.detections_per_image=5"]
     captions = config["model"]["class_path"].endswith("CaptioningTask")
     return [*given, *(["--model.meteor=exact_match_meteor"] if captions else [])]
 
@@ -100,15 +102,26 @@ def one_step(args: list[str], shapes: Path) -> LitCLI:
     )
 
 
-def marked(paths: list[Path], long: Callable[[str], object]) -> list[Any]:
-    """Return the paths as parameters; those whose stems are chosen are tried by the long tests."""
-    return [pytest.param(path, marks=pytest.mark.long if long(path.stem) else ()) for path in paths]
+def name_of(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+def marked(paths: list[Path], long: Callable[[Path], object]) -> list[Any]:
+    """Return the paths as parameters; those that are chosen are tried by the long tests."""
+    return [pytest.param(path, marks=pytest.mark.long if long(path) else (), id=name_of(path)) for path in paths]
+
+
+# Each takes five to ten seconds, and there is the same experiment on a smaller backbone or on smaller images.
+LARGE = {"voc/ssd512_vgg16", "voc/localization_vgg16", "voc/yolo", "voc/rcnn_alexnet", "visual_genome/densecap_vgg16"}
+LARGE |= {"voc/faster_rcnn_vgg16_alternating", "voc/fcn_vgg16", "coco/mask_rcnn_resnet50_fpn"}
+
+
+def is_long(path: Path) -> bool:
+    return name_of(path) in LARGE or bool(OF_MANY.fullmatch(path.stem))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "path", marked(EXPERIMENTS, OF_MANY.fullmatch), ids=lambda path: f"{path.parent.name}/{path.stem}"
-)
+@pytest.mark.parametrize("path", marked(EXPERIMENTS, is_long))
 def test_experiment_runs_one_step(path: Path, shapes: Path) -> None:
     cli = one_step(["fit", "--config", str(path)], shapes)
     assert cli.trainer.global_step == 1
@@ -123,9 +136,12 @@ def test_experiment_runs_one_step(path: Path, shapes: Path) -> None:
     assert getattr(cli.model.network, cli.model.SIZE) == expected
 
 
-@pytest.mark.parametrize(
-    "path", [*SWEEPS, *marked(LECTURE, MANY_ARMS.__contains__)], ids=lambda path: f"{path.parent.name}/{path.stem}"
-)
+@pytest.mark.parametrize("path", filter(is_long, EXPERIMENTS), ids=name_of)
+def test_other_experiments_parse(path: Path) -> None:
+    check(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", [*SWEEPS, *marked(LECTURE, lambda path: path.stem in MANY_ARMS)], ids=name_of)
 def test_every_arm_of_a_sweep_parses(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LITCV_TEST_DATA", "data")
     assert load_sweep(path).metric is not None
@@ -151,13 +167,23 @@ def test_the_hook_names_a_bad_file(
 
 
 SECONDS_EACH = {"yolo_models", "rcnn_layers", "rcnn_box_regression", "localization_head", "mask_rcnn_roi_op"}
+SECONDS_EACH |= {"ssd_boxes", "ssd_augmentation"}
+
+
+def small_backbone(args: list[str]) -> list[str]:
+    """Return the option for ResNet-18 instead of the large backbone of a two-stage network's experiment."""
+    given = dict(split_arguments(args))
+    network = yaml.safe_load(Path(given["config"]).read_text())["model"]["init_args"]["network"]
+    two_stage = network["class_path"].endswith(("FastRCNN", "FasterRCNN", "MaskRCNN", "DenseCap"))
+    large = two_stage and network["init_args"].get("backbone") in ("vgg16", "resnet50")
+    return ["--model.network.backbone=resnet18"] if large and "model.network.backbone" not in given else []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", marked(SWEEPS, SECONDS_EACH.__contains__), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", marked(SWEEPS, lambda path: path.stem in SECONDS_EACH))
 def test_last_arm_of_a_sweep_runs_one_step(path: Path, shapes: Path) -> None:
-    trial = list(load_sweep(path).trials())[-1]
-    assert one_step(trial.args, shapes).trainer.global_step == 1
+    args = list(load_sweep(path).trials())[-1].args
+    assert one_step([*args, *small_backbone(args)], shapes).trainer.global_step == 1
 
 
 def test_default_optimizer_and_schedule_can_be_serialized(tmp_path: Path) -> None:

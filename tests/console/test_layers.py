@@ -1,7 +1,5 @@
 """An expected failure reaches the console as one sentence, at whichever layer it is raised."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -9,7 +7,7 @@ import pytest
 import yaml
 
 from lit_cv.errors import UsageError, UserError, did_you_mean, expected_failure, nearest
-from tests.console.console import ROOT, Answer, litcv, small
+from tests.console.console import Answer, litcv, small
 
 PARTS = "tests.console.failing_parts"
 LAYERS = {
@@ -93,10 +91,9 @@ def test_a_failure_of_a_forked_run_is_one_sentence_in_its_log(shapes: Path, tmp_
         "command": ["${env}", sys.executable, "-m", "lit_cv", "fit", *settings, LAYERS["the loss"], "${args}"],
     }
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
-    command = [sys.executable, "-m", "lit_cv", "sweep", str(tmp_path / "sweep.yaml")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, env=os.environ, check=False)
-    assert done.returncode == 1
-    assert "Traceback" not in done.stdout + done.stderr
+    answer = litcv("sweep", str(tmp_path / "sweep.yaml"))
+    assert answer.code == 1
+    assert "Traceback" not in "\n".join([answer.output, *answer.errors])
     (log,) = tmp_path.glob("runs/*/*/log.txt")
     said = log.read_text()
     assert "litcv: error: the loss fails on purpose; remove it.\n" in said

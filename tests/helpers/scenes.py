@@ -1,6 +1,8 @@
 """Random images, targets and weights for the tests of the networks."""
 
+import contextlib
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -48,14 +50,32 @@ def one_square() -> tuple[list[Tensor], list[dict[str, Tensor]]]:
     return images, targets
 
 
-def overfit(network: Detector, images: list[Tensor], targets: list[dict[str, Tensor]], steps: int) -> None:
-    """Train on the same images in every step."""
+def overfit(
+    network: Network,
+    images: list[Tensor],
+    targets: list[dict[str, Tensor]],
+    steps: int,
+    check: Callable[[], None],
+    weights: Mapping[str, float] | None = None,
+) -> None:
+    """Train on the same images until ``check`` finds nothing wrong; it is called every 20 steps.
+
+    Raises:
+        AssertionError: of ``check``, after ``steps``.
+    """
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
-    for _ in range(steps):
-        loss = sum(network.losses(images, targets).values())
+    weights = dict.fromkeys(network.loss_names, 1.0) | dict(weights or {})
+    for step in range(1, steps + 1):
+        loss = sum(weights[name] * value for name, value in network.losses(images, targets).items())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        if step == steps:
+            check()
+        elif step % 20 == 0:
+            with contextlib.suppress(AssertionError, IndexError):  # IndexError: nothing is found yet
+                check()
+                return
 
 
 def as_peer_images(images: list[Tensor]) -> list[Tensor]:

@@ -34,7 +34,7 @@ Batch = tuple[list[Tensor], list[dict[str, Tensor]]]
 
 def mask_rcnn() -> Network:
     options = {"backbone": "tiny", "neck": "c4", "anchor_scales": [24.0, 48.0], "head_features": 64, "roi_batch": 8}
-    options["rpn_post_nms_test"] = 20
+    options |= {"rpn_post_nms_test": 6, "detections_per_image": 6}
     return MaskRCNN(CLASSES, heads=("mask", "keypoint"), num_keypoints=JOINTS, min_size=96, max_size=128, **options)
 
 

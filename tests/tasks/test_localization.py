@@ -90,7 +90,7 @@ def test_a_few_shapes_are_memorized(shapes: Path) -> None:
     assert module.renderer(0.3).describe(module.network.predict([image])[0])["labels"][0] == NAMES[target["labels"] - 1]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_sixteen_real_images_are_memorized(real_data: Path) -> None:
     images = VOCLocalizationDataModule(str(real_data), batch_size=16, augmentation="none", seed=0)
     images.setup()

@@ -17,6 +17,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch.distributed.fsdp import FSDPModule
 
+from lit_cv.cli import main
 from lit_cv.errors import UserError
 from lit_cv.models.backbones.trunk import build_trunk
 from lit_cv.tasks.sharding import shard, units
@@ -51,7 +52,7 @@ def test_metrics_of_two_processes_equal_those_of_one(tmp_path: Path) -> None:
     (result,) = tmp_path.glob("runs/ddp/*/result.json")
     predictions = result.parent / "predictions" / "val"
     of_two = {file.name: file.read_bytes() for file in predictions.iterdir()}
-    litcv("validate", str(result.parent), "--trainer.devices=1", "--trainer.strategy=auto")
+    assert main(["validate", str(result.parent), "--trainer.devices=1", "--trainer.strategy=auto"]) == 0
     assert {file.name: file.read_bytes() for file in predictions.iterdir()} == of_two
     two = orjson.loads(result.read_bytes())
     one = orjson.loads((result.parent / "validate.json").read_bytes())

@@ -19,7 +19,7 @@ from tests.helpers.keep_checkpoint import KeepCheckpoint
 from tests.helpers.killed_run import run
 
 KILLS = int(os.environ.get("LITCV_TEST_KILLS", "2"))
-LENGTHS = {  # an epoch has 16 steps
+LENGTHS = {  # an epoch has 8 steps
     "epochs": [
         "--trainer.max_steps=-1",
         f"--trainer.max_epochs={2 * KILLS}",
@@ -27,7 +27,7 @@ LENGTHS = {  # an epoch has 16 steps
         "--trainer.val_check_interval=1.0",
     ],
     "steps": [
-        f"--trainer.max_steps={32 * KILLS}",
+        f"--trainer.max_steps={16 * KILLS}",
         "--trainer.val_check_interval=10",
         "--run.checkpoint_every=8",
         "--model.scheduler=lit_cv.tasks.WarmupDecayLR",
@@ -43,7 +43,7 @@ MIXING = [  # of random streams, as the scale of each image
 ]
 OPTIONS = [
     "--config=experiments/quickstart/faster_rcnn.yaml",
-    "--data.shapes.train=64",
+    "--data.shapes.train=32",
     "--data.shapes.val=24",
     "--data.batch_size=4",
     "--data.num_workers=1",
@@ -82,7 +82,7 @@ def test_killed_and_resumed_runs_end_bit_identical(tmp_path: Path, length: str, 
     run(starter, arguments(tmp_path / "uninterrupted", length), tmp_path / "uninterrupted")
     rng = random.Random(0)
     for _ in range(KILLS):
-        delay = rng.uniform(0.0, 2.0)  # seconds after the first step
+        delay = rng.uniform(0.0, 1.0)  # seconds after the first step
         stepped = partial(lambda before: csv_size(root) > before, csv_size(root))
         assert not run(starter, arguments(root, length), root, stepped, delay)
     run(starter, arguments(root, length), root)

@@ -81,7 +81,7 @@ def test_run_of_no_steps_and_a_callback_that_waits_for_the_worst_are_told(
 
 def test_a_terminal_gets_one_line_that_changes_and_no_noise(tmp_path: Path, options: list[str]) -> None:
     main, terminal = pty.openpty()
-    longer = ["--trainer.max_steps=60", "--trainer.val_check_interval=30"]  # the line is drawn four times a second
+    longer = ["--trainer.max_steps=24", "--trainer.val_check_interval=12"]  # the line is drawn four times a second
     places = [f"--run.root={tmp_path}", "--run.wandb=offline"]
     replaced = tuple(f"{option.partition('=')[0]}=" for option in (*longer, *places))
     kept = [option for option in options if not option.startswith(replaced)]
@@ -97,7 +97,7 @@ def test_a_terminal_gets_one_line_that_changes_and_no_noise(tmp_path: Path, opti
         pass
     assert process.wait(60) == 0
     text = output.decode()
-    assert re.search(r"\r\x1b\[2Kstep \d+ of 60 · loss [\d.]+ · [\d.]+ images/s · \d+:\d\d left", text), text
+    assert re.search(r"\r\x1b\[2Kstep \d+ of 24 · loss [\d.]+ · [\d.]+ images/s · \d+:\d\d left", text), text
     assert "validation, batch 1 of 1" in text
     assert not [word for word in NOISE if word in text], text
 

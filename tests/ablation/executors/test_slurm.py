@@ -188,18 +188,18 @@ OPTIONS = {  # an epoch has eight steps; validations are in its middle and at it
 
 @pytest.fixture
 def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Write a sweep of three trainings that differ only in a setting without effect."""
+    """Write a sweep of two trainings that differ only in a setting without effect."""
     monkeypatch.chdir(REPOSITORY)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     monkeypatch.setenv(
         "MASTER_PORT", "29501"
-    )  # left by an earlier run on this machine; three runs cannot share this port
+    )  # left by an earlier run on this machine; two runs cannot share this port
     settings = OPTIONS | {"run.root": tmp_path / "runs", "data.root": tmp_path / "shapes"}
     options = [f"--{key}={value}" for key, value in settings.items()]
     program = ["${env}", "${interpreter}", "-m", "lit_cv"]
     command = [*program, "fit", "--config", "experiments/quickstart/ssd.yaml", *options, "${args}"]
-    parameters = {"trainer.limit_test_batches": {"values": [1.0, 0.5, 0.25]}}
+    parameters = {"trainer.limit_test_batches": {"values": [1.0, 0.5]}}
     content = {"name": "trainings", "method": "grid", "command": command, "parameters": parameters}
     file = tmp_path / "sweep.yaml"
     file.write_text(yaml.safe_dump(content))
@@ -224,21 +224,17 @@ def start_here(file: Path) -> "subprocess.Popen[bytes]":
 def test_runs_on_two_nodes_survive_preemption_and_requeue_bit_by_bit(
     training: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    preempted, requeued, cancelled = folders = [job.folder for job in plan(load_sweep(training))]
+    preempted, requeued = folders = [job.folder for job in plan(load_sweep(training))]
     assert submit(training, nodes=2, cpus_per_task=1) == 0
     (job,) = json.loads((folders[0].parent / "slurm" / "jobs.json").read_text())
     untouched = start_here(training)
 
-    wait_for(lambda: step(cancelled) >= 1, "the run to be cancelled")
-    slurm("scancel", f"{job}_2")
     wait_for(lambda: step(preempted) >= 20, "the run to be preempted")
     slurm("scancel", "--signal=USR1", f"{job}_0")
     wait_for(lambda: step(requeued) >= 20, "the run to be requeued")
     slurm("scontrol", "requeue", f"{job}_1")
-    wait_for(lambda: states(training, capsys)[2][0] == "cancelled", "the end of the cancelled run")
     assert untouched.wait(timeout=PATIENCE) == 0
     wait_for(lambda: count(training, capsys, "finished") == 2, "both results")
-    assert not (cancelled / "result.json").exists()
     assert "which is saved; back in the queue" in (preempted / "log.txt").read_text()
     assert re.search("litcv: error: stopped (at|by)", (requeued / "log.txt").read_text())
 

@@ -30,7 +30,7 @@ from tests.helpers.scenes import CLASSES, scene
 SIZE = (64, 96)
 SMALL: dict[str, Any] = {"min_size": 64, "max_size": 96}
 REGIONS: dict[str, Any] = {**SMALL, "roi_batch": 16}
-FEW: dict[str, Any] = {"rpn_post_nms_train": 50, "rpn_post_nms_test": 10}
+FEW: dict[str, Any] = {"rpn_post_nms_train": 50, "rpn_post_nms_test": 10, "detections_per_image": 4}
 NETWORKS: dict[str, Callable[[str], Network]] = {
     "FCN": lambda name: FCN(CLASSES, backbone=name, skips=8),
     "FCN, symmetric": lambda name: FCN(

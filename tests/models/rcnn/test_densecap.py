@@ -14,6 +14,7 @@ from lit_cv.models.images import batch_objects
 from lit_cv.models.rcnn.language_model import LanguageModel
 from lit_cv.models.rcnn.roi_head import ROI_WEIGHTS, RegionSample
 from lit_cv.ops.vocabulary import END, SPECIAL, START, Vocabulary
+from tests.helpers.scenes import overfit
 
 COLORS = {"red": (230, 30, 30), "green": (30, 200, 40), "blue": (40, 60, 230), "white": (250, 250, 250)}
 VOCABULARY = Vocabulary([*SPECIAL, "a", "square", "at", "the", "left", "right", *COLORS])
@@ -107,24 +108,21 @@ def test_it_overfits_descriptions_of_squares() -> None:
     options = {"head_features": 256, "embedding": 128, "hidden": 256, "nms_threshold": 0.3, "score_threshold": 0.5}
     network = densecap(roi_op="bilinear", **options)
     images, targets = squares()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
-    for _ in range(250):
-        losses = network.losses(images, targets)
-        loss = losses["caption"] + 0.1 * sum(value for name, value in losses.items() if name != "caption")
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    for beam in (1, 3):
-        network.beam = beam
-        for found, target in zip(network.predict(images), targets, strict=True):
-            order = found["boxes"][:, 0].argsort()  # left to right, like the targets
-            torch.testing.assert_close(found["boxes"][order], target["boxes"], rtol=0, atol=4)
-            assert VOCABULARY.decode(found["tokens"][order]) == target["phrases"]
-    described = network.describe(images, [target["boxes"] for target in targets])
-    for found, target in zip(described, targets, strict=True):
-        assert torch.equal(found["boxes"], target["boxes"])
-        assert VOCABULARY.decode(found["tokens"]) == target["phrases"]
-        assert (found["scores"] > 0.5).all()
+
+    def check() -> None:
+        for beam in (1, 3):
+            network.beam = beam
+            for found, target in zip(network.predict(images), targets, strict=True):
+                order = found["boxes"][:, 0].argsort()  # left to right, like the targets
+                torch.testing.assert_close(found["boxes"][order], target["boxes"], rtol=0, atol=4)
+                assert VOCABULARY.decode(found["tokens"][order]) == target["phrases"]
+        described = network.describe(images, [target["boxes"] for target in targets])
+        for found, target in zip(described, targets, strict=True):
+            assert torch.equal(found["boxes"], target["boxes"])
+            assert VOCABULARY.decode(found["tokens"]) == target["phrases"]
+            assert (found["scores"] > 0.5).all()
+
+    overfit(network, images, targets, 250, check, dict.fromkeys(network.loss_names, 0.1) | {"caption": 1.0})
 
 
 @pytest.mark.parametrize("options", [{"beam": 0}, {"longest_phrase": 0}])

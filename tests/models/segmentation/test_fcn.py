@@ -238,7 +238,10 @@ def test_options_that_contradict_each_other_are_refused(options: dict[str, objec
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arm", ["symmetric_max_unpool", "symmetric_transposed", "score_transposed"])
+@pytest.mark.parametrize(
+    "arm",
+    ["symmetric_max_unpool", pytest.param("symmetric_transposed", marks=pytest.mark.long), "score_transposed"],
+)
 def test_it_overfits_four_images(arm: str) -> None:
     images, targets = [], []
     for index, (left, top, side) in enumerate([(8, 10, 22), (22, 6, 18), (5, 16, 26), (18, 20, 24)]):
