@@ -59,7 +59,9 @@ def test_one_value_of_weights_serves_all_backbones(make, monkeypatch, tmp_path):
     monkeypatch.delenv("LITCV_TEST_DATA", raising=False)
     (tmp_path / "tf_net_imagenet.pth").touch()
     backbones = {"model.network.backbone": {"values": ["timm/tf_net", "squeezenet1_0"]}}
-    file = make({"model.network.weights": {"values": ["$LITCV_TEST_DATA/{backbone}_imagenet.pth", "null"]}, **backbones})
+    file = make(
+        {"model.network.weights": {"values": ["$LITCV_TEST_DATA/{backbone}_imagenet.pth", "null"]}, **backbones}
+    )
     jobs = plan(load_sweep(file))
     (text,) = missing_inputs(jobs)
     assert "names the environment variable LITCV_TEST_DATA, which is not set; set it (4 of 8 runs need it" in text
