@@ -45,7 +45,8 @@ def draw_scene(
     paint = paint or _contrasting
     image = background(rng, size)
     owner = np.zeros((size, size), dtype=np.uint8)
-    labels, shapes = [], []
+    labels: list[int] = []
+    shapes: list[NDArray[np.bool_]] = []
     for number in range(1, int(rng.integers(1, 4)) + 1):
         if shapes and touching and rng.random() < touching:
             label = labels[-1]

@@ -16,7 +16,7 @@ from lit_cv.ops.mask_runs import decode_masks, encode_masks
 from lit_cv.ops.objects import masks_of
 
 
-class ComponentFCN(InstanceNetwork, FCN):  # type: ignore[misc]  (what it finds are instances)
+class ComponentFCN(InstanceNetwork, FCN):
     """An ``FCN`` whose connected components are taken as objects, to compare it with networks that tell objects apart.
 
     Targets are those of ``MaskRCNN``. The loss is that of ``FCN`` for the class of each pixel; where masks overlap, the
@@ -62,15 +62,15 @@ class ComponentFCN(InstanceNetwork, FCN):  # type: ignore[misc]  (what it finds 
         means = torch.tensor([scores[mask].mean() for mask in masks], dtype=torch.float32)
         order = means.argsort(descending=True, stable=True)
         runs = encode_masks(torch.from_numpy(found)[order])
-        columns = Instance(
-            boxes=torch.tensor(boxes, dtype=torch.float32).view(-1, 4)[order],
-            scores=means[order],
-            labels=torch.tensor(labels, dtype=torch.int64)[order],
-            mask_runs=runs.runs,
-            mask_lengths=runs.lengths,
-            mask_size=torch.tensor(runs.size),
+        device = shares.device
+        return Instance(
+            boxes=torch.tensor(boxes, dtype=torch.float32).view(-1, 4)[order].to(device),
+            scores=means[order].to(device),
+            labels=torch.tensor(labels, dtype=torch.int64)[order].to(device),
+            mask_runs=runs.runs.to(device),
+            mask_lengths=runs.lengths.to(device),
+            mask_size=torch.tensor(runs.size, device=device),
         )
-        return Instance(**{name: column.to(shares.device) for name, column in columns.items()})  # type: ignore[typeddict-item]
 
 
 def painted(target: Target) -> Tensor:

@@ -84,15 +84,14 @@ def test_a_larger_set_has_all_classes_and_some_difficult_objects(tmp_path: Path)
 
 
 def test_shapes_of_one_class_touch_as_often_as_asked(tmp_path: Path) -> None:
-    size, pairs, touching = 64, 0, 0
+    size, met = 64, []
     for number in range(60):
         scene = draw_scene(np.random.default_rng(number), size, touching=1.0)
         assert len(set(scene.labels)) == 1
         grown = [cv2.dilate((scene.owner == k + 1).astype(np.uint8), np.ones((5, 5))) for k in range(len(scene.labels))]
-        pairs += len(grown) - 1
-        touching += sum(bool((one & other).any()) for one, other in pairwise(grown))
-    assert pairs > 40
-    assert touching == pairs
+        met += [bool((one & other).any()) for one, other in pairwise(grown)]
+    assert len(met) > 40
+    assert np.mean(met) > 0.95  # a third shape may hide the place where two touch
     some = [draw_scene(np.random.default_rng(number), size, touching=0.3).labels for number in range(200)]
     same = [one == other for labels in some for one, other in pairwise(labels)]
     assert abs(np.mean(same) - (0.3 + 0.7 / 3)) < 0.1

@@ -41,7 +41,7 @@ def test_what_is_connected_is_one_object_and_what_is_cut_is_two() -> None:
     assert sorted(masks.sum(dim=(1, 2)).tolist()) == [56, 96, 96, 128]
     assert len(found_in(image, smallest=15)[0]["boxes"]) == 5
     assert len(found_in(torch.zeros_like(image))[0]["boxes"]) == 0
-    with pytest.raises(UserError, match="smallest=0"):
+    with pytest.raises(UserError, match="smallest: 0 makes no sense"):
         ComponentFCN(3, backbone="tiny", smallest=0)
 
 
