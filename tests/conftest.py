@@ -25,6 +25,11 @@ def pytest_collection() -> Generator[None, object, object]:
     return result
 
 
+def pytest_unconfigure() -> None:
+    """Let the interpreter find what it frees at its end; otherwise extension modules report it as leaked."""
+    gc.unfreeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that have slow tests, then those with many: no process is left with one at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
