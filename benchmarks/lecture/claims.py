@@ -37,6 +37,7 @@ SIDES = {"is": ("better", "worse"), "gflops": LOWER, "params": LOWER, "ms": LOWE
 WITHIN = "within"
 TEXTS = ("name", "page", "claim", "metric", "paper_scale")
 FIELDS = (*TEXTS, "number", "baseline", "expect")
+OPTIONAL = ("question", "more")
 METRIC = re.compile(r"val/\S+")
 
 
@@ -73,6 +74,7 @@ class Claim:
         baseline: Values of the baseline as ``key=value,key=value``.
         expect: All comparisons that have to hold.
         paper_scale: What would be needed to decide the claim at the scale of the papers.
+        more: Further metrics, whose means the page shows in one table.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Claim:
     baseline: str
     expect: tuple[Comparison, ...]
     paper_scale: str
+    more: tuple[str, ...] = ()
 
     @property
     def sweep(self) -> Path:
@@ -149,7 +152,7 @@ def _claim(place: int, entry: Any, table: Mapping[int, tuple[str, str]]) -> Clai
         raise UserError(f"{CLAIMS}: entry {place} is {entry!r}, not a mapping; begin it with `- name:`.")
     where = f"{CLAIMS}: {entry.get('name', f'entry {place}')}"
     for key in entry:
-        if key not in (*FIELDS, "question"):
+        if key not in (*FIELDS, *OPTIONAL):
             raise UserError(f"{where}: `{key}` is no field{did_you_mean(str(key), FIELDS) or '; leave it out.'}")
     for key in FIELDS:
         if key not in entry:
@@ -169,6 +172,8 @@ def _claim(place: int, entry: Any, table: Mapping[int, tuple[str, str]]) -> Clai
     metric = _metric(where, "metric", entry["metric"])
     if not isinstance(entry["expect"], list) or not entry["expect"]:
         raise UserError(f"{where}: `expect` is {entry['expect']!r}; list at least one comparison with the baseline.")
+    if not isinstance(entry.get("more", []), list):
+        raise UserError(f"{where}: `more` is {entry['more']!r}; list metrics of the validation, or leave it out.")
     expected = [one for line in entry["expect"] for one in _comparisons(where, line, metric)]
     texts = {key: " ".join(str(entry.get(key, "")).split()) for key in ("claim", "question", "paper_scale")}
     return Claim(
@@ -178,6 +183,7 @@ def _claim(place: int, entry: Any, table: Mapping[int, tuple[str, str]]) -> Clai
         metric=metric,
         baseline=_values(where, "baseline", entry["baseline"]),
         expect=tuple(expected),
+        more=tuple(_metric(where, "more", name) for name in entry.get("more", [])),
         **texts,
     )
 

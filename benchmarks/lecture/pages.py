@@ -14,7 +14,7 @@ from benchmarks.lecture.claims import CLAIMS, Claim, load_claims, load_table
 from benchmarks.lecture.figures import draw, drawn_numbers, numbers
 from benchmarks.lecture.records import load_record, same_sweep, seconds, unpack
 from benchmarks.lecture.verdicts import Answer, answer
-from lit_cv.ablation.results.cells import columns, padded
+from lit_cv.ablation.results.cells import columns, padded, score
 from lit_cv.ablation.results.tables import Table
 from lit_cv.ablation.sweep.labels import duration
 from lit_cv.ablation.sweep.labels import level as show_level
@@ -123,6 +123,8 @@ def _result(claim: Claim, found: Answer, root: Path) -> Iterator[str]:
     yield f"**Verdict: {found.verdict}.**"
     yield "\n".join(f"- {outcome.words}." for outcome in found.outcomes)
     yield from (padded(_cells(table)).rstrip() for table in found.tables.values())
+    if found.more:
+        yield padded(_means(found.more)).rstrip()
     yield f"![Scores of all seeds and differences to the baseline](../images/lecture/{claim.name}.svg){{ .drawing }}"
     yield f"{found.facts} · {_time(seconds(load_record(root / RECORDS / f'{claim.name}.json')))}"
     if found.warnings:
@@ -145,6 +147,12 @@ def _cells(table: Table) -> list[list[str]]:
         for row in table.rows
     ]
     return [header, *lines]
+
+
+def _means(tables: Sequence[Table]) -> list[list[str]]:
+    """Return the scores of all arms, one line for each table."""
+    header = ["", *(row.arm.label for row in tables[0].rows)]
+    return [header, *([table.title, *(score(table, row) for row in table.rows)] for table in tables)]
 
 
 def _open_claims(page: str, claims: Sequence[Claim], table: Mapping[int, tuple[str, str]]) -> str:

@@ -18,7 +18,7 @@ from lit_cv.ablation.report.report import examine, find_arm
 from lit_cv.ablation.report.words import facts
 from lit_cv.ablation.results.cells import bounds, scaled
 from lit_cv.ablation.results.metric_facts import metric_facts
-from lit_cv.ablation.results.study import Study, load_study
+from lit_cv.ablation.results.study import Arm, Study, load_study
 from lit_cv.ablation.results.tables import Row, Table, make_table
 from lit_cv.ablation.results.traps.traps import find_traps
 from lit_cv.ablation.statistics.comparisons import all_pairs
@@ -50,6 +50,7 @@ class Answer:
     Attributes:
         study: The runs.
         tables: Table of each compared metric.
+        more: Table of each further metric.
         outcomes: Outcome of each expected comparison.
         facts: Seeds, steps, commit and data in one line.
         warnings: What the report warns of.
@@ -57,6 +58,7 @@ class Answer:
 
     study: Study
     tables: dict[str, Table]
+    more: list[Table]
     outcomes: list[Outcome]
     facts: str
     warnings: list[str]
@@ -94,11 +96,15 @@ def answer(claim: Claim, group: Path) -> Answer:
             raise UserError(
                 f"{group}: not controlled, so there is no verdict: {lost[0]} Fix it and run the sweep again."
             )
-        known = metric_facts(study, metric)
-        tables[metric] = make_table(study, metric, facts=known, baseline=baseline, published=None)
+        tables[metric] = _table(study, metric, baseline)
         warnings |= dict.fromkeys([*(finding.text for finding in findings), *find_traps(study, tables[metric])])
     outcomes = [_outcome(one, study, tables, where) for one in claim.expect]
-    return Answer(study, tables, outcomes, facts(study, tables[claim.metric], controlled=True), list(warnings))
+    more = [_table(study, metric, baseline) for metric in claim.more]
+    return Answer(study, tables, more, outcomes, facts(study, tables[claim.metric], controlled=True), list(warnings))
+
+
+def _table(study: Study, metric: str, baseline: Arm) -> Table:
+    return make_table(study, metric, facts=metric_facts(study, metric), baseline=baseline, published=None)
 
 
 def _outcome(one: Comparison, study: Study, tables: dict[str, Table], where: str) -> Outcome:

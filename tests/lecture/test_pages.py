@@ -1,5 +1,6 @@
 """Pages and figures are what the records give; the command writes them, and a check tells what is old."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,14 @@ def test_a_record_gives_verdict_table_and_figure(project, capsys: pytest.Capture
     assert capsys.readouterr().out.splitlines() == [f"{file}: {said}" for file in (PAGE, FIGURE)]
     assert main(["pages"], Path()) == 0
     assert PAGE.read_text() == by_hand
+
+
+def test_further_metrics_have_one_table(project) -> None:
+    project.write_runs()
+    project.write_claims({**ENTRY, "more": ["val/map_50"]})
+    write_record(RECORD, pack(project.group, ["val/map_50"]))
+    write(Path())
+    assert re.search(r"^\| val/map_50 +\| 50.5 ± 1.3 \| 60.2 ± 0.5 \| ", PAGE.read_text(), re.MULTILINE)
 
 
 def test_records_and_blocks_of_nothing_are_refused(project, capsys: pytest.CaptureFixture[str]) -> None:

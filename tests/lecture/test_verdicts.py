@@ -107,6 +107,8 @@ def test_no_verdict_without_an_interval_or_control(project) -> None:
         ({"claim": ""}, "`claim` is '', not a text"),
         ({"name": "rate"}, "there is no sweeps/lecture/rate.yaml"),
         ({"baseline": {"lr": 0.4}}, "`baseline` lr=0.4: 0 arms have these values; the arms are 'lr=0"),
+        ({"more": "val/map"}, "`more` is 'val/map'; list metrics of the validation"),
+        ({"more": ["map"]}, "`more` is 'map'; name a metric of the validation"),
         ({"expect": []}, "`expect` is []; list at least one"),
         ({"expect": [{"arm": {"lr": 0.2}}]}, "write `arm` and one of is, gflops, params, ms, within"),
         ({"expect": [{"arm": {"lr": 0.2}, "is": "beter"}]}, "`expect.is` is 'beter'; write better or worse"),
