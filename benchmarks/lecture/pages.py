@@ -103,9 +103,14 @@ def _refuse_strangers(root: Path, claims: Sequence[Claim]) -> None:
             raise UserError(f"{file}: {CLAIMS} has no entry {file.stem}; add it, or delete the record.")
 
 
+def _title(name: str) -> str:
+    first, *others = name.split("_")
+    return " ".join([first.capitalize(), *(word.upper() if word in ("voc", "coco") else word for word in others)])
+
+
 def _block(claim: Claim, found: Answer | None, root: Path) -> Iterator[str]:
     """Yield the paragraphs of a claim."""
-    yield f"## {claim.number}. {claim.name.replace('_', ' ').capitalize()}"
+    yield f"## {claim.number}. {_title(claim.name)}"
     yield f"**Claim.** {claim.claim}"
     if claim.question:
         yield f"**Question.** {claim.question}"
