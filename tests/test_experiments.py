@@ -26,7 +26,7 @@ MANY_ARMS = {
     "speed_accuracy",
     "base_networks",
 }  # of the lecture; experiments that other sweeps do not use are their arms
-OF_MANY = re.compile(r"(yolo|fcos|rfcn)_\d+|\w+_64(_50)?|base_network_\w+|small_\w+")
+OF_MANY = re.compile(r"speed_accuracy/(yolo|fcos|rfcn)_\d+|speed_accuracy/\w+_64(_50)?|lecture/\w+")
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +117,7 @@ LARGE |= {"voc/faster_rcnn_vgg16_alternating", "voc/fcn_vgg16", "coco/mask_rcnn_
 
 
 def is_long(path: Path) -> bool:
-    return name_of(path) in LARGE or bool(OF_MANY.fullmatch(path.stem))
+    return name_of(path) in LARGE or bool(OF_MANY.fullmatch(name_of(path)))
 
 
 @pytest.mark.slow
