@@ -15,7 +15,7 @@ SHARED = ("backbone", "weights", "trainable_layers", "norm")
 
 
 def test_all_networks_are_found() -> None:
-    assert len(NETWORKS) == 18
+    assert len(NETWORKS) == 19
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -28,6 +28,8 @@ DRAWINGS = {
     "region_pooling": heads.region_pooling,
     "four_losses": heads.four_losses,
     "anchors": heads.anchors,
+    "mask_branch": heads.mask_branch,
+    "mask_loss": heads.mask_loss,
 }
 
 
