@@ -30,6 +30,7 @@ DRAWINGS = {
     "anchors": heads.anchors,
     "mask_branch": heads.mask_branch,
     "mask_loss": heads.mask_loss,
+    "pose_head": heads.pose_head,
 }
 
 
