@@ -65,7 +65,7 @@ class COCOSource:
         """
         files = self.annotation_files
         if not files:
-            raise UserError("No COCO set is named: set train_sets or val_sets.")
+            raise UserError("No COCO set is named: set data.train_sets or data.val_sets.")
         for path in files:
             self.check(path)
         file = files[0] if self.own else min(files, key=lambda path: path.stat().st_size)

@@ -70,7 +70,7 @@ def test_a_setting_that_may_be_null(setting: str) -> None:
 @pytest.mark.parametrize(
     ("setting", "names"),
     [
-        ("data.shapes=3", "train, val, size, seed"),
+        ("data.shapes=3", "train, val, size, seed, touching"),
         ("data.split=0.2", "val, test, seed, group"),
         ("data.split=[0.2]", "val, test, seed, group"),
         ("data.split=val", "val, test, seed, group"),
