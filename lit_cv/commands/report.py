@@ -14,6 +14,7 @@ from lit_cv.ablation.report.options import Options
 from lit_cv.commands.parsers import Verbs, add_verb
 from lit_cv.commands.terminal import fitted
 from lit_cv.errors import UsageError
+from lit_cv.runs.prose import say
 from lit_cv.tracking.restore import restore
 
 DEFAULTS = Options()
@@ -144,8 +145,8 @@ def run_report(
     findings = examine(study, options.metric, partial=watching)
     refusals = [] if force else [finding.text for finding in findings if finding.refuses]
     if refusals:
-        print("These runs are not comparable:", *(f"- {text}" for text in refusals), sep="\n", file=sys.stderr)
-        print("Fix them, or write the report anyway with --force.", file=sys.stderr)
+        lines = ["These runs are not comparable:", *(f"- {text}" for text in refusals)]
+        say("\n".join([*lines, "Fix them, or write the report anyway with --force."]), error=True)
     if not refusals or watching:
         files = write(study)
         text = files[0].read_text(encoding="utf-8").split("\n![")[0]
