@@ -180,7 +180,7 @@ def test_a_mat_of_another_layout_is_refused(tmp_path: Path, content: dict[str, A
 
 
 def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="images is no folder: set data.root"):
+    with pytest.raises(UserError, match=r"images is no folder: set data\.root"):
         opened(tmp_path)
     (tmp_path / "images").mkdir()
     with pytest.raises(UserError, match=f"{MAT} is missing"):
